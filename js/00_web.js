@@ -1,0 +1,105 @@
+// The web platform of a room: which globals user code sees, and from which module each comes.
+// Runs once, while the snapshot is built. What is listed under EAGER is part of the snapshot's heap;
+// what is listed under LAZY is loaded when user code first touches it, so that a room that never does pays nothing.
+// Source: spec 2.15 (globals of the original), web standards as implemented by deno_web, deno_crypto, deno_fetch.
+"use strict";
+
+(function () {
+const { core, internals } = __bootstrap;
+const load = core.loadExtScript;
+
+// deno_fetch asks for a telemetry module; partyrun has none, so its hooks are given as functions that do nothing.
+internals.__telemetry = {
+  __proto__: null,
+  TRACING_ENABLED: false,
+  PROPAGATORS: [],
+  builtinTracer: () => undefined,
+  ContextManager: { __proto__: null, active: () => undefined },
+  DID_NOT_ENTER: Symbol("did not enter"),
+  enterSpan: () => undefined,
+  exitSpan: () => undefined,
+};
+internals.__telemetryUtil = {
+  __proto__: null,
+  updateSpanFromClientResponse: () => undefined,
+  updateSpanFromError: () => undefined,
+  updateSpanFromRequest: () => undefined,
+};
+
+const EAGER = {
+  "ext:deno_web/01_dom_exception.js": ["DOMException", "QuotaExceededError"],
+  "ext:deno_web/00_url.js": ["URL", "URLSearchParams"],
+  "ext:deno_web/02_event.js": [
+    "CloseEvent",
+    "CustomEvent",
+    "ErrorEvent",
+    "Event",
+    "EventTarget",
+    "MessageEvent",
+    "ProgressEvent",
+    "PromiseRejectionEvent",
+    "reportError",
+  ],
+  "ext:deno_web/13_message_port.js": ["MessageChannel", "MessagePort", "structuredClone"],
+  "ext:deno_web/03_abort_signal.js": ["AbortController", "AbortSignal"],
+  "ext:deno_web/05_base64.js": ["atob", "btoa"],
+  "ext:deno_web/06_streams.js": [
+    "ByteLengthQueuingStrategy",
+    "CountQueuingStrategy",
+    "ReadableByteStreamController",
+    "ReadableStream",
+    "ReadableStreamBYOBReader",
+    "ReadableStreamBYOBRequest",
+    "ReadableStreamDefaultController",
+    "ReadableStreamDefaultReader",
+    "TransformStream",
+    "TransformStreamDefaultController",
+    "WritableStream",
+    "WritableStreamDefaultController",
+    "WritableStreamDefaultWriter",
+  ],
+  "ext:deno_web/08_text_encoding.js": [
+    "TextDecoder",
+    "TextDecoderStream",
+    "TextEncoder",
+    "TextEncoderStream",
+  ],
+  "ext:deno_web/09_file.js": ["Blob", "File"],
+  "ext:deno_fetch/20_headers.js": ["Headers"],
+  "ext:deno_fetch/21_formdata.js": ["FormData"],
+  "ext:deno_fetch/26_fetch.js": ["fetch"],
+};
+
+const LAZY = {
+  "ext:deno_web/01_urlpattern.js": ["URLPattern"],
+  "ext:deno_web/14_compression.js": ["CompressionStream", "DecompressionStream"],
+  "ext:deno_web/15_performance.js": [
+    "Performance",
+    "PerformanceEntry",
+    "PerformanceMark",
+    "PerformanceMeasure",
+    "performance",
+  ],
+  "ext:deno_crypto/00_crypto.js": ["Crypto", "CryptoKey", "SubtleCrypto", "crypto"],
+  "ext:deno_fetch/27_eventsource.js": ["EventSource"],
+};
+
+const properties = { __proto__: null };
+for (const specifier in EAGER) {
+  const module = load(specifier);
+  for (const name of EAGER[specifier]) {
+    properties[name] = core.propNonEnumerable(module[name]);
+  }
+}
+for (const specifier in LAZY) {
+  for (const name of LAZY[specifier]) {
+    properties[name] = core.propNonEnumerableLazyLoaded((module) => module[name], () => load(specifier));
+  }
+}
+properties.self = core.propWritable(globalThis);
+properties.global = core.propNonEnumerable(globalThis);
+core.defineGlobalProperties(globalThis, properties);
+
+load("ext:deno_web/02_event.js").saveGlobalThisReference(globalThis);
+Object.setPrototypeOf(globalThis, EventTarget.prototype);
+})();

@@ -1,0 +1,49 @@
+// The `process` global: what npm packages look at to learn where they run. Its `env` holds the keys of the project's
+// env files only, never the environment of the server's process (spec 4.2, threat 19).
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { DateNow, Error, MathTrunc, ObjectAssign, PromisePrototypeThen, PromiseResolve, ReflectApply } = primordials;
+
+const process = {
+  env: {},
+  argv: [],
+  platform: "",
+  version: "",
+  versions: { node: "" },
+  browser: false,
+  title: "partyrun",
+  pid: 1,
+  cwd: () => "/",
+  nextTick(callback, ...args) {
+    PromisePrototypeThen(PromiseResolve(undefined), () => ReflectApply(callback, undefined, args));
+  },
+  hrtime: ObjectAssign((previous) => {
+    const now = performance.now();
+    const seconds = MathTrunc(now / 1000);
+    const nanoseconds = MathTrunc((now - seconds * 1000) * 1e6);
+    if (previous === undefined) return [seconds, nanoseconds];
+    const difference = nanoseconds - previous[1];
+    return difference < 0 ? [seconds - previous[0] - 1, difference + 1e9] : [seconds - previous[0], difference];
+  }, { bigint: () => BigInt(MathTrunc(performance.now() * 1e6)) }),
+  uptime: () => performance.now() / 1000,
+  exit() {
+    throw new Error("process.exit() is not available: a server of a party cannot end the process.");
+  },
+  on: () => process,
+  once: () => process,
+  off: () => process,
+  emit: () => false,
+  emitWarning: (warning) => console.warn(warning),
+};
+
+core.defineGlobalProperties(globalThis, { process: core.propNonEnumerable(process) });
+
+return {
+  setEnv(entries) {
+    ObjectAssign(process.env, entries);
+  },
+  startedAt: DateNow,
+};
+})();

@@ -1,0 +1,64 @@
+// setTimeout and its relatives, with the room's limit on waiting timers (limits: timers_max).
+// Ids are numbers, as in a browser; clearing accepts ids of both kinds (HTML standard, section timers).
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { ReflectApply, RangeError, SafeSet, SetPrototypeAdd, SetPrototypeDelete, SetPrototypeGetSize } = primordials;
+const web = core.loadExtScript("ext:deno_web/02_timers.js");
+
+const waiting = new SafeSet();
+let waitingMax = Infinity;
+
+function checkRoom() {
+  if (SetPrototypeGetSize(waiting) >= waitingMax) {
+    throw new RangeError(`A room cannot have more than ${waitingMax} timers waiting.`);
+  }
+}
+
+function setTimeout(callback, delay, ...args) {
+  if (typeof callback !== "function") {
+    throw new TypeError("setTimeout() needs a function: code as a string is not allowed.");
+  }
+  checkRoom();
+  const id = web.setTimeout(() => {
+    SetPrototypeDelete(waiting, id);
+    ReflectApply(callback, globalThis, args);
+  }, delay);
+  SetPrototypeAdd(waiting, id);
+  return id;
+}
+
+function setInterval(callback, delay, ...args) {
+  if (typeof callback !== "function") {
+    throw new TypeError("setInterval() needs a function: code as a string is not allowed.");
+  }
+  checkRoom();
+  const id = web.setInterval(() => ReflectApply(callback, globalThis, args), delay);
+  SetPrototypeAdd(waiting, id);
+  return id;
+}
+
+function clearTimeout(id) {
+  // Node style timer objects convert to their number.
+  const number = +id;
+  if (SetPrototypeDelete(waiting, number)) web.clearTimeout(number);
+}
+
+function clearInterval(id) {
+  clearTimeout(id);
+}
+
+core.defineGlobalProperties(globalThis, {
+  setTimeout: core.propWritable(setTimeout),
+  setInterval: core.propWritable(setInterval),
+  clearTimeout: core.propWritable(clearTimeout),
+  clearInterval: core.propWritable(clearInterval),
+});
+
+return {
+  setTimersMax(max) {
+    waitingMax = max;
+  },
+};
+})();

@@ -1,0 +1,207 @@
+// Request and Response of deno_fetch, with what Workers add to them: `request.cf`, `response.webSocket`.
+// Also the two crossings of an HTTP exchange: `incomingRequest` makes a Request from what the host hands over,
+// `respond` hands a Response back. Headers cross as one string of `name\nvalue\n` pairs: neither may hold a line feed
+// (RFC 9110, section 5.5), and one string is cheaper than an array of arrays.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const {
+  ArrayPrototypePush,
+  ObjectDefineProperty,
+  ObjectPrototypeIsPrototypeOf,
+  ReflectConstruct,
+  StringPrototypeSplit,
+  StringPrototypeToLowerCase,
+  Symbol,
+  SymbolHasInstance,
+  TypeError,
+  ObjectSetPrototypeOf,
+} = primordials;
+
+const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
+const { newInnerRequest, fromInnerRequest, toInnerRequest, Request: WebRequest } = core.loadExtScript(
+  "ext:deno_fetch/23_request.js",
+);
+const {
+  Response: WebResponse,
+  toInnerResponse,
+  fromInnerResponse,
+  wireHeaderList,
+} = core.loadExtScript("ext:deno_fetch/23_response.js");
+const { readableStreamForRid, resourceForReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+
+const kCf = Symbol("cf");
+const kWebSocket = Symbol("webSocket");
+const kHostId = Symbol("host request");
+
+// A constructor that keeps the wrapped class's prototype, so that `instanceof`, subclasses and static methods are unchanged.
+function extend(Base, name, after) {
+  const Wrapper = {
+    [name]: function (input, init) {
+      if (new.target === undefined) {
+        throw new TypeError(`Class constructor ${name} cannot be invoked without 'new'`);
+      }
+      const object = new.target === Wrapper
+        ? new Base(input, init)
+        : ReflectConstruct(Base, [input, init], new.target);
+      after(object, input, init);
+      return object;
+    },
+  }[name];
+  ObjectSetPrototypeOf(Wrapper, Base);
+  ObjectDefineProperty(Wrapper, "prototype", { __proto__: null, value: Base.prototype, writable: false });
+  ObjectDefineProperty(Wrapper, "length", { __proto__: null, value: Base.length, configurable: true });
+  ObjectDefineProperty(Base.prototype, "constructor", {
+    __proto__: null,
+    value: Wrapper,
+    writable: true,
+    configurable: true,
+  });
+  return Wrapper;
+}
+
+const Request = extend(WebRequest, "Request", (request, input, init) => {
+  const cf = init?.cf ?? input?.[kCf];
+  if (cf !== undefined) request[kCf] = cf;
+  const id = input?.[kHostId];
+  if (id !== undefined) request[kHostId] = id;
+});
+
+const Response = extend(WebResponse, "Response", (response, _body, init) => {
+  const webSocket = init?.webSocket;
+  if (webSocket !== undefined && webSocket !== null) response[kWebSocket] = webSocket;
+});
+
+ObjectDefineProperty(Request.prototype, "cf", {
+  __proto__: null,
+  configurable: true,
+  enumerable: true,
+  get() {
+    const cf = this[kCf];
+    // The placeholder of an incoming request is made when it is read (spec 2.13).
+    if (typeof cf === "function") return this[kCf] = cf();
+    return cf;
+  },
+});
+ObjectDefineProperty(Response.prototype, "webSocket", {
+  __proto__: null,
+  configurable: true,
+  enumerable: true,
+  get() {
+    return this[kWebSocket] ?? null;
+  },
+});
+core.defineGlobalProperties(globalThis, {
+  Request: core.propNonEnumerable(Request),
+  Response: core.propNonEnumerable(Response),
+});
+
+function parseHeaders(text) {
+  const list = [];
+  if (text === "") return list;
+  const parts = StringPrototypeSplit(text, "\n");
+  for (let i = 0; i + 1 < parts.length; i += 2) ArrayPrototypePush(list, [parts[i], parts[i + 1]]);
+  return list;
+}
+
+function serializeHeaders(list) {
+  let text = "";
+  for (let i = 0; i < list.length; i++) text += StringPrototypeToLowerCase(list[i][0]) + "\n" + list[i][1] + "\n";
+  return text;
+}
+
+// `body` is undefined (none), a Uint8Array (complete) or a number (a host resource to read it from).
+function innerBodyOf(body) {
+  if (body === undefined || body === null) return null;
+  if (typeof body === "number") return new InnerBody(readableStreamForRid(body));
+  const inner = new InnerBody({ body, consumed: false });
+  inner.length = body.byteLength;
+  return inner;
+}
+
+function incomingRequest(id, method, url, headers, body, cf) {
+  const inner = newInnerRequest(method, url, () => parseHeaders(headers), innerBodyOf(body), false);
+  inner.redirectMode = "manual";
+  const request = fromInnerRequest(inner, "request");
+  request[kHostId] = id;
+  if (cf !== undefined) request[kCf] = cf;
+  return request;
+}
+
+function incomingResponse(status, statusText, headers, body, url) {
+  return fromInnerResponse({
+    type: "default",
+    body: innerBodyOf(body),
+    headerList: parseHeaders(headers),
+    urlList: [url],
+    status,
+    statusMessage: statusText,
+    aborted: false,
+    url() {
+      return url;
+    },
+  }, "response");
+}
+
+function isResponse(value) {
+  return ObjectPrototypeIsPrototypeOf(WebResponse.prototype, value);
+}
+
+function isRequest(value) {
+  return ObjectPrototypeIsPrototypeOf(WebRequest.prototype, value);
+}
+
+ObjectDefineProperty(Response, SymbolHasInstance, { __proto__: null, value: isResponse });
+ObjectDefineProperty(Request, SymbolHasInstance, { __proto__: null, value: isRequest });
+
+const BODY_USED =
+  "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
+
+// What a body is, for the host: null, a string, a Uint8Array, or the id of a resource from which the stream is read.
+function takeBody(body) {
+  if (body === null) return null;
+  if (body.unusable()) throw new TypeError(BODY_USED);
+  const { streamOrStatic } = body;
+  if (streamOrStatic.body !== undefined && streamOrStatic.consumed === false) {
+    streamOrStatic.consumed = true;
+    return streamOrStatic.body;
+  }
+  return resourceForReadableStream(body.stream, body.length);
+}
+
+function respond(id, response) {
+  const inner = toInnerResponse(response);
+  const body = takeBody(inner.body);
+  const headers = serializeHeaders(wireHeaderList(inner));
+  if (inner.statusMessage !== "") core.ops.op_response_reason(id, inner.statusMessage);
+  const status = inner.status;
+  if (body === null) hot.op_response_static(id, status, headers, "");
+  else if (typeof body === "string") hot.op_response_static(id, status, headers, body);
+  else if (typeof body === "number") core.ops.op_response_stream(id, status, headers, body);
+  else hot.op_response_bytes(id, status, headers, body);
+}
+
+const TEXT_HEADERS = "content-type\ntext/plain;charset=UTF-8\n";
+
+function respondText(id, status, text) {
+  hot.op_response_static(id, status, TEXT_HEADERS, text);
+}
+
+return {
+  incomingRequest,
+  incomingResponse,
+  isRequest,
+  isResponse,
+  kCf,
+  kHostId,
+  kWebSocket,
+  respond,
+  respondText,
+  serializeHeaders,
+  takeBody,
+  toInnerRequest,
+  toInnerResponse,
+};
+})();

@@ -1,0 +1,280 @@
+// Connections of a room: the `Party.Connection` object, the registry, tags, and broadcast (spec 2.5 and 2.6).
+// One implementation serves rooms with and without hibernation; what differs between the two in the original is asked of
+// `hibernating`. A broadcast crosses to the host once: the host encodes the frame once and shares it.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const {
+  ArrayIsArray,
+  ArrayPrototypeIncludes,
+  ArrayPrototypePush,
+  MapPrototypeDelete,
+  MapPrototypeGet,
+  MapPrototypeSet,
+  ObjectDefineProperty,
+  SafeMap,
+  String,
+  StringPrototypeIncludes,
+  Symbol,
+  TypeError,
+} = primordials;
+const {
+  adopt,
+  checkSent,
+  isBinary,
+  kAccepted,
+  kBrand,
+  kClosedHere,
+  kIndex,
+  kState,
+  OPEN,
+  sockets,
+  WebSocket,
+} = core.loadExtScript("ext:partyrun/35_socket.js");
+const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+
+const kTags = Symbol("tags");
+const kHidden = Symbol("a newer connection has this id");
+const kValue = Symbol("state");
+
+const ATTACHMENT_BYTES_MAX = 2048;
+const TAGS_MAX = 10;
+const TAG_CHARS_MAX = 256;
+
+let hibernating = false;
+let started = false;
+
+// In the order in which they were registered.
+const registered = new SafeMap();
+// The newest connection of each id.
+const byId = new SafeMap();
+
+class Connection extends WebSocket {
+  constructor(id, uri) {
+    super(kBrand);
+    this.id = id;
+    this.uri = uri;
+    this[kTags] = null;
+    this[kHidden] = false;
+    this[kValue] = null;
+  }
+
+  get state() {
+    return this[kValue];
+  }
+  set state(value) {
+    this[kValue] = value;
+  }
+  get socket() {
+    return this;
+  }
+
+  setState(state) {
+    const next = typeof state === "function" ? state(this[kValue]) : state;
+    if (hibernating) {
+      storeAttachment(this, next === undefined ? null : next);
+      this[kValue] = next === undefined ? null : next;
+      return next;
+    }
+    this[kValue] = next;
+    return this[kValue];
+  }
+
+  serializeAttachment(value) {
+    if (!hibernating) return super.serializeAttachment(value);
+    storeAttachment(this, value === undefined ? null : value);
+    this[kValue] = value === undefined ? null : value;
+  }
+
+  deserializeAttachment() {
+    return hibernating ? this[kValue] : super.deserializeAttachment();
+  }
+}
+// Objects of a connection are plain WebSockets to `console.log` and to `instanceof` alike.
+ObjectDefineProperty(Connection, "name", { __proto__: null, value: "WebSocket" });
+
+function storeAttachment(connection, value) {
+  const bytes = core.serialize(value, { forStorage: true });
+  if (bytes.byteLength > ATTACHMENT_BYTES_MAX) {
+    throw new Error(
+      `A WebSocket 'attachment' cannot be larger than ${ATTACHMENT_BYTES_MAX} bytes.` +
+        `'attachment' was ${bytes.byteLength} bytes.`,
+    );
+  }
+  if (connection[kIndex] >= 0) core.ops.op_connection_attach(connection[kIndex], bytes);
+}
+
+// --- the registry -------------------------------------------------------------------------------------------------
+
+function createConnection(index, id, uri) {
+  return adopt(new Connection(id, uri), index);
+}
+
+function register(connection) {
+  connection[kAccepted] = true;
+  const older = MapPrototypeGet(byId, connection.id);
+  if (older !== undefined) hide(older, true);
+  MapPrototypeSet(byId, connection.id, connection);
+  MapPrototypeSet(registered, connection[kIndex], connection);
+  core.ops.op_connection_list(connection[kIndex], true);
+}
+
+function hide(connection, hidden) {
+  connection[kHidden] = hidden;
+  core.ops.op_connection_list(connection[kIndex], !hidden);
+}
+
+function unregister(connection) {
+  if (!MapPrototypeDelete(registered, connection[kIndex])) return;
+  core.ops.op_connection_list(connection[kIndex], false);
+  if (MapPrototypeGet(byId, connection.id) !== connection) return;
+  MapPrototypeDelete(byId, connection.id);
+  // An older connection with the same id, if it is still there, is found again.
+  for (const { 1: other } of registered) {
+    if (other.id === connection.id) MapPrototypeSet(byId, connection.id, other);
+  }
+  const next = MapPrototypeGet(byId, connection.id);
+  if (next !== undefined) hide(next, false);
+}
+
+function forget(index) {
+  sockets[index] = undefined;
+}
+
+// A room that wakes from hibernation finds its connections again: id, uri, tags and state come from the host.
+function restore(index, id, uri, tags, attachment) {
+  const connection = createConnection(index, id, uri);
+  connection[kTags] = tags;
+  if (attachment !== undefined) connection[kValue] = core.deserialize(attachment, { forStorage: true });
+  register(connection);
+}
+
+// --- tags ---------------------------------------------------------------------------------------------------------
+
+function setTags(connection, tags) {
+  // The original fails here by calling a method of what was returned (spec 2.6); the text is kept.
+  if (!ArrayIsArray(tags)) {
+    throw new TypeError(`Cannot read properties of ${tags} (reading 'filter')`);
+  }
+  const all = [connection.id];
+  for (let i = 0; i < tags.length; i++) {
+    if (!ArrayPrototypeIncludes(all, tags[i])) ArrayPrototypePush(all, tags[i]);
+  }
+  if (hibernating) checkTags(all);
+  connection[kTags] = all;
+  if (hibernating) core.ops.op_connection_tags(connection[kIndex], all);
+}
+
+function checkTags(tags) {
+  if (tags.length > TAGS_MAX) {
+    throw new Error(`A connection can only have ${TAGS_MAX} tags, including the default id tag.`);
+  }
+  for (let i = 0; i < tags.length; i++) {
+    const tag = tags[i];
+    if (typeof tag !== "string") {
+      throw new Error(`A connection tag must be a string. Received: ${String(tag)}`);
+    }
+    if (tag === "") throw new Error("A connection tag must not be an empty string.");
+    if (tag.length > TAG_CHARS_MAX) throw new Error(`A connection tag must not exceed ${TAG_CHARS_MAX} characters`);
+  }
+}
+
+// --- finding and addressing ---------------------------------------------------------------------------------------
+
+function getConnection(id) {
+  if (!started) {
+    console.warn(".getConnection was invoked before first connection. This will always return undefined.");
+  }
+  return MapPrototypeGet(byId, id);
+}
+
+function* iterate(tag) {
+  for (const { 1: connection } of registered) {
+    if (connection[kHidden]) continue;
+    // Without hibernation a closing connection is listed until it is gone (spec 2.6).
+    if (hibernating && connection[kState] !== OPEN) continue;
+    if (tag && !hasTag(connection, tag)) continue;
+    yield connection;
+  }
+}
+
+function hasTag(connection, tag) {
+  const tags = connection[kTags];
+  return tags === null ? connection.id === tag : ArrayPrototypeIncludes(tags, tag);
+}
+
+function getConnections(tag) {
+  if (!started) {
+    console.warn("Party.getConnections was invoked before first connection. This will always return an empty list.");
+  }
+  if (hibernating && tag === "") return [].values();
+  // The original lists the newest first when it hibernates and no tag is asked for (spec 2.6).
+  if (hibernating && !tag) return [...iterate(tag)].reverse().values();
+  return iterate(tag);
+}
+
+function isWithout(without, id) {
+  if (typeof without === "string") return StringPrototypeIncludes(without, id);
+  if (ArrayIsArray(without)) return ArrayPrototypeIncludes(without, id);
+  if (typeof without.has === "function") return without.has(id);
+  if (typeof without.includes === "function") return without.includes(id);
+  return false;
+}
+
+function broadcast(message, without) {
+  if (without !== undefined && without !== null) skip(without);
+  const status = typeof message === "string"
+    ? hot.op_broadcast_text(message)
+    : isBinary(message)
+    ? hot.op_broadcast_binary(core.isAnyArrayBuffer(message) ? new Uint8Array(message) : bytesOfView(message))
+    : hot.op_broadcast_text(String(message));
+  checkSent(status);
+}
+
+function bytesOfView(view) {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+// The usual list holds one or two ids, so that looking each up is cheaper than asking every connection.
+function skip(without) {
+  if (ArrayIsArray(without)) {
+    for (let i = 0; i < without.length; i++) {
+      const connection = MapPrototypeGet(byId, without[i]);
+      if (connection !== undefined) hot.op_broadcast_skip(connection[kIndex]);
+    }
+    return;
+  }
+  for (const { 1: connection } of registered) {
+    if (isWithout(without, connection.id)) hot.op_broadcast_skip(connection[kIndex]);
+  }
+}
+
+// The deprecated `room.connections`: the map itself without hibernation, a copy with it (spec 2.4).
+function connectionsMap() {
+  const map = new Map();
+  for (const connection of iterate()) map.set(connection.id, connection);
+  return map;
+}
+
+return {
+  broadcast,
+  Connection,
+  connectionsMap,
+  createConnection,
+  forget,
+  getConnection,
+  getConnections,
+  kClosedHere,
+  register,
+  restore,
+  setHibernating(value) {
+    hibernating = value;
+  },
+  setStarted() {
+    started = true;
+  },
+  setTags,
+  unregister,
+};
+})();

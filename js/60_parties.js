@@ -1,0 +1,109 @@
+// Other parties: `room.context.parties.NAME.get(id)` and `lobby.parties` (spec 2.9).
+// A stub goes straight to the room, without the `onBefore...` handlers. The host percent-encodes the id once, for the
+// room's name and for the URL alike, so that a stub and a URL meet in the same room.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { Error, ObjectKeys, String, StringPrototypeStartsWith, TypeError } = primordials;
+const { incomingResponse, isRequest, kHostId, kWebSocket, serializeHeaders, takeBody, toInnerRequest } = core
+  .loadExtScript("ext:partyrun/30_http.js");
+const { fromHost, kAccepted } = core.loadExtScript("ext:partyrun/35_socket.js");
+
+// fetch(), fetch("/path", init?), fetch(init), fetch(request), fetch("/path", request)
+function splitArguments(first, second) {
+  if (first === undefined || first === null || first === "") return { path: "", init: second };
+  if (typeof first === "string") {
+    if (!StringPrototypeStartsWith(first, "/")) throw new TypeError("Path must start with /");
+    return { path: first, init: second };
+  }
+  return { path: "", init: first };
+}
+
+function requestOf(url, init) {
+  // Only the method, the headers and the body of a Request count: its URL is discarded (spec 2.9).
+  if (isRequest(init)) return init;
+  return new Request(url, init ?? undefined);
+}
+
+async function send(party, id, path, init) {
+  const url = core.ops.op_party_url(party, id, path);
+  const request = requestOf(url, init);
+  const inner = toInnerRequest(request);
+  const body = takeBody(inner.body);
+  const isText = typeof body === "string";
+  const reply = await core.ops.op_party_fetch(
+    party,
+    id,
+    path,
+    inner.method,
+    serializeHeaders(inner.headerList),
+    isText ? core.encode(body) : typeof body === "object" ? body : null,
+    typeof body === "number" ? body : 0,
+    request[kHostId] ?? 0,
+  );
+  if (reply.error !== null) throw new TypeError(reply.error);
+  const response = incomingResponse(
+    reply.status,
+    reply.reason,
+    reply.headers,
+    reply.bytes ?? (reply.resource === 0 ? undefined : reply.resource),
+    url,
+  );
+  if (reply.socket >= 0) response[kWebSocket] = fromHost(reply.socket);
+  return response;
+}
+
+class Stub {
+  constructor(party, id) {
+    this.fetch = (first, second) => {
+      const { path, init } = splitArguments(first, second);
+      return send(party, id, path, init);
+    };
+    this.socket = async (first, second) => {
+      const { path, init } = splitArguments(first, second);
+      const request = new Request(core.ops.op_party_url(party, id, path), isRequest(init) ? init : init ?? undefined);
+      request.headers.set("upgrade", "websocket");
+      const response = await send(party, id, path, request);
+      const socket = response.webSocket;
+      if (socket === null) throw new Error("Expected a websocket response");
+      socket.accept();
+      return socket;
+    };
+    this.connect = () => {
+      const url = core.ops.op_party_url(party, id, "");
+      return new WebSocket("ws" + url.slice(4));
+    };
+  }
+}
+
+// One entry a configured party, then `main` (spec 2.9); an unknown name is undefined.
+function createParties(names) {
+  const parties = {};
+  for (let i = 0; i < names.length; i++) {
+    const party = names[i];
+    parties[party] = {
+      get(id) {
+        return new Stub(party, String(id));
+      },
+    };
+  }
+  return parties;
+}
+
+// `assets.fetch(path)`: a Response, or null where there is no such file (spec 1.7).
+function createAssets() {
+  return {
+    async fetch(path) {
+      if (typeof path !== "string" || !StringPrototypeStartsWith(path, "/")) {
+        throw new Error("Path must start with /");
+      }
+      const reply = await core.ops.op_assets_fetch(path);
+      if (reply === null) return null;
+      return incomingResponse(reply.status, reply.reason, reply.headers, reply.bytes ?? undefined, path);
+    },
+  };
+}
+
+return { createAssets, createParties, kAccepted, ObjectKeys };
+})();

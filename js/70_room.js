@@ -1,0 +1,403 @@
+// A room: the `Party.Room` object, the user's server in it, and what happens for each event (spec sections 2.2 to 2.7).
+// The host calls one function per event (see 90_dispatch.js); a handler that returns nothing costs no promise.
+// Starting is a barrier: the host holds further events until `start` has ended.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { Error, JSONParse, Number, ObjectDefineProperties, PromisePrototypeThen, PromiseResolve, TypeError } = primordials;
+const { hold, release } = core.loadExtScript("ext:partyrun/45_gate.js");
+const { incomingRequest, isResponse, kWebSocket, respond, respondText } = core.loadExtScript(
+  "ext:partyrun/30_http.js",
+);
+const connections = core.loadExtScript("ext:partyrun/40_connection.js");
+const { closed, CLOSED, CLOSING, failed, kClosedHere, kIndex, kState, received, sockets } = core.loadExtScript(
+  "ext:partyrun/35_socket.js",
+);
+const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/50_storage.js");
+const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
+const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
+
+let room;
+// The user's server as functions that take the arguments of the class form.
+let server;
+
+function isPromise(value) {
+  return typeof value === "object" && value !== null && (core.isPromise(value) || typeof value.then === "function");
+}
+
+function messageOf(error, fallback) {
+  const message = typeof error === "object" && error !== null ? error.message : error;
+  return message === undefined || message === null || `${message}` === "" ? fallback : `${message}`;
+}
+
+// --- Party.Room ---------------------------------------------------------------------------------------------------
+
+function createRoom(info) {
+  const storage = new DurableObjectStorage();
+  const parties = createParties(info.parties);
+  const assets = createAssets();
+  const created = {
+    id: info.id,
+    internalID: info.internalId,
+    name: info.party,
+    env: JSONParse(info.env),
+    storage,
+    blockConcurrencyWhile,
+    broadcast: connections.broadcast,
+    context: { parties, vectorize: {}, ai: undefined, assets, bindings: { r2: {}, kv: {} } },
+    getConnection: connections.getConnection,
+    getConnections: connections.getConnections,
+    analytics: createAnalytics(),
+  };
+  ObjectDefineProperties(created, {
+    connections: {
+      __proto__: null,
+      enumerable: true,
+      get() {
+        console.warn(
+          "Party.connections is deprecated and will be removed in a future version of PartyKit. " +
+            "Use Party.getConnections() instead.",
+        );
+        return connections.connectionsMap();
+      },
+    },
+    parties: {
+      __proto__: null,
+      enumerable: true,
+      get() {
+        console.warn(
+          "Party.parties is deprecated and will be removed in a future version of PartyKit. " +
+            "Use Party.context.parties instead.",
+        );
+        return parties;
+      },
+    },
+  });
+  return created;
+}
+
+function createAnalytics() {
+  let told = false;
+  return {
+    writeDataPoint() {
+      if (told) return;
+      told = true;
+      console.log("⚠️  analytics.writeDataPoint is not implemented in local development.");
+    },
+  };
+}
+
+// The rejection of `work` resets the room: user code cannot go on from it (spec 2.4).
+async function blockConcurrencyWhile(work) {
+  hold();
+  try {
+    return await work();
+  } catch (error) {
+    core.ops.op_room_reset(messageOf(error, "blockConcurrencyWhile failed"));
+    throw error;
+  } finally {
+    release();
+  }
+}
+
+// --- the user's server --------------------------------------------------------------------------------------------
+
+function isClass(value) {
+  return typeof value === "function" && "prototype" in value && value.prototype instanceof Object;
+}
+
+function createServer(exported) {
+  if (!isClass(exported)) return objectServer(exported);
+  const instance = new exported(room);
+  const options = instance.options ?? {};
+  return {
+    hibernate: options.hibernate === true,
+    start: () => typeof instance.onStart === "function" ? instance.onStart() : undefined,
+    get onMessage() {
+      return typeof instance.onMessage === "function";
+    },
+    message: (data, connection) => instance.onMessage(data, connection),
+    tags: (connection, ctx) =>
+      typeof instance.getConnectionTags === "function" ? instance.getConnectionTags(connection, ctx) : [],
+    connect: (connection, ctx) => typeof instance.onConnect === "function" ? instance.onConnect(connection, ctx) : undefined,
+    close: (connection) => typeof instance.onClose === "function" ? instance.onClose(connection) : undefined,
+    error: (connection, error) => typeof instance.onError === "function" ? instance.onError(connection, error) : undefined,
+    alarm: () => typeof instance.onAlarm === "function" ? instance.onAlarm() : undefined,
+    request: typeof instance.onRequest === "function" ? (request) => instance.onRequest(request) : undefined,
+    // The original looks for the handler on the prototype, before there is an instance (spec 1.4).
+    declaresRequest: exported.prototype.onRequest !== undefined,
+  };
+}
+
+function objectServer(object) {
+  return {
+    // An object hibernates when it has onMessage, or has no onConnect (spec 2.8).
+    hibernate: "onMessage" in object || !("onConnect" in object),
+    start: () => undefined,
+    get onMessage() {
+      return typeof object.onMessage === "function";
+    },
+    message: (data, connection) => object.onMessage(data, connection, room),
+    tags: () => [],
+    connect: (connection, ctx) => object.onConnect?.(connection, room, ctx),
+    close: (connection) => object.onClose?.(connection, room),
+    error: (connection, error) => object.onError?.(connection, error, room),
+    alarm: () => object.onAlarm?.(room),
+    request: object.onRequest === undefined ? undefined : (request) => object.onRequest(request, room),
+    declaresRequest: object.onRequest !== undefined,
+  };
+}
+
+// --- start --------------------------------------------------------------------------------------------------------
+
+const STARTED = 1;
+const STARTING = 0;
+const FAILED = 2;
+
+let onStartDone = false;
+
+function create(info, exported) {
+  room ??= createRoom(info);
+  server ??= createServer(exported);
+  connections.setHibernating(server.hibernate);
+  core.ops.op_room_hibernates(server.hibernate);
+  connections.setStarted();
+}
+
+// Answers how far the start came; a start that is still going ends with op_room_started.
+function start(info, exported, restored) {
+  try {
+    create(info, exported);
+    for (let i = 0; i < restored.length; i += 5) {
+      connections.restore(restored[i], restored[i + 1], restored[i + 2], restored[i + 3], restored[i + 4]);
+    }
+    if (onStartDone) return STARTED;
+    const result = server.start();
+    if (!isPromise(result)) {
+      onStartDone = true;
+      return STARTED;
+    }
+    PromisePrototypeThen(PromiseResolve(result), () => {
+      onStartDone = true;
+      core.ops.op_room_started("");
+    }, (error) => core.ops.op_room_started(startFailed(error)));
+    return STARTING;
+  } catch (error) {
+    core.ops.op_room_started(startFailed(error));
+    return FAILED;
+  }
+}
+
+function startFailed(error) {
+  console.error("onRequest error", error);
+  return messageOf(error, "Uncaught exception when making a request");
+}
+
+// --- HTTP ---------------------------------------------------------------------------------------------------------
+
+function request(id, method, url, headers, body, cf, viaStub) {
+  if (!server.declaresRequest || server.request === undefined) {
+    const text = viaStub && !server.declaresRequest ? "Invalid onRequest handler" : "No onRequest handler";
+    if (!viaStub) console.warn("fetch error", new Error(text));
+    respondText(id, 500, text);
+    return;
+  }
+  try {
+    const result = server.request(incomingRequest(id, method, url, headers, body, cfOf(cf)));
+    if (isPromise(result)) {
+      PromisePrototypeThen(
+        PromiseResolve(result),
+        (response) => answer(id, response, viaStub),
+        (error) => requestFailed(id, error),
+      );
+    } else {
+      answer(id, result, viaStub);
+    }
+  } catch (error) {
+    requestFailed(id, error);
+  }
+}
+
+const NOT_A_RESPONSE = "Incorrect type for Promise: the Promise did not resolve to 'Response'.";
+const SOCKET_UNASKED = "Worker tried to return a WebSocket in a response to a request which did not contain " +
+  'the header "Upgrade: websocket".';
+
+function answer(id, response, viaStub) {
+  let problem = null;
+  if (!isResponse(response)) problem = NOT_A_RESPONSE;
+  else if (response[kWebSocket] !== undefined || response.status === 101) problem = SOCKET_UNASKED;
+  if (problem !== null) {
+    fetchFailed(id, new TypeError(problem), viaStub);
+    return;
+  }
+  try {
+    respond(id, response);
+  } catch (error) {
+    fetchFailed(id, error, viaStub);
+  }
+}
+
+// What the edge of the original reports: a warning, and the message with status 500. A stub's fetch rejects instead.
+function fetchFailed(id, error, viaStub) {
+  if (viaStub) {
+    core.ops.op_response_reject(id, messageOf(error, ""));
+    return;
+  }
+  console.warn("fetch error", error);
+  respondText(id, 500, messageOf(error, ""));
+}
+
+function requestFailed(id, error) {
+  console.error("onRequest error", error);
+  if (typeof error !== "object" || error === null) {
+    const text = `Cannot use 'in' operator to search for 'code' in ${String(error)}`;
+    fetchFailed(id, new TypeError(text), false);
+    return;
+  }
+  const status = "code" in error ? Number(error.code) : 500;
+  if (!(status >= 200 && status <= 599)) {
+    const text = "Responses may only be constructed with status codes in the range 200 to 599, inclusive.";
+    fetchFailed(id, new RangeError(text), false);
+    return;
+  }
+  respondText(id, status, messageOf(error, "Uncaught exception when making a request"));
+}
+
+// --- WebSockets ---------------------------------------------------------------------------------------------------
+
+function connect(index, pk, url, headers, cf) {
+  const connection = connections.createConnection(index, pk, url);
+  const ctx = { request: incomingRequest(0, "GET", url, headers, undefined, cfOf(cf)) };
+  try {
+    const tags = server.tags(connection, ctx);
+    if (isPromise(tags)) {
+      PromisePrototypeThen(
+        PromiseResolve(tags),
+        (list) => tagged(connection, ctx, list),
+        (error) => connectFailed(connection, error),
+      );
+    } else {
+      tagged(connection, ctx, tags);
+    }
+  } catch (error) {
+    connectFailed(connection, error);
+  }
+}
+
+function tagged(connection, ctx, tags) {
+  try {
+    // What a connection was given before it was accepted is kept where the room can find it again after hibernation.
+    connections.setTags(connection, tags);
+    if (server.hibernate && connection.state) connection.setState(connection.state);
+    connections.register(connection);
+    const result = server.connect(connection, ctx);
+    if (isPromise(result)) {
+      PromisePrototypeThen(
+        PromiseResolve(result),
+        () => core.ops.op_connection_accept(connection[kIndex]),
+        (error) => connectFailed(connection, error),
+      );
+    } else {
+      core.ops.op_connection_accept(connection[kIndex]);
+    }
+  } catch (error) {
+    connectFailed(connection, error);
+  }
+}
+
+// The handshake succeeds, then the socket is closed with the message (spec 1.4); nothing of the connection stays.
+function connectFailed(connection, error) {
+  console.error("Error when connecting");
+  console.error(error);
+  connections.unregister(connection);
+  core.ops.op_connection_accept(connection[kIndex]);
+  connection[kState] = CLOSING;
+  connection[kClosedHere] = true;
+  core.ops.op_socket_close(connection[kIndex], 1011, messageOf(error, "Uncaught exception when connecting"));
+}
+
+function message(index, data) {
+  const socket = sockets[index];
+  if (socket === undefined) return;
+  if (!isConnection(socket)) {
+    received(socket, data);
+    return;
+  }
+  if (server.onMessage) {
+    try {
+      const result = server.message(data, socket);
+      if (isPromise(result)) PromisePrototypeThen(PromiseResolve(result), undefined, reportHandlerError);
+    } catch (error) {
+      reportHandlerError(error);
+    }
+  }
+  if (hasListeners(socket)) received(socket, data);
+}
+
+function reportHandlerError(error) {
+  console.error(error);
+}
+
+const { Connection } = connections;
+const { eventTargetData } = core.loadExtScript("ext:deno_web/02_event.js");
+
+function isConnection(socket) {
+  return socket instanceof Connection;
+}
+
+function hasListeners(socket) {
+  return socket[eventTargetData] !== undefined;
+}
+
+// How a socket ended, as the host tells it.
+const ENDED_BY_PEER = 0;
+const ENDED_HERE = 1;
+const ENDED_LOST = 2;
+const ENDED_FAILED = 3;
+
+const STATE_AFTER = { __proto__: null, [ENDED_BY_PEER]: CLOSING, [ENDED_HERE]: CLOSED, [ENDED_LOST]: 1, [ENDED_FAILED]: CLOSED };
+
+function end(index, how, code, reason) {
+  const socket = sockets[index];
+  connections.forget(index);
+  if (socket === undefined) return;
+  if (!isConnection(socket)) {
+    if (how === ENDED_FAILED) failed(socket, reason);
+    closed(socket, code, reason, how <= ENDED_HERE);
+    return;
+  }
+  connections.unregister(socket);
+  socket[kState] = STATE_AFTER[how];
+  try {
+    const result = how === ENDED_FAILED && !server.hibernate
+      ? server.error(socket, new Error("internal error"))
+      : server.close(socket);
+    if (isPromise(result)) PromisePrototypeThen(PromiseResolve(result), undefined, reportHandlerError);
+  } catch (error) {
+    reportHandlerError(error);
+  }
+  if (!hasListeners(socket)) return;
+  if (how === ENDED_FAILED) failed(socket, "internal error");
+  else closed(socket, code, reason, how <= ENDED_HERE);
+}
+
+// --- alarms -------------------------------------------------------------------------------------------------------
+
+function alarm(token) {
+  const done = () => core.ops.op_alarm_done(token, true);
+  const failedRun = (error) => {
+    console.error("onAlarm error", error);
+    core.ops.op_alarm_done(token, false);
+  };
+  try {
+    const result = server.alarm();
+    if (isPromise(result)) PromisePrototypeThen(PromiseResolve(result), done, failedRun);
+    else done();
+  } catch (error) {
+    failedRun(error);
+  }
+}
+
+return { alarm, connect, end, isPromise, message, messageOf, request, start };
+})();

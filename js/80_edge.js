@@ -1,0 +1,196 @@
+// The edge isolate: the *static* handlers of every party, outside any room (spec 1.3 to 1.6, 2.10, 2.12).
+// There is one for the process, so that module state persists between requests as users know it. `this` in a static
+// handler is the class. The host asks `describe` once which handlers exist and calls here only for those.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { JSONParse, ObjectHasOwn, PromisePrototypeThen, PromiseResolve, SafeMap, String, TypeError } = primordials;
+const { incomingRequest, isRequest, isResponse, kWebSocket, respond, respondText, serializeHeaders, takeBody, toInnerRequest } =
+  core.loadExtScript("ext:partyrun/30_http.js");
+const { bindPair, fromHost, kIndex, kPeer } = core.loadExtScript("ext:partyrun/35_socket.js");
+const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
+const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
+const { messageOf } = core.loadExtScript("ext:partyrun/70_room.js");
+
+const servers = new SafeMap();
+let lobbyParts;
+
+// --- what a module declares ---------------------------------------------------------------------------------------
+
+const INSTANCE_HANDLERS = ["onConnect", "onRequest", "onMessage", "onClose", "onError", "onAlarm"];
+const STATIC_HANDLERS = ["unstable_onFetch", "onFetch", "onBeforeConnect", "onBeforeRequest"];
+
+// The checks of the original when a module is loaded (spec 2.1). A text is a reason not to start.
+function validate(exported, warn) {
+  if (exported === undefined) return "The module has no default export: export a class or an object with handlers.";
+  const isClass = typeof exported === "function";
+  for (const name of INSTANCE_HANDLERS) {
+    if (ObjectHasOwn(exported, name) && typeof exported[name] !== "function") return `.${name} should be a function`;
+  }
+  const holder = isClass ? exported.prototype ?? {} : exported;
+  for (const name of STATIC_HANDLERS) {
+    if (!(name in holder)) continue;
+    if (typeof holder[name] !== "function") return `.${name} should be a function`;
+    if (isClass) {
+      warn(`.${name} is present on the class instance, but it should be defined as a static method`);
+    }
+  }
+  return null;
+}
+
+function describe(entries, info) {
+  const parties = createParties(info.parties);
+  lobbyParts = { env: JSONParse(info.env), parties };
+  const described = [];
+  for (const name in entries) {
+    const exported = entries[name].default;
+    const problem = validate(exported, (text) => console.warn(text));
+    if (problem !== null) return { problem, parties: [] };
+    servers.set(name, exported);
+    described.push({
+      name,
+      before_connect: exported.onBeforeConnect !== undefined,
+      before_request: exported.onBeforeRequest !== undefined,
+      request: (typeof exported === "function" ? exported.prototype?.onRequest : exported.onRequest) !== undefined,
+      fetch: (exported.onFetch ?? exported.unstable_onFetch) !== undefined,
+      socket: exported.onSocket !== undefined,
+      cron: exported.onCron !== undefined,
+    });
+  }
+  return { problem: null, parties: described };
+}
+
+function createLobby(id) {
+  const lobby = {
+    env: lobbyParts.env,
+    ai: undefined,
+    assets: createAssets(),
+    parties: lobbyParts.parties,
+    vectorize: {},
+    analytics: { writeDataPoint() {} },
+    bindings: { r2: {}, kv: {} },
+  };
+  return id === undefined ? lobby : { id, ...lobby };
+}
+
+class ExecutionContext {
+  waitUntil(promise) {
+    core.ops.op_edge_wait(1);
+    const done = () => core.ops.op_edge_wait(-1);
+    PromisePrototypeThen(PromiseResolve(promise), done, (error) => {
+      done();
+      console.error("waitUntil error", error);
+    });
+  }
+  passThroughOnException() {}
+}
+
+// --- onBeforeConnect, onBeforeRequest (spec 1.5) -------------------------------------------------------------------
+
+async function before(id, name, party, room, method, url, headers, body, cf) {
+  const exported = servers.get(party);
+  const handler = exported[name];
+  if (typeof handler !== "function") {
+    edgeFailed(id, new TypeError(`.${name} must be a function`));
+    return;
+  }
+  const request = incomingRequest(id, method, url, headers, body, cfOf(cf));
+  let result;
+  try {
+    result = await handler.call(exported, request, createLobby(room), new ExecutionContext());
+  } catch (error) {
+    console.error(`${name} error`, error);
+    respondText(id, 401, error ? messageOf(error, "") : "Unauthorised");
+    return;
+  }
+  try {
+    if (isResponse(result)) answer(id, result);
+    else if (isRequest(result)) forward(id, result, result === request);
+    else if (name === "onBeforeConnect") forward(id, request, true);
+    else throw new TypeError(`Invalid URL: ${String(result)}`);
+  } catch (error) {
+    edgeFailed(id, error);
+  }
+}
+
+// Hands the request on to the room. `same` tells whether it is the one that came in: only that one keeps its `cf`.
+function forward(id, request, same) {
+  const inner = toInnerRequest(request);
+  const body = takeBody(inner.body);
+  core.ops.op_edge_forward(
+    id,
+    inner.method,
+    inner.url(),
+    serializeHeaders(inner.headerList),
+    typeof body === "string" ? core.encode(body) : typeof body === "object" ? body : null,
+    typeof body === "number" ? body : 0,
+    same,
+  );
+}
+
+function edgeFailed(id, error) {
+  console.warn("fetch error", error);
+  respondText(id, 500, messageOf(error, ""));
+}
+
+// A 101 answer carries one end of a pair, or the socket of another room: the host joins it to the client's.
+function answer(id, response) {
+  const end = response[kWebSocket];
+  if (end === undefined) {
+    respond(id, response);
+    return;
+  }
+  const headers = serializeHeaders([...response.headers].map(([name, value]) => [name, value]));
+  if (end[kPeer] === null) {
+    core.ops.op_edge_relay(id, headers, end[kIndex]);
+    return;
+  }
+  const index = core.ops.op_edge_accept(id, headers);
+  const { waiting } = bindPair(end, index);
+  if (waiting !== null) { for (const task of waiting) task(); }
+}
+
+// --- onFetch, onSocket, onCron ------------------------------------------------------------------------------------
+
+async function fetch(id, method, url, headers, body, cf) {
+  const exported = servers.get("main");
+  const handler = exported.onFetch ?? exported.unstable_onFetch;
+  try {
+    const request = incomingRequest(id, method, url, headers, body, cfOf(cf));
+    const result = await handler.call(exported, request, createLobby(), new ExecutionContext());
+    if (!result) core.ops.op_edge_pass(id);
+    else if (isResponse(result)) answer(id, result);
+    else throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+  } catch (error) {
+    edgeFailed(id, error);
+  }
+}
+
+async function socket(id, url, headers, cf) {
+  const exported = servers.get("main");
+  const index = core.ops.op_edge_open(id);
+  const accepted = fromHost(index);
+  accepted.accept();
+  accepted.request = incomingRequest(id, "GET", url, headers, undefined, cfOf(cf));
+  try {
+    await exported.onSocket(accepted, createLobby(), new ExecutionContext());
+    core.ops.op_connection_accept(index);
+  } catch (error) {
+    edgeFailed(id, error);
+  }
+}
+
+async function cron(id, name, expression, scheduledTime) {
+  const exported = servers.get("main");
+  const event = { scheduledTime, cron: expression, name, noRetry() {} };
+  try {
+    await exported.onCron(event, createLobby(), new ExecutionContext());
+    respondText(id, 200, `ran cron ${name}: ${expression}`);
+  } catch (error) {
+    edgeFailed(id, error);
+  }
+}
+
+return { before, cron, describe, fetch, socket };
+})();

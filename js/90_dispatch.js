@@ -1,0 +1,96 @@
+// The table of what the host calls, the last script of the snapshot. `boot` is called once in every isolate, before the
+// project's bundle is evaluated; `evaluate` runs the bundle; then the host calls `room` or `edge` functions per event.
+"use strict";
+
+(function () {
+const { core, internals, primordials } = __bootstrap;
+const { Error, JSONParse, ObjectDefineProperty, Proxy } = primordials;
+const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
+const { setTimersMax } = core.loadExtScript("ext:partyrun/20_timers.js");
+const { setEnv } = core.loadExtScript("ext:partyrun/15_process.js");
+const { setOverrides } = core.loadExtScript("ext:partyrun/65_cf.js");
+const room = core.loadExtScript("ext:partyrun/70_room.js");
+const edge = core.loadExtScript("ext:partyrun/80_edge.js");
+
+const navigator = { userAgent: "Cloudflare-Workers" };
+core.defineGlobalProperties(globalThis, { navigator: core.propNonEnumerable(navigator) });
+
+let entries;
+
+function exportedBy(party) {
+  return entries[party].default;
+}
+
+// A Node built-in that partyrun does not have: importing it works, using it says which one is missing (spec 6.3).
+function absentBuiltin(specifier) {
+  return new Proxy({ __proto__: null }, {
+    get(_target, name) {
+      if (typeof name === "symbol" || name === "__esModule" || name === "then" || name === "default") return undefined;
+      return function () {
+        throw new Error(`${specifier}: ${name} is not available in partyrun`);
+      };
+    },
+  });
+}
+
+const builtins = { __proto__: null };
+
+const host = {
+  builtin(specifier) {
+    return builtins[specifier] ??= absentBuiltin(specifier);
+  },
+  wasm: (index) => core.ops.op_bundle_wasm(index),
+  binary: (index) => core.ops.op_bundle_binary(index).buffer,
+};
+
+// Answers undefined when the modules are evaluated, or a promise when one of them uses top-level await.
+function evaluate(bundle) {
+  const result = bundle(host);
+  if (!core.isPromise(result)) {
+    setEntries(result);
+    return undefined;
+  }
+  return result.then(setEntries);
+}
+
+function setEntries(result) {
+  entries = { main: result.main, ...result.parties };
+}
+
+function boot(settings) {
+  install(core.loadExtScript("ext:partyrun/99_fast.js"));
+  const { timersMax, env, cf } = JSONParse(settings);
+  setTimersMax(timersMax);
+  setEnv(env);
+  setOverrides(cf);
+  core.setUnhandledPromiseRejectionHandler((_promise, reason) => {
+    console.error("Uncaught (in promise)", reason);
+    return true;
+  });
+  core.setReportExceptionCallback((error) => console.error("Uncaught", error));
+  // User code must not find the runtime's own insides, and packages must not take partyrun for Deno.
+  delete globalThis.Deno;
+  delete globalThis.__bootstrap;
+}
+
+ObjectDefineProperty(globalThis, "__partyrun", {
+  __proto__: null,
+  configurable: true,
+  value: {
+    boot,
+    evaluate,
+    start: (info, restored) => room.start(info, exportedBy(info.party), restored),
+    request: room.request,
+    connect: room.connect,
+    message: room.message,
+    end: room.end,
+    alarm: room.alarm,
+    describe: (info) => edge.describe(entries, info),
+    before: edge.before,
+    fetch: edge.fetch,
+    socket: edge.socket,
+    cron: edge.cron,
+  },
+});
+internals.partyrun = true;
+})();
