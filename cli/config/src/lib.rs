@@ -1,1 +1,28 @@
-//! placeholder
+//! What a project means: flags, configuration file and environment files, read once into one [`Config`].
+//!
+//! The command line fills a [`Request`] and calls [`load`]; nothing behind it asks again where a value came from.
+//! One table ([`field::FIELDS`]) says which fields exist: it drives validation, [`schema`] and the documentation.
+//! Every mistake is returned as a [`ConfigError`] that names file, line, column, field and remedy; nothing is
+//! printed here, what is worth telling waits in `Config::notes` and `Config::warnings`.
+//! The behaviour of the original is described in spec 4, 5.2 and 6.2.
+
+mod config;
+mod cron;
+mod discover;
+mod document;
+mod dotenv;
+mod environment;
+pub mod field;
+mod file;
+mod merge;
+mod problem;
+mod schema;
+mod validate;
+
+pub use config::{Ai, Bindings, Build, ClientBuild, Config, Persist, Serve};
+pub use discover::Source;
+pub use dotenv::parse as parse_dotenv;
+pub use file::Format;
+pub use merge::{Overrides, Request, load};
+pub use problem::{ConfigError, Problem, Spot};
+pub use schema::schema;

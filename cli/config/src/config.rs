@@ -1,0 +1,201 @@
+//! The configuration of a project as the rest of partyrun sees it: absolute paths, merged values, no questions left.
+//!
+//! Made by [`crate::load`] only. What depends on the chosen port (`PARTYKIT_HOST`) is added by the caller.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use crate::discover::{self, Source};
+use crate::file::Format;
+use crate::problem::ConfigError;
+
+/// Everything that flags, files and environment say about a project.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder the command was called in.
+    pub cwd: PathBuf,
+    /// The project's folder: that of the configuration file, else the working folder.
+    pub root: PathBuf,
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// The environment files that were read, in their order.
+    pub env_files: Vec<PathBuf>,
+    /// The project's name.
+    pub name: Option<String>,
+    /// The module of the party `main`; ask [`Config::entry`] for it.
+    pub main: Option<PathBuf>,
+    /// The other parties and their modules, which exist.
+    pub parties: Vec<(String, PathBuf)>,
+    /// The port, if one was asked for.
+    pub port: Option<u16>,
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// Static files.
+    pub serve: Option<Serve>,
+    /// Whether and where storage is kept.
+    pub persist: Persist,
+    /// `room.env` and `lobby.env`.
+    pub vars: Map<String, Value>,
+    /// `process.env`: the keys of the environment files.
+    pub process_env: IndexMap<String, String>,
+    /// Names replaced at build time by JavaScript source.
+    pub defines: IndexMap<String, String>,
+    /// The project's own build.
+    pub build: Build,
+    /// Whether the server bundle is minified.
+    pub minify: bool,
+    /// The Workers compatibility date.
+    pub compatibility_date: Option<String>,
+    /// The Workers compatibility flags.
+    pub compatibility_flags: Vec<String>,
+    /// Cron names and their expressions, whose syntax is right.
+    pub crons: Vec<(String, String)>,
+    /// The endpoint of `room.context.ai`, if configured.
+    pub ai: Option<Ai>,
+    /// Vector indexes: name and index.
+    pub vectorize: Vec<(String, String)>,
+    /// Local stores.
+    pub bindings: Bindings,
+    /// Lines worth telling once.
+    pub notes: Vec<String>,
+    /// Lines worth a warning.
+    pub warnings: Vec<String>,
+}
+
+/// Static files (spec 1.7).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Serve {
+    /// The folder. It need not exist yet.
+    pub path: PathBuf,
+    /// The client code to bundle.
+    pub build: Option<ClientBuild>,
+    /// Globs of files to serve; empty means all.
+    pub include: Vec<String>,
+    /// Globs of files not to serve.
+    pub exclude: Vec<String>,
+    /// Seconds for which a browser may keep a file.
+    pub browser_ttl_seconds: Option<u64>,
+    /// Whether navigations to unknown paths get `index.html`.
+    pub single_page_app: bool,
+}
+
+/// A client bundle (spec 6.5), with the defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientBuild {
+    /// The entries, absolute.
+    pub entries: Vec<PathBuf>,
+    /// Whether imports are bundled.
+    pub bundle: bool,
+    /// Whether shared code becomes chunks.
+    pub splitting: bool,
+    /// Modules that are not bundled.
+    pub external: Vec<String>,
+    /// The output folder.
+    pub outdir: PathBuf,
+    /// Whether the output is minified; `None` leaves it to the mode (not in development, else yes).
+    pub minify: Option<bool>,
+    /// Modules that stand in for others.
+    pub alias: IndexMap<String, String>,
+    /// The module format.
+    pub format: Format,
+    /// Whether pages reload after a build.
+    pub live: bool,
+    /// Whether source maps are written.
+    pub sourcemap: bool,
+    /// Defines of the client only, on top of [`Config::defines`].
+    pub define: IndexMap<String, String>,
+    /// Loaders by file extension.
+    pub loader: IndexMap<String, String>,
+}
+
+/// Whether storage outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Persist {
+    /// In the default folder of the project.
+    Default(PathBuf),
+    /// In a folder that was named.
+    Path(PathBuf),
+    /// Not: storage lives as long as the process.
+    No,
+}
+
+impl Persist {
+    /// The folder, if storage is kept.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Default(path) | Self::Path(path) => Some(path),
+            Self::No => None,
+        }
+    }
+}
+
+/// The project's own build.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Build {
+    /// A shell command, run before the start and on changes.
+    pub command: Option<String>,
+    /// The folder it runs in.
+    pub cwd: PathBuf,
+    /// What is watched for changes; only meant if there is a command.
+    pub watch: Vec<PathBuf>,
+    /// Modules that stand in for others in the server bundle.
+    pub alias: IndexMap<String, String>,
+}
+
+/// The endpoint of `room.context.ai`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ai {
+    /// The gateway's address.
+    pub gateway: Option<String>,
+    /// The gateway's token.
+    pub token: Option<String>,
+    /// The account.
+    pub account: Option<String>,
+}
+
+/// Local stores, each a name and what it is called on the hosting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bindings {
+    /// Object stores.
+    pub r2: Vec<(String, String)>,
+    /// Key-value stores.
+    pub kv: Vec<(String, String)>,
+}
+
+impl Config {
+    /// The module of the party `main`, which exists. To be asked after the project's own build has run, because that
+    /// may be what makes it.
+    pub fn entry(&self) -> Result<&Path, ConfigError> {
+        let Some(path) = self.main.as_deref() else {
+            return Err(ConfigError::MissingMain { hint: self.missing_main_hint() });
+        };
+        if path.exists() {
+            return Ok(path);
+        }
+        let place = match self.source.path() {
+            Some(file) => discover::shown(&self.cwd, file).display().to_string(),
+            None => "command line".to_owned(),
+        };
+        let shown = format!("./{}", discover::shown(&self.cwd, path).display());
+        Err(ConfigError::MainNotFound { shown, place, path: path.to_owned() })
+    }
+
+    fn missing_main_hint(&self) -> String {
+        match &self.source {
+            Source::Named(file) | Source::Found(file) => {
+                let file = discover::shown(&self.cwd, file);
+                format!(
+                    "{}: add `\"main\": \"src/server.ts\"`, or name the file: `partyrun dev src/server.ts`",
+                    file.display()
+                )
+            }
+            Source::PackageJson(_) | Source::Nothing => {
+                "name the file: `partyrun dev src/server.ts`, or write a partykit.json with `\"main\"`"
+                    .to_owned()
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The syntax of cron expressions, checked when the configuration is read.
+//!
+//! The original does not check them (spec 2.12); a wrong one would only be noticed when nothing happens. Five fields,
+//! minute to weekday, in the dialect of the `croner` crate with the weekdays of Cloudflare's schedules.
+
+use croner::parser::{CronParser, Seconds, Year};
+
+/// Says what is wrong with an expression.
+pub(crate) fn check(expression: &str) -> Result<(), String> {
+    let fields = expression.split_whitespace().count();
+    if fields != 5 {
+        return Err(format!(
+            "write five fields: minute, hour, day of month, month, weekday, as in `\"0 * * * *\"`; this has {fields}"
+        ));
+    }
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+    parser.parse(expression).map(drop).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn five_fields_are_wanted_and_each_is_checked() {
+        for right in ["* * * * *", "*/5 0-6 1,15 JAN-MAR MON", "0 0 * * 7", "59 23 L * *", " 0  1 * * 1 "] {
+            assert_eq!(check(right), Ok(()), "{right}");
+        }
+        for wrong in
+            ["", "* * * *", "* * * * * *", "60 * * * *", "a b c d e", "*/0 * * * *", "@daily", "0 24 * * *"]
+        {
+            assert!(check(wrong).is_err(), "{wrong}");
+        }
+    }
+}

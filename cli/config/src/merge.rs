@@ -1,0 +1,407 @@
+//! Makes one [`Config`] from what was typed and what the files say.
+//!
+//! The only entry, [`load`], reads the files, validates them, lays the flags over them and turns every path into an
+//! absolute one. Which folder a path is relative to: `main` and `parties` to their file (a flag's to the working
+//! folder); all other paths of a file to the project, which is the file's folder when the file was found upwards and
+//! the working folder when it was named with `--config` (spec 4.1, 4.3).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use crate::config::{Ai, Bindings, Build, ClientBuild, Config, Persist, Serve};
+use crate::discover::{self, Source, absolute};
+use crate::document::{self, Data, Document, Node};
+use crate::environment;
+use crate::file::{RawBuild, RawClientBuild, RawConfig, RawServe, Short};
+use crate::problem::{ConfigError, Problem, Spot};
+use crate::validate::{self, Findings, Issue};
+
+/// The folder that holds a project's data unless another is named.
+const PERSIST_DIRECTORY: &str = ".partyrun";
+
+/// What the command line asks to read.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The folder the command was called in, absolute.
+    pub cwd: PathBuf,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--env-file`, each.
+    pub env_files: Vec<PathBuf>,
+    /// Whether `.env.local` is read: in development.
+    pub env_local: bool,
+    /// The flags that stand in for fields.
+    pub overrides: Overrides,
+}
+
+/// What flags said; `None` and empty mean that they said nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The script, relative to the working folder.
+    pub main: Option<String>,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `--port`.
+    pub port: Option<u16>,
+    /// `--host`.
+    pub host: Option<IpAddr>,
+    /// `--serve`, which replaces the whole object of the file.
+    pub serve: Option<String>,
+    /// `--persist`: `true`, `false` or a folder.
+    pub persist: Option<String>,
+    /// `--var`, split at the first `=`.
+    pub vars: Vec<(String, String)>,
+    /// `--define`, split at the first `=`.
+    pub defines: Vec<(String, String)>,
+    /// `--with-env`.
+    pub with_env: bool,
+    /// `--minify`.
+    pub minify: Option<bool>,
+    /// `--live`.
+    pub live: bool,
+    /// `--compatibility-date`.
+    pub compatibility_date: Option<String>,
+    /// `--compatibility-flags`.
+    pub compatibility_flags: Vec<String>,
+}
+
+/// A file that has been read and checked.
+#[derive(Default)]
+struct Checked {
+    raw: RawConfig,
+    problems: Vec<Problem>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Reads everything that says something about the project.
+pub fn load(request: &Request) -> Result<Config, ConfigError> {
+    let cwd = &request.cwd;
+    let mut source = discover::configuration(cwd, request.config.as_deref());
+    let checked = match &source {
+        Source::Named(path) | Source::Found(path) => check_file(cwd, path, None)?,
+        Source::PackageJson(path) => match check_package_json(cwd, path)? {
+            Some(checked) => checked,
+            None => {
+                source = Source::Nothing;
+                Checked::default()
+            }
+        },
+        Source::Nothing => Checked::default(),
+    };
+    let env = environment::read(cwd, &request.env_files, request.env_local)?;
+    let Checked { raw, mut problems, mut notes, mut warnings } = checked;
+    problems.extend(check_overrides(&request.overrides));
+    if !problems.is_empty() {
+        return Err(ConfigError::Invalid(problems));
+    }
+    for path in &env.paths {
+        notes.push(format!("Loading environment variables from {}", discover::shown(cwd, path).display()));
+    }
+    if request.overrides.with_env {
+        for key in env.variables.keys().filter(|key| !environment::is_define_name(key)) {
+            warnings
+                .push(format!("`{key}` of an environment file is no identifier: `--with-env` leaves it out"));
+        }
+    }
+    Ok(merge(request, source, raw, env, notes, warnings))
+}
+
+fn merge(
+    request: &Request,
+    source: Source,
+    raw: RawConfig,
+    env: environment::EnvFiles,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+) -> Config {
+    let Request { cwd, overrides, .. } = request;
+    let root = source.path().and_then(Path::parent).unwrap_or(cwd).to_owned();
+    let base = if matches!(source, Source::Named(_)) { cwd } else { &root };
+    let main = match &overrides.main {
+        Some(script) => Some(absolute(cwd, script)),
+        None => raw.main.as_deref().map(|main| absolute(&root, main)),
+    };
+    let with_env = overrides.with_env.then_some(&env.variables);
+    Config {
+        name: overrides.name.clone().or(raw.name),
+        main,
+        parties: raw.parties.into_iter().map(|(name, path)| (name, absolute(&root, &path))).collect(),
+        port: overrides.port.or(raw.port),
+        host: overrides.host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        serve: serve(overrides, raw.serve, cwd, base),
+        persist: persist(overrides.persist.as_deref(), raw.persist, cwd, &root),
+        vars: environment::room_env(raw.vars, &env.variables, &overrides.vars),
+        defines: environment::defines(with_env, raw.define, &overrides.defines),
+        process_env: env.variables,
+        build: build(raw.build, base),
+        minify: overrides.minify.or(raw.minify).unwrap_or(false),
+        compatibility_date: overrides.compatibility_date.clone().or(raw.compatibility_date),
+        compatibility_flags: if overrides.compatibility_flags.is_empty() {
+            raw.compatibility_flags
+        } else {
+            overrides.compatibility_flags.clone()
+        },
+        crons: raw.crons.into_iter().collect(),
+        ai: ai(raw.ai),
+        vectorize: raw
+            .vectorize
+            .into_iter()
+            .map(|(name, index)| match index {
+                Short::Short(index) => (name, index),
+                Short::Full(index) => (name, index.index_name),
+            })
+            .collect(),
+        bindings: Bindings {
+            r2: raw.bindings.r2.into_iter().collect(),
+            kv: raw.bindings.kv.into_iter().collect(),
+        },
+        env_files: env.paths,
+        cwd: cwd.clone(),
+        root,
+        source,
+        notes,
+        warnings,
+    }
+}
+
+fn serve(
+    overrides: &Overrides,
+    raw: Option<Short<String, RawServe>>,
+    cwd: &Path,
+    base: &Path,
+) -> Option<Serve> {
+    let plain = |path: PathBuf| Serve {
+        path,
+        build: None,
+        include: Vec::new(),
+        exclude: Vec::new(),
+        browser_ttl_seconds: None,
+        single_page_app: false,
+    };
+    if let Some(path) = &overrides.serve {
+        return Some(plain(absolute(cwd, path)));
+    }
+    match raw? {
+        Short::Short(path) => Some(plain(absolute(base, &path))),
+        Short::Full(serve) => {
+            // Without a folder nothing is served nor built (spec 6.5).
+            let path = absolute(base, serve.path.as_deref()?);
+            let build = serve.build.and_then(|build| client_build(build, &path, base, overrides.live));
+            Some(Serve {
+                build,
+                include: serve.include,
+                exclude: serve.exclude,
+                browser_ttl_seconds: serve.browser_ttl.map(|seconds| seconds as u64),
+                single_page_app: serve.single_page_app,
+                path,
+            })
+        }
+    }
+}
+
+fn client_build(
+    build: Short<String, RawClientBuild>,
+    served: &Path,
+    base: &Path,
+    live: bool,
+) -> Option<ClientBuild> {
+    let build = match build {
+        Short::Short(entry) => {
+            RawClientBuild { entry: Some(crate::file::OneOrMany::One(entry)), ..RawClientBuild::default() }
+        }
+        Short::Full(build) => build,
+    };
+    let entries: Vec<PathBuf> = build.entry?.into_vec().iter().map(|entry| absolute(base, entry)).collect();
+    Some(ClientBuild {
+        entries,
+        bundle: build.bundle.unwrap_or(true),
+        splitting: build.splitting.unwrap_or(true),
+        external: build.external,
+        outdir: build.outdir.map_or_else(|| served.join("dist"), |outdir| absolute(base, &outdir)),
+        minify: build.minify,
+        alias: build.alias,
+        format: build.format.unwrap_or_default(),
+        live: live || build.live,
+        sourcemap: build.sourcemap.unwrap_or(true),
+        define: build.define,
+        loader: build.loader,
+    })
+}
+
+/// The original lets its flag's default win over the file's value, so that the file's is never honoured; here it is
+/// (spec 3.7).
+fn persist(flag: Option<&str>, raw: Option<crate::file::RawPersist>, cwd: &Path, root: &Path) -> Persist {
+    let default = || Persist::Default(root.join(PERSIST_DIRECTORY));
+    match (flag, raw) {
+        (Some("true"), _) | (None, None) => default(),
+        (Some("false"), _) => Persist::No,
+        (Some(path), _) => Persist::Path(absolute(cwd, path)),
+        (None, Some(Short::Short(kept))) => {
+            if kept {
+                default()
+            } else {
+                Persist::No
+            }
+        }
+        (None, Some(Short::Full(path))) => match path.as_str() {
+            "true" => default(),
+            "false" => Persist::No,
+            path => Persist::Path(absolute(root, path)),
+        },
+    }
+}
+
+fn build(raw: RawBuild, base: &Path) -> Build {
+    let watch = raw.watch.map_or_else(|| vec!["src".to_owned()], crate::file::OneOrMany::into_vec);
+    Build {
+        command: raw.command,
+        cwd: raw.cwd.map_or_else(|| base.to_owned(), |cwd| absolute(base, &cwd)),
+        watch: watch.iter().map(|path| absolute(base, path)).collect(),
+        alias: raw.alias,
+    }
+}
+
+fn ai(raw: Option<Short<bool, crate::file::RawAi>>) -> Option<Ai> {
+    match raw? {
+        Short::Short(false) => None,
+        Short::Short(true) => Some(Ai::default()),
+        Short::Full(ai) => Some(Ai { gateway: ai.api_gateway, token: ai.api_token, account: ai.api_account }),
+    }
+}
+
+/// Reads the key `partykit` of a `package.json`; `None` if it has none.
+fn check_package_json(cwd: &Path, path: &Path) -> Result<Option<Checked>, ConfigError> {
+    // A package.json may be broken for reasons that are not ours, but the original stops there too.
+    let checked = check_file(cwd, path, Some("partykit"))?;
+    Ok((checked.raw != RawConfig::default() || !checked.problems.is_empty()).then_some(checked))
+}
+
+/// Reads, parses and checks a file, or the value of one of its keys.
+fn check_file(cwd: &Path, path: &Path, key: Option<&str>) -> Result<Checked, ConfigError> {
+    let text = discover::read(path)?;
+    let shown = discover::shown(cwd, path);
+    let Document { root, duplicates } = document::parse(&text).map_err(|error| {
+        let (line, column) = document::line_and_column(&text, error.offset);
+        let found = error.found.map_or_else(|| "end of input".to_owned(), |c| format!("character {c:?}"));
+        ConfigError::Syntax { path: shown.clone(), line, column, found, reason: error.reason }
+    })?;
+    let place = |offset: usize| {
+        let (line, column) = document::line_and_column(&text, offset);
+        format!("{}:{line}:{column}", shown.display())
+    };
+    let root = match key {
+        None => root,
+        Some(key) => match root.get(key) {
+            Some(entry) if !matches!(entry.value.data, Data::Null) => entry.value.clone(),
+            _ => return Ok(Checked::default()),
+        },
+    };
+    let Findings { issues, warnings, hosting } = validate::validate(&root);
+    let mut checked = Checked::default();
+    let marks = warnings.iter().map(|mark| (&mark.field, mark.offset, mark.fix.as_str()));
+    let twice = "it stands here twice; the last one counts";
+    let doubles = duplicates.iter().filter(|_| key.is_none()).map(|(key, offset)| (key, *offset, twice));
+    for (field, offset, text) in marks.chain(doubles) {
+        checked.warnings.push(format!("{}: `{field}`: {text}", place(offset)));
+    }
+    if !hosting.is_empty() {
+        let fields: Vec<String> = hosting.iter().map(|field| format!("`{field}`")).collect();
+        let verb = if fields.len() == 1 { "concerns" } else { "concern" };
+        checked
+            .notes
+            .push(format!("{} {verb} the hosted platform only and is not used here", fields.join(", ")));
+    }
+    let sound = issues.is_empty();
+    checked.problems = issues.into_iter().map(|issue| problem(issue, true, &place)).collect();
+    checked.problems.extend(rules(&root, path).into_iter().map(|issue| problem(issue, false, &place)));
+    if sound {
+        checked.raw = serde_json::from_value(root.to_json()).map_err(|error| {
+            // The table and its typed mirror disagree, which a test excludes.
+            ConfigError::Unreadable { path: shown.clone(), reason: error.to_string() }
+        })?;
+        checked.warnings.extend(advice(&checked.raw));
+    }
+    Ok(checked)
+}
+
+fn problem(issue: Issue, of_schema: bool, place: &dyn Fn(usize) -> String) -> Problem {
+    let spots = issue.marks.into_iter().map(|mark| Spot {
+        place: place(mark.offset),
+        field: mark.field,
+        fix: mark.fix,
+    });
+    Problem { message: issue.message, of_schema, spots: spots.collect() }
+}
+
+/// What the original checks after the schema (spec 4.4).
+fn rules(root: &Node, path: &Path) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let mut issue = |message: String, offset: usize, field: &str, fix: String| {
+        issues.push(Issue { message, marks: vec![validate::Mark { offset, field: field.to_owned(), fix }] });
+    };
+    if let Some(Data::Text(name)) = root.get("name").map(|entry| &entry.value.data)
+        && validate::is_slug(name)
+        && name.contains('_')
+        && path.file_name().is_some_and(|file| file != "package.json")
+    {
+        let offset = root.get("name").map_or(0, |entry| entry.value.offset);
+        let fix = format!("write `\"{}\"`: the name becomes part of a host name", name.replace('_', "-"));
+        issue("Project name must be a valid url path".to_owned(), offset, "name", fix);
+    }
+    let Some(Data::Object(parties)) = root.get("parties").map(|entry| &entry.value.data) else {
+        return issues;
+    };
+    let folder = path.parent().unwrap_or(path);
+    for entry in parties {
+        let field = format!("parties.{}", entry.key);
+        if entry.key == "main" {
+            let fix = "the party `main` is the field `main`; move the file's name there".to_owned();
+            issue("Cannot have a party named \"main\"".to_owned(), entry.key_offset, &field, fix);
+        } else if let Data::Text(file) = &entry.value.data {
+            let full = absolute(folder, file);
+            if !full.exists() {
+                let fix = format!("there is no file {}", full.display());
+                issue(format!("Could not find party: {file}"), entry.value.offset, &field, fix);
+            }
+        }
+    }
+    issues
+}
+
+/// Settings that are right but may not do what is hoped for.
+fn advice(raw: &RawConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if raw.ai.is_some() || !raw.vectorize.is_empty() {
+        warnings.push("The AI feature is experimental and may change in the future.".to_owned());
+    }
+    if let Some(Short::Full(serve)) = &raw.serve {
+        if serve.path.is_none() && (serve.build.is_some() || serve.single_page_app) {
+            warnings.push("`serve` has no `path`: nothing is served nor built".to_owned());
+        } else if let Some(Short::Full(build)) = &serve.build
+            && build.entry.is_none()
+        {
+            warnings.push("`serve.build` has no `entry`: no client code is built".to_owned());
+        }
+    }
+    warnings
+}
+
+/// Flags whose values the command line cannot judge.
+fn check_overrides(overrides: &Overrides) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let spot = |place: &str, field: &str, fix: String| {
+        vec![Spot { place: place.to_owned(), field: field.to_owned(), fix }]
+    };
+    if let Some(name) = overrides.name.as_deref().filter(|name| !validate::is_slug(name)) {
+        let fix = format!("`{name}` may hold lower-case letters, digits, `-` and `_` only");
+        let message = "must satisfy /^[a-z0-9_-]+$/ at \"name\"".to_owned();
+        problems.push(Problem { message, of_schema: true, spots: spot("--name", "name", fix) });
+    }
+    for (name, _) in overrides.defines.iter().filter(|(name, _)| !environment::is_define_name(name)) {
+        let message = format!("The define key \"{name}\" must be a valid identifier");
+        let fix = "write `--define NAME=value`, where NAME may have dots".to_owned();
+        problems.push(Problem { message, of_schema: false, spots: spot("--define", name, fix) });
+    }
+    problems
+}
