@@ -1,0 +1,48 @@
+//! The lock on the data folder: one process at a time.
+//!
+//! An advisory lock of the operating system on `partyrun.lock`, so that it is gone with its process whatever happens.
+//! The file holds the process id, only to name the holder to whoever comes second.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use crate::StoreError;
+
+const LOCK_FILE: &str = "partyrun.lock";
+
+/// Holds the lock as long as it lives.
+#[derive(Debug)]
+pub(super) struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(LOCK_FILE);
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { dir: dir.display().to_string(), pid: holder(&mut file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut pid = String::new();
+    // The file is ours to read, but whatever stands in it is only a hint.
+    let read = file.take(32).read_to_string(&mut pid);
+    let pid = pid.trim();
+    if read.is_ok() && !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()) {
+        pid.to_owned()
+    } else {
+        "unknown".to_owned()
+    }
+}

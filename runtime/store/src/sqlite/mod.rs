@@ -1,0 +1,193 @@
+//! The store on disk: one SQLite database per project in the data folder, in WAL mode, synced at every commit.
+//!
+//! One file for all rooms because a sync costs milliseconds and must be shared. The folder is locked against a second
+//! process. All writes go through the [`committer`]'s thread; workers and the scheduler only read, each by a connection
+//! of its own.
+
+mod committer;
+mod lock;
+mod reader;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use crate::alarms::{AlarmBoard, retry_delay_ms};
+use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
+use crate::{RoomKey, StoreError, now_ms};
+use committer::{Committer, Message, Pending};
+use lock::FolderLock;
+use reader::SqliteReader;
+
+const DATABASE_FILE: &str = "partyrun.sqlite";
+/// A reader meets a lock only while the log is being recovered or reset.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A log that one huge transaction made longer is cut back to this.
+const WAL_BYTES_KEPT: i64 = 64 << 20;
+
+/// How to open the store.
+#[derive(Clone, Debug, Default)]
+pub struct SqliteOptions {
+    /// The failed runs up to which an alarm that took the process down is counted; `limits.alarm_retries_max`.
+    pub alarm_retries_max: u32,
+    /// A registered SQLite file layer instead of the operating system's, for tests.
+    pub vfs: Option<String>,
+}
+
+/// The store on disk.
+pub struct Sqlite {
+    path: PathBuf,
+    options: SqliteOptions,
+    inbox: Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    board: Arc<AlarmBoard>,
+    /// The scheduler's connection.
+    alarms: Mutex<Connection>,
+    _lock: FolderLock,
+}
+
+impl Sqlite {
+    /// Opens the store in the folder `dir`, which is created if needed, with the usual options.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let alarm_retries_max = partyrun_limits::Limits::default().alarm_retries_max;
+        Self::open_with(dir, SqliteOptions { alarm_retries_max, vfs: None })
+    }
+
+    /// Opens the store in the folder `dir`.
+    pub fn open_with(dir: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir)?;
+        let lock = FolderLock::take(dir)?;
+        let path = dir.join(DATABASE_FILE);
+        let mut writer =
+            connect(&path, &options, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(StoreError::Io(format!(
+                "`{}` is on a file system without shared memory",
+                path.display()
+            )));
+        }
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+        schema::migrate(&mut writer, &path)?;
+        recover_alarms(&mut writer, options.alarm_retries_max)?;
+        let alarms = connect(&path, &options, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let board = Arc::new(AlarmBoard::default());
+        let committer = Committer::new(writer, board.clone(), dir.join(format!("{DATABASE_FILE}-wal")))?;
+        let (inbox, messages) = channel();
+        let thread =
+            std::thread::Builder::new().name("committer".into()).spawn(move || committer.run(messages))?;
+        let (thread, alarms) = (Mutex::new(Some(thread)), Mutex::new(alarms));
+        Ok(Self { path, options, inbox, thread, board, alarms, _lock: lock })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn connect(path: &Path, options: &SqliteOptions, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match &options.vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str())?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// An alarm that was running when the process ended is tried again later, with that run counted: an alarm whose handler
+/// takes the process down must not do so at every start at once. It is never dropped for this reason.
+fn recover_alarms(writer: &mut Connection, retries_max: u32) -> Result<(), StoreError> {
+    let transaction = writer.transaction()?;
+    {
+        let mut interrupted =
+            transaction.prepare("SELECT room, alarm_attempt FROM rooms WHERE alarm_running = 1")?;
+        let mut reschedule = transaction.prepare(
+            "UPDATE rooms SET alarm_running = 0, alarm_attempt = ?2, alarm_at_ms = ?3 WHERE room = ?1",
+        )?;
+        let found = interrupted.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for (room, attempt) in found.collect::<Result<Vec<(i64, u32)>, _>>()? {
+            let at_ms = now_ms().saturating_add(retry_delay_ms(attempt, 0.0));
+            reschedule.execute(params![room, attempt.saturating_add(1).min(retries_max), at_ms])?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+impl Store for Sqlite {
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let connection = connect(&self.path, &self.options, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok(Box::new(SqliteReader::new(connection)))
+    }
+
+    fn commit(&self, batch: Batch, done: CommitCallback) {
+        // If the committer has ended, the batch comes back, is dropped here, and so answered with `Closed`.
+        drop(self.inbox.send(Message::Commit(Pending::new(batch, done))));
+    }
+
+    fn next_alarm(&self) -> Result<Option<i64>, StoreError> {
+        self.board.next(|taken| {
+            let connection = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut statement = connection.prepare_cached(
+                "SELECT party, id, alarm_at_ms FROM rooms WHERE alarm_at_ms IS NOT NULL ORDER BY alarm_at_ms",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if !taken(&RoomKey::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?)) {
+                    return Ok(Some(row.get(2)?));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    fn alarms_due(&self, now_ms: i64, limit: usize) -> Result<Vec<DueAlarm>, StoreError> {
+        self.board.take(now_ms, limit, |give| {
+            let connection = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut statement = connection.prepare_cached(
+                "SELECT party, id, alarm_at_ms, alarm_attempt FROM rooms WHERE alarm_at_ms <= ?1 ORDER BY alarm_at_ms",
+            )?;
+            let mut rows = statement.query([now_ms])?;
+            while let Some(row) = rows.next()? {
+                let room = RoomKey::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?);
+                if !give(DueAlarm { room, scheduled_ms: row.get(2)?, attempt: row.get(3)? }) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn release_alarm(&self, room: &RoomKey, retry_at_ms: i64) {
+        self.board.release(room, retry_at_ms);
+    }
+
+    fn on_earlier_alarm(&self, hook: AlarmHook) {
+        self.board.set_hook(hook);
+    }
+
+    fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        // Either fails only if the committer has ended already.
+        drop(self.inbox.send(Message::Stop));
+        if thread.thread().id() != std::thread::current().id() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
