@@ -1,0 +1,61 @@
+//! The rows that cases must cover, and which of them no case covers.
+//!
+//! `tests/coverage/rows.json5` lists one row per observable fact of the specification's sections 1 to 4 and per entry of
+//! the reference, each with a stable id. A case names the ids in `covers`; an unknown id is a mistake of the fixture.
+
+use crate::data::{self, DataError};
+use crate::fixture::Fixture;
+use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::rc::Rc;
+
+/// One row.
+#[derive(Debug)]
+pub struct Row {
+    /// Its id, such as `1.2 main-room`.
+    pub id: String,
+    /// What it says, in a few words.
+    pub title: String,
+    /// Why no case can cover it, if so.
+    pub without_case: Option<String>,
+}
+
+/// Reads the rows.
+pub fn read_rows(file: &Path) -> Result<Vec<Row>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("could not read `{}`", file.display()))?;
+    let node = data::parse(Path::new("tests/coverage/rows.json5"), &text)?;
+    let mut rows: Vec<Row> = Vec::new();
+    for item in node.list()? {
+        let mut fields = item.fields()?;
+        let id = fields.need("id")?.text()?.to_owned();
+        let title = fields.need("title")?.text()?.to_owned();
+        let reason = fields.take("without_case").map(|node| node.text().map(str::to_owned)).transpose()?;
+        fields.finish()?;
+        if rows.iter().any(|row| row.id == id) {
+            return Err(item.error(format!("a row with this id exists already: `{id}`")).into());
+        }
+        rows.push(Row { id, title, without_case: reason });
+    }
+    Ok(rows)
+}
+
+/// Ids in `covers` that no row has.
+pub fn unknown_ids(rows: &[Row], fixtures: &[Rc<Fixture>]) -> Vec<DataError> {
+    let known: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let named = fixtures.iter().flat_map(|fixture| &fixture.cases).flat_map(|case| &case.covers);
+    named
+        .filter(|(_, id)| !known.contains(id.as_str()))
+        .map(|(place, id)| place.error(format!("no such row in tests/coverage/rows.json5: `{id}`")))
+        .collect()
+}
+
+/// The rows that no case covers and that give no reason.
+pub fn uncovered<'a>(rows: &'a [Row], fixtures: &[Rc<Fixture>]) -> Vec<&'a Row> {
+    let covered: BTreeSet<&str> = fixtures
+        .iter()
+        .flat_map(|fixture| &fixture.cases)
+        .flat_map(|case| case.covers.iter().map(|(_, id)| id.as_str()))
+        .collect();
+    rows.iter().filter(|row| row.without_case.is_none() && !covered.contains(row.id.as_str())).collect()
+}
