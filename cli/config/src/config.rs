@@ -59,6 +59,8 @@ pub struct Config {
     pub vectorize: Vec<(String, String)>,
     /// Local stores.
     pub bindings: Bindings,
+    /// Where `main` was named, as messages show it.
+    pub(crate) main_place: String,
     /// Lines worth telling once.
     pub notes: Vec<String>,
     /// Lines worth a warning.
@@ -175,12 +177,8 @@ impl Config {
         if path.exists() {
             return Ok(path);
         }
-        let place = match self.source.path() {
-            Some(file) => discover::shown(&self.cwd, file).display().to_string(),
-            None => "command line".to_owned(),
-        };
         let shown = format!("./{}", discover::shown(&self.cwd, path).display());
-        Err(ConfigError::MainNotFound { shown, place, path: path.to_owned() })
+        Err(ConfigError::MainNotFound { shown, place: self.main_place.clone(), path: path.to_owned() })
     }
 
     fn missing_main_hint(&self) -> String {

@@ -6,6 +6,7 @@
 //! printed here, what is worth telling waits in `Config::notes` and `Config::warnings`.
 //! The behaviour of the original is described in spec 4, 5.2 and 6.2.
 
+mod check;
 mod config;
 mod cron;
 mod discover;
@@ -16,7 +17,10 @@ pub mod field;
 mod file;
 mod merge;
 mod problem;
+mod reference;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use config::{Ai, Bindings, Build, ClientBuild, Config, Persist, Serve};
@@ -25,4 +29,5 @@ pub use dotenv::parse as parse_dotenv;
 pub use file::Format;
 pub use merge::{Overrides, Request, load};
 pub use problem::{ConfigError, Problem, Spot};
+pub use reference::reference;
 pub use schema::schema;

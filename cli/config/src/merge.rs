@@ -8,13 +8,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use crate::check::{self, Checked};
 use crate::config::{Ai, Bindings, Build, ClientBuild, Config, Persist, Serve};
 use crate::discover::{self, Source, absolute};
-use crate::document::{self, Data, Document, Node};
 use crate::environment;
-use crate::file::{RawBuild, RawClientBuild, RawConfig, RawServe, Short};
-use crate::problem::{ConfigError, Problem, Spot};
-use crate::validate::{self, Findings, Issue};
+use crate::file::{OneOrMany, RawAi, RawBuild, RawClientBuild, RawConfig, RawPersist, RawServe, Short};
+use crate::problem::{ConfigError, Problem, Spot, brief};
+use crate::validate;
 
 /// The folder that holds a project's data unless another is named.
 const PERSIST_DIRECTORY: &str = ".partyrun";
@@ -65,22 +65,13 @@ pub struct Overrides {
     pub compatibility_flags: Vec<String>,
 }
 
-/// A file that has been read and checked.
-#[derive(Default)]
-struct Checked {
-    raw: RawConfig,
-    problems: Vec<Problem>,
-    notes: Vec<String>,
-    warnings: Vec<String>,
-}
-
 /// Reads everything that says something about the project.
 pub fn load(request: &Request) -> Result<Config, ConfigError> {
     let cwd = &request.cwd;
     let mut source = discover::configuration(cwd, request.config.as_deref());
     let checked = match &source {
-        Source::Named(path) | Source::Found(path) => check_file(cwd, path, None)?,
-        Source::PackageJson(path) => match check_package_json(cwd, path)? {
+        Source::Named(path) | Source::Found(path) => check::file(cwd, path)?,
+        Source::PackageJson(path) => match check::package_json(cwd, path)? {
             Some(checked) => checked,
             None => {
                 source = Source::Nothing;
@@ -120,12 +111,17 @@ fn merge(
     let base = if matches!(source, Source::Named(_)) { cwd } else { &root };
     let main = match &overrides.main {
         Some(script) => Some(absolute(cwd, script)),
-        None => raw.main.as_deref().map(|main| absolute(&root, main)),
+        None => raw.main.as_deref().filter(|main| !main.is_empty()).map(|main| absolute(&root, main)),
+    };
+    let main_place = match source.path().filter(|_| overrides.main.is_none()) {
+        Some(file) => discover::shown(cwd, file).display().to_string(),
+        None => "command line".to_owned(),
     };
     let with_env = overrides.with_env.then_some(&env.variables);
     Config {
         name: overrides.name.clone().or(raw.name),
         main,
+        main_place,
         parties: raw.parties.into_iter().map(|(name, path)| (name, absolute(&root, &path))).collect(),
         port: overrides.port.or(raw.port),
         host: overrides.host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -208,7 +204,7 @@ fn client_build(
 ) -> Option<ClientBuild> {
     let build = match build {
         Short::Short(entry) => {
-            RawClientBuild { entry: Some(crate::file::OneOrMany::One(entry)), ..RawClientBuild::default() }
+            RawClientBuild { entry: Some(OneOrMany::One(entry)), ..RawClientBuild::default() }
         }
         Short::Full(build) => build,
     };
@@ -231,7 +227,7 @@ fn client_build(
 
 /// The original lets its flag's default win over the file's value, so that the file's is never honoured; here it is
 /// (spec 3.7).
-fn persist(flag: Option<&str>, raw: Option<crate::file::RawPersist>, cwd: &Path, root: &Path) -> Persist {
+fn persist(flag: Option<&str>, raw: Option<RawPersist>, cwd: &Path, root: &Path) -> Persist {
     let default = || Persist::Default(root.join(PERSIST_DIRECTORY));
     match (flag, raw) {
         (Some("true"), _) | (None, None) => default(),
@@ -253,7 +249,7 @@ fn persist(flag: Option<&str>, raw: Option<crate::file::RawPersist>, cwd: &Path,
 }
 
 fn build(raw: RawBuild, base: &Path) -> Build {
-    let watch = raw.watch.map_or_else(|| vec!["src".to_owned()], crate::file::OneOrMany::into_vec);
+    let watch = raw.watch.map_or_else(|| vec!["src".to_owned()], OneOrMany::into_vec);
     Build {
         command: raw.command,
         cwd: raw.cwd.map_or_else(|| base.to_owned(), |cwd| absolute(base, &cwd)),
@@ -262,129 +258,12 @@ fn build(raw: RawBuild, base: &Path) -> Build {
     }
 }
 
-fn ai(raw: Option<Short<bool, crate::file::RawAi>>) -> Option<Ai> {
+fn ai(raw: Option<Short<bool, RawAi>>) -> Option<Ai> {
     match raw? {
         Short::Short(false) => None,
         Short::Short(true) => Some(Ai::default()),
         Short::Full(ai) => Some(Ai { gateway: ai.api_gateway, token: ai.api_token, account: ai.api_account }),
     }
-}
-
-/// Reads the key `partykit` of a `package.json`; `None` if it has none.
-fn check_package_json(cwd: &Path, path: &Path) -> Result<Option<Checked>, ConfigError> {
-    // A package.json may be broken for reasons that are not ours, but the original stops there too.
-    let checked = check_file(cwd, path, Some("partykit"))?;
-    Ok((checked.raw != RawConfig::default() || !checked.problems.is_empty()).then_some(checked))
-}
-
-/// Reads, parses and checks a file, or the value of one of its keys.
-fn check_file(cwd: &Path, path: &Path, key: Option<&str>) -> Result<Checked, ConfigError> {
-    let text = discover::read(path)?;
-    let shown = discover::shown(cwd, path);
-    let Document { root, duplicates } = document::parse(&text).map_err(|error| {
-        let (line, column) = document::line_and_column(&text, error.offset);
-        let found = error.found.map_or_else(|| "end of input".to_owned(), |c| format!("character {c:?}"));
-        ConfigError::Syntax { path: shown.clone(), line, column, found, reason: error.reason }
-    })?;
-    let place = |offset: usize| {
-        let (line, column) = document::line_and_column(&text, offset);
-        format!("{}:{line}:{column}", shown.display())
-    };
-    let root = match key {
-        None => root,
-        Some(key) => match root.get(key) {
-            Some(entry) if !matches!(entry.value.data, Data::Null) => entry.value.clone(),
-            _ => return Ok(Checked::default()),
-        },
-    };
-    let Findings { issues, warnings, hosting } = validate::validate(&root);
-    let mut checked = Checked::default();
-    let marks = warnings.iter().map(|mark| (&mark.field, mark.offset, mark.fix.as_str()));
-    let twice = "it stands here twice; the last one counts";
-    let doubles = duplicates.iter().filter(|_| key.is_none()).map(|(key, offset)| (key, *offset, twice));
-    for (field, offset, text) in marks.chain(doubles) {
-        checked.warnings.push(format!("{}: `{field}`: {text}", place(offset)));
-    }
-    if !hosting.is_empty() {
-        let fields: Vec<String> = hosting.iter().map(|field| format!("`{field}`")).collect();
-        let verb = if fields.len() == 1 { "concerns" } else { "concern" };
-        checked
-            .notes
-            .push(format!("{} {verb} the hosted platform only and is not used here", fields.join(", ")));
-    }
-    let sound = issues.is_empty();
-    checked.problems = issues.into_iter().map(|issue| problem(issue, true, &place)).collect();
-    checked.problems.extend(rules(&root, path).into_iter().map(|issue| problem(issue, false, &place)));
-    if sound {
-        checked.raw = serde_json::from_value(root.to_json()).map_err(|error| {
-            // The table and its typed mirror disagree, which a test excludes.
-            ConfigError::Unreadable { path: shown.clone(), reason: error.to_string() }
-        })?;
-        checked.warnings.extend(advice(&checked.raw));
-    }
-    Ok(checked)
-}
-
-fn problem(issue: Issue, of_schema: bool, place: &dyn Fn(usize) -> String) -> Problem {
-    let spots = issue.marks.into_iter().map(|mark| Spot {
-        place: place(mark.offset),
-        field: mark.field,
-        fix: mark.fix,
-    });
-    Problem { message: issue.message, of_schema, spots: spots.collect() }
-}
-
-/// What the original checks after the schema (spec 4.4).
-fn rules(root: &Node, path: &Path) -> Vec<Issue> {
-    let mut issues = Vec::new();
-    let mut issue = |message: String, offset: usize, field: &str, fix: String| {
-        issues.push(Issue { message, marks: vec![validate::Mark { offset, field: field.to_owned(), fix }] });
-    };
-    if let Some(Data::Text(name)) = root.get("name").map(|entry| &entry.value.data)
-        && validate::is_slug(name)
-        && name.contains('_')
-        && path.file_name().is_some_and(|file| file != "package.json")
-    {
-        let offset = root.get("name").map_or(0, |entry| entry.value.offset);
-        let fix = format!("write `\"{}\"`: the name becomes part of a host name", name.replace('_', "-"));
-        issue("Project name must be a valid url path".to_owned(), offset, "name", fix);
-    }
-    let Some(Data::Object(parties)) = root.get("parties").map(|entry| &entry.value.data) else {
-        return issues;
-    };
-    let folder = path.parent().unwrap_or(path);
-    for entry in parties {
-        let field = format!("parties.{}", entry.key);
-        if entry.key == "main" {
-            let fix = "the party `main` is the field `main`; move the file's name there".to_owned();
-            issue("Cannot have a party named \"main\"".to_owned(), entry.key_offset, &field, fix);
-        } else if let Data::Text(file) = &entry.value.data {
-            let full = absolute(folder, file);
-            if !full.exists() {
-                let fix = format!("there is no file {}", full.display());
-                issue(format!("Could not find party: {file}"), entry.value.offset, &field, fix);
-            }
-        }
-    }
-    issues
-}
-
-/// Settings that are right but may not do what is hoped for.
-fn advice(raw: &RawConfig) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if raw.ai.is_some() || !raw.vectorize.is_empty() {
-        warnings.push("The AI feature is experimental and may change in the future.".to_owned());
-    }
-    if let Some(Short::Full(serve)) = &raw.serve {
-        if serve.path.is_none() && (serve.build.is_some() || serve.single_page_app) {
-            warnings.push("`serve` has no `path`: nothing is served nor built".to_owned());
-        } else if let Some(Short::Full(build)) = &serve.build
-            && build.entry.is_none()
-        {
-            warnings.push("`serve.build` has no `entry`: no client code is built".to_owned());
-        }
-    }
-    warnings
 }
 
 /// Flags whose values the command line cannot judge.
@@ -394,12 +273,12 @@ fn check_overrides(overrides: &Overrides) -> Vec<Problem> {
         vec![Spot { place: place.to_owned(), field: field.to_owned(), fix }]
     };
     if let Some(name) = overrides.name.as_deref().filter(|name| !validate::is_slug(name)) {
-        let fix = format!("`{name}` may hold lower-case letters, digits, `-` and `_` only");
+        let fix = format!("`{}` may hold lower-case letters, digits, `-` and `_` only", brief(name));
         let message = "must satisfy /^[a-z0-9_-]+$/ at \"name\"".to_owned();
         problems.push(Problem { message, of_schema: true, spots: spot("--name", "name", fix) });
     }
     for (name, _) in overrides.defines.iter().filter(|(name, _)| !environment::is_define_name(name)) {
-        let message = format!("The define key \"{name}\" must be a valid identifier");
+        let message = format!("The define key \"{}\" must be a valid identifier", brief(name));
         let fix = "write `--define NAME=value`, where NAME may have dots".to_owned();
         problems.push(Problem { message, of_schema: false, spots: spot("--define", name, fix) });
     }

@@ -119,3 +119,17 @@ fn spots(f: &mut fmt::Formatter<'_>, problems: &[&Problem]) -> fmt::Result {
     }
     Ok(())
 }
+
+/// Text of unknown origin as a message quotes it: short, and without control characters.
+pub(crate) fn brief(text: &str) -> String {
+    const CHARS_MAX: usize = 120;
+    let mut brief = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == CHARS_MAX {
+            brief.push('…');
+            break;
+        }
+        if c.is_control() { brief.extend(c.escape_default()) } else { brief.push(c) }
+    }
+    brief
+}

@@ -10,6 +10,10 @@ use std::fmt::Write as _;
 use crate::cron;
 use crate::document::{Data, Entry, Node};
 use crate::field::{self, Field, Kind, Object, Reader};
+use crate::problem::brief;
+
+/// Unknown keys that one message lists.
+const KEYS_LISTED_MAX: usize = 20;
 
 /// A wrong value: what the headline says, and where.
 #[derive(Debug)]
@@ -42,6 +46,9 @@ pub(crate) fn validate(root: &Node) -> Findings {
         Data::Object(entries) => object(&mut findings, "", &field::ROOT, root, entries),
         _ => findings.wrong_type("", "object", root, "{ \"main\": \"src/server.ts\" }"),
     }
+    let first = |issue: &Issue| issue.marks.first().map_or(0, |mark| mark.offset);
+    findings.issues.sort_by_key(first);
+    findings.warnings.sort_by_key(|mark| mark.offset);
     findings
 }
 
@@ -54,7 +61,7 @@ impl Findings {
     fn wrong_type(&mut self, path: &str, expected: &str, node: &Node, example: &str) {
         let message = format!("Expected {expected}, received {}", node.type_name());
         let fix = match (expected, &node.data) {
-            ("number", Data::Text(text)) if text.trim().parse::<f64>().is_ok() => {
+            ("number", Data::Text(text)) if is_short_number(text) => {
                 format!("write the number without quotes: `{}`", text.trim())
             }
             ("boolean", Data::Text(text)) if text == "true" || text == "false" => {
@@ -75,7 +82,7 @@ fn article(noun: &str) -> &'static str {
 
 /// Appends ` at "path"` as the original's validator does.
 fn at(message: String, path: &str) -> String {
-    if path.is_empty() { message } else { format!("{message} at \"{path}\"") }
+    if path.is_empty() { message } else { format!("{message} at \"{}\"", brief(path)) }
 }
 
 /// The path of a key within `path`, in the notation of the original's validator.
@@ -92,33 +99,20 @@ fn join(path: &str, key: &str) -> String {
 }
 
 fn object(findings: &mut Findings, path: &str, table: &Object, node: &Node, entries: &[Entry]) {
-    let mut unknown = Vec::new();
+    let mut unknown: Vec<&Entry> = Vec::new();
     for entry in entries {
-        match table.fields.iter().find(|field| field.name == entry.key) {
-            Some(field) => {
-                let inner = join(path, field.name);
-                if field.reader == Reader::Hosting {
-                    findings.hosting.push(inner.clone());
-                }
-                value(findings, &inner, field.kind, &entry.value, field.example);
-            }
-            None => unknown.push(Mark {
-                offset: entry.key_offset,
-                field: join(path, &entry.key),
-                fix: unknown_fix(path, &entry.key, table.fields),
-            }),
+        let Some(field) = table.fields.iter().find(|field| field.name == entry.key) else {
+            unknown.push(entry);
+            continue;
+        };
+        let inner = join(path, field.name);
+        if field.reader == Reader::Hosting {
+            findings.hosting.push(inner.clone());
         }
+        value(findings, &inner, field.kind, &entry.value, field.example);
     }
-    if !table.strict {
-        findings.warnings.append(&mut unknown);
-    } else if !unknown.is_empty() {
-        let keys: Vec<String> = entries
-            .iter()
-            .filter(|entry| !table.fields.iter().any(|field| field.name == entry.key))
-            .map(|entry| format!("'{}'", entry.key))
-            .collect();
-        let message = at(format!("Unrecognized key(s) in object: {}", keys.join(", ")), path);
-        findings.issues.push(Issue { message, marks: unknown });
+    if !unknown.is_empty() {
+        unknown_keys(findings, path, table, &unknown);
     }
     for field in table.fields.iter().filter(|field| field.required && node.get(field.name).is_none()) {
         let inner = join(path, field.name);
@@ -127,10 +121,32 @@ fn object(findings: &mut Findings, path: &str, table: &Object, node: &Node, entr
     }
 }
 
+fn unknown_keys(findings: &mut Findings, path: &str, table: &Object, unknown: &[&Entry]) {
+    let listed = unknown.iter().take(KEYS_LISTED_MAX);
+    let marks = listed.clone().map(|entry| Mark {
+        offset: entry.key_offset,
+        field: join(path, &entry.key),
+        fix: unknown_fix(path, &entry.key, table.fields),
+    });
+    if !table.strict {
+        findings.warnings.extend(marks);
+        return;
+    }
+    let keys: Vec<String> = listed.map(|entry| format!("'{}'", brief(&entry.key))).collect();
+    let rest = unknown.len() - keys.len();
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    let message = at(format!("Unrecognized key(s) in object: {}{more}", keys.join(", ")), path);
+    let marks = marks.collect();
+    findings.issues.push(Issue { message, marks });
+}
+
 /// What to do with an unknown key: the name that was meant, the place it belongs to, or its removal.
 fn unknown_fix(path: &str, key: &str, fields: &[Field]) -> String {
     if let Some(fix) = field::former(path, key) {
         return fix.to_owned();
+    }
+    if key.len() > 64 {
+        return "there is no such field; remove it".to_owned();
     }
     let folded = key.replace(['-', '_'], "").to_lowercase();
     let close = fields
@@ -226,20 +242,29 @@ fn number_in_range(findings: &mut Findings, path: &str, kind: Kind, number: f64,
 fn text_of_kind(findings: &mut Findings, path: &str, kind: Kind, text: &str, node: &Node) {
     match kind {
         Kind::Slug if !is_slug(text) => {
-            let fix = format!("`{text}` may hold lower-case letters, digits, `-` and `_` only");
+            let fix = format!("`{}` may hold lower-case letters, digits, `-` and `_` only", brief(text));
             findings.issue(path, node.offset, "must satisfy /^[a-z0-9_-]+$/".to_owned(), fix);
         }
         Kind::Cron => {
             if let Err(reason) = cron::check(text) {
-                findings.issue(path, node.offset, format!("Invalid cron expression '{text}'"), reason);
+                findings.issue(
+                    path,
+                    node.offset,
+                    format!("Invalid cron expression '{}'", brief(text)),
+                    reason,
+                );
             }
         }
         Kind::OneOf(words) if !words.contains(&text) => {
-            let close = words.iter().min_by_key(|word| strsim::damerau_levenshtein(word, text));
-            let close = close.filter(|word| strsim::damerau_levenshtein(word, text) <= 2);
-            let fix =
-                close.map_or_else(|| "write one of these".to_owned(), |w| format!("did you mean `\"{w}\"`?"));
-            let message = format!("Invalid enum value. Expected {}, received '{text}'", expected(kind));
+            let near = words.iter().filter(|word| text.len() <= word.len() + 2);
+            let close = near
+                .map(|word| (strsim::damerau_levenshtein(word, &text.to_lowercase()), word))
+                .min_by_key(|(distance, _)| *distance)
+                .filter(|(distance, _)| *distance <= 2);
+            let fix = close
+                .map_or_else(|| "write one of these".to_owned(), |(_, w)| format!("did you mean `\"{w}\"`?"));
+            let message =
+                format!("Invalid enum value. Expected {}, received '{}'", expected(kind), brief(text));
             findings.issue(path, node.offset, message, fix);
         }
         _ => {}
@@ -265,6 +290,10 @@ fn parties(findings: &mut Findings, path: &str, entries: &[Entry]) {
     if !marks.is_empty() {
         findings.issues.push(Issue { message: at("must satisfy /^[a-z0-9_-]+$/".to_owned(), path), marks });
     }
+}
+
+fn is_short_number(text: &str) -> bool {
+    text.len() < 32 && text.trim().parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// Whether a name satisfies `/^[a-z0-9_-]+$/`.
