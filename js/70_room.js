@@ -83,7 +83,7 @@ function createAnalytics() {
     writeDataPoint() {
       if (told) return;
       told = true;
-      console.log("⚠️  analytics.writeDataPoint is not implemented in local development.");
+      console.log("\u26A0\uFE0F  analytics.writeDataPoint is not implemented in local development.");
     },
   };
 }

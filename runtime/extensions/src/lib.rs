@@ -1,1 +1,142 @@
-//! placeholder
+//! The boundary between JavaScript and Rust: every op that partyrun adds to the web platform, and the scripts of `js/`.
+//!
+//! The [`extension!`](deno_core::extension) below is the table of contents. Its ops call the [`Host`], which the engine
+//! implements; `partyrun_snapshot` builds the startup snapshot from [`all`]. Invariant: no op keeps a V8 handle across an
+//! await, because deno_core polls and drops pending ops outside the engine's guard (design, section 3).
+
+mod body;
+mod host;
+mod ops;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use deno_core::Extension;
+
+pub use body::{BodyResource, add_stream};
+pub use host::{Body, BodyStream, Forwarded, Host, HostRef, ListOptions, LocalFuture, PartyRequest, Reply};
+
+use ops::*;
+
+deno_core::extension!(
+    partyrun,
+    deps = [deno_webidl, deno_web, deno_crypto, deno_fetch],
+    ops = [
+        op_console_write,
+        op_room_hold,
+        op_room_reset,
+        op_room_hibernates,
+        op_room_started,
+        op_alarm_done,
+        op_socket_send_text,
+        op_socket_send_binary,
+        op_socket_close,
+        op_socket_connect,
+        op_connection_accept,
+        op_connection_list,
+        op_connection_attach,
+        op_connection_tags,
+        op_broadcast_skip,
+        op_broadcast_text,
+        op_broadcast_binary,
+        op_response_static,
+        op_response_bytes,
+        op_response_reason,
+        op_response_reject,
+        op_response_stream,
+        op_storage_get,
+        op_storage_get_many,
+        op_storage_list,
+        op_storage_check_count,
+        op_storage_check,
+        op_storage_put,
+        op_storage_delete,
+        op_storage_delete_all,
+        op_storage_begin,
+        op_storage_commit,
+        op_storage_rollback,
+        op_storage_get_alarm,
+        op_storage_set_alarm,
+        op_storage_delete_alarm,
+        op_storage_sync,
+        op_party_url,
+        op_party_fetch,
+        op_assets_fetch,
+        op_edge_forward,
+        op_edge_pass,
+        op_edge_wait,
+        op_edge_accept,
+        op_edge_relay,
+        op_edge_open,
+        op_bundle_wasm,
+        op_bundle_binary,
+    ],
+    lazy_loaded_js = [
+        dir "../../js",
+        "15_process.js",
+        "20_timers.js",
+        "25_hot.js",
+        "30_http.js",
+        "35_socket.js",
+        "40_connection.js",
+        "45_gate.js",
+        "50_storage.js",
+        "60_parties.js",
+        "65_cf.js",
+        "70_room.js",
+        "80_edge.js",
+        "99_fast.js",
+    ],
+    js = [
+        dir "../../js",
+        "00_web.js",
+        "10_console.js",
+        "90_dispatch.js",
+    ],
+);
+
+// deno_fetch's Request module loads deno_net for TLS client certificates, which partyrun does not offer.
+deno_core::extension!(deno_net, lazy_loaded_js = [dir "../../js", "02_tls.js"]);
+
+/// All extensions, in the order in which both the snapshot and every isolate need them.
+pub fn all() -> Vec<Extension> {
+    vec![
+        deno_webidl::deno_webidl::init(),
+        web(),
+        deno_crypto::deno_crypto::init(None),
+        deno_net::init(),
+        deno_fetch::deno_fetch::init(deno_fetch::Options {
+            user_agent: concat!("partyrun/", env!("CARGO_PKG_VERSION")).to_string(),
+            ..Default::default()
+        }),
+        partyrun::init(),
+    ]
+}
+
+// Every registered op costs an isolate about 2 KiB, so the parts of deno_web that Workers do not have are left out.
+const UNUSED_OPS: [&str; 4] = ["op_geometry_", "op_lock_manager_", "op_broadcast_", "op_message_port_recv_message_sync"];
+const UNUSED_OBJECTS: [&str; 3] = ["::css_stylesheet::", "::geometry::", "::image_data::"];
+
+fn web() -> Extension {
+    let mut web = deno_web::deno_web::init(
+        Arc::new(deno_web::BlobStore::default()),
+        None,
+        false,
+        deno_web::InMemoryBroadcastChannel::default(),
+    );
+    web.ops.to_mut().retain(|op| !UNUSED_OPS.iter().any(|unused| op.name.starts_with(unused)));
+    web.objects.to_mut().retain(|object| !UNUSED_OBJECTS.iter().any(|unused| (object.type_name)().contains(unused)));
+    web
+}
+
+/// The same extensions for an isolate that starts from the snapshot: the ops, without any script.
+pub fn without_scripts() -> Vec<Extension> {
+    let mut extensions = all();
+    for extension in &mut extensions {
+        extension.js_files = Cow::Borrowed(&[]);
+        extension.esm_files = Cow::Borrowed(&[]);
+        extension.lazy_loaded_js_files = Cow::Borrowed(&[]);
+        extension.lazy_loaded_esm_files = Cow::Borrowed(&[]);
+    }
+    extensions
+}

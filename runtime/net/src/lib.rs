@@ -1,1 +1,21 @@
-//! placeholder
+//! The network half of partyrun: HTTP front, routing, WebSocket handshake and sockets.
+//!
+//! [`Front`] accepts connections on its own threads and turns each HTTP request into a [`Request`] for a
+//! [`Handler`]; [`Route`] says which room a path means; [`Upgrade`] carries a WebSocket handshake to the thread of the
+//! room, where a [`Socket`] takes the connection over. [`pipe`] joins two rooms without a network in between.
+//! The crate knows nothing of V8, of storage or of configuration files: its bounds come from `partyrun_limits`.
+
+pub mod front;
+pub mod message;
+pub mod pipe;
+pub mod route;
+pub mod socket;
+pub mod upgrade;
+pub mod url;
+
+pub use front::{Front, FrontOptions, Handler, bind};
+pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response};
+pub use route::{Route, RouteError};
+pub use socket::{CloseFrame, SendError, SharedFrame, Socket, SocketEvent, SocketSink};
+pub use upgrade::{Place, Transport, Upgrade, UpgradeError, UpgradeOffer};
+pub use url::RequestUrl;

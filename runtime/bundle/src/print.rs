@@ -1,0 +1,77 @@
+//! Printing: turns rewritten statements into text with slots and mappings, using swc's printer. Comments are not
+//! printed: the bundle is not read by people, and the source map shows them the original.
+
+use swc_common::{BytePos, LineCol, SourceMap, sync::Lrc};
+use swc_ecma_ast::{Module, ModuleItem};
+use swc_ecma_codegen::{Config, Emitter, text_writer::JsWriter};
+
+use crate::marker::Markers;
+use crate::record::Text;
+
+/// What the printer needs to know about a module.
+pub(crate) struct Printer {
+    pub(crate) source_map: Lrc<SourceMap>,
+    pub(crate) start: BytePos,
+    pub(crate) end: BytePos,
+    pub(crate) markers: Markers,
+    pub(crate) minify: bool,
+}
+
+impl Printer {
+    /// Prints the statements, in order.
+    pub(crate) fn print(&self, body: Vec<ModuleItem>) -> std::io::Result<Text> {
+        let (printed, mappings) = self.emit(body)?;
+        Ok(self.markers.cut(printed.trim_end(), &mappings))
+    }
+
+    /// Prints one `var` statement without its keyword and semicolon.
+    pub(crate) fn print_declarators(&self, item: ModuleItem) -> std::io::Result<Text> {
+        let (printed, mappings) = self.emit(vec![item])?;
+        let body = printed.strip_prefix("var").unwrap_or(&printed).trim_start();
+        let skipped = (printed.len() - body.len()) as u32;
+        let body = body.trim_end().trim_end_matches(';');
+        let mappings: Vec<_> =
+            mappings.iter().map(|(offset, source)| (offset.saturating_sub(skipped), *source)).collect();
+        Ok(self.markers.cut(body, &mappings))
+    }
+
+    fn emit(&self, body: Vec<ModuleItem>) -> std::io::Result<(String, Vec<(u32, u32)>)> {
+        let mut bytes = Vec::new();
+        let mut positions: Vec<(BytePos, LineCol)> = Vec::new();
+        let mut writer = JsWriter::new(self.source_map.clone(), "\n", &mut bytes, Some(&mut positions));
+        writer.set_indent_str(" ");
+        let module = Module { body, ..Default::default() };
+        let mut emitter = Emitter {
+            cfg: Config::default().with_ascii_only(true).with_minify(self.minify).with_reduce_escaped_newline(false),
+            cm: self.source_map.clone(),
+            comments: None,
+            wr: writer,
+        };
+        emitter.emit_module(&module)?;
+        // Dropping a deep tree recurses, but the thread's stack was enough to print it.
+        drop(emitter);
+        let printed = String::from_utf8(bytes).map_err(std::io::Error::other)?;
+        let mappings = self.offsets(&printed, &positions);
+        Ok((printed, mappings))
+    }
+
+    /// Line and column in the printed text become one offset; positions outside the file (generated code) go.
+    fn offsets(&self, printed: &str, positions: &[(BytePos, LineCol)]) -> Vec<(u32, u32)> {
+        let mut starts = vec![0u32];
+        starts.extend(printed.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1));
+        let mut mappings: Vec<(u32, u32)> = Vec::with_capacity(positions.len());
+        for (source, generated) in positions {
+            if *source < self.start || *source > self.end {
+                continue;
+            }
+            let Some(line) = starts.get(generated.line as usize) else { continue };
+            let offset = line + generated.col;
+            match mappings.last_mut() {
+                Some(last) if last.0 > offset => {}
+                Some(last) if last.0 == offset => last.1 = (*source - self.start).0,
+                _ => mappings.push((offset, (*source - self.start).0)),
+            }
+        }
+        mappings
+    }
+}

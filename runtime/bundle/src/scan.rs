@@ -1,0 +1,449 @@
+//! Scanning: takes the transformed tree of one module apart into the parts, symbols, imports and exports of its record.
+//! Import and export statements disappear here; what they said is kept in the tables.
+
+use rustc_hash::FxHashSet;
+use swc_common::{Span, SyntaxContext};
+use swc_ecma_ast::{
+    BindingIdent, ClassDecl, Decl, DefaultDecl, ExportSpecifier, Expr, FnDecl, Ident, ImportSpecifier, Module,
+    ModuleDecl, ModuleExportName, ModuleItem, ObjectLit, Pat, Program, Prop, PropName, PropOrSpread, Stmt, VarDecl,
+    VarDeclKind, VarDeclarator,
+};
+use swc_ecma_transforms_base::{fixer::fixer, hygiene::hygiene};
+use swc_ecma_utils::find_pat_ids;
+use swc_ecma_visit::{Visit, VisitMutWith, VisitWith, noop_visit_type};
+
+use crate::hoist::lift_vars;
+use crate::print::Printer;
+use crate::purity::Purity;
+use crate::record::{
+    Binding, Export, Import, ImportKind, ImportName, ModuleForm, ModuleRecord, Part, PartKind, Slot, Text,
+};
+use crate::rewrite::{Rewriter, Scope, symbol_ident};
+
+/// What `transform` hands over.
+pub(crate) struct Scan<'a> {
+    pub(crate) form: ModuleForm,
+    pub(crate) top_level_await: bool,
+    pub(crate) unresolved: SyntaxContext,
+    pub(crate) printer: &'a Printer,
+    pub(crate) purity: Purity<'a>,
+}
+
+/// A statement on its way to becoming a part.
+struct Piece {
+    item: ModuleItem,
+    declares: Vec<u32>,
+    pure: bool,
+}
+
+struct Scanner<'a> {
+    scan: &'a Scan<'a>,
+    scope: Scope,
+    exports: Vec<Export>,
+    stars: Vec<u32>,
+    statics: Vec<u32>,
+}
+
+type Problems = Vec<(u32, String)>;
+
+/// Makes the record of a module.
+pub(crate) fn scan(mut program: Program, scan: &Scan<'_>) -> Result<ModuleRecord, Problems> {
+    let mut scanner =
+        Scanner { scan, scope: Scope::default(), exports: Vec::new(), stars: Vec::new(), statics: Vec::new() };
+    let body = match &mut program {
+        Program::Module(module) => std::mem::take(&mut module.body),
+        Program::Script(script) => std::mem::take(&mut script.body).into_iter().map(ModuleItem::Stmt).collect(),
+    };
+    if scan.form == ModuleForm::CommonJs { scanner.common_js(body) } else { scanner.module(body) }
+}
+
+impl Scanner<'_> {
+    fn offset(&self, span: Span) -> u32 {
+        span.lo.0.saturating_sub(self.scan.printer.start.0)
+    }
+
+    /// A CommonJS module keeps its names: they stay inside its wrapper. Only its `require` calls are slots.
+    fn common_js(mut self, body: Vec<ModuleItem>) -> Result<ModuleRecord, Problems> {
+        let mut program = Program::Module(Module { body, ..Default::default() });
+        let global_names = free_names(&program, self.scan.unresolved);
+        let errors = self.rewrite(&mut program, true).1;
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        program.visit_mut_with(&mut hygiene());
+        program.visit_mut_with(&mut fixer(None));
+        let inner_names = inner_names(&program, self.scan.printer);
+        let Program::Module(module) = program else { return Err(vec![]) };
+        let code = self.scan.printer.print(module.body).map_err(|error| vec![(0, error.to_string())])?;
+        let part = self.part(PartKind::Statement, code, Vec::new(), false);
+        Ok(self.record(vec![part], inner_names, global_names))
+    }
+
+    fn module(mut self, body: Vec<ModuleItem>) -> Result<ModuleRecord, Problems> {
+        let mut pieces = Vec::with_capacity(body.len());
+        for item in body {
+            self.item(item, &mut pieces);
+        }
+        let pieces: Vec<_> = pieces.into_iter().map(|item| self.piece(item)).collect();
+        let mut program = Program::Module(Module::default());
+        let global_names;
+        {
+            let Program::Module(module) = &mut program else { return Err(vec![]) };
+            let mut described = Vec::with_capacity(pieces.len());
+            for piece in pieces {
+                described.push((piece.declares, piece.pure));
+                module.body.push(piece.item);
+            }
+            global_names = free_names(&program, self.scan.unresolved);
+            let (meta, mut errors) = self.rewrite(&mut program, false);
+            errors.extend(self.unknown_exports());
+            if !errors.is_empty() {
+                return Err(errors);
+            }
+            program.visit_mut_with(&mut hygiene());
+            program.visit_mut_with(&mut fixer(None));
+            let inner_names = inner_names(&program, self.scan.printer);
+            let Program::Module(module) = program else { return Err(vec![]) };
+            let mut parts = self.import_parts();
+            parts.extend(meta.map(|symbol| self.meta_part(symbol)));
+            for (item, (declares, pure)) in module.body.into_iter().zip(described) {
+                parts.push(self.print(item, declares, pure).map_err(|error| vec![(0, error.to_string())])?);
+            }
+            Ok(self.record(parts, inner_names, global_names))
+        }
+    }
+
+    fn rewrite(&mut self, program: &mut Program, common_js: bool) -> (Option<u32>, Problems) {
+        let mut rewriter = Rewriter {
+            scope: &mut self.scope,
+            markers: self.scan.printer.markers,
+            unresolved: self.scan.unresolved,
+            start: self.scan.printer.start.0,
+            common_js,
+            meta: None,
+            errors: Vec::new(),
+            this_depth: 0,
+            try_depth: 0,
+        };
+        program.visit_mut_with(&mut rewriter);
+        (rewriter.meta, rewriter.errors)
+    }
+
+    fn record(self, parts: Vec<Part>, inner_names: Vec<String>, global_names: Vec<String>) -> ModuleRecord {
+        ModuleRecord {
+            form: self.scan.form,
+            imports: self.scope.imports,
+            symbols: self.scope.symbols,
+            exports: self.exports,
+            stars: self.stars,
+            parts,
+            inner_names,
+            global_names,
+            top_level_await: self.scan.top_level_await,
+            asset: None,
+            source_mapping_url: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// `export { x }` where nothing declares `x`: types are gone by now, so it is a mistake.
+    fn unknown_exports(&self) -> Problems {
+        Vec::new()
+    }
+
+    fn part(&self, kind: PartKind, code: Text, declares: Vec<u32>, pure: bool) -> Part {
+        let mut uses = FxHashSet::default();
+        let mut imports = FxHashSet::default();
+        for (_, slot) in &code.slots {
+            match slot {
+                Slot::Name(symbol) | Slot::Callee(symbol) => uses.insert(*symbol),
+                Slot::Require(import) | Slot::Dynamic(import) => imports.insert(*import),
+                Slot::Url | Slot::Asset => false,
+            };
+        }
+        let sorted = |set: FxHashSet<u32>| {
+            let mut list: Vec<_> = set.into_iter().collect();
+            list.sort_unstable();
+            list
+        };
+        Part { kind, code, declares, uses: sorted(uses), imports: sorted(imports), pure }
+    }
+
+    fn print(&self, item: ModuleItem, declares: Vec<u32>, pure: bool) -> std::io::Result<Part> {
+        let kind = match &item {
+            ModuleItem::Stmt(Stmt::Decl(Decl::Var(_))) => PartKind::Var,
+            ModuleItem::Stmt(Stmt::Decl(Decl::Class(_))) => PartKind::Class,
+            ModuleItem::Stmt(Stmt::Decl(Decl::Fn(_))) => PartKind::Function,
+            _ => PartKind::Statement,
+        };
+        let code = match kind {
+            PartKind::Var => self.scan.printer.print_declarators(item)?,
+            _ => self.scan.printer.print(vec![item])?,
+        };
+        Ok(self.part(kind, code, declares, pure))
+    }
+
+    fn import_parts(&self) -> Vec<Part> {
+        let statics = self.statics.iter();
+        statics.map(|import| self.part(PartKind::Import(*import), Text::default(), Vec::new(), false)).collect()
+    }
+
+    fn meta_part(&self, symbol: u32) -> Part {
+        let text = " = { url:  }".to_string();
+        let slots = vec![(0, Slot::Name(symbol)), (10, Slot::Url)];
+        self.part(PartKind::Var, Text { text, slots, mappings: Vec::new() }, vec![symbol], true)
+    }
+
+    /// Purity is decided before the names are rewritten, declarations are collected at the same time.
+    fn piece(&mut self, mut item: ModuleItem) -> Piece {
+        let pure = self.scan.purity.item(&item);
+        let mut declares = Vec::new();
+        if let ModuleItem::Stmt(stmt) = &mut item {
+            match stmt {
+                Stmt::Decl(Decl::Fn(function)) => declares.push(self.scope.declare(&function.ident)),
+                Stmt::Decl(Decl::Class(class)) => declares.push(self.scope.declare(&class.ident)),
+                Stmt::Decl(Decl::Var(var)) => {
+                    var.kind = VarDeclKind::Var;
+                    let ids: Vec<Ident> = find_pat_ids(&var.decls);
+                    declares.extend(ids.iter().map(|id| self.scope.declare(id)));
+                }
+                _ => {}
+            }
+        }
+        Piece { item, declares, pure }
+    }
+
+    fn item(&mut self, item: ModuleItem, out: &mut Vec<ModuleItem>) {
+        match item {
+            ModuleItem::Stmt(Stmt::Empty(_)) => {}
+            ModuleItem::Stmt(Stmt::Decl(decl)) => self.declaration(decl, out),
+            ModuleItem::Stmt(mut stmt) => {
+                let names = lift_vars(&mut stmt);
+                if !names.is_empty() {
+                    out.push(ModuleItem::Stmt(Stmt::Decl(Decl::Var(Box::new(VarDecl {
+                        kind: VarDeclKind::Var,
+                        decls: names,
+                        ..Default::default()
+                    })))));
+                }
+                out.push(ModuleItem::Stmt(stmt));
+            }
+            ModuleItem::ModuleDecl(decl) => self.module_decl(decl, out),
+        }
+    }
+
+    /// One part per declarator, so that each can be left out alone.
+    fn declaration(&mut self, decl: Decl, out: &mut Vec<ModuleItem>) {
+        match decl {
+            Decl::Var(var) if var.decls.len() > 1 => {
+                let VarDecl { span, kind, decls, .. } = *var;
+                for declarator in decls {
+                    let span = if declarator.span.is_dummy() { span } else { declarator.span };
+                    let single = VarDecl { span, kind, decls: vec![declarator], ..Default::default() };
+                    out.push(ModuleItem::Stmt(Stmt::Decl(Decl::Var(Box::new(single)))));
+                }
+            }
+            Decl::TsInterface(_) | Decl::TsTypeAlias(_) | Decl::TsEnum(_) | Decl::TsModule(_) => {}
+            other => out.push(ModuleItem::Stmt(Stmt::Decl(other))),
+        }
+    }
+
+    fn module_decl(&mut self, decl: ModuleDecl, out: &mut Vec<ModuleItem>) {
+        match decl {
+            ModuleDecl::Import(import) => {
+                let index = self.static_import(&import.src, import.with.as_deref(), import.span);
+                for specifier in &import.specifiers {
+                    let name = match specifier {
+                        ImportSpecifier::Default(_) => ImportName::Named("default".into()),
+                        ImportSpecifier::Namespace(_) => ImportName::Namespace,
+                        ImportSpecifier::Named(named) => ImportName::Named(match &named.imported {
+                            Some(name) => export_name(name),
+                            None => named.local.sym.to_string(),
+                        }),
+                    };
+                    self.scope.import(specifier.local(), index, name);
+                }
+            }
+            ModuleDecl::ExportDecl(export) => {
+                let ids: Vec<Ident> = match &export.decl {
+                    Decl::Class(class) => vec![class.ident.clone()],
+                    Decl::Fn(function) => vec![function.ident.clone()],
+                    Decl::Var(var) => find_pat_ids(&var.decls),
+                    _ => Vec::new(),
+                };
+                for id in ids {
+                    let symbol = self.scope.declare(&id);
+                    self.exports.push(Export { name: id.sym.to_string(), symbol });
+                }
+                self.declaration(export.decl, out);
+            }
+            ModuleDecl::ExportNamed(export) => self.export_named(export),
+            ModuleDecl::ExportDefaultDecl(export) => self.export_default(export.decl, out),
+            ModuleDecl::ExportDefaultExpr(export) => {
+                let ident = self.default_ident();
+                let name = Pat::Ident(BindingIdent { id: ident, type_ann: None });
+                let declarator = VarDeclarator { span: export.span, name, init: Some(export.expr), definite: false };
+                let var = VarDecl {
+                    span: export.span,
+                    kind: VarDeclKind::Var,
+                    decls: vec![declarator],
+                    ..Default::default()
+                };
+                out.push(ModuleItem::Stmt(Stmt::Decl(Decl::Var(Box::new(var)))));
+            }
+            ModuleDecl::ExportAll(export) => {
+                let index = self.static_import(&export.src, export.with.as_deref(), export.span);
+                self.stars.push(index);
+            }
+            ModuleDecl::TsImportEquals(_) | ModuleDecl::TsExportAssignment(_) | ModuleDecl::TsNamespaceExport(_) => {}
+        }
+    }
+
+    fn export_named(&mut self, export: swc_ecma_ast::NamedExport) {
+        let import = export.src.as_ref().map(|src| self.static_import(src, export.with.as_deref(), export.span));
+        for specifier in export.specifiers {
+            let (name, symbol) = match specifier {
+                ExportSpecifier::Named(named) => {
+                    let original = export_name(&named.orig);
+                    let name = named.exported.as_ref().map_or_else(|| original.clone(), export_name);
+                    let symbol = match (import, &named.orig) {
+                        (Some(import), _) => {
+                            let imported = ImportName::Named(original.clone());
+                            self.scope.add(&original, Binding::Imported { import, name: imported })
+                        }
+                        (None, ModuleExportName::Ident(ident)) => self.scope.declare(ident),
+                        (None, ModuleExportName::Str(_)) => continue,
+                    };
+                    (name, symbol)
+                }
+                ExportSpecifier::Namespace(namespace) => {
+                    let Some(import) = import else { continue };
+                    let name = export_name(&namespace.name);
+                    let binding = Binding::Imported { import, name: ImportName::Namespace };
+                    let symbol = self.scope.add(&name, binding);
+                    (name, symbol)
+                }
+                ExportSpecifier::Default(default) => {
+                    let Some(import) = import else { continue };
+                    let imported = ImportName::Named("default".into());
+                    let symbol = self.scope.add(&default.exported.sym, Binding::Imported { import, name: imported });
+                    (default.exported.sym.to_string(), symbol)
+                }
+            };
+            self.exports.push(Export { name, symbol });
+        }
+    }
+
+    fn export_default(&mut self, decl: DefaultDecl, out: &mut Vec<ModuleItem>) {
+        let stmt = match decl {
+            DefaultDecl::Class(class) => {
+                let ident = self.named_default(class.ident);
+                Decl::Class(ClassDecl { ident, declare: false, class: class.class })
+            }
+            DefaultDecl::Fn(function) => {
+                let ident = self.named_default(function.ident);
+                Decl::Fn(FnDecl { ident, declare: false, function: function.function })
+            }
+            DefaultDecl::TsInterfaceDecl(_) => return,
+        };
+        out.push(ModuleItem::Stmt(Stmt::Decl(stmt)));
+    }
+
+    fn named_default(&mut self, ident: Option<Ident>) -> Ident {
+        match ident {
+            Some(ident) => {
+                let symbol = self.scope.declare(&ident);
+                self.exports.push(Export { name: "default".into(), symbol });
+                ident
+            }
+            None => self.default_ident(),
+        }
+    }
+
+    /// The binding of an anonymous default export; it already carries its marker.
+    fn default_ident(&mut self) -> Ident {
+        let symbol = self.scope.add("default", Binding::Local);
+        self.exports.push(Export { name: "default".into(), symbol });
+        let ident = symbol_ident(self.scan.printer.markers, symbol);
+        self.scope.ids.insert(ident.to_id(), symbol);
+        ident
+    }
+
+    fn static_import(&mut self, src: &swc_ecma_ast::Str, with: Option<&ObjectLit>, span: Span) -> u32 {
+        let index = self.scope.specifier(Import {
+            specifier: src.value.to_string_lossy().into_owned(),
+            kind: ImportKind::Static,
+            guarded: false,
+            attribute: with.and_then(type_attribute),
+            start: if src.span.is_dummy() { self.offset(span) } else { self.offset(src.span) },
+            pattern: None,
+        });
+        self.statics.push(index);
+        index
+    }
+}
+
+fn type_attribute(with: &ObjectLit) -> Option<String> {
+    with.props.iter().find_map(|prop| {
+        let PropOrSpread::Prop(prop) = prop else { return None };
+        let Prop::KeyValue(pair) = &**prop else { return None };
+        let is_type = match &pair.key {
+            PropName::Ident(name) => &*name.sym == "type",
+            PropName::Str(name) => name.value.as_str() == Some("type"),
+            _ => false,
+        };
+        match &*pair.value {
+            Expr::Lit(swc_ecma_ast::Lit::Str(text)) if is_type => text.value.as_str().map(str::to_string),
+            _ => None,
+        }
+    })
+}
+
+fn export_name(name: &ModuleExportName) -> String {
+    match name {
+        ModuleExportName::Ident(ident) => ident.sym.to_string(),
+        ModuleExportName::Str(text) => text.value.to_string_lossy().into_owned(),
+    }
+}
+
+/// Names that no scope of the module binds.
+pub(crate) fn free_names(program: &Program, unresolved: SyntaxContext) -> Vec<String> {
+    struct Free {
+        unresolved: SyntaxContext,
+        names: FxHashSet<swc_atoms::Atom>,
+    }
+    impl Visit for Free {
+        noop_visit_type!();
+        fn visit_ident(&mut self, ident: &Ident) {
+            if ident.ctxt == self.unresolved {
+                self.names.insert(ident.sym.clone());
+            }
+        }
+    }
+    let mut free = Free { unresolved, names: FxHashSet::default() };
+    program.visit_with(&mut free);
+    let mut names: Vec<String> = free.names.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names
+}
+
+/// All names that are left after the module scope's own have become markers.
+fn inner_names(program: &Program, printer: &Printer) -> Vec<String> {
+    struct Inner<'a> {
+        printer: &'a Printer,
+        names: FxHashSet<swc_atoms::Atom>,
+    }
+    impl Visit for Inner<'_> {
+        noop_visit_type!();
+        fn visit_ident(&mut self, ident: &Ident) {
+            if !self.printer.markers.is_marker(&ident.sym) {
+                self.names.insert(ident.sym.clone());
+            }
+        }
+    }
+    let mut inner = Inner { printer, names: FxHashSet::default() };
+    program.visit_with(&mut inner);
+    let mut names: Vec<String> = inner.names.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names
+}

@@ -1,0 +1,236 @@
+//! Transforming: source text of one module to its record. Parses, strips types, compiles JSX, decorators and what else
+//! V8 does not run, applies defines, and hands the tree to `scan`. It reads nothing but its arguments, so the result
+//! can be kept by content. Whatever the source is, it returns: a panic inside swc becomes an error of that file.
+
+use swc_common::{
+    GLOBALS, Globals, Mark, SourceMap, SyntaxContext, comments::SingleThreadedComments, sync::Lrc,
+};
+use swc_ecma_ast::{EsVersion, Expr, Pass, Program};
+use swc_ecma_parser::{EsSyntax, Syntax, TsSyntax, parse_file_as_commonjs, parse_file_as_expr, parse_file_as_module, parse_file_as_program};
+use swc_ecma_transforms_base::{
+    helpers::{HELPERS, Helpers, inject_helpers},
+    resolver,
+};
+use swc_ecma_transforms_proposal::{decorator_2023_11, decorators, explicit_resource_management};
+use swc_ecma_transforms_react::{Options as JsxOptions, Runtime, react};
+use swc_ecma_transforms_typescript::{Config as TypeConfig, TsxConfig, tsx, typescript};
+use swc_ecma_visit::{VisitMutWith, VisitWith};
+
+use crate::fold::{Defines, Fold};
+use crate::marker::Markers;
+use crate::print::Printer;
+use crate::probe::Probe;
+use crate::purity::Purity;
+use crate::record::{ModuleForm, ModuleRecord};
+use crate::scan::{Scan, scan};
+
+/// What the file's name and its package say about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ModuleHint {
+    /// `.mjs`, `.mts`, or `"type": "module"`.
+    Esm,
+    /// `.cjs`, `.cts`, or `"type": "commonjs"`.
+    CommonJs,
+    #[default]
+    None,
+}
+
+/// Everything besides the source that decides the result. Its `Debug` text is part of the cache key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) typescript: bool,
+    pub(crate) jsx: bool,
+    pub(crate) hint: ModuleHint,
+    pub(crate) legacy_decorators: bool,
+    pub(crate) decorator_metadata: bool,
+    /// Class fields are assigned (`useDefineForClassFields: false`) instead of defined.
+    pub(crate) assign_fields: bool,
+    pub(crate) verbatim_imports: bool,
+    pub(crate) jsx_automatic: bool,
+    pub(crate) jsx_development: bool,
+    pub(crate) jsx_factory: Option<String>,
+    pub(crate) jsx_fragment: Option<String>,
+    pub(crate) jsx_source: Option<String>,
+    pub(crate) minify: bool,
+    /// Names and expressions as written.
+    pub(crate) defines: Vec<(String, String)>,
+}
+
+/// Byte offsets and messages.
+pub(crate) type Problems = Vec<(u32, String)>;
+
+/// Makes the record of a JavaScript or TypeScript source.
+pub(crate) fn transform(source: &str, settings: &Settings) -> Result<ModuleRecord, Problems> {
+    let work = || {
+        GLOBALS.set(&Globals::new(), || HELPERS.set(&Helpers::new(false), || transform_in_globals(source, settings)))
+    };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(vec![(0, "The compiler failed on this file".to_string())]))
+}
+
+struct Parsed {
+    program: Program,
+    source_map: Lrc<SourceMap>,
+    comments: SingleThreadedComments,
+    start: swc_common::BytePos,
+    end: swc_common::BytePos,
+}
+
+fn syntax(settings: &Settings) -> Syntax {
+    if settings.typescript {
+        return Syntax::Typescript(TsSyntax { tsx: settings.jsx, decorators: true, ..Default::default() });
+    }
+    Syntax::Es(EsSyntax {
+        jsx: settings.jsx,
+        decorators: true,
+        decorators_before_export: true,
+        import_attributes: true,
+        allow_super_outside_method: true,
+        auto_accessors: true,
+        explicit_resource_management: true,
+        ..Default::default()
+    })
+}
+
+fn parse(source: &str, settings: &Settings) -> Result<Parsed, Problems> {
+    let source_map: Lrc<SourceMap> = Lrc::default();
+    let file = source_map.new_source_file(swc_common::FileName::Anon.into(), source.to_string());
+    let target = EsVersion::EsNext;
+    let attempt = |grammar: ModuleHint| {
+        let comments = SingleThreadedComments::default();
+        let mut recovered = Vec::new();
+        let (syntax, kept) = (syntax(settings), Some(&comments as &dyn swc_common::comments::Comments));
+        let parsed = match grammar {
+            ModuleHint::Esm => {
+                parse_file_as_module(&file, syntax, target, kept, &mut recovered).map(Program::Module)
+            }
+            ModuleHint::CommonJs => {
+                parse_file_as_commonjs(&file, syntax, target, kept, &mut recovered).map(Program::Script)
+            }
+            ModuleHint::None => parse_file_as_program(&file, syntax, target, kept, &mut recovered),
+        };
+        match parsed {
+            Ok(program) if recovered.is_empty() => Ok((program, comments)),
+            Ok(_) => Err(recovered),
+            Err(error) => {
+                recovered.insert(0, error);
+                Err(recovered)
+            }
+        }
+    };
+    let problems = |errors: Vec<swc_ecma_parser::error::Error>| {
+        let offset = |error: &swc_ecma_parser::error::Error| {
+            swc_common::Spanned::span(error).lo.0.saturating_sub(file.start_pos.0)
+        };
+        let mut found: Problems = errors.iter().map(|error| (offset(error), error.kind().msg().into_owned())).collect();
+        found.dedup_by_key(|problem| problem.0);
+        found.truncate(10);
+        found
+    };
+    // A file without module syntax may still be CommonJS with a top-level `return`.
+    let result = attempt(ModuleHint::None)
+        .or_else(|errors| attempt(ModuleHint::CommonJs).map_err(|_| errors))
+        .map_err(problems)?;
+    let (program, comments) = result;
+    Ok(Parsed { program, comments, start: file.start_pos, end: file.end_pos, source_map })
+}
+
+fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecord, Problems> {
+    let markers = Markers::for_source(source)
+        .ok_or_else(|| vec![(0, "The file contains too many control characters to be a program".to_string())])?;
+    let Parsed { mut program, source_map, comments, start, end } = parse(source, settings)?;
+    let probe = Probe::of(&program);
+    let (unresolved_mark, top_level_mark) = (Mark::new(), Mark::new());
+    let unresolved = SyntaxContext::empty().apply_mark(unresolved_mark);
+    resolver(unresolved_mark, top_level_mark, settings.typescript).process(&mut program);
+    lower(&mut program, settings, &probe, (unresolved_mark, top_level_mark), &source_map, &comments);
+    let defines = parse_defines(&settings.defines, unresolved)?;
+    program.visit_mut_with(&mut Fold { defines: &defines, unresolved });
+    let form = form(&program, &probe, settings.hint, unresolved);
+    let printer = Printer { source_map, start, end, markers, minify: settings.minify };
+    let purity = Purity { comments: &comments, unresolved };
+    let top_level_await = probe.top_level_await;
+    scan(program, &Scan { form, top_level_await, unresolved, printer: &printer, purity })
+}
+
+/// Everything that is not plain JavaScript of this V8 becomes plain JavaScript.
+fn lower(
+    program: &mut Program,
+    settings: &Settings,
+    probe: &Probe,
+    (unresolved_mark, top_level_mark): (Mark, Mark),
+    source_map: &Lrc<SourceMap>,
+    comments: &SingleThreadedComments,
+) {
+    if probe.decorators && settings.legacy_decorators {
+        decorators(decorators::Config {
+            legacy: true,
+            emit_metadata: settings.decorator_metadata,
+            use_define_for_class_fields: !settings.assign_fields,
+        })
+        .process(program);
+    } else if probe.decorators || probe.accessors {
+        decorator_2023_11::decorator_2023_11().process(program);
+    }
+    if probe.top_level_using {
+        // V8 runs `using` everywhere but at the top level of a bundled module, whose end is not a block's end.
+        explicit_resource_management::explicit_resource_management().process(program);
+    }
+    if settings.typescript {
+        let config = TypeConfig {
+            verbatim_module_syntax: settings.verbatim_imports,
+            native_class_properties: !settings.assign_fields,
+            no_empty_export: true,
+            ..Default::default()
+        };
+        if settings.jsx {
+            let names = TsxConfig {
+                pragma: settings.jsx_factory.clone().map(Into::into),
+                pragma_frag: settings.jsx_fragment.clone().map(Into::into),
+            };
+            tsx(source_map.clone(), config, names, comments.clone(), unresolved_mark, top_level_mark).process(program);
+        } else {
+            typescript(config, unresolved_mark, top_level_mark).process(program);
+        }
+    }
+    if probe.jsx {
+        let options = JsxOptions {
+            runtime: Some(if settings.jsx_automatic { Runtime::Automatic } else { Runtime::Classic }),
+            import_source: settings.jsx_source.clone().map(Into::into),
+            pragma: settings.jsx_factory.clone().map(Into::into),
+            pragma_frag: settings.jsx_fragment.clone().map(Into::into),
+            development: Some(settings.jsx_development),
+            ..Default::default()
+        };
+        react(source_map.clone(), Some(comments.clone()), options, top_level_mark, unresolved_mark).process(program);
+    }
+    inject_helpers(unresolved_mark).process(program);
+}
+
+fn form(program: &Program, probe: &Probe, hint: ModuleHint, unresolved: SyntaxContext) -> ModuleForm {
+    if probe.module_syntax || probe.top_level_await || hint == ModuleHint::Esm {
+        return ModuleForm::Esm;
+    }
+    let mut uses = crate::probe::CommonJsUse::new(unresolved);
+    program.visit_with(&mut uses);
+    if uses.found || probe.top_level_return || hint == ModuleHint::CommonJs {
+        ModuleForm::CommonJs
+    } else {
+        ModuleForm::Unknown
+    }
+}
+
+/// Parses the configured expressions; their free names belong to no scope of the module.
+fn parse_defines(defines: &[(String, String)], unresolved: SyntaxContext) -> Result<Defines, Problems> {
+    let mut parsed = Defines::default();
+    for (name, value) in defines {
+        let source_map: Lrc<SourceMap> = Lrc::default();
+        let file = source_map.new_source_file(swc_common::FileName::Anon.into(), value.clone());
+        let syntax = Syntax::Es(EsSyntax::default());
+        let mut expr: Box<Expr> = parse_file_as_expr(&file, syntax, EsVersion::EsNext, None, &mut Vec::new())
+            .map_err(|error| vec![(0, format!("`define` of `{name}`: {}", error.kind().msg()))])?;
+        expr.visit_mut_with(&mut crate::probe::Generated { unresolved });
+        parsed.insert(name.clone(), expr);
+    }
+    Ok(parsed)
+}

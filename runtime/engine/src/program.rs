@@ -1,0 +1,169 @@
+//! A program: what every isolate of a project runs, made once per build and shared by all of them.
+//!
+//! It is the bundle as one external string, which every heap refers to and which is freed with its last user, and the
+//! code cache made from it after an isolate has evaluated it: a cache made earlier would lack the functions that V8
+//! compiles lazily, which is nearly all of a bundle (design, section 3, "Cold start").
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use deno_core::ModuleLoadOptions;
+use deno_core::ModuleLoadReferrer;
+use deno_core::ModuleLoadResponse;
+use deno_core::ModuleLoader;
+use deno_core::ModuleSpecifier;
+use deno_core::ResolutionKind;
+use deno_core::error::ModuleLoaderError;
+use deno_core::v8;
+use deno_error::JsErrorBox;
+
+/// The name under which V8 knows the bundle; stack traces are mapped from it to the project's own files.
+pub const BUNDLE_NAME: &str = "file:///bundle.js";
+
+/// A project's code and settings. Immutable; a new build makes a new one.
+pub struct Program {
+    code: Arc<[u8]>,
+    source_map: Option<Arc<[u8]>>,
+    /// `room.env`, as JSON.
+    pub env: String,
+    /// `process.env`: the keys of the env files.
+    pub process_env: HashMap<String, String>,
+    /// What replaces fields of the `request.cf` placeholder, as JSON.
+    pub cf: String,
+    /// All parties that a stub can name, in the order of the configuration, `main` last (spec 2.9).
+    pub parties: Vec<String>,
+    /// The host that URLs of stubs carry.
+    pub host: String,
+    /// Modules that rooms share compiled.
+    pub wasm: Vec<Bytes>,
+    /// Files imported as ArrayBuffer.
+    pub binaries: Vec<Bytes>,
+    code_cache: Mutex<Option<Arc<[u8]>>>,
+    compiled_wasm: Mutex<HashMap<u32, v8::CompiledWasmModule>>,
+}
+
+impl Program {
+    /// A program from a bundle that is pure ASCII and its source map (JSON, source map format version 3).
+    pub fn new(code: &str, source_map: Option<Vec<u8>>) -> Result<Self, ProgramError> {
+        if !code.is_ascii() {
+            return Err(ProgramError::NotAscii);
+        }
+        Ok(Self {
+            code: code.as_bytes().into(),
+            source_map: source_map.map(Into::into),
+            env: "{}".to_string(),
+            process_env: HashMap::new(),
+            cf: "{}".to_string(),
+            parties: vec!["main".to_string()],
+            host: "127.0.0.1:1999".to_string(),
+            wasm: Vec::new(),
+            binaries: Vec::new(),
+            code_cache: Mutex::default(),
+            compiled_wasm: Mutex::default(),
+        })
+    }
+
+    /// The settings that `boot` in `js/90_dispatch.js` reads.
+    pub(crate) fn settings(&self, timers_max: usize) -> String {
+        serde_json::json!({ "timersMax": timers_max, "env": self.process_env, "cf": self.cf }).to_string()
+    }
+
+    /// The cache of an earlier run, from disk. One that V8 does not accept is dropped at the first use.
+    pub fn set_code_cache(&self, cache: Vec<u8>) {
+        *lock(&self.code_cache) = Some(cache.into());
+    }
+
+    /// The cache as it is now, to be kept on disk.
+    pub fn code_cache(&self) -> Option<Arc<[u8]>> {
+        lock(&self.code_cache).clone()
+    }
+
+    pub(crate) fn keep_code_cache(&self, cache: Option<Vec<u8>>) {
+        *lock(&self.code_cache) = cache.map(Into::into);
+    }
+
+    pub(crate) fn compiled_wasm(&self, index: u32) -> Option<v8::CompiledWasmModule> {
+        lock(&self.compiled_wasm).get(&index).cloned()
+    }
+
+    pub(crate) fn keep_wasm(&self, index: u32, module: v8::CompiledWasmModule) {
+        lock(&self.compiled_wasm).insert(index, module);
+    }
+
+    /// The bundle as a string of the isolate that `scope` belongs to, without a copy.
+    pub(crate) fn source<'s>(&self, scope: &v8::PinScope<'s, '_, ()>) -> Option<v8::Local<'s, v8::String>> {
+        let code = self.code.clone();
+        let length = code.len();
+        let pointer = Arc::into_raw(code);
+        // SAFETY: the Arc that `into_raw` gave away keeps the bytes alive until V8 calls the destructor, once, with the
+        // same pointer and length. V8 never writes through the pointer.
+        let source = unsafe {
+            v8::String::new_external_onebyte_raw(scope, pointer.cast::<char>().cast_mut(), length, release_code)
+        };
+        if source.is_none() {
+            // SAFETY: V8 made no string, so that nobody else gives this reference back.
+            drop(unsafe { Arc::from_raw(pointer) });
+        }
+        source
+    }
+
+    /// Answers deno_core's questions about source maps.
+    pub(crate) fn loader(self: &Arc<Self>) -> Rc<dyn ModuleLoader> {
+        Rc::new(Loader(self.clone()))
+    }
+}
+
+unsafe extern "C" fn release_code(pointer: *mut char, length: usize) {
+    let bytes = std::ptr::slice_from_raw_parts(pointer.cast::<u8>().cast_const(), length);
+    // SAFETY: `source` gave away exactly this reference of an `Arc<[u8]>` of this length.
+    drop(unsafe { Arc::from_raw(bytes) });
+}
+
+// A thread that panicked while it held one of these locks left a whole value behind: each is replaced in one step.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a bundle cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// The linker escapes everything else.
+    #[error("the bundle holds characters beyond ASCII")]
+    NotAscii,
+}
+
+// The bundle is a classic script, so that nothing is ever imported; deno_core asks the loader for source maps only.
+struct Loader(Arc<Program>);
+
+impl ModuleLoader for Loader {
+    fn resolve(
+        &self,
+        specifier: &str,
+        _referrer: &str,
+        _kind: ResolutionKind,
+    ) -> Result<ModuleSpecifier, ModuleLoaderError> {
+        Err(JsErrorBox::type_error(format!("Cannot import \"{specifier}\": it was not part of the project's build.")))
+    }
+
+    fn load(
+        &self,
+        specifier: &ModuleSpecifier,
+        _referrer: Option<&ModuleLoadReferrer>,
+        _options: ModuleLoadOptions,
+    ) -> ModuleLoadResponse {
+        let error = JsErrorBox::type_error(format!("Cannot import \"{specifier}\": it was not part of the project's build."));
+        ModuleLoadResponse::Sync(Err(error))
+    }
+
+    fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
+        if file_name != BUNDLE_NAME {
+            return None;
+        }
+        self.0.source_map.as_deref().map(Cow::Borrowed)
+    }
+}

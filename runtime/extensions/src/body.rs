@@ -1,0 +1,73 @@
+//! Bodies that are read over time, as resources of deno_core.
+//!
+//! `js/30_http.js` reads an incoming body through the id of a [`BodyResource`]; the host reads an outgoing one through the
+//! resource that deno_web made of a ReadableStream.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use deno_core::AsyncRefCell;
+use deno_core::AsyncResult;
+use deno_core::BufView;
+use deno_core::CancelHandle;
+use deno_core::CancelTryFuture;
+use deno_core::OpState;
+use deno_core::RcRef;
+use deno_core::Resource;
+use deno_core::ResourceId;
+use deno_error::JsErrorBox;
+use futures_util::StreamExt;
+
+use crate::host::BodyStream;
+
+/// A body that arrives over time.
+pub struct BodyResource {
+    stream: AsyncRefCell<BodyStream>,
+    // What is left of a chunk that was longer than its reader asked for.
+    rest: RefCell<Bytes>,
+    cancel: CancelHandle,
+}
+
+/// Makes a resource of `stream`, for JavaScript to read from.
+pub fn add_stream(state: &mut OpState, stream: BodyStream) -> ResourceId {
+    state.resource_table.add(BodyResource {
+        stream: AsyncRefCell::new(stream),
+        rest: RefCell::default(),
+        cancel: CancelHandle::default(),
+    })
+}
+
+impl BodyResource {
+    async fn next(self: Rc<Self>, limit: usize) -> Result<BufView, JsErrorBox> {
+        let mut stream = RcRef::map(&self, |resource| &resource.stream).borrow_mut().await;
+        let mut chunk = self.rest.take();
+        while chunk.is_empty() {
+            match stream.next().await {
+                None => return Ok(BufView::empty()),
+                Some(Ok(bytes)) => chunk = bytes,
+                Some(Err(message)) => return Err(JsErrorBox::type_error(message)),
+            }
+        }
+        if chunk.len() > limit {
+            self.rest.replace(chunk.split_off(limit));
+        }
+        Ok(BufView::from(chunk))
+    }
+}
+
+impl Resource for BodyResource {
+    fn name(&self) -> Cow<'_, str> {
+        "body".into()
+    }
+
+    fn read(self: Rc<Self>, limit: usize) -> AsyncResult<BufView> {
+        let cancel = RcRef::map(&self, |resource| &resource.cancel);
+        Box::pin(self.next(limit).try_or_cancel(cancel))
+    }
+
+    fn close(self: Rc<Self>) {
+        self.cancel.cancel();
+    }
+}

@@ -1,0 +1,462 @@
+//! The ops, one line of work each: take the arguments apart, call the [`Host`](crate::Host).
+//!
+//! Names carry their noun first. The ones that run per message are `fast`: V8 calls them without leaving optimized code
+//! when it was given their functions by a residual script (`js/99_fast.js`).
+
+#![expect(clippy::too_many_arguments, reason = "the arguments of an op are the parts of a message")]
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use deno_core::JsBuffer;
+use deno_core::OpState;
+use deno_core::ToJsBuffer;
+use deno_core::convert::Uint8Array;
+use deno_core::op2;
+use deno_core::v8;
+use deno_error::JsErrorBox;
+use serde::Serialize;
+
+use crate::body::add_stream;
+use crate::host::{Body, Forwarded, Host, HostRef, ListOptions, PartyRequest, Reply};
+
+fn host(state: &OpState) -> &dyn Host {
+    &*state.borrow::<HostRef>().0
+}
+
+fn bytes_of(values: Bytes) -> Uint8Array {
+    Uint8Array::from(Vec::from(values))
+}
+
+// --- console, room ----------------------------------------------------------------------------------------------------
+
+#[op2(fast)]
+pub(crate) fn op_console_write(state: &OpState, #[string] text: &str, #[smi] level: u32) {
+    host(state).console(level, text);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_hold(state: &OpState, held: bool) {
+    host(state).room_hold(held);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_reset(state: &OpState, #[string] reason: &str) {
+    host(state).room_reset(reason);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_hibernates(state: &OpState, hibernates: bool) {
+    host(state).room_hibernates(hibernates);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_started(state: &OpState, #[string] failure: &str) {
+    host(state).room_started(failure);
+}
+
+#[op2(fast)]
+pub(crate) fn op_alarm_done(state: &OpState, #[smi] token: u32, succeeded: bool) {
+    host(state).alarm_done(token, succeeded);
+}
+
+// --- sockets ----------------------------------------------------------------------------------------------------------
+
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_socket_send_text(state: &OpState, #[smi] index: u32, #[string] text: &str) -> u32 {
+    host(state).socket_send_text(index, text)
+}
+
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_socket_send_binary(state: &OpState, #[smi] index: u32, #[buffer] bytes: &[u8]) -> u32 {
+    host(state).socket_send_binary(index, bytes)
+}
+
+#[op2(fast)]
+pub(crate) fn op_socket_close(state: &OpState, #[smi] index: u32, #[smi] code: i32, #[string] reason: &str) {
+    host(state).socket_close(index, code, reason);
+}
+
+#[derive(Serialize)]
+pub(crate) struct Connected {
+    index: u32,
+    protocol: String,
+}
+
+#[op2]
+#[serde]
+pub(crate) async fn op_socket_connect(
+    state: Rc<RefCell<OpState>>,
+    #[string] url: String,
+    #[string] protocols: String,
+) -> Result<Connected, JsErrorBox> {
+    let connecting = host(&state.borrow()).socket_connect(url, protocols);
+    let (index, protocol) = connecting.await?;
+    Ok(Connected { index, protocol })
+}
+
+#[op2(fast)]
+pub(crate) fn op_connection_accept(state: &OpState, #[smi] index: u32) {
+    host(state).connection_accept(index);
+}
+
+#[op2(fast)]
+pub(crate) fn op_connection_list(state: &OpState, #[smi] index: u32, listed: bool) {
+    host(state).connection_list(index, listed);
+}
+
+#[op2(fast)]
+pub(crate) fn op_connection_attach(state: &OpState, #[smi] index: u32, #[buffer] bytes: &[u8]) {
+    host(state).connection_attach(index, bytes);
+}
+
+#[op2]
+pub(crate) fn op_connection_tags(state: &OpState, #[smi] index: u32, #[serde] tags: Vec<String>) {
+    host(state).connection_tags(index, tags);
+}
+
+#[op2(fast)]
+pub(crate) fn op_broadcast_skip(state: &OpState, #[smi] index: u32) {
+    host(state).broadcast_skip(index);
+}
+
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_broadcast_text(state: &OpState, #[string] text: &str) -> u32 {
+    host(state).broadcast_text(text)
+}
+
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_broadcast_binary(state: &OpState, #[buffer] bytes: &[u8]) -> u32 {
+    host(state).broadcast_binary(bytes)
+}
+
+// --- responses --------------------------------------------------------------------------------------------------------
+
+#[op2(fast)]
+pub(crate) fn op_response_static(
+    state: &OpState,
+    #[smi] id: u32,
+    #[smi] status: u32,
+    #[string] headers: &str,
+    #[string] body: Cow<'_, str>,
+) {
+    let body = if body.is_empty() { Body::None } else { Body::Bytes(Bytes::copy_from_slice(body.as_bytes())) };
+    host(state).response(id, status, headers, body);
+}
+
+#[op2(fast)]
+pub(crate) fn op_response_bytes(
+    state: &OpState,
+    #[smi] id: u32,
+    #[smi] status: u32,
+    #[string] headers: &str,
+    #[buffer] body: &[u8],
+) {
+    host(state).response(id, status, headers, Body::Bytes(Bytes::copy_from_slice(body)));
+}
+
+#[op2(fast)]
+pub(crate) fn op_response_reason(state: &OpState, #[smi] id: u32, #[string] reason: &str) {
+    host(state).response_reason(id, reason);
+}
+
+#[op2(fast)]
+pub(crate) fn op_response_reject(state: &OpState, #[smi] id: u32, #[string] message: &str) {
+    host(state).response_reject(id, message);
+}
+
+#[op2(fast)]
+pub(crate) fn op_response_stream(
+    state: &mut OpState,
+    #[smi] id: u32,
+    #[smi] status: u32,
+    #[string] headers: &str,
+    #[smi] resource: u32,
+) -> Result<(), JsErrorBox> {
+    let resource = state.resource_table.take_any(resource).map_err(JsErrorBox::from_err)?;
+    host(state).response(id, status, headers, Body::Resource(resource));
+    Ok(())
+}
+
+// --- storage ----------------------------------------------------------------------------------------------------------
+
+#[op2]
+pub(crate) fn op_storage_get(state: &OpState, #[string] key: &str) -> Result<Option<Uint8Array>, JsErrorBox> {
+    Ok(host(state).storage_get(key)?.map(bytes_of))
+}
+
+// Keys and values in turn, in one array.
+fn pairs<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    found: Vec<(String, Bytes)>,
+) -> Result<v8::Local<'s, v8::Array>, JsErrorBox> {
+    let mut elements: Vec<v8::Local<v8::Value>> = Vec::with_capacity(found.len() * 2);
+    for (key, value) in found {
+        let key = v8::String::new(scope, &key).ok_or_else(|| JsErrorBox::range_error("A key is too long"))?;
+        let length = value.len();
+        let store = v8::ArrayBuffer::new_backing_store_from_vec(Vec::from(value)).make_shared();
+        let buffer = v8::ArrayBuffer::with_backing_store(scope, &store);
+        let view = v8::Uint8Array::new(scope, buffer, 0, length)
+            .ok_or_else(|| JsErrorBox::range_error("A value is too long"))?;
+        elements.push(key.into());
+        elements.push(view.into());
+    }
+    Ok(v8::Array::new_with_elements(scope, &elements))
+}
+
+#[op2]
+pub(crate) fn op_storage_get_many<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    state: &OpState,
+    #[serde] keys: Vec<String>,
+) -> Result<v8::Local<'s, v8::Array>, JsErrorBox> {
+    let found = host(state).storage_get_many(keys)?;
+    pairs(scope, found)
+}
+
+#[op2]
+pub(crate) fn op_storage_list<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    state: &OpState,
+    #[string] start: Option<String>,
+    #[string] start_after: Option<String>,
+    #[string] end: Option<String>,
+    #[string] prefix: Option<String>,
+    reverse: bool,
+    limit: f64,
+) -> Result<v8::Local<'s, v8::Array>, JsErrorBox> {
+    let limit = (limit >= 1.0).then_some(limit as usize);
+    let found = host(state).storage_list(ListOptions { start, start_after, end, prefix, reverse, limit })?;
+    pairs(scope, found)
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_check_count(state: &OpState, #[smi] count: u32) -> Result<(), JsErrorBox> {
+    host(state).storage_check_count(count as usize)
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_check(state: &OpState, #[string] key: &str, #[smi] bytes: u32) -> Result<(), JsErrorBox> {
+    host(state).storage_check(key, bytes as usize)
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_put(
+    state: &OpState,
+    #[string] key: &str,
+    #[buffer] value: &[u8],
+) -> Result<(), JsErrorBox> {
+    host(state).storage_put(key, value)
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_delete(state: &OpState, #[string] key: &str) -> Result<bool, JsErrorBox> {
+    host(state).storage_delete(key)
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_delete_all(state: &OpState) -> Result<(), JsErrorBox> {
+    host(state).storage_delete_all()
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_begin(state: &OpState) -> Result<(), JsErrorBox> {
+    host(state).storage_begin()
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_commit(state: &OpState) -> Result<(), JsErrorBox> {
+    host(state).storage_commit()
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_rollback(state: &OpState) -> Result<(), JsErrorBox> {
+    host(state).storage_rollback()
+}
+
+// Milliseconds since the epoch; -1 where no alarm is set.
+#[op2(fast)]
+pub(crate) fn op_storage_get_alarm(state: &OpState) -> Result<f64, JsErrorBox> {
+    Ok(host(state).storage_get_alarm()?.unwrap_or(-1.0))
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_set_alarm(state: &OpState, time_ms: f64) -> Result<(), JsErrorBox> {
+    host(state).storage_set_alarm(time_ms)
+}
+
+#[op2(fast)]
+pub(crate) fn op_storage_delete_alarm(state: &OpState) -> Result<(), JsErrorBox> {
+    host(state).storage_delete_alarm()
+}
+
+#[op2]
+pub(crate) async fn op_storage_sync(state: Rc<RefCell<OpState>>) -> Result<(), JsErrorBox> {
+    let syncing = host(&state.borrow()).storage_sync();
+    syncing.await
+}
+
+// --- other parties, assets --------------------------------------------------------------------------------------------
+
+/// A reply as JavaScript takes it; see `js/60_parties.js`.
+#[derive(Serialize)]
+pub(crate) struct ReplyParts {
+    error: Option<String>,
+    status: u16,
+    reason: String,
+    headers: String,
+    bytes: Option<ToJsBuffer>,
+    resource: u32,
+    socket: i32,
+}
+
+impl ReplyParts {
+    fn new(state: &mut OpState, reply: Reply) -> Self {
+        let (bytes, resource) = match reply.body {
+            Body::None => (None, 0),
+            Body::Bytes(bytes) => (Some(ToJsBuffer::from(Vec::from(bytes))), 0),
+            Body::Stream(stream) => (None, add_stream(state, stream)),
+            Body::Resource(resource) => (None, state.resource_table.add_rc_dyn(resource)),
+        };
+        let socket = reply.socket.map_or(-1, |index| index as i32);
+        Self { error: None, status: reply.status, reason: reply.reason, headers: reply.headers, bytes, resource, socket }
+    }
+
+    fn failed(message: String) -> Self {
+        Self {
+            error: Some(message),
+            status: 0,
+            reason: String::new(),
+            headers: String::new(),
+            bytes: None,
+            resource: 0,
+            socket: -1,
+        }
+    }
+}
+
+fn body_of(state: &mut OpState, bytes: Option<JsBuffer>, resource: u32) -> Result<Body, JsErrorBox> {
+    match bytes {
+        Some(bytes) => Ok(Body::Bytes(Bytes::copy_from_slice(&bytes))),
+        None if resource == 0 => Ok(Body::None),
+        None => Ok(Body::Resource(state.resource_table.take_any(resource).map_err(JsErrorBox::from_err)?)),
+    }
+}
+
+#[op2]
+#[string]
+pub(crate) fn op_party_url(
+    state: &OpState,
+    #[string] party: &str,
+    #[string] id: &str,
+    #[string] path: &str,
+) -> Result<String, JsErrorBox> {
+    host(state).party_url(party, id, path)
+}
+
+#[op2]
+#[serde]
+pub(crate) fn op_party_fetch(
+    state: Rc<RefCell<OpState>>,
+    #[string] party: String,
+    #[string] id: String,
+    #[string] path: String,
+    #[string] method: String,
+    #[string] headers: String,
+    #[buffer] bytes: Option<JsBuffer>,
+    #[smi] resource: u32,
+    #[smi] forwarded: u32,
+) -> Result<impl Future<Output = Result<ReplyParts, JsErrorBox>> + use<>, JsErrorBox> {
+    let fetching = {
+        let mut borrowed = state.borrow_mut();
+        let body = body_of(&mut borrowed, bytes, resource)?;
+        host(&borrowed).party_fetch(PartyRequest { party, id, path, method, headers, body, forwarded })
+    };
+    Ok(async move {
+        match fetching.await {
+            Ok(reply) => Ok(ReplyParts::new(&mut state.borrow_mut(), reply)),
+            Err(message) => Ok(ReplyParts::failed(message)),
+        }
+    })
+}
+
+#[op2]
+#[serde]
+pub(crate) async fn op_assets_fetch(
+    state: Rc<RefCell<OpState>>,
+    #[string] path: String,
+) -> Result<Option<ReplyParts>, JsErrorBox> {
+    let fetching = host(&state.borrow()).assets_fetch(path);
+    let reply = fetching.await;
+    Ok(reply.map(|reply| ReplyParts::new(&mut state.borrow_mut(), reply)))
+}
+
+// --- edge -------------------------------------------------------------------------------------------------------------
+
+#[op2]
+pub(crate) fn op_edge_forward(
+    state: &mut OpState,
+    #[smi] id: u32,
+    #[string] method: String,
+    #[string] url: String,
+    #[string] headers: String,
+    #[buffer] bytes: Option<JsBuffer>,
+    #[smi] resource: u32,
+    same: bool,
+) -> Result<(), JsErrorBox> {
+    let body = body_of(state, bytes, resource)?;
+    host(state).edge_forward(id, Forwarded { method, url, headers, body, same });
+    Ok(())
+}
+
+#[op2(fast)]
+pub(crate) fn op_edge_pass(state: &OpState, #[smi] id: u32) {
+    host(state).edge_pass(id);
+}
+
+#[op2(fast)]
+pub(crate) fn op_edge_wait(state: &OpState, #[smi] change: i32) {
+    host(state).edge_wait(change);
+}
+
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_edge_accept(state: &OpState, #[smi] id: u32, #[string] headers: &str) -> u32 {
+    host(state).edge_accept(id, headers)
+}
+
+#[op2(fast)]
+pub(crate) fn op_edge_relay(state: &OpState, #[smi] id: u32, #[string] headers: &str, #[smi] socket: u32) {
+    host(state).edge_relay(id, headers, socket);
+}
+
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_edge_open(state: &OpState, #[smi] id: u32) -> u32 {
+    host(state).edge_open(id)
+}
+
+// --- bundle -----------------------------------------------------------------------------------------------------------
+
+#[op2]
+pub(crate) fn op_bundle_wasm<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    state: &OpState,
+    #[smi] index: u32,
+) -> Result<v8::Local<'s, v8::WasmModuleObject>, JsErrorBox> {
+    let module = host(state).bundle_wasm(index).ok_or_else(|| JsErrorBox::generic("The wasm module is missing"))?;
+    v8::WasmModuleObject::from_compiled_module(scope, &module)
+        .ok_or_else(|| JsErrorBox::generic("The wasm module could not be used"))
+}
+
+#[op2]
+pub(crate) fn op_bundle_binary(state: &OpState, #[smi] index: u32) -> Result<Uint8Array, JsErrorBox> {
+    let bytes = host(state).bundle_binary(index).ok_or_else(|| JsErrorBox::generic("The file is missing"))?;
+    Ok(bytes_of(bytes))
+}

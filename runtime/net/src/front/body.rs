@@ -1,0 +1,164 @@
+//! Bodies between hyper and [`Body`]: collecting small ones, carrying large ones, and writing responses.
+//!
+//! A request body with a known small length is read before the handler is called, so that most handlers never wait.
+//! Every other body is carried by [`carry`], a future that the connection's task polls, into a bounded channel: its
+//! reader's pace is the client's pace. Both stop at `body_bytes_max` and when nothing arrives for `body_idle_max`.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::state::{Phase, State, Verdict};
+use crate::{Body, BodyError, BodyStream, BodyWriter};
+
+/// Pieces of a request body that may wait for its reader. Hyper's pieces are at most as long as its read buffer.
+const PIECES_MAX: usize = 4;
+
+/// Takes a request's body: small ones at once, others as a stream. An error is a length beyond the limit.
+pub(super) async fn take(
+    state: &Rc<State>,
+    incoming: Incoming,
+    eager_bytes_max: usize,
+    bytes_max: usize,
+) -> Result<Body, BodyError> {
+    if incoming.is_end_stream() {
+        return Ok(Body::Empty);
+    }
+    let known = incoming.size_hint().exact();
+    match known.map(|length| usize::try_from(length).unwrap_or(usize::MAX)) {
+        Some(length) if length > bytes_max => Err(BodyError::TooLarge(bytes_max)),
+        Some(length) if length <= eager_bytes_max => {
+            state.enter(Phase::Body);
+            collect(state, incoming, length).await.map(Body::Full)
+        }
+        _ => {
+            let (writer, stream) = BodyStream::channel(PIECES_MAX, known);
+            let carrying = carry(Rc::clone(state), incoming, writer, bytes_max);
+            *state.pump.borrow_mut() = Some(Box::pin(carrying));
+            Ok(Body::Stream(stream))
+        }
+    }
+}
+
+/// Reads a whole body of known length.
+async fn collect(state: &State, mut incoming: Incoming, length: usize) -> Result<Bytes, BodyError> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = next(state, &mut incoming).await? {
+        if piece.len() == length {
+            return Ok(piece);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+/// Carries a body into its channel until it ends, fails, or nobody reads it.
+async fn carry(state: Rc<State>, mut incoming: Incoming, writer: BodyWriter, bytes_max: usize) {
+    let mut total = 0;
+    loop {
+        let piece = tokio::select! {
+            biased;
+            piece = next(&state, &mut incoming) => piece,
+            () = writer.closed() => return state.await_body(false),
+        };
+        let error = match piece {
+            Ok(Some(piece)) => {
+                total += piece.len();
+                if total <= bytes_max {
+                    match writer.write(piece).await {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    }
+                }
+                state.judge(Verdict::BodyTooLarge);
+                BodyError::TooLarge(bytes_max)
+            }
+            Ok(None) => {
+                // A reader that has left does not need the end.
+                let _gone = writer.finish().await;
+                return;
+            }
+            Err(error) => error,
+        };
+        return writer.fail(error).await;
+    }
+}
+
+/// The next piece of a request body.
+async fn next(state: &State, incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
+    state.await_body(true);
+    let piece = std::future::poll_fn(|context| {
+        if state.verdict() == Verdict::BodyIdle {
+            return Poll::Ready(Err(BodyError::Idle));
+        }
+        loop {
+            match ready!(Pin::new(&mut *incoming).poll_frame(context)) {
+                // Trailers are dropped: rooms have no way to see them.
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Some(data))),
+                    _ => {}
+                },
+                Some(Err(_)) => return Poll::Ready(Err(BodyError::Gone)),
+                None => return Poll::Ready(Ok(None)),
+            }
+        }
+    });
+    let piece = piece.await;
+    state.await_body(false);
+    piece
+}
+
+/// A response's body on its way out.
+pub(super) enum OutBody {
+    Empty,
+    Full(Bytes),
+    Stream(OutStream),
+}
+
+/// A streamed response, which keeps its connection in [`Phase::Response`] while it lasts.
+pub(super) struct OutStream {
+    pub(super) stream: BodyStream,
+    pub(super) state: Rc<State>,
+}
+
+impl Drop for OutStream {
+    fn drop(&mut self) {
+        self.state.enter(Phase::Idle);
+    }
+}
+
+impl HttpBody for OutBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Stream(out) => out.stream.poll_next(context).map_ok(Frame::data),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(out) => out.stream.length().map(SizeHint::with_exact).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! One HTTP connection from its acceptance to its end, or to its hand-over as a WebSocket.
+//!
+//! Polls hyper, the streamed request body and the sweep's orders in one task. After a 101 the TCP stream leaves
+//! hyper and its reactor and goes through the upgrade's offer. Every other end is lingering: what the client still
+//! sends is read for a moment, so that it gets to read an error answer before a reset.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::io::Io;
+use super::service::{self, Connection};
+use super::state::State;
+use super::{Handler, Shared};
+use crate::upgrade::Place;
+
+/// How long, and how much, is read from a client that was told to go away.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Number of header fields up to which hyper parses without allocating.
+const HEADER_COUNT_INLINE: usize = 100;
+/// The least read buffer that hyper accepts.
+const READ_BUFFER_MIN: usize = 8192;
+
+/// How hyper's part ended.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// Both sides are done.
+    Done,
+    /// The client broke the rules, or the connection broke.
+    Failed,
+    /// The sweep closed it.
+    Killed,
+}
+
+/// Says 503 to a connection for which there is no place.
+pub(super) fn refuse(stream: &TcpStream) {
+    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    // Whoever cannot even take this finds the connection closed.
+    let _written = stream.try_write(BUSY);
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<H: Handler>(
+    shared: Rc<Shared<H>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) {
+    let state = shared.roster.join();
+    let limits = Arc::clone(&shared.limits);
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes_max)
+        .max_buf_size(limits.header_bytes_max.max(READ_BUFFER_MIN));
+    if limits.header_count_max != HEADER_COUNT_INLINE {
+        builder.max_headers(limits.header_count_max);
+    }
+    let local = stream.local_addr().ok();
+    let (service_shared, service_state) = (Rc::clone(&shared), Rc::clone(&state));
+    let connection =
+        Connection { shared: service_shared, state: service_state, peer, local, origin: RefCell::default() };
+    let connection = Rc::new(connection);
+    let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
+    let io = Io { stream, state: Rc::clone(&state) };
+    let mut hyper = builder.serve_connection(io, service);
+    let end = std::future::poll_fn(|context| {
+        state.park(context.waker());
+        if state.is_killed() {
+            return Poll::Ready(End::Killed);
+        }
+        if state.take_draining() {
+            Pin::new(&mut hyper).graceful_shutdown();
+        }
+        let ended = Pin::new(&mut hyper).poll(context);
+        pump(&state, context);
+        ended.map(|ended| if ended.is_ok() { End::Done } else { End::Failed })
+    })
+    .await;
+    state.pump.take();
+    let parts = hyper.into_parts();
+    let (stream, read) = (parts.io.stream, parts.read_buf);
+    drop(parts.service);
+    let offer = state.upgrade.take();
+    shared.roster.leave();
+    match (offer, end) {
+        (Some(offer), End::Done) => {
+            if let Ok(stream) = stream.into_std() {
+                offer.complete_tcp(stream, read, place);
+            }
+        }
+        (_, End::Killed) => {}
+        _ => linger(stream).await,
+    }
+}
+
+/// Carries a streamed request body on.
+fn pump(state: &State, context: &mut Context<'_>) {
+    let Some(mut pump) = state.pump.take() else {
+        return;
+    };
+    if pump.as_mut().poll(context).is_pending() {
+        *state.pump.borrow_mut() = Some(pump);
+    }
+}
+
+/// Reads on for a moment before closing.
+async fn linger(mut stream: TcpStream) {
+    let drain = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut left = LINGER_BYTES_MAX;
+        let mut buffer = [0; 4096];
+        while let Ok(length) = stream.read(&mut buffer).await {
+            left = left.saturating_sub(length);
+            if length == 0 || left == 0 {
+                break;
+            }
+        }
+    };
+    // Whoever goes on sending after that is cut off.
+    let _timeout = tokio::time::timeout(LINGER_TIME, drain).await;
+}

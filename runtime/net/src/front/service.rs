@@ -1,0 +1,267 @@
+//! From hyper's request to ours, to the handler, and back.
+//!
+//! What can be refused without a room is refused here: bad hosts and targets (400), ambiguous lengths (400), bodies
+//! too long (413) or stalled (408), bad WebSocket handshakes. Header maps are moved, never copied; the origin of the
+//! URL is normalized once per connection. Responses lose their hop-by-hop fields and any length that is not theirs.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request, uri};
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
+
+use super::body::{self, OutBody, OutStream};
+use super::state::{Phase, State, Verdict};
+use super::{Handler, Shared, io};
+use crate::upgrade::{self, Handshake};
+use crate::{Body, BodyError, Request, RequestUrl, Response, Upgrade};
+
+type HttpResponse = http::Response<OutBody>;
+
+/// What the requests of one connection share.
+pub(super) struct Connection<H> {
+    pub(super) shared: Rc<Shared<H>>,
+    pub(super) state: Rc<State>,
+    pub(super) peer: SocketAddr,
+    pub(super) local: Option<SocketAddr>,
+    /// The `Host` of the last request with the origin made of it.
+    pub(super) origin: RefCell<Option<(HeaderValue, Rc<str>)>>,
+}
+
+/// A request that is answered without a handler.
+struct Refusal(Box<Response>);
+
+impl Refusal {
+    fn new(status: u16, text: &str) -> Self {
+        Self(Box::new(Response::text(status, text)))
+    }
+}
+
+/// Serves one request.
+pub(super) async fn serve<H: Handler>(
+    connection: Rc<Connection<H>>,
+    request: http::Request<Incoming>,
+) -> Result<HttpResponse, Infallible> {
+    let state = &connection.state;
+    state.begin_request();
+    let (parts, incoming) = request.into_parts();
+    let head_only = parts.method == Method::HEAD;
+    match connection.admit(parts, incoming).await {
+        Ok((request, accept)) => {
+            state.enter(Phase::Handler);
+            let response = connection.ask(request).await;
+            Ok(connection.finish(response, head_only, accept, false))
+        }
+        Err(Refusal(response)) => Ok(connection.finish(*response, head_only, None, true)),
+    }
+}
+
+impl<H: Handler> Connection<H> {
+    /// Makes our request of hyper's, with the accept value if it is a handshake.
+    async fn admit(
+        &self,
+        parts: request::Parts,
+        incoming: Incoming,
+    ) -> Result<(Request, Option<[u8; 28]>), Refusal> {
+        let request::Parts { method, uri, headers, version, .. } = parts;
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            check_transfer_encoding(&self.state, &headers)?;
+        }
+        io::forget_head(&self.state);
+        let url = self.url(&uri, version, &headers)?;
+        let limits = &self.shared.limits;
+        let mut request = Request { method, url, headers, body: Body::Empty, peer: self.peer, upgrade: None };
+        let accept = match upgrade::handshake(&request.method, version, &request.headers) {
+            Handshake::None => None,
+            Handshake::Valid(accept) => {
+                let (upgrade, offer) = Upgrade::offer();
+                request.upgrade = Some(upgrade);
+                *self.state.upgrade.borrow_mut() = Some(offer);
+                Some(accept)
+            }
+            Handshake::Invalid(response) => return Err(Refusal(response)),
+        };
+        let eager = if accept.is_some() { 0 } else { limits.body_eager_bytes_max };
+        match body::take(&self.state, incoming, eager, limits.body_bytes_max).await {
+            Ok(Body::Empty) => Ok((request, accept)),
+            Ok(_) if accept.is_some() => {
+                self.state.pump.take();
+                Err(Refusal::new(400, "A WebSocket handshake has no body."))
+            }
+            Ok(body) => {
+                request.body = body;
+                Ok((request, accept))
+            }
+            Err(BodyError::TooLarge(_)) => Err(Refusal::new(413, "The request body is too large.")),
+            Err(BodyError::Idle) => Err(Refusal::new(408, "The request body stopped arriving.")),
+            Err(error) => Err(Refusal::new(400, &error.to_string())),
+        }
+    }
+
+    /// The absolute URL of a request.
+    fn url(&self, uri: &uri::Uri, version: Version, headers: &HeaderMap) -> Result<RequestUrl, Refusal> {
+        let bad_host = || Refusal::new(400, "The \"Host\" of the request is missing or malformed.");
+        let bad_target = || Refusal::new(400, "The request target is malformed.");
+        if uri.scheme().is_some() {
+            // The absolute form wins over the `Host` field (RFC 9112, 3.2.2).
+            return RequestUrl::parse(&uri.to_string()).ok_or_else(bad_target);
+        }
+        let target = uri.path_and_query().ok_or_else(bad_target)?.as_str();
+        let mut hosts = headers.get_all(header::HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) => {
+                let mut known = self.origin.borrow_mut();
+                if known.as_ref().is_none_or(|(last, _)| last != host) {
+                    let host = host.clone();
+                    let text = host.to_str().ok().filter(|text| is_authority(text)).ok_or_else(bad_host)?;
+                    let url = RequestUrl::parse(&format!("{}://{text}/", self.shared.options.scheme));
+                    let origin = Rc::from(url.ok_or_else(bad_host)?.origin());
+                    *known = Some((host, origin));
+                }
+                let (_, origin) = known.as_ref().ok_or_else(bad_host)?;
+                RequestUrl::join(origin, target).ok_or_else(bad_target)
+            }
+            // HTTP/1.0 knows no `Host`: the address that was connected to stands in for it.
+            (None, _) if version == Version::HTTP_10 => {
+                let local = self.local.ok_or_else(bad_host)?;
+                let origin = format!("{}://{local}", self.shared.options.scheme);
+                RequestUrl::join(&origin, target).ok_or_else(bad_target)
+            }
+            _ => Err(bad_host()),
+        }
+    }
+
+    /// Asks the handler, unless the sweep says meanwhile that it is too late.
+    async fn ask(&self, request: Request) -> Response {
+        let mut answer = pin!(self.shared.handler.call(request));
+        let late = std::future::poll_fn(|context| match self.state.verdict() {
+            Verdict::None => answer.as_mut().poll(context),
+            Verdict::Overdue => Poll::Ready(Response::text(504, "The room did not answer in time.")),
+            Verdict::BodyIdle => Poll::Ready(Response::text(408, "The request body stopped arriving.")),
+            Verdict::BodyTooLarge => Poll::Ready(Response::text(413, "The request body is too large.")),
+        });
+        late.await
+    }
+
+    /// Makes hyper's response of ours. A refusal ends the connection, as what follows cannot be trusted.
+    fn finish(
+        &self,
+        response: Response,
+        head_only: bool,
+        accept: Option<[u8; 28]>,
+        refused: bool,
+    ) -> HttpResponse {
+        let Response { status, reason, mut headers, body } = response;
+        if status == 101 && accept.is_none() || !matches!(status, 101 | 200..=599) {
+            let text = format!("The handler answered with the impossible status {status}.");
+            return self.finish(Response::text(500, text), head_only, None, refused);
+        }
+        strip_hop_by_hop(&mut headers);
+        let out = match body {
+            // The status codes without a body; what a room gave along with them is dropped.
+            _ if matches!(status, 101 | 204 | 304) => OutBody::Empty,
+            Body::Empty => OutBody::Empty,
+            Body::Full(bytes) => OutBody::Full(bytes),
+            Body::Stream(stream) => OutBody::Stream(OutStream { stream, state: Rc::clone(&self.state) }),
+        };
+        let out = if head_only { describe(out, &mut headers) } else { without_length(out, &mut headers) };
+        if status == 101 {
+            switch(&mut headers, accept);
+        } else {
+            self.state.upgrade.take();
+        }
+        if refused || self.state.verdict() != Verdict::None {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.state.enter(if matches!(out, OutBody::Stream(_)) { Phase::Response } else { Phase::Idle });
+        let mut response = HttpResponse::new(out);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.headers_mut() = headers;
+        if let Some(reason) = reason
+            && response.status().canonical_reason() != Some(&reason)
+            && let Ok(reason) = ReasonPhrase::try_from(reason)
+        {
+            response.extensions_mut().insert(reason);
+        }
+        response
+    }
+}
+
+/// A `Host` is a host and perhaps a port, nothing that would turn it into another kind of URL.
+fn is_authority(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['/', '\\', '?', '#', '@', ' ', '\t', '%'])
+}
+
+/// Refuses bodies whose end two parsers might see differently (RFC 9112, 6.1 and 6.3).
+fn check_transfer_encoding(state: &State, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !chunked || codings.next().is_some() {
+        return Err(Refusal::new(501, "The only transfer coding understood here is \"chunked\"."));
+    }
+    if headers.contains_key(header::CONTENT_LENGTH) || io::has_content_length(state) {
+        return Err(Refusal::new(400, "A request has either a length or a transfer coding."));
+    }
+    Ok(())
+}
+
+/// Removes what concerns one connection only (RFC 9110, 7.6.1). Most responses have none of it: one look suffices.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    let hop = [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::TE,
+        header::TRAILER,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+    ];
+    if headers.keys().any(|name| hop.contains(name)) {
+        for name in hop {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Leaves it to hyper to say how long a body is.
+fn without_length(body: OutBody, headers: &mut HeaderMap) -> OutBody {
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    body
+}
+
+/// The answer to HEAD: the length that GET would give, and no body.
+fn describe(body: OutBody, headers: &mut HeaderMap) -> OutBody {
+    let length = match &body {
+        OutBody::Empty => None,
+        OutBody::Full(bytes) => Some(bytes.len() as u64),
+        OutBody::Stream(out) => out.stream.length(),
+    };
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    } else if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    OutBody::Empty
+}
+
+/// Completes the answer to a handshake. No extension is ever agreed on (spec 2.7).
+fn switch(headers: &mut HeaderMap, accept: Option<[u8; 28]>) {
+    headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Some(accept) = accept
+        && let Ok(accept) = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&accept))
+    {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+}

@@ -1,0 +1,274 @@
+//! The state of a thread's connections as the sweep sees it: what each waits for, and since when.
+//!
+//! Time is a coarse clock that the sweep advances; limits are thus kept to within one period. The connection's own
+//! task writes its state, the sweep reads it and wakes the task with a verdict. Nothing here is shared with threads.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use partyrun_limits::Limits;
+use tokio::sync::Notify;
+
+use crate::UpgradeOffer;
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The first request head, since the connection was accepted.
+    FirstHead,
+    /// The rest of a later request head.
+    Head,
+    /// The next request.
+    Idle,
+    /// A small body, before the handler is called.
+    Body,
+    /// The handler's answer.
+    Handler,
+    /// The response is being written.
+    Response,
+}
+
+/// What the sweep decided about a request in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Go on.
+    None,
+    /// The body stopped arriving: 408.
+    BodyIdle,
+    /// The body became too long: 413.
+    BodyTooLarge,
+    /// The handler took too long: 504.
+    Overdue,
+}
+
+/// One connection's state.
+pub(super) struct State {
+    clock: Rc<Clock>,
+    phase: Cell<Phase>,
+    phase_since: Cell<Duration>,
+    read_at: Cell<Duration>,
+    blocked_since: Cell<Option<Duration>>,
+    body_awaited: Cell<bool>,
+    verdict: Cell<Verdict>,
+    killed: Cell<bool>,
+    draining: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// The bytes of the head that is being read, as they came (see `io.rs`).
+    pub(super) head: RefCell<Vec<u8>>,
+    /// The task that carries a streamed request body to its reader.
+    pub(super) pump: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
+    /// The offer of an upgrade whose 101 is on its way.
+    pub(super) upgrade: RefCell<Option<UpgradeOffer>>,
+}
+
+/// The coarse clock of a thread.
+struct Clock {
+    start: Instant,
+    now: Cell<Duration>,
+}
+
+impl State {
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.phase_since.set(self.clock.now.get());
+    }
+
+    /// Notes that bytes came in.
+    pub(super) fn note_read(&self) {
+        self.read_at.set(self.clock.now.get());
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// Notes whether the peer takes what is written.
+    pub(super) fn note_write(&self, blocked: bool) {
+        match (blocked, self.blocked_since.get()) {
+            (true, None) => self.blocked_since.set(Some(self.clock.now.get())),
+            (false, Some(_)) => self.blocked_since.set(None),
+            _ => {}
+        }
+    }
+
+    /// Notes whether somebody waits for more of a streamed body.
+    pub(super) fn await_body(&self, awaited: bool) {
+        self.body_awaited.set(awaited);
+        self.read_at.set(self.clock.now.get());
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict.get()
+    }
+
+    /// Begins a request: what was decided about the one before is over.
+    pub(super) fn begin_request(&self) {
+        self.verdict.set(Verdict::None);
+        self.body_awaited.set(false);
+    }
+
+    pub(super) fn judge(&self, verdict: Verdict) {
+        self.verdict.set(verdict);
+        self.wake();
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.get()
+    }
+
+    /// Whether the connection was newly told to end after its current request.
+    pub(super) fn take_draining(&self) -> bool {
+        self.draining.take()
+    }
+
+    /// Remembers the connection's task.
+    pub(super) fn park(&self, waker: &Waker) {
+        let mut parked = self.waker.borrow_mut();
+        if !parked.as_ref().is_some_and(|parked| parked.will_wake(waker)) {
+            *parked = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn kill(&self) {
+        self.killed.set(true);
+        self.wake();
+    }
+
+    fn sweep(&self, limits: &Limits) {
+        let now = self.clock.now.get();
+        let waited = now.saturating_sub(self.phase_since.get());
+        if self.blocked_since.get().is_some_and(|since| now.saturating_sub(since) > limits.body_idle_max) {
+            return self.kill();
+        }
+        if self.body_awaited.get() && now.saturating_sub(self.read_at.get()) > limits.body_idle_max {
+            // Once the response has begun there is no way to say 408.
+            return match self.phase.get() {
+                Phase::Body | Phase::Handler => self.judge(Verdict::BodyIdle),
+                _ => self.kill(),
+            };
+        }
+        match self.phase.get() {
+            Phase::FirstHead | Phase::Head if waited > limits.header_time_max => self.kill(),
+            Phase::Idle if waited > limits.keep_alive_idle_max => {
+                self.draining.set(true);
+                self.wake();
+            }
+            Phase::Handler if waited > limits.request_time_max => self.judge(Verdict::Overdue),
+            _ => {}
+        }
+    }
+}
+
+/// The connections of a thread.
+pub(super) struct Roster {
+    clock: Rc<Clock>,
+    members: RefCell<Vec<Weak<State>>>,
+    pending: RefCell<VecDeque<Weak<State>>>,
+    pending_max: usize,
+    open: Cell<usize>,
+    emptied: Notify,
+    draining: Cell<bool>,
+}
+
+impl Roster {
+    pub(super) fn new(pending_max: usize) -> Self {
+        let clock = Rc::new(Clock { start: Instant::now(), now: Cell::new(Duration::ZERO) });
+        Self {
+            clock,
+            members: RefCell::default(),
+            pending: RefCell::default(),
+            pending_max: pending_max.max(1),
+            open: Cell::new(0),
+            emptied: Notify::new(),
+            draining: Cell::new(false),
+        }
+    }
+
+    /// Adds a connection. If too many have not said what they want, the oldest of those is closed: whoever sends a
+    /// request at once is served even while thousands hold connections open in silence.
+    pub(super) fn join(&self) -> Rc<State> {
+        let now = self.clock.now.get();
+        let state = Rc::new(State {
+            clock: Rc::clone(&self.clock),
+            phase: Cell::new(Phase::FirstHead),
+            phase_since: Cell::new(now),
+            read_at: Cell::new(now),
+            blocked_since: Cell::new(None),
+            body_awaited: Cell::new(false),
+            verdict: Cell::new(Verdict::None),
+            killed: Cell::new(false),
+            draining: Cell::new(self.draining.get()),
+            waker: RefCell::default(),
+            head: RefCell::default(),
+            pump: RefCell::default(),
+            upgrade: RefCell::default(),
+        });
+        self.open.set(self.open.get() + 1);
+        self.members.borrow_mut().push(Rc::downgrade(&state));
+        let mut pending = self.pending.borrow_mut();
+        pending.push_back(Rc::downgrade(&state));
+        if pending.len() > self.pending_max {
+            pending.retain(|state| is_pending(state));
+            if pending.len() > self.pending_max
+                && let Some(oldest) = pending.pop_front().and_then(|oldest| oldest.upgrade())
+            {
+                oldest.kill();
+            }
+        }
+        state
+    }
+
+    /// Takes note that a connection ended.
+    pub(super) fn leave(&self) {
+        self.open.set(self.open.get() - 1);
+        if self.open.get() == 0 {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until no connection is left.
+    pub(super) async fn empty(&self) {
+        while self.open.get() > 0 {
+            self.emptied.notified().await;
+        }
+    }
+
+    /// Tells all connections to end after their current request.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
+        for state in self.members.borrow().iter().filter_map(Weak::upgrade) {
+            state.draining.set(true);
+            state.wake();
+        }
+    }
+
+    /// Advances the clock and judges every connection.
+    pub(super) fn sweep(&self, limits: &Limits) {
+        self.clock.now.set(self.clock.start.elapsed());
+        self.members.borrow_mut().retain(|member| match member.upgrade() {
+            Some(state) => {
+                state.sweep(limits);
+                true
+            }
+            None => false,
+        });
+        self.pending.borrow_mut().retain(is_pending);
+    }
+}
+
+fn is_pending(state: &Weak<State>) -> bool {
+    state.upgrade().is_some_and(|state| state.phase() == Phase::FirstHead && !state.is_killed())
+}

@@ -1,0 +1,386 @@
+//! Incoming WebSocket frames (RFC 6455, section 5), parsed where they lie in the worker's read buffer.
+//!
+//! [`Decoder::next`] is called with what was read and gives whole messages and control frames until it needs more. A
+//! message that is whole in the buffer is handed out without a copy; of others the decoder keeps what came so far, so
+//! an idle socket owns no buffer. Every bound is checked on the frame's head, before anything is stored: declared
+//! length (1009), number of fragments (1008), masks, reserved bits, control frames (1002); text must be UTF-8 (1007).
+//!
+//! Why not the reader of `fastwebsockets`, whose unmasking is used: it keeps the declared length to itself, which the
+//! reason of a 1009 must name; it accepts unmasked frames from clients; and it owns 8 KiB per socket.
+
+use std::borrow::Cow;
+
+use super::close::{CloseFrame, parse_close};
+
+/// The longest head: two bytes, eight of length, four of mask.
+const HEAD_BYTES_MAX: usize = 14;
+/// The longest control frame (RFC 6455, 5.5).
+const CONTROL_BYTES_MAX: u64 = 125;
+/// The first piece of memory that an incomplete message gets, whatever length it declares.
+const FIRST_RESERVE_BYTES: usize = 16 * 1024;
+
+/// Why a peer's bytes are refused: the code and reason of the close frame that it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) code: u16,
+    pub(crate) reason: Cow<'static, str>,
+}
+
+impl Violation {
+    pub(crate) const fn protocol(reason: &'static str) -> Self {
+        Self { code: 1002, reason: Cow::Borrowed(reason) }
+    }
+
+    pub(crate) const fn utf8() -> Self {
+        Self { code: 1007, reason: Cow::Borrowed("Invalid UTF-8") }
+    }
+
+    pub(crate) const fn policy(reason: &'static str) -> Self {
+        Self { code: 1008, reason: Cow::Borrowed(reason) }
+    }
+
+    /// In the words of the original (spec 2.7).
+    pub(crate) fn too_large(length: u64, limit: usize) -> Self {
+        Self { code: 1009, reason: Cow::Owned(format!("Message is too large: {length} > {limit}")) }
+    }
+}
+
+/// What the decoder found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Incoming<'buffer> {
+    Text(Cow<'buffer, str>),
+    Binary(Cow<'buffer, [u8]>),
+    Ping(Cow<'buffer, [u8]>),
+    Pong,
+    Close(Option<CloseFrame>),
+}
+
+/// Bounds of what one peer may send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) message_bytes_max: usize,
+    pub(crate) fragments_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opcode {
+    Continuation,
+    Text,
+    Binary,
+    Close,
+    Ping,
+    Pong,
+}
+
+/// A frame whose payload is not complete yet.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    opcode: Opcode,
+    fin: bool,
+    mask: [u8; 4],
+    length: usize,
+}
+
+/// The state between two reads.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    head_bytes: [u8; HEAD_BYTES_MAX],
+    head_length: usize,
+    /// The frame in progress with the number of its bytes that came.
+    frame: Option<(Head, usize)>,
+    /// The message in progress: whether it is text, and how many fragments it has.
+    message: Option<(bool, usize)>,
+    message_bytes: Vec<u8>,
+    control_bytes: Vec<u8>,
+}
+
+impl Decoder {
+    /// Takes the next message or control frame off the input. `None` means that the input is used up.
+    pub(crate) fn next<'buffer>(
+        &mut self,
+        input: &mut &'buffer mut [u8],
+        bounds: Bounds,
+    ) -> Result<Option<Incoming<'buffer>>, Violation> {
+        loop {
+            let (head, had) = match self.frame {
+                Some(frame) => frame,
+                None => match self.read_head(input)? {
+                    Some(head) => {
+                        self.check(&head, bounds)?;
+                        (head, 0)
+                    }
+                    None => return Ok(None),
+                },
+            };
+            let bytes = std::mem::take(input);
+            let missing = head.length - had;
+            let (part, rest) = bytes.split_at_mut(missing.min(bytes.len()));
+            *input = rest;
+            unmask(part, head.mask, had);
+            if part.len() < missing {
+                self.keep(&head, part);
+                self.frame = Some((head, had + part.len()));
+                return Ok(None);
+            }
+            self.frame = None;
+            if let Some(incoming) = self.complete(&head, part)? {
+                return Ok(Some(incoming));
+            }
+        }
+    }
+
+    /// Reads a head that may arrive byte by byte.
+    fn read_head(&mut self, input: &mut &mut [u8]) -> Result<Option<Head>, Violation> {
+        if self.head_length == 0
+            && let Some((head, used)) = parse_head(input)?
+        {
+            *input = std::mem::take(input).split_at_mut(used).1;
+            return Ok(Some(head));
+        }
+        while let Some((&mut byte, rest)) = std::mem::take(input).split_first_mut() {
+            *input = rest;
+            if let Some(slot) = self.head_bytes.get_mut(self.head_length) {
+                *slot = byte;
+                self.head_length += 1;
+            }
+            let so_far = self.head_bytes.get(..self.head_length).unwrap_or_default();
+            if let Some((head, _)) = parse_head(so_far)? {
+                self.head_length = 0;
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks a head against the message in progress and the bounds.
+    fn check(&mut self, head: &Head, bounds: Bounds) -> Result<(), Violation> {
+        match head.opcode {
+            Opcode::Close | Opcode::Ping | Opcode::Pong => return Ok(()),
+            Opcode::Continuation => {
+                let Some((_, fragments)) = &mut self.message else {
+                    return Err(Violation::protocol("A continuation continues nothing"));
+                };
+                *fragments += 1;
+                if *fragments > bounds.fragments_max {
+                    return Err(Violation::policy("Too many fragments"));
+                }
+            }
+            Opcode::Text | Opcode::Binary => {
+                if self.message.is_some() {
+                    return Err(Violation::protocol("A message begins inside another one"));
+                }
+            }
+        }
+        let total = (self.message_bytes.len() as u64).saturating_add(head.length as u64);
+        if total > bounds.message_bytes_max as u64 {
+            return Err(Violation::too_large(total, bounds.message_bytes_max));
+        }
+        if head.opcode != Opcode::Continuation && !head.fin {
+            self.message = Some((head.opcode == Opcode::Text, 1));
+        }
+        Ok(())
+    }
+
+    /// Keeps a part of an incomplete frame.
+    fn keep(&mut self, head: &Head, part: &[u8]) {
+        let target = match head.opcode {
+            Opcode::Close | Opcode::Ping | Opcode::Pong => &mut self.control_bytes,
+            _ => &mut self.message_bytes,
+        };
+        if target.capacity() == 0 {
+            // The declared length is only believed as far as it has come.
+            target.reserve_exact(head.length.min(FIRST_RESERVE_BYTES.max(part.len())));
+        }
+        target.extend_from_slice(part);
+    }
+
+    /// Ends a frame with its last part, which is the whole payload for most.
+    fn complete<'buffer>(
+        &mut self,
+        head: &Head,
+        part: &'buffer [u8],
+    ) -> Result<Option<Incoming<'buffer>>, Violation> {
+        match head.opcode {
+            Opcode::Ping => Ok(Some(Incoming::Ping(take(&mut self.control_bytes, part)))),
+            Opcode::Pong => {
+                self.control_bytes = Vec::new();
+                Ok(Some(Incoming::Pong))
+            }
+            Opcode::Close => parse_close(&take(&mut self.control_bytes, part)).map(|close| Some(Incoming::Close(close))),
+            Opcode::Continuation | Opcode::Text | Opcode::Binary if !head.fin => {
+                self.message_bytes.extend_from_slice(part);
+                Ok(None)
+            }
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => {
+                let text = self.message.take().map_or(head.opcode == Opcode::Text, |(text, _)| text);
+                message(text, take(&mut self.message_bytes, part)).map(Some)
+            }
+        }
+    }
+}
+
+/// Joins what was kept with the last part.
+fn take<'buffer>(kept: &mut Vec<u8>, part: &'buffer [u8]) -> Cow<'buffer, [u8]> {
+    if kept.is_empty() {
+        return Cow::Borrowed(part);
+    }
+    let mut whole = std::mem::take(kept);
+    whole.extend_from_slice(part);
+    Cow::Owned(whole)
+}
+
+fn message(text: bool, bytes: Cow<'_, [u8]>) -> Result<Incoming<'_>, Violation> {
+    if !text {
+        return Ok(Incoming::Binary(bytes));
+    }
+    let text = match bytes {
+        Cow::Borrowed(bytes) => simdutf8::basic::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| Violation::utf8()),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Violation::utf8()),
+    };
+    text.map(Incoming::Text)
+}
+
+/// Reads a frame's head with its length; `None` when more bytes are needed.
+fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
+    let &[first, second, ref rest @ ..] = bytes else {
+        return Ok(None);
+    };
+    if first & 0x70 != 0 {
+        return Err(Violation::protocol("Reserved bits are set"));
+    }
+    let fin = first & 0x80 != 0;
+    let opcode = match first & 0x0f {
+        0 => Opcode::Continuation,
+        1 => Opcode::Text,
+        2 => Opcode::Binary,
+        8 => Opcode::Close,
+        9 => Opcode::Ping,
+        10 => Opcode::Pong,
+        _ => return Err(Violation::protocol("Unknown opcode")),
+    };
+    if second & 0x80 == 0 {
+        return Err(Violation::protocol("Frames from a client must be masked"));
+    }
+    let (length, rest, used) = match (second & 0x7f, rest) {
+        (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest, 4),
+        (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
+            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest, 10)
+        }
+        (126 | 127, _) => return Ok(None),
+        (length, rest) => (u64::from(length), rest, 2),
+    };
+    let control = matches!(opcode, Opcode::Close | Opcode::Ping | Opcode::Pong);
+    if control && (!fin || length > CONTROL_BYTES_MAX) {
+        return Err(Violation::protocol("A control frame is fragmented or too long"));
+    }
+    let &[a, b, c, d, ..] = rest else {
+        return Ok(None);
+    };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    Ok(Some((Head { opcode, fin, mask: [a, b, c, d], length }, used + 4)))
+}
+
+/// Takes the mask off a part of a payload that starts `offset` bytes into it.
+fn unmask(part: &mut [u8], mut mask: [u8; 4], offset: usize) {
+    mask.rotate_left(offset % 4);
+    fastwebsockets::unmask(part, mask);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { message_bytes_max: 100_000, fragments_max: 4 };
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload.len() {
+            length @ 0..126 => bytes.push(0x80 | length as u8),
+            length @ 126..65536 => {
+                bytes.push(0x80 | 126);
+                bytes.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+            length => {
+                bytes.push(0x80 | 127);
+                bytes.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend_from_slice(&MASK);
+        bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ MASK[index % 4]));
+        bytes
+    }
+
+    /// Feeds the bytes in pieces of a size and describes what comes out.
+    fn run(bytes: &[u8], piece: usize) -> Vec<String> {
+        let mut decoder = Decoder::default();
+        let mut found = Vec::new();
+        for piece in bytes.chunks(piece) {
+            let mut piece = piece.to_vec();
+            let mut input = &mut piece[..];
+            loop {
+                match decoder.next(&mut input, BOUNDS) {
+                    Ok(Some(Incoming::Text(text))) => found.push(format!("text {text}")),
+                    Ok(Some(Incoming::Binary(bytes))) => found.push(format!("binary {}", bytes.len())),
+                    Ok(Some(Incoming::Ping(bytes))) => found.push(format!("ping {}", bytes.len())),
+                    Ok(Some(Incoming::Pong)) => found.push("pong".to_owned()),
+                    Ok(Some(Incoming::Close(close))) => found.push(format!("close {:?}", close.map(|it| it.code))),
+                    Ok(None) => break,
+                    Err(violation) => {
+                        found.push(format!("{} {}", violation.code, violation.reason));
+                        return found;
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn whole_messages_however_they_are_cut() {
+        let mut bytes = frame(0x81, "héllo".as_bytes());
+        bytes.extend(frame(0x82, &[7; 300]));
+        bytes.extend(frame(0x89, b"?"));
+        bytes.extend(frame(0x01, b"a"));
+        bytes.extend(frame(0x8a, b""));
+        bytes.extend(frame(0x00, "é".as_bytes().get(..1).unwrap()));
+        bytes.extend(frame(0x80, "é".as_bytes().get(1..).unwrap()));
+        bytes.extend(frame(0x82, &[7; 70_000]));
+        bytes.extend(frame(0x81, b""));
+        bytes.extend(frame(0x88, &1000_u16.to_be_bytes()));
+        let expected = [
+            "text héllo",
+            "binary 300",
+            "ping 1",
+            "pong",
+            "text aé",
+            "binary 70000",
+            "text ",
+            "close Some(1000)",
+        ];
+        for piece in [1, 2, 3, 5, 7, 64, 1000, 1 << 20] {
+            assert_eq!(run(&bytes, piece), expected, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn violations() {
+        let one = |bytes: &[u8]| run(bytes, bytes.len()).pop().unwrap();
+        assert_eq!(one(&frame(0xc1, b"a")), "1002 Reserved bits are set");
+        assert_eq!(one(&frame(0x83, b"a")), "1002 Unknown opcode");
+        assert_eq!(one(&[0x81, 1, b'a']), "1002 Frames from a client must be masked");
+        assert_eq!(one(&frame(0x09, b"a")), "1002 A control frame is fragmented or too long");
+        assert_eq!(one(&frame(0x89, &[0; 126])), "1002 A control frame is fragmented or too long");
+        assert_eq!(one(&frame(0x80, b"a")), "1002 A continuation continues nothing");
+        assert_eq!(one(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()), "1002 A message begins inside another one");
+        assert_eq!(one(&frame(0x81, &[0xff])), "1007 Invalid UTF-8");
+        assert_eq!(one(&frame(0x82, &[0; 100_001])), "1009 Message is too large: 100001 > 100000");
+        assert_eq!(run(&frame(0x82, &[0; 100_000]), 1 << 20), ["binary 100000"]);
+        let huge = [0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
+        assert_eq!(one(&huge), "1009 Message is too large: 9223372036854775808 > 100000");
+        let fragments: Vec<u8> = [frame(0x01, b""), frame(0x00, b"").repeat(4)].concat();
+        assert_eq!(one(&fragments), "1008 Too many fragments");
+        let fragments: Vec<u8> = [frame(0x02, &[0; 60_000]), frame(0x00, &[0; 60_000])].concat();
+        assert_eq!(one(&fragments), "1009 Message is too large: 120000 > 100000");
+    }
+}

@@ -1,0 +1,320 @@
+//! The tasks of a socket: one that reads and gives events, one that writes while the kernel does not take all.
+//!
+//! Reading uses one buffer per thread, so an idle socket holds none. The reader also carries out what others order
+//! (see `Orders`), and ends the connection properly: the queue is written, our side is shut, the peer's last bytes are
+//! read, all within `socket_close_max`.
+
+use std::cell::Cell;
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::decode::{Bounds, Decoder, Incoming, Violation};
+use super::encode::PONG;
+use super::outbox::Outbox;
+use super::{Failure, Inner, SocketEvent, Stage, pipe_driver, sweep};
+use crate::Transport;
+use crate::pipe::PipeMessage;
+use crate::upgrade::Place;
+
+/// The read buffer of a thread. A full one holds some thousand small messages.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// What a peer may still send while we end: more than the largest message that can be on its way.
+const LAST_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+thread_local! {
+    static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// The writing side of the connection.
+pub(super) enum Writer {
+    /// There is none yet, or none any more.
+    None,
+    Tcp(Rc<OwnedWriteHalf>),
+    Pipe(Sender<PipeMessage>),
+}
+
+/// What woke the reader.
+enum Step {
+    Read(Box<[u8]>, usize),
+    Orders,
+    Broken,
+}
+
+/// Gives a socket its connection.
+pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
+    match transport {
+        Transport::Tcp { stream, read, place } => {
+            let (reader, writer) = TcpStream::from_std(stream)?.into_split();
+            *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(writer));
+            let reading = Reader { inner: Rc::clone(inner), reader, decoder: Decoder::default(), backlog: read, _place: place };
+            tokio::task::spawn_local(reading.run());
+        }
+        Transport::Pipe(end) => {
+            let queued = match inner.outbox.replace(Outbox::Messages(Default::default())) {
+                Outbox::Frames(frames) => frames.into_messages(),
+                Outbox::Messages(messages) => messages,
+            };
+            *inner.outbox.borrow_mut() = Outbox::Messages(queued);
+            *inner.writer.borrow_mut() = Writer::Pipe(end.sender);
+            tokio::task::spawn_local(pipe_driver::run(Rc::clone(inner), end.receiver));
+        }
+    }
+    sweep::join(inner);
+    inner.flush_own();
+    Ok(())
+}
+
+/// Writes what is queued; a task takes over where the kernel, or the pipe, is full.
+pub(super) fn flush(inner: &Rc<Inner>) {
+    if inner.writing.get() || inner.outbox.borrow().queued() == 0 {
+        return;
+    }
+    let full = match &*inner.writer.borrow() {
+        Writer::None => false,
+        Writer::Tcp(writer) => !write(inner, writer),
+        Writer::Pipe(sender) => !send(inner, sender),
+    };
+    if full {
+        inner.writing.set(true);
+        tokio::task::spawn_local(write_on(Rc::clone(inner)));
+    }
+}
+
+/// Writes once; false when the kernel's buffer is full.
+fn write(inner: &Inner, writer: &OwnedWriteHalf) -> bool {
+    let mut outbox = inner.outbox.borrow_mut();
+    let Outbox::Frames(frames) = &mut *outbox else {
+        return true;
+    };
+    let written = frames.write(|slices| match slices {
+        [slice] => writer.try_write(slice),
+        slices => writer.try_write_vectored(slices),
+    });
+    match written {
+        Ok(done) => done,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+        Err(_) => {
+            // The peer is gone. What it sent before, perhaps a close frame, is still for the reader to find.
+            frames.clear();
+            true
+        }
+    }
+}
+
+/// Sends into a pipe; false when it is full.
+fn send(inner: &Inner, sender: &Sender<PipeMessage>) -> bool {
+    let mut outbox = inner.outbox.borrow_mut();
+    let Outbox::Messages(messages) = &mut *outbox else {
+        return true;
+    };
+    while let Some(message) = messages.pop() {
+        match sender.try_send(message) {
+            Ok(()) => {}
+            Err(TrySendError::Full(message)) => {
+                messages.unpop(message);
+                return false;
+            }
+            Err(TrySendError::Closed(_)) => {
+                *messages = Default::default();
+                return true;
+            }
+        }
+    }
+    true
+}
+
+/// Writes whenever there is room, until all is written.
+async fn write_on(inner: Rc<Inner>) {
+    loop {
+        let tcp = match &*inner.writer.borrow() {
+            Writer::Tcp(writer) => Ok(Rc::clone(writer)),
+            Writer::Pipe(sender) => Err(sender.clone()),
+            Writer::None => break,
+        };
+        let done = match tcp {
+            Ok(writer) => writer.writable().await.is_err() || write(&inner, &writer),
+            Err(sender) => {
+                // Room for one message is enough to go on; the permit itself is given back at once.
+                let room = sender.reserve().await.map(drop);
+                room.is_err() || send(&inner, &sender)
+            }
+        };
+        if done {
+            break;
+        }
+    }
+    inner.writing.set(false);
+    inner.order(|_| {});
+}
+
+struct Reader {
+    inner: Rc<Inner>,
+    reader: OwnedReadHalf,
+    decoder: Decoder,
+    /// What was read but not looked at.
+    backlog: Bytes,
+    /// The connection's place among those of the process.
+    _place: Option<Place>,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        while self.inner.stage.get() != Stage::Ended {
+            self.inner.paused.set(self.inner.sink().full());
+            if !self.backlog.is_empty() && !self.inner.paused.get() {
+                let mut input = std::mem::take(&mut self.backlog).to_vec();
+                self.take_in(&mut input);
+                continue;
+            }
+            match std::future::poll_fn(|context| self.poll_step(context)).await {
+                Step::Read(mut buffer, length) => {
+                    self.inner.sweep.hear();
+                    self.take_in(buffer.get_mut(..length).unwrap_or_default());
+                    READ_BUFFER.set(Some(buffer));
+                }
+                Step::Orders => self.obey(),
+                Step::Broken => self.inner.end(SocketEvent::Lost),
+            }
+        }
+        self.finish().await;
+    }
+
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        self.inner.park(context.waker());
+        if self.inner.orders.get().look {
+            return Poll::Ready(Step::Orders);
+        }
+        if self.inner.paused.get() {
+            return Poll::Pending;
+        }
+        let mut buffer = READ_BUFFER.take().unwrap_or_else(|| vec![0; READ_BUFFER_BYTES].into_boxed_slice());
+        let mut read = ReadBuf::new(&mut buffer);
+        let polled = Pin::new(&mut self.reader).poll_read(context, &mut read);
+        let length = read.filled().len();
+        if polled.is_ready() && length > 0 {
+            return Poll::Ready(Step::Read(buffer, length));
+        }
+        READ_BUFFER.set(Some(buffer));
+        polled.map(|_| Step::Broken)
+    }
+
+    /// Carries out what others ordered.
+    fn obey(&mut self) {
+        let orders = self.inner.orders.take();
+        if orders.kill {
+            self.inner.end(SocketEvent::Lost);
+            self.inner.outbox.borrow_mut().clear();
+        } else if orders.fail == Some(Failure::QueueFull) {
+            let reason = "The peer does not read what it is sent".into();
+            self.inner.fail(Violation { code: 1013, reason });
+        }
+    }
+
+    /// Looks at everything that was read.
+    fn take_in(&mut self, mut input: &mut [u8]) {
+        let limits = &self.inner.limits;
+        let bounds = Bounds {
+            message_bytes_max: limits.message_in_bytes_max,
+            fragments_max: limits.message_fragments_max,
+        };
+        let sink = self.inner.sink();
+        while self.inner.stage.get() != Stage::Ended {
+            if sink.full() {
+                self.backlog = Bytes::copy_from_slice(input);
+                break;
+            }
+            match self.decoder.next(&mut input, bounds) {
+                Ok(Some(Incoming::Text(text))) => sink.event(SocketEvent::Text(text)),
+                Ok(Some(Incoming::Binary(bytes))) => sink.event(SocketEvent::Binary(bytes)),
+                Ok(Some(Incoming::Ping(payload))) => self.control(Some(&payload)),
+                Ok(Some(Incoming::Pong)) => self.control(None),
+                Ok(Some(Incoming::Close(close))) => close_received(&self.inner, close),
+                Ok(None) => break,
+                Err(violation) => self.inner.fail(violation),
+            }
+        }
+        sink.drained();
+    }
+
+    /// Answers a ping, counts a pong.
+    fn control(&self, ping: Option<&[u8]>) {
+        let inner = &self.inner;
+        if !inner.sweep.count_control(inner.limits.control_frames_per_second_max) {
+            return inner.fail(Violation::policy("Too many control frames"));
+        }
+        if let Some(payload) = ping
+            && inner.stage.get() == Stage::Open
+            && inner.outbox.borrow().queued() < inner.limits.send_queue_bytes_max
+        {
+            inner.outbox.borrow_mut().push_control(PONG, payload);
+            inner.flush_own();
+        }
+    }
+
+    /// Ends the connection after the last event.
+    async fn finish(mut self) {
+        self.inner.sweep.begin_ending();
+        let mut shut = false;
+        let mut left = LAST_BYTES_MAX;
+        std::future::poll_fn(|context| {
+            self.inner.park(context.waker());
+            if self.inner.orders.take().kill {
+                return Poll::Ready(());
+            }
+            if !shut && self.inner.outbox.borrow().queued() == 0 {
+                shut = true;
+                self.shut();
+            }
+            ready!(self.poll_discard(context, &mut left));
+            Poll::Ready(())
+        })
+        .await;
+        self.inner.outbox.borrow_mut().clear();
+        *self.inner.writer.borrow_mut() = Writer::None;
+    }
+
+    /// Says that nothing more will be sent.
+    fn shut(&self) {
+        if let Writer::Tcp(writer) = &*self.inner.writer.borrow() {
+            let stream: &TcpStream = writer.as_ref().as_ref();
+            // A connection that is broken already needs no farewell.
+            let _broken = SockRef::from(stream).shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Reads and forgets until the peer is done.
+    fn poll_discard(&mut self, context: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        let mut bytes = [0; 8192];
+        loop {
+            let mut read = ReadBuf::new(&mut bytes);
+            let polled = ready!(Pin::new(&mut self.reader).poll_read(context, &mut read));
+            let length = read.filled().len();
+            *left = left.saturating_sub(length);
+            if polled.is_err() || length == 0 || *left == 0 {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// Takes the peer's close frame, echoing it if ours was not sent before (RFC 6455, 5.5.1; spec 2.7).
+pub(super) fn close_received(inner: &Rc<Inner>, close: Option<super::CloseFrame>) {
+    if inner.stage.get() == Stage::Open {
+        inner.outbox.borrow_mut().push_close(close.clone());
+        inner.sweep.begin_ending();
+        inner.stage.set(Stage::Closing);
+    }
+    inner.flush_own();
+    inner.end(SocketEvent::Close(close));
+}

@@ -1,0 +1,289 @@
+//! A WebSocket as its room's thread has it.
+//!
+//! A [`Socket`] lives on one thread (`Rc`, `spawn_local`) and exists before its connection does: what is sent
+//! meanwhile waits. [`Socket::attach`] starts it. Sends only queue; [`Socket::flush`] writes everything queued with
+//! one system call, and a task of its own writes what the kernel did not take. So the sends of one turn cost one call,
+//! and nothing that a room said leaves before the room flushes, not even behind a pong.
+//!
+//! What arrives goes to the [`SocketSink`], which may be replaced while a room hibernates. Exactly one of the events
+//! `Close`, `Lost` and `Failed` ends it, always from the socket's own task, never from inside a call of the room.
+
+mod close;
+mod decode;
+mod driver;
+mod encode;
+mod outbox;
+mod pipe_driver;
+mod sweep;
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+
+use partyrun_limits::Limits;
+use thiserror::Error;
+
+use crate::Transport;
+use decode::Violation;
+use outbox::{Frames, Outbox};
+
+pub use close::{CloseFrame, REASON_BYTES_MAX, close_code_allowed, close_code_receivable, truncate_reason};
+pub use encode::SharedFrame;
+
+/// What happens to a socket.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SocketEvent<'buffer> {
+    /// A text message. What is borrowed lies in the read buffer of the thread.
+    Text(Cow<'buffer, str>),
+    /// A binary message.
+    Binary(Cow<'buffer, [u8]>),
+    /// The close handshake was made; the last event. `None` is a close frame that says nothing (1005).
+    Close(Option<CloseFrame>),
+    /// The connection broke without a close handshake; the last event (1006).
+    Lost,
+    /// We closed the socket because of what the peer did; the last event. The peer is told the same.
+    Failed(CloseFrame),
+}
+
+/// Takes the events of a socket. It is called from the socket's task and may call the socket.
+pub trait SocketSink {
+    /// Takes one event.
+    fn event(&self, event: SocketEvent<'_>);
+
+    /// All that had arrived was handed over: a good moment to run the room's turn.
+    fn drained(&self) {}
+
+    /// Whether no more should be read for now. [`Socket::resume`] ends that.
+    fn full(&self) -> bool {
+        false
+    }
+}
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum SendError {
+    /// The socket is closed or closing.
+    #[error("the socket is closed")]
+    Closed,
+    /// The peer does not read; the socket is being closed with 1013.
+    #[error("the send queue is full")]
+    QueueFull,
+}
+
+/// How far a socket has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Messages go both ways.
+    Open,
+    /// We sent (or queued) a close frame and wait for the peer's.
+    Closing,
+    /// The last event was, or is about to be, given.
+    Ended,
+}
+
+/// What others tell the socket's task to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Orders {
+    /// Look again at everything.
+    look: bool,
+    /// The peer is too slow or too silent.
+    fail: Option<Failure>,
+    /// Drop the connection now.
+    kill: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    QueueFull,
+}
+
+/// A WebSocket; clones are the same socket.
+#[derive(Clone)]
+pub struct Socket(Rc<Inner>);
+
+struct Inner {
+    limits: Rc<Limits>,
+    sink: RefCell<Rc<dyn SocketSink>>,
+    outbox: RefCell<Outbox>,
+    writer: RefCell<driver::Writer>,
+    stage: Cell<Stage>,
+    orders: Cell<Orders>,
+    waker: RefCell<Option<Waker>>,
+    /// Something was queued by the room since its last flush.
+    held: Cell<bool>,
+    /// A task writes, so a flush need not.
+    writing: Cell<bool>,
+    paused: Cell<bool>,
+    sweep: sweep::Record,
+}
+
+impl Socket {
+    /// A socket without a connection.
+    pub fn new(limits: Rc<Limits>, sink: Rc<dyn SocketSink>) -> Self {
+        Self(Rc::new(Inner {
+            limits,
+            sink: RefCell::new(sink),
+            outbox: RefCell::new(Outbox::Frames(Frames::default())),
+            writer: RefCell::new(driver::Writer::None),
+            stage: Cell::new(Stage::Open),
+            orders: Cell::default(),
+            waker: RefCell::default(),
+            held: Cell::new(false),
+            writing: Cell::new(false),
+            paused: Cell::new(false),
+            sweep: sweep::Record::default(),
+        }))
+    }
+
+    /// Gives the socket its connection. It must be called on a `LocalSet` or local runtime, and once; what was
+    /// flushed before is sent now.
+    pub fn attach(&self, transport: Transport) -> std::io::Result<()> {
+        driver::start(&self.0, transport)
+    }
+
+    /// Replaces the taker of events.
+    pub fn set_sink(&self, sink: Rc<dyn SocketSink>) {
+        *self.0.sink.borrow_mut() = sink;
+        self.resume();
+    }
+
+    /// Queues a text message.
+    pub fn send_text(&self, text: &str) -> Result<(), SendError> {
+        self.0.admit(text.len())?;
+        self.0.outbox.borrow_mut().push_text(text);
+        Ok(())
+    }
+
+    /// Queues a binary message.
+    pub fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
+        self.0.admit(bytes.len())?;
+        self.0.outbox.borrow_mut().push_binary(bytes);
+        Ok(())
+    }
+
+    /// Queues a message that other sockets send too.
+    pub fn send_shared(&self, frame: &SharedFrame) -> Result<(), SendError> {
+        self.0.admit(frame.frame().len())?;
+        self.0.outbox.borrow_mut().push_shared(frame);
+        Ok(())
+    }
+
+    /// Queues a close frame and begins to wait for the peer's. A second call does nothing (spec 2.7). The reason is
+    /// cut to what fits; whether the code is allowed is for the caller to ask ([`close_code_allowed`]).
+    pub fn close(&self, close: Option<CloseFrame>) {
+        if self.0.stage.get() != Stage::Open {
+            return;
+        }
+        self.0.held.set(true);
+        self.0.outbox.borrow_mut().push_close(close);
+        self.0.stage.set(Stage::Closing);
+        self.0.sweep.begin_ending();
+    }
+
+    /// Writes all that is queued, as far as the kernel takes it; the rest follows by itself.
+    pub fn flush(&self) {
+        self.0.held.set(false);
+        driver::flush(&self.0);
+    }
+
+    /// Forgets what was queued since the last flush began to be written, for a room whose words must not be heard.
+    pub fn discard(&self) {
+        self.0.outbox.borrow_mut().cut();
+        self.0.held.set(false);
+    }
+
+    /// Drops the connection without a word and without an event.
+    pub fn abort(&self) {
+        self.0.stage.set(Stage::Ended);
+        self.0.outbox.borrow_mut().clear();
+        self.0.order(|orders| orders.kill = true);
+    }
+
+    /// Reads on after [`SocketSink::full`] said to stop.
+    pub fn resume(&self) {
+        if self.0.paused.get() {
+            self.0.order(|orders| orders.look = true);
+        }
+    }
+
+    /// Whether messages can be sent.
+    pub fn is_open(&self) -> bool {
+        self.0.stage.get() == Stage::Open
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn queued_bytes(&self) -> usize {
+        self.0.outbox.borrow().queued()
+    }
+}
+
+impl Inner {
+    /// Decides whether a message may be queued. One message always may: the limit is about peers that do not read.
+    fn admit(&self, length: usize) -> Result<(), SendError> {
+        if self.stage.get() != Stage::Open {
+            return Err(SendError::Closed);
+        }
+        let queued = self.outbox.borrow().queued();
+        if queued > 0 && queued.saturating_add(length) > self.limits.send_queue_bytes_max {
+            self.stage.set(Stage::Closing);
+            self.order(|orders| orders.fail = Some(Failure::QueueFull));
+            return Err(SendError::QueueFull);
+        }
+        self.held.set(true);
+        Ok(())
+    }
+
+    /// Leaves an order and wakes the socket's task.
+    fn order(&self, change: impl FnOnce(&mut Orders)) {
+        let mut orders = self.orders.get();
+        change(&mut orders);
+        orders.look = true;
+        self.orders.set(orders);
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Remembers the socket's task.
+    fn park(&self, waker: &Waker) {
+        let mut parked = self.waker.borrow_mut();
+        if !parked.as_ref().is_some_and(|parked| parked.will_wake(waker)) {
+            *parked = Some(waker.clone());
+        }
+    }
+
+    fn sink(&self) -> Rc<dyn SocketSink> {
+        Rc::clone(&self.sink.borrow())
+    }
+
+    /// Writes what the socket itself had to say, unless the room has not released what stands before it.
+    fn flush_own(self: &Rc<Self>) {
+        if !self.held.get() {
+            driver::flush(self);
+        }
+    }
+
+    /// Gives the last event.
+    fn end(&self, event: SocketEvent<'_>) {
+        if self.sweep.end_once() {
+            self.stage.set(Stage::Ended);
+            self.sink().event(event);
+        }
+    }
+
+    /// Closes the socket for a reason that the peer gave.
+    fn fail(self: &Rc<Self>, violation: Violation) {
+        let close = CloseFrame { code: violation.code, reason: violation.reason.into_owned() };
+        {
+            let mut outbox = self.outbox.borrow_mut();
+            // What was queued for a peer that breaks the rules is not worth the wait for its close frame.
+            outbox.cut();
+            outbox.push_close(Some(close.clone()));
+        }
+        self.held.set(false);
+        self.sweep.begin_ending();
+        driver::flush(self);
+        self.end(SocketEvent::Failed(close));
+    }
+}

@@ -1,0 +1,54 @@
+//! Builds the startup snapshot of every isolate, and a table of the scripts that it left out.
+//!
+//! A snapshot is made here, never in the serving process: deno_web's scripts are files of the cargo registry, which exist
+//! on the machine that builds and nowhere else (design, section 3, "Cold start").
+
+use std::collections::HashSet;
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let snapshot = create_snapshot(
+        CreateSnapshotOptions {
+            cargo_manifest_dir: env!("CARGO_MANIFEST_DIR"),
+            startup_snapshot: None,
+            skip_op_registration: false,
+            extensions: partyrun_extensions::all(),
+            extension_transpiler: None,
+            with_runtime_cb: None,
+        },
+        None,
+    )?;
+    fs::write(out.join("snapshot.bin"), &snapshot.output)?;
+    for file in &snapshot.files_loaded_during_snapshot {
+        println!("cargo:rerun-if-changed={}", file.display());
+    }
+    fs::write(out.join("residual.rs"), residual(&snapshot.consumed_lazy_specifiers, &out)?)?;
+    Ok(())
+}
+
+// The scripts that were not run while the snapshot was built, as a Rust array of (specifier, source).
+fn residual(consumed: &[String], out: &std::path::Path) -> Result<String, Box<dyn Error>> {
+    let consumed: HashSet<&str> = consumed.iter().map(String::as_str).collect();
+    let mut table = String::from("&[\n");
+    let mut count = 0;
+    for extension in partyrun_extensions::all() {
+        for file in extension.lazy_loaded_js_files.iter() {
+            if consumed.contains(file.specifier) {
+                continue;
+            }
+            let source = file.load()?;
+            let path = out.join(format!("residual_{count}.js"));
+            fs::write(&path, source.as_bytes())?;
+            table.push_str(&format!("    ({:?}, include_str!({:?})),\n", file.specifier, path));
+            count += 1;
+        }
+    }
+    table.push(']');
+    Ok(table)
+}
