@@ -87,7 +87,7 @@ impl Frames {
             let taken = match self.earlier.front() {
                 None => writer(&[IoSlice::new(self.tail.get(self.written..).unwrap_or_default())])?,
                 Some(first) => {
-                    let mut slices = [const { IoSlice::new(&[]) }; SLICES_MAX];
+                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                     let head = first.bytes().get(self.written..).unwrap_or_default();
                     let rest = self.earlier.iter().skip(1).map(Segment::bytes).chain([&self.tail[..]]);
                     let mut count = 0;
