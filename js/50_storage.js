@@ -8,17 +8,16 @@
 const { core, primordials } = __bootstrap;
 const {
   ArrayIsArray,
-  ArrayPrototypeSort,
+  ArrayPrototypePush,
   DateNow,
   DatePrototypeGetTime,
   Error,
+  Map,
+  MapPrototypeSet,
   MathMax,
   NumberIsNaN,
   ObjectKeys,
   ObjectPrototypeIsPrototypeOf,
-  Promise,
-  SafeMap,
-  SafeSet,
   String,
   Symbol,
   TypeError,
@@ -56,11 +55,14 @@ function getOne(key) {
 function getMany(keys) {
   core.ops.op_storage_check_count(keys.length);
   const names = [];
-  for (const key of new SafeSet(keys)) names.push(String(key));
-  const found = core.ops.op_storage_get_many(names);
-  const map = new SafeMap();
-  for (let i = 0; i < found.length; i += 2) map.set(found[i], deserialize(found[i + 1]));
-  return new Map(map);
+  for (let i = 0; i < keys.length; i++) ArrayPrototypePush(names, String(keys[i]));
+  return mapOf(core.ops.op_storage_get_many(names));
+}
+
+function mapOf(pairs) {
+  const map = new Map();
+  for (let i = 0; i < pairs.length; i += 2) MapPrototypeSet(map, pairs[i], deserialize(pairs[i + 1]));
+  return map;
 }
 
 function list(options) {
@@ -78,24 +80,23 @@ function list(options) {
     !!reverse,
     limit === undefined || limit === null ? 0 : +limit,
   );
-  const map = new Map();
-  for (let i = 0; i < found.length; i += 2) map.set(found[i], deserialize(found[i + 1]));
-  return map;
+  return mapOf(found);
 }
 
 function put(keyOrEntries, value, options, count) {
   if (typeof keyOrEntries === "object" && keyOrEntries !== null) {
     if (count > 1 && value !== undefined && (typeof value !== "object" || value === null)) throw new TypeError(PUT_USAGE);
     const keys = ObjectKeys(keyOrEntries);
-    core.ops.op_storage_check_count(keys.length);
     // All values are cloned before the first is stored: a value that cannot be cloned stores none.
-    const cloned = [];
+    const names = [];
+    const values = [];
     for (let i = 0; i < keys.length; i++) {
       const one = keyOrEntries[keys[i]];
-      if (one !== undefined) cloned.push([keys[i], serialize(one)]);
+      if (one === undefined) continue;
+      ArrayPrototypePush(names, keys[i]);
+      ArrayPrototypePush(values, serialize(one));
     }
-    for (let i = 0; i < cloned.length; i++) core.ops.op_storage_check(cloned[i][0], cloned[i][1].byteLength);
-    for (let i = 0; i < cloned.length; i++) hot.op_storage_put(cloned[i][0], cloned[i][1]);
+    core.ops.op_storage_put_many(names, values);
     return;
   }
   if (count === 0) throw new TypeError(PUT_USAGE);
@@ -105,12 +106,9 @@ function put(keyOrEntries, value, options, count) {
 
 function remove(keyOrKeys) {
   if (!ArrayIsArray(keyOrKeys)) return hot.op_storage_delete(String(keyOrKeys));
-  core.ops.op_storage_check_count(keyOrKeys.length);
-  let deleted = 0;
-  for (const key of new SafeSet(keyOrKeys)) {
-    if (hot.op_storage_delete(String(key))) deleted++;
-  }
-  return deleted;
+  const names = [];
+  for (let i = 0; i < keyOrKeys.length; i++) ArrayPrototypePush(names, String(keyOrKeys[i]));
+  return core.ops.op_storage_delete_many(names);
 }
 
 function alarmTime(time) {

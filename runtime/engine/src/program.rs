@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ffi::c_char;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -44,7 +45,7 @@ pub struct Program {
     /// Files imported as ArrayBuffer.
     pub binaries: Vec<Bytes>,
     code_cache: Mutex<Option<Arc<[u8]>>>,
-    compiled_wasm: Mutex<HashMap<u32, v8::CompiledWasmModule>>,
+    compiled_wasm: Mutex<HashMap<u32, Arc<v8::CompiledWasmModule>>>,
 }
 
 impl Program {
@@ -87,12 +88,12 @@ impl Program {
         *lock(&self.code_cache) = cache.map(Into::into);
     }
 
-    pub(crate) fn compiled_wasm(&self, index: u32) -> Option<v8::CompiledWasmModule> {
+    pub(crate) fn compiled_wasm(&self, index: u32) -> Option<Arc<v8::CompiledWasmModule>> {
         lock(&self.compiled_wasm).get(&index).cloned()
     }
 
     pub(crate) fn keep_wasm(&self, index: u32, module: v8::CompiledWasmModule) {
-        lock(&self.compiled_wasm).insert(index, module);
+        lock(&self.compiled_wasm).insert(index, Arc::new(module));
     }
 
     /// The bundle as a string of the isolate that `scope` belongs to, without a copy.
@@ -103,7 +104,7 @@ impl Program {
         // SAFETY: the Arc that `into_raw` gave away keeps the bytes alive until V8 calls the destructor, once, with the
         // same pointer and length. V8 never writes through the pointer.
         let source = unsafe {
-            v8::String::new_external_onebyte_raw(scope, pointer.cast::<char>().cast_mut(), length, release_code)
+            v8::String::new_external_onebyte_raw(scope, pointer.cast::<c_char>().cast_mut(), length, release_code)
         };
         if source.is_none() {
             // SAFETY: V8 made no string, so that nobody else gives this reference back.
@@ -118,7 +119,7 @@ impl Program {
     }
 }
 
-unsafe extern "C" fn release_code(pointer: *mut char, length: usize) {
+unsafe extern "C" fn release_code(pointer: *mut c_char, length: usize) {
     let bytes = std::ptr::slice_from_raw_parts(pointer.cast::<u8>().cast_const(), length);
     // SAFETY: `source` gave away exactly this reference of an `Arc<[u8]>` of this length.
     drop(unsafe { Arc::from_raw(bytes) });

@@ -48,11 +48,6 @@ impl Pulse {
         self.ended.load(Ordering::Acquire) == turn
     }
 
-    /// Whether the turn that is going on was ended by force.
-    pub(crate) fn ended_by_force(&self) -> bool {
-        self.ended.load(Ordering::Acquire) == self.turn.load(Ordering::Acquire)
-    }
-
     fn cpu(&self) -> Option<Duration> {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is a valid place. The clock of a thread that has ended makes the call fail, which is handled.

@@ -7,6 +7,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use deno_core::Resource;
@@ -124,9 +125,10 @@ pub trait Host {
     fn storage_get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Bytes)>, JsErrorBox>;
     fn storage_list(&self, options: ListOptions) -> Result<Vec<(String, Bytes)>, JsErrorBox>;
     fn storage_check_count(&self, count: usize) -> Result<(), JsErrorBox>;
-    fn storage_check(&self, key: &str, value_bytes: usize) -> Result<(), JsErrorBox>;
     fn storage_put(&self, key: &str, value: &[u8]) -> Result<(), JsErrorBox>;
+    fn storage_put_many(&self, entries: Vec<(String, Bytes)>) -> Result<(), JsErrorBox>;
     fn storage_delete(&self, key: &str) -> Result<bool, JsErrorBox>;
+    fn storage_delete_many(&self, keys: Vec<String>) -> Result<u32, JsErrorBox>;
     fn storage_delete_all(&self) -> Result<(), JsErrorBox>;
     fn storage_begin(&self) -> Result<(), JsErrorBox>;
     fn storage_commit(&self) -> Result<(), JsErrorBox>;
@@ -147,7 +149,9 @@ pub trait Host {
     fn edge_relay(&self, id: u32, headers: &str, socket: u32);
     fn edge_open(&self, id: u32) -> u32;
 
-    fn bundle_wasm(&self, index: u32) -> Option<v8::CompiledWasmModule>;
+    fn bundle_wasm(&self, index: u32) -> Option<Arc<v8::CompiledWasmModule>>;
+    fn bundle_wasm_bytes(&self, index: u32) -> Option<Bytes>;
+    fn keep_wasm(&self, index: u32, module: v8::CompiledWasmModule);
     fn bundle_binary(&self, index: u32) -> Option<Bytes>;
 }
 

@@ -242,17 +242,31 @@ pub(crate) fn op_storage_check_count(state: &OpState, #[smi] count: u32) -> Resu
 }
 
 #[op2(fast)]
-pub(crate) fn op_storage_check(state: &OpState, #[string] key: &str, #[smi] bytes: u32) -> Result<(), JsErrorBox> {
-    host(state).storage_check(key, bytes as usize)
-}
-
-#[op2(fast)]
 pub(crate) fn op_storage_put(
     state: &OpState,
     #[string] key: &str,
     #[buffer] value: &[u8],
 ) -> Result<(), JsErrorBox> {
     host(state).storage_put(key, value)
+}
+
+// Keys and values in turn. All or none of them are stored.
+#[op2]
+pub(crate) fn op_storage_put_many(
+    state: &OpState,
+    #[serde] keys: Vec<String>,
+    #[serde] values: Vec<JsBuffer>,
+) -> Result<(), JsErrorBox> {
+    let values = values.iter().map(|value| Bytes::copy_from_slice(value));
+    host(state).storage_put_many(keys.into_iter().zip(values).collect())
+}
+
+#[op2]
+pub(crate) fn op_storage_delete_many(
+    state: &OpState,
+    #[serde] keys: Vec<String>,
+) -> Result<u32, JsErrorBox> {
+    host(state).storage_delete_many(keys)
 }
 
 #[op2(fast)]
@@ -450,9 +464,15 @@ pub(crate) fn op_bundle_wasm<'s>(
     state: &OpState,
     #[smi] index: u32,
 ) -> Result<v8::Local<'s, v8::WasmModuleObject>, JsErrorBox> {
-    let module = host(state).bundle_wasm(index).ok_or_else(|| JsErrorBox::generic("The wasm module is missing"))?;
-    v8::WasmModuleObject::from_compiled_module(scope, &module)
-        .ok_or_else(|| JsErrorBox::generic("The wasm module could not be used"))
+    let unusable = || JsErrorBox::generic("The wasm module could not be compiled");
+    // Compiled once, shared by all rooms.
+    if let Some(module) = host(state).bundle_wasm(index) {
+        return v8::WasmModuleObject::from_compiled_module(scope, &module).ok_or_else(unusable);
+    }
+    let bytes = host(state).bundle_wasm_bytes(index).ok_or_else(unusable)?;
+    let module = v8::WasmModuleObject::compile(scope, &bytes).ok_or_else(unusable)?;
+    host(state).keep_wasm(index, module.get_compiled_module());
+    Ok(module)
 }
 
 #[op2]

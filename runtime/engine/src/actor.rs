@@ -1,0 +1,533 @@
+//! An actor: a room, or the edge. It has an inbox, at most one isolate, and everything of it that outlives the isolate.
+//!
+//! A task of the worker polls it: each poll is one turn, which enters the isolate once, gives it all waiting events with a
+//! microtask checkpoint after each, lets deno_core dispatch timers and finished ops, leaves, and then hands on what the
+//! turn wrote and said (see `gate.rs`). Ops reach the actor through `host.rs` while the isolate is entered; they never
+//! touch the isolate itself.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use deno_core::v8;
+use partyrun_net::Response;
+use partyrun_store::{DueAlarm, RoomKey, RoomStorage, TransactionId};
+use tokio::sync::oneshot;
+
+use crate::Source;
+use crate::event::{Event, Waiting, dispatch};
+use crate::gate::Gate;
+use crate::isolate::{CallError, Entered, Isolate, call, text};
+use crate::sockets::Sockets;
+use crate::worker::Shared;
+
+/// Events that one turn may take before other rooms of the worker get theirs.
+const EVENTS_PER_TURN_MAX: usize = 256;
+
+/// How far the room's start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Not begun, or failed: the next event begins it.
+    New,
+    /// Waits for `onStart`.
+    Starting,
+    /// Done.
+    Started,
+}
+
+/// A request that waits for its answer, with what is needed to forward it.
+pub(crate) struct Request {
+    pub(crate) waiting: Waiting,
+    pub(crate) peer: std::net::SocketAddr,
+    pub(crate) reason: Option<String>,
+    pub(crate) upgrade: Option<partyrun_net::Upgrade>,
+    pub(crate) url: Option<partyrun_net::RequestUrl>,
+    pub(crate) method: http::Method,
+    pub(crate) headers: Option<http::HeaderMap>,
+}
+
+pub(crate) struct Actor {
+    pub(crate) source: Source,
+    pub(crate) serial: u64,
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) sockets: RefCell<Sockets>,
+    pub(crate) requests: RefCell<HashMap<u32, Request>>,
+    next_request: Cell<u32>,
+    pub(crate) storage: Option<RefCell<RoomStorage>>,
+    pub(crate) transactions: RefCell<Vec<TransactionId>>,
+    pub(crate) alarms: RefCell<HashMap<u32, DueAlarm>>,
+    pub(crate) gate: Gate,
+    pub(crate) held: Cell<bool>,
+    pub(crate) hibernates: Cell<bool>,
+    pub(crate) start: Cell<Start>,
+    pub(crate) start_failure: RefCell<Option<String>>,
+    pub(crate) reset_reason: RefCell<Option<String>>,
+    pub(crate) waits: Cell<i32>,
+    inbox: RefCell<VecDeque<Event>>,
+    isolate: RefCell<Option<Isolate>>,
+    waker: RefCell<Option<Waker>>,
+    last_event: Cell<Instant>,
+    // The event loop has something pending: timers, fetches.
+    busy: Cell<bool>,
+    closed: Cell<bool>,
+    turns: Cell<u32>,
+}
+
+impl Actor {
+    pub(crate) fn new(source: Source, serial: u64, shared: Rc<Shared>) -> Rc<Self> {
+        let storage = match &source {
+            Source::Room(key) => Some(RefCell::new(shared.store.room(key.clone()))),
+            Source::Edge => None,
+        };
+        Rc::new(Self {
+            source,
+            serial,
+            shared,
+            sockets: RefCell::default(),
+            requests: RefCell::default(),
+            next_request: Cell::new(1),
+            storage,
+            transactions: RefCell::default(),
+            alarms: RefCell::default(),
+            gate: Gate::default(),
+            held: Cell::new(false),
+            hibernates: Cell::new(false),
+            start: Cell::new(Start::New),
+            start_failure: RefCell::default(),
+            reset_reason: RefCell::default(),
+            waits: Cell::new(0),
+            inbox: RefCell::default(),
+            isolate: RefCell::default(),
+            waker: RefCell::default(),
+            last_event: Cell::new(Instant::now()),
+            busy: Cell::new(false),
+            closed: Cell::new(false),
+            turns: Cell::new(0),
+        })
+    }
+
+    /// The room's name; the edge has none.
+    pub(crate) fn key(&self) -> Option<&RoomKey> {
+        match &self.source {
+            Source::Room(key) => Some(key),
+            Source::Edge => None,
+        }
+    }
+
+    /// Adds an event. [`Actor::wake`] makes its turn come.
+    pub(crate) fn push(&self, event: Event) {
+        self.last_event.set(Instant::now());
+        self.inbox.borrow_mut().push_back(event);
+    }
+
+    /// Makes the actor's task run.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether no more should be read from sockets for now.
+    pub(crate) fn inbox_full(&self) -> bool {
+        self.inbox.borrow().len() >= self.shared.limits.inbox_events_max
+    }
+
+    /// Remembers a request until it is answered, and answers its id.
+    pub(crate) fn remember(&self, request: Request) -> u32 {
+        let id = self.reserve();
+        self.keep(id, request);
+        id
+    }
+
+    /// The next request's id. Ids stay small integers for V8, and 0 means none.
+    pub(crate) fn reserve(&self) -> u32 {
+        let id = self.next_request.get();
+        self.next_request.set(if id >= 0x3fff_ffff { 1 } else { id + 1 });
+        id
+    }
+
+    /// Remembers a request under an id from [`Actor::reserve`].
+    pub(crate) fn keep(&self, id: u32, request: Request) {
+        self.requests.borrow_mut().insert(id, request);
+    }
+
+    /// One turn. Ready when the actor is gone for good.
+    pub(crate) fn poll(self: &Rc<Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.closed.get() {
+            return Poll::Ready(());
+        }
+        self.park(context.waker());
+        if let Err(error) = self.turn(context) {
+            self.fail_turn(&error);
+        }
+        self.gate.end_of_turn(self);
+        if let Some(reason) = self.reset_reason.take() {
+            self.reset(&reason);
+        }
+        self.resume_sockets();
+        Poll::Pending
+    }
+
+    fn park(&self, waker: &Waker) {
+        let mut parked = self.waker.borrow_mut();
+        if !parked.as_ref().is_some_and(|parked| parked.will_wake(waker)) {
+            *parked = Some(waker.clone());
+        }
+    }
+
+    fn resume_sockets(&self) {
+        if !self.inbox_full() {
+            self.sockets.borrow().resume();
+        }
+    }
+
+    fn turn(self: &Rc<Self>, context: &mut Context<'_>) -> Result<(), CallError> {
+        let mut slot = self.isolate.borrow_mut();
+        if slot.is_none() {
+            if self.inbox.borrow().is_empty() {
+                return Ok(());
+            }
+            let isolate = self.shared.isolate()?;
+            isolate.slot().bind(self);
+            *slot = Some(isolate);
+        }
+        let Some(isolate) = slot.as_mut() else { return Ok(()) };
+        if isolate.poll_ready(context)?.is_pending() {
+            return Ok(());
+        }
+        let pulse = self.shared.pulse.clone();
+        let (mut entered, turn) = isolate.enter_turn(&pulse);
+        let outcome = self.run(&mut entered, context);
+        drop(entered);
+        let forced = pulse.end(turn);
+        if forced || isolate.heap_exhausted() {
+            return Err(CallError::Terminated);
+        }
+        self.keep_code_cache(isolate);
+        outcome
+    }
+
+    // The cache is made again after a few events: by then the functions that events need are compiled.
+    fn keep_code_cache(&self, isolate: &mut Isolate) {
+        let turns = self.turns.get();
+        self.turns.set(turns.saturating_add(1));
+        if turns == 3 && self.shared.claim_code_cache() {
+            isolate.make_code_cache();
+        }
+    }
+
+    fn run(self: &Rc<Self>, entered: &mut Entered<'_>, context: &mut Context<'_>) -> Result<(), CallError> {
+        if self.start.get() == Start::New && self.key().is_some() && !self.inbox.borrow().is_empty() {
+            self.begin_start(entered)?;
+        }
+        self.deliver(entered)?;
+        let idle = match entered.poll_event_loop(context) {
+            Poll::Pending => false,
+            Poll::Ready(result) => {
+                result?;
+                true
+            }
+        };
+        self.busy.set(!idle);
+        // The event loop may have ended a start or released a hold: what waited for it goes now.
+        self.deliver(entered)?;
+        if !self.inbox.borrow().is_empty() && self.ready_for_events() {
+            context.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    fn ready_for_events(&self) -> bool {
+        !self.held.get()
+            && self.reset_reason.borrow().is_none()
+            && (self.key().is_none() || self.start.get() == Start::Started)
+    }
+
+    fn deliver(self: &Rc<Self>, entered: &mut Entered<'_>) -> Result<(), CallError> {
+        self.fail_first_if_start_failed();
+        if self.inbox.borrow().is_empty() || !self.ready_for_events() {
+            return Ok(());
+        }
+        let delivered = entered.scope(|scope, calls| {
+            for _ in 0..EVENTS_PER_TURN_MAX {
+                if !self.ready_for_events() {
+                    break;
+                }
+                let Some(event) = self.inbox.borrow_mut().pop_front() else { break };
+                v8::scope!(let scope, scope);
+                dispatch(scope, calls, event)?;
+                scope.perform_microtask_checkpoint();
+                if scope.is_execution_terminating() {
+                    return Err(CallError::Terminated);
+                }
+            }
+            Ok(())
+        });
+        delivered.unwrap_or(Ok(()))
+    }
+
+    // Calls `start` of js/70_room.js.
+    fn begin_start(self: &Rc<Self>, entered: &mut Entered<'_>) -> Result<(), CallError> {
+        let Some(key) = self.key().cloned() else { return Ok(()) };
+        self.start.set(Start::Starting);
+        let program = self.shared.program.borrow().clone();
+        let started = entered.scope(|scope, calls| {
+            let info = serde_json::json!({
+                "id": key.id(),
+                "party": key.party(),
+                "internalId": key.internal_id(),
+                "env": program.env,
+                "parties": program.parties,
+            });
+            let info = deno_core::serde_v8::to_v8(scope, info).map_err(|_| CallError::Failed("starting a room"))?;
+            let restored = self.restored(scope)?;
+            let outcome = call(scope, &calls.start, &[info, restored])?;
+            let outcome = outcome.uint32_value(scope).unwrap_or(2);
+            scope.perform_microtask_checkpoint();
+            Ok::<u32, CallError>(outcome)
+        });
+        match started.unwrap_or(Ok(2))? {
+            1 => self.start.set(Start::Started),
+            // `op_room_started` ends it: perhaps it has already.
+            0 => {}
+            _ => self.start.set(Start::New),
+        }
+        Ok(())
+    }
+
+    // The connections that outlived the isolate: index, id, uri, tags, attachment, one after the other.
+    fn restored<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Value>, CallError> {
+        let sockets = self.sockets.borrow();
+        let mut values: Vec<v8::Local<v8::Value>> = Vec::new();
+        for (index, connection) in sockets.hibernated() {
+            values.push(v8::Integer::new_from_unsigned(scope, index).into());
+            values.push(text(scope, &connection.id)?);
+            values.push(text(scope, &connection.uri)?);
+            let tags: Vec<v8::Local<v8::Value>> =
+                connection.tags.iter().map(|tag| text(scope, tag)).collect::<Result<_, _>>()?;
+            values.push(v8::Array::new_with_elements(scope, &tags).into());
+            values.push(match &connection.attachment {
+                None => v8::undefined(scope).into(),
+                Some(bytes) => {
+                    let length = bytes.len();
+                    let store = v8::ArrayBuffer::new_backing_store_from_vec(bytes.clone()).make_shared();
+                    let buffer = v8::ArrayBuffer::with_backing_store(scope, &store);
+                    let view = v8::Uint8Array::new(scope, buffer, 0, length);
+                    view.ok_or(CallError::Failed("restoring a connection"))?.into()
+                }
+            });
+        }
+        Ok(v8::Array::new_with_elements(scope, &values).into())
+    }
+
+    /// `onStart` has ended; `failure` is empty when it went well.
+    pub(crate) fn started(&self, failure: &str) {
+        if failure.is_empty() {
+            self.start.set(Start::Started);
+        } else {
+            self.start.set(Start::New);
+            *self.start_failure.borrow_mut() = Some(failure.to_string());
+        }
+        self.wake();
+    }
+
+    // The event that began a failed start is answered with the failure; the next event tries again (spec 2.3 [P]).
+    fn fail_first_if_start_failed(&self) {
+        let Some(failure) = self.start_failure.take() else { return };
+        let event = self.inbox.borrow_mut().pop_front();
+        if let Some(event) = event {
+            self.refuse(event, &failure);
+        }
+        if !self.inbox.borrow().is_empty() {
+            self.wake();
+        }
+    }
+
+    // Answers an event that will not be given to user code.
+    fn refuse(&self, event: Event, failure: &str) {
+        match event {
+            Event::Request(id, ..) => self.answer(id, Response::text(500, failure)),
+            Event::Connect(index, ..) => self.sockets.borrow_mut().refuse(index, Response::text(500, failure)),
+            Event::Before(id, _) | Event::Fetch(id, _) | Event::Socket(id, _) | Event::Cron(id, _) => {
+                self.answer(id, Response::text(500, failure));
+            }
+            Event::End(index, _) => self.sockets.borrow_mut().remove(index),
+            Event::Alarm(token, _) => self.alarm_done(token, false),
+            Event::Text(..) | Event::Binary(..) => {}
+        }
+    }
+
+    /// Answers a request at once.
+    pub(crate) fn answer(&self, id: u32, response: Response) {
+        let Some(request) = self.requests.borrow_mut().remove(&id) else { return };
+        // Whoever asked may have gone away meanwhile.
+        match request.waiting {
+            Waiting::Room(sender) => drop(sender.send(Ok(response))),
+            Waiting::Before(sender) => drop(sender.send(crate::Before::Respond(response))),
+            Waiting::Fetch(sender) => drop(sender.send(crate::Fetched::Respond(response))),
+            Waiting::Plain(sender) => drop(sender.send(response)),
+        }
+    }
+
+    /// An alarm's handler has ended.
+    pub(crate) fn alarm_done(&self, token: u32, succeeded: bool) {
+        use partyrun_store::AlarmOutcome;
+        let Some(due) = self.alarms.borrow_mut().remove(&token) else { return };
+        let Some(storage) = &self.storage else { return };
+        let outcome = if succeeded { AlarmOutcome::Succeeded } else { AlarmOutcome::Failed };
+        let now = partyrun_store::now_ms();
+        let ended = storage.borrow_mut().end_alarm(outcome, now, jitter());
+        self.gate.wrote();
+        if ended.is_err() {
+            self.shared.release_alarm(&due.room, now + 2000);
+        }
+    }
+
+    fn fail_turn(&self, error: &CallError) {
+        let reason = match error {
+            CallError::Terminated if self.isolate.borrow().as_ref().is_some_and(Isolate::heap_exhausted) => {
+                format!("the room used more than {} bytes of heap", self.shared.limits.heap_bytes_max)
+            }
+            CallError::Terminated => {
+                format!("one event used more than {:?} of CPU time", self.shared.limits.turn_cpu_max)
+            }
+            other => other.to_string(),
+        };
+        self.reset_reason.borrow_mut().get_or_insert(reason);
+    }
+
+    /// Ends this life of the room: the isolate goes, requests are answered with `reason`, sockets are closed with 1011.
+    /// What was durable stays; what the turn wrote or wanted to say is forgotten.
+    pub(crate) fn reset(&self, reason: &str) {
+        self.shared.report_reset(&self.source, reason);
+        self.gate.discard();
+        if let Some(storage) = &self.storage {
+            storage.borrow_mut().discard_turn();
+        }
+        self.transactions.borrow_mut().clear();
+        self.drop_isolate();
+        let events: Vec<Event> = self.inbox.borrow_mut().drain(..).collect();
+        for event in events {
+            self.refuse(event, reason);
+        }
+        let tokens: Vec<u32> = self.alarms.borrow().keys().copied().collect();
+        for token in tokens {
+            self.alarm_done(token, false);
+        }
+        let ids: Vec<u32> = self.requests.borrow().keys().copied().collect();
+        for id in ids {
+            self.answer(id, Response::text(500, reason));
+        }
+        self.sockets.borrow_mut().close_all(1011, reason);
+        self.gate.end_of_turn(self);
+    }
+
+    /// Drops the isolate; what outlives it stays.
+    pub(crate) fn drop_isolate(&self) {
+        *self.isolate.borrow_mut() = None;
+        self.start.set(Start::New);
+        self.held.set(false);
+        self.busy.set(false);
+        self.waits.set(0);
+        self.turns.set(0);
+    }
+
+    /// Changes to a new program: a hibernating room keeps its sockets, others are closed with 1012 (design, section 4).
+    pub(crate) fn swap(&self) {
+        if self.isolate.borrow().is_none() {
+            return;
+        }
+        self.gate.discard();
+        self.drop_isolate();
+        let ids: Vec<u32> = self.requests.borrow().keys().copied().collect();
+        for id in ids {
+            self.answer(id, Response::text(503, "The server was updated."));
+        }
+        if !self.hibernates.get() {
+            self.sockets.borrow_mut().close_all(1012, "Service Restart");
+            self.inbox.borrow_mut().clear();
+        }
+    }
+
+    /// Whether the isolate may go now: nothing is in progress, and no socket needs the instance.
+    pub(crate) fn evictable(&self, now: Instant) -> bool {
+        let quiet = now.saturating_duration_since(self.last_event.get());
+        let limits = &self.shared.limits;
+        let long_enough =
+            quiet >= if self.busy.get() { limits.room_busy_idle_max } else { limits.room_idle_max };
+        long_enough && self.at_rest()
+    }
+
+    /// Whether nothing is in progress and no socket needs the instance.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.isolate.borrow().is_some()
+            && self.inbox.borrow().is_empty()
+            && self.requests.borrow().is_empty()
+            && self.alarms.borrow().is_empty()
+            && self.waits.get() <= 0
+            && !self.held.get()
+            && self.start.get() != Start::Starting
+            && self.gate.is_open()
+            && self.sockets.borrow().allow_eviction(self.hibernates.get())
+    }
+
+    /// Whether the room has an isolate.
+    pub(crate) fn is_live(&self) -> bool {
+        self.isolate.borrow().is_some()
+    }
+
+    /// Whether nothing of the room is left in memory that anybody could need.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.is_live()
+            && self.inbox.borrow().is_empty()
+            && self.requests.borrow().is_empty()
+            && self.sockets.borrow().is_empty()
+            && self.gate.is_open()
+    }
+
+    /// Ends the actor's task.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.drop_isolate();
+        self.wake();
+    }
+
+    /// Asks the edge what the modules declare.
+    pub(crate) fn describe(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<crate::edge::Described, CallError>> {
+        let mut slot = self.isolate.borrow_mut();
+        let Some(isolate) = slot.as_mut() else { return Poll::Ready(Err(CallError::Failed("making the edge"))) };
+        if isolate.poll_ready(context)?.is_pending() {
+            return Poll::Pending;
+        }
+        let program = self.shared.program.borrow().clone();
+        let described = isolate.enter().scope(|scope, calls| {
+            let info = serde_json::json!({ "env": program.env, "parties": program.parties });
+            let info = deno_core::serde_v8::to_v8(scope, info).map_err(|_| CallError::Failed("reading the parties"))?;
+            let value = call(scope, &calls.describe, &[info])?;
+            deno_core::serde_v8::from_v8(scope, value).map_err(|error| CallError::Thrown(error.to_string()))
+        });
+        Poll::Ready(described.unwrap_or(Err(CallError::Failed("reading the parties"))))
+    }
+
+    /// Gives the actor an isolate before its first event.
+    pub(crate) fn prepare(self: &Rc<Self>, isolate: Isolate) {
+        isolate.slot().bind(self);
+        *self.isolate.borrow_mut() = Some(isolate);
+    }
+
+    /// Waits until what the room has written by now is durable.
+    pub(crate) fn durable(&self) -> Option<oneshot::Receiver<Result<(), String>>> {
+        self.gate.wait(self)
+    }
+}
+
+// Up to a quarter of the delay (spec 2.11), from the clock: alarms need to be spread, not to be secret.
+fn jitter() -> f64 {
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+    f64::from(nanos % 1000) / 1000.0
+}

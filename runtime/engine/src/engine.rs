@@ -1,0 +1,417 @@
+//! The engine: the workers of a project, which worker a room lives on, the edge, and the alarms.
+//!
+//! [`Engine::room`] is the way in for a request or a WebSocket handshake of a room. A room's name decides its worker, so
+//! that it has at most one live instance anywhere in the process.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use partyrun_limits::Limits;
+use partyrun_net::{Request, Response};
+use partyrun_store::{RoomKey, Store};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::edge::PartyDescription;
+use crate::event::{self, Cron, Origin};
+use crate::program::Program;
+use crate::watchdog::Watchdog;
+use crate::worker::{self, Message, Setup};
+
+/// Alarms that are taken from the store at once.
+const ALARMS_AT_ONCE: usize = 256;
+/// The clock may jump, so that the scheduler looks at least so often (threat 24).
+const ALARM_LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Where console output comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A room.
+    Room(RoomKey),
+    /// The static handlers.
+    Edge,
+}
+
+/// How urgent console output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// `console.debug`.
+    Debug,
+    /// `console.log`, `console.info`.
+    Log,
+    /// `console.warn`.
+    Warn,
+    /// `console.error`, and errors that the runtime reports.
+    Error,
+}
+
+/// What the engine tells and asks the process that it runs in.
+pub trait Observer: Send + Sync {
+    /// User code, or the runtime on its behalf, printed `text`, which ends with a line feed.
+    fn console(&self, source: &Source, level: Level, text: &str);
+
+    /// `assets.fetch(path)`: the file, or `None` where there is none.
+    fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>>;
+}
+
+/// How rooms are spread over threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// So many threads, each with many rooms.
+    Count(usize),
+    /// A thread for each room: slower, but it tells whether a bug comes from sharing a thread.
+    PerRoom,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self::Count((2 * cores).max(4))
+    }
+}
+
+/// What an engine is started with.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// The limits in force.
+    pub limits: Limits,
+    /// The threads.
+    pub workers: Workers,
+}
+
+/// What a static `onBeforeConnect` or `onBeforeRequest` decided.
+#[derive(Debug)]
+pub enum Before {
+    /// This is the answer.
+    Respond(Response),
+    /// The room gets this request.
+    Forward(Request),
+}
+
+/// What a static `onFetch` decided.
+#[derive(Debug)]
+pub enum Fetched {
+    /// This is the answer.
+    Respond(Response),
+    /// It returned nothing; the request goes on without its body.
+    Pass(Request),
+}
+
+/// Why an engine, or a new program, could not start.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StartError {
+    /// The project's code: an exception with its stack, or a handler of the wrong type.
+    #[error("{0}")]
+    Program(String),
+    /// The machine.
+    #[error("{0}")]
+    Machine(String),
+}
+
+/// How much is in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rooms with an isolate.
+    pub live_rooms: usize,
+    /// Prepared isolates.
+    pub spares: usize,
+}
+
+type Sender = mpsc::UnboundedSender<Message>;
+
+pub(crate) struct Inner {
+    options: EngineOptions,
+    store: Arc<dyn Store>,
+    observer: Arc<dyn Observer>,
+    program: RwLock<Arc<Program>>,
+    parties: RwLock<Arc<[PartyDescription]>>,
+    workers: RwLock<Vec<Sender>>,
+    per_room: Mutex<HashMap<RoomKey, Sender>>,
+    edge: RwLock<Option<Sender>>,
+    watchdog: Watchdog,
+    hasher: RandomState,
+    stopping: AtomicBool,
+    this: Weak<Inner>,
+}
+
+/// The rooms and the edge of one project. Clones are the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+impl Engine {
+    /// Initializes V8. Must be called once, on the main thread, before any engine starts.
+    pub fn init_platform() {
+        deno_core::JsRuntime::init_platform(None);
+    }
+
+    /// Starts the workers and evaluates the program in the edge isolate.
+    pub async fn start(
+        options: EngineOptions,
+        program: Arc<Program>,
+        store: Arc<dyn Store>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartError> {
+        let watchdog = Watchdog::start(options.limits.turn_cpu_max)
+            .map_err(|error| StartError::Machine(format!("the watchdog could not be started: {error}")))?;
+        let inner = Arc::new_cyclic(|this| Inner {
+            this: this.clone(),
+            options,
+            store,
+            observer,
+            program: RwLock::new(program),
+            parties: RwLock::new(Arc::from([])),
+            workers: RwLock::default(),
+            per_room: Mutex::default(),
+            edge: RwLock::default(),
+            watchdog,
+            hasher: RandomState::new(),
+            stopping: AtomicBool::new(false),
+        });
+        let (edge, parties) = inner.start_edge().await?;
+        *write(&inner.edge) = Some(edge);
+        *write(&inner.parties) = parties;
+        if let Workers::Count(count) = inner.options.workers {
+            for number in 0..count.max(1) {
+                let worker = inner.start_worker(format!("worker-{number}"), inner.options.limits.spares_per_worker)?;
+                write(&inner.workers).push(worker);
+            }
+        }
+        start_alarms(&inner)?;
+        Ok(Self(inner))
+    }
+
+    /// What the parties' modules declare, as of the current program.
+    pub fn parties(&self) -> Arc<[PartyDescription]> {
+        read(&self.0.parties).clone()
+    }
+
+    /// Gives a request to a room; one that carries an upgrade is a WebSocket handshake, accepted with status 101.
+    pub async fn room(&self, key: RoomKey, request: Request) -> Response {
+        match self.0.ask(key, request, Origin::Network).await {
+            Ok(response) => response,
+            Err(message) => Response::text(500, message),
+        }
+    }
+
+    /// Calls the static `onBeforeConnect` (for a handshake) or `onBeforeRequest` of the room's party.
+    pub async fn before(&self, key: RoomKey, request: Request) -> Before {
+        let handler = if request.upgrade.is_some() { "onBeforeConnect" } else { "onBeforeRequest" };
+        let before =
+            event::Before { handler, party: key.party().to_string(), room: key.id().to_string(), request };
+        self.0.edge(|reply| Message::Before(before, reply)).await.unwrap_or_else(|| Before::Respond(stopping()))
+    }
+
+    /// Calls the static `onFetch` of the main party.
+    pub async fn edge_fetch(&self, request: Request) -> Fetched {
+        self.0.edge(|reply| Message::Fetch(request, reply)).await.unwrap_or_else(|| Fetched::Respond(stopping()))
+    }
+
+    /// Calls the static `onSocket` of the main party with an accepted socket.
+    pub async fn edge_socket(&self, request: Request) -> Response {
+        self.0.edge(|reply| Message::Socket(request, reply)).await.unwrap_or_else(stopping)
+    }
+
+    /// Calls the static `onCron` of the main party.
+    pub async fn cron(&self, name: String, expression: String, scheduled_ms: i64) -> Response {
+        let cron = Cron { name, expression, scheduled_ms };
+        self.0.edge(|reply| Message::Cron(cron, reply)).await.unwrap_or_else(stopping)
+    }
+
+    /// Takes a room out of memory now, as after its idle time. False if something is in progress or a socket needs it.
+    pub async fn hibernate(&self, key: RoomKey) -> bool {
+        let (reply, answer) = oneshot::channel();
+        match self.0.worker_of(&key) {
+            Ok(worker) if worker.send(Message::Hibernate(key, reply)).is_ok() => answer.await.unwrap_or(false),
+            _ => false,
+        }
+    }
+
+    /// Changes to a new program. Where it cannot be evaluated, the old one goes on.
+    pub async fn swap(&self, program: Arc<Program>) -> Result<(), StartError> {
+        let old = std::mem::replace(&mut *write(&self.0.program), program.clone());
+        let (edge, parties) = match self.0.start_edge().await {
+            Ok(started) => started,
+            Err(error) => {
+                *write(&self.0.program) = old;
+                return Err(error);
+            }
+        };
+        let old_edge = write(&self.0.edge).replace(edge);
+        *write(&self.0.parties) = parties;
+        if let Some(old_edge) = old_edge {
+            let _gone = old_edge.send(Message::Stop);
+        }
+        for worker in self.0.all_workers() {
+            let _gone = worker.send(Message::Swap(program.clone()));
+        }
+        Ok(())
+    }
+
+    /// Stops: sockets are closed with 1012, what was written is made durable.
+    pub async fn stop(&self, grace: Duration) {
+        self.0.stopping.store(true, Ordering::Release);
+        let edge = write(&self.0.edge).take();
+        for worker in self.0.all_workers().into_iter().chain(edge) {
+            let _gone = worker.send(Message::Stop);
+            let _ended = tokio::time::timeout(grace, worker.closed()).await;
+        }
+        self.0.store.close();
+    }
+
+    /// How much is in memory now.
+    pub async fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for worker in self.0.all_workers() {
+            let (reply, answer) = oneshot::channel();
+            if worker.send(Message::Counts(reply)).is_ok()
+                && let Ok((live, spares)) = answer.await
+            {
+                counts.live_rooms += live;
+                counts.spares += spares;
+            }
+        }
+        counts
+    }
+}
+
+impl Inner {
+    /// Gives a request to a room. An error is what a stub's fetch rejects with.
+    pub(crate) async fn ask(&self, key: RoomKey, request: Request, origin: Origin) -> Result<Response, String> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Ok(stopping());
+        }
+        let (reply, answer) = oneshot::channel();
+        let worker = self.worker_of(&key).map_err(|error| error.to_string())?;
+        if worker.send(Message::Request(key, request, origin, reply)).is_err() {
+            return Ok(stopping());
+        }
+        // A dropped sender means that the room was retired in between: there is nobody who could answer.
+        answer.await.unwrap_or_else(|_| Ok(Response::text(500, "The room was reset.")))
+    }
+
+    fn worker_of(&self, key: &RoomKey) -> Result<Sender, StartError> {
+        let workers = read(&self.workers);
+        if !workers.is_empty() {
+            let place = (self.hasher.hash_one(key) % workers.len() as u64) as usize;
+            return workers.get(place).cloned().ok_or_else(|| StartError::Machine("no worker".to_string()));
+        }
+        drop(workers);
+        let mut per_room = self.per_room.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = per_room.get(key) {
+            return Ok(worker.clone());
+        }
+        let worker = self.start_worker(format!("room {}", key.id()), 0)?;
+        per_room.insert(key.clone(), worker.clone());
+        Ok(worker)
+    }
+
+    fn all_workers(&self) -> Vec<Sender> {
+        let mut workers = read(&self.workers).clone();
+        workers.extend(self.per_room.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
+        workers
+    }
+
+    fn start_worker(&self, name: String, spares: usize) -> Result<Sender, StartError> {
+        let setup = Setup {
+            limits: self.options.limits.clone(),
+            observer: self.observer.clone(),
+            store: self.store.clone(),
+            program: read(&self.program).clone(),
+            engine: self.this.clone(),
+            spares,
+            name,
+        };
+        worker::start(setup, &self.watchdog)
+    }
+
+    // A thread for the edge, with the current program evaluated.
+    async fn start_edge(&self) -> Result<(Sender, Arc<[PartyDescription]>), StartError> {
+        let edge = self.start_worker("edge".to_string(), 0)?;
+        let (reply, answer) = oneshot::channel();
+        let _gone = edge.send(Message::Describe(reply));
+        let described =
+            answer.await.map_err(|_| StartError::Machine("the edge ended while it started".to_string()))?;
+        match described {
+            Ok(described) => match described.problem {
+                None => Ok((edge, described.parties.into())),
+                Some(problem) => {
+                    let _gone = edge.send(Message::Stop);
+                    Err(StartError::Program(problem))
+                }
+            },
+            Err(error) => {
+                let _gone = edge.send(Message::Stop);
+                Err(error)
+            }
+        }
+    }
+
+    async fn edge<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
+        let edge = read(&self.edge).clone()?;
+        let (reply, answer) = oneshot::channel();
+        edge.send(message(reply)).ok()?;
+        answer.await.ok()
+    }
+}
+
+fn stopping() -> Response {
+    Response::text(503, "The server is stopping.")
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+// The thread that sleeps until the next alarm. 100,000 stored alarms cost it nothing: the database keeps their order.
+fn start_alarms(inner: &Arc<Inner>) -> Result<(), StartError> {
+    let (wake, woken) = std::sync::mpsc::channel::<()>();
+    inner.store.on_earlier_alarm(Arc::new(move |_| {
+        let _gone = wake.send(());
+    }));
+    let engine = Arc::downgrade(inner);
+    std::thread::Builder::new()
+        .name("alarms".to_string())
+        .spawn(move || {
+            loop {
+                let Some(engine) = engine.upgrade().filter(|engine| !engine.stopping.load(Ordering::Acquire)) else {
+                    return;
+                };
+                let sleep = fire_due(&engine);
+                drop(engine);
+                if woken.recv_timeout(sleep) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected) {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| StartError::Machine(format!("the alarm thread could not be started: {error}")))?;
+    Ok(())
+}
+
+// Sends what is due to its rooms and answers how long nothing will be.
+fn fire_due(engine: &Inner) -> Duration {
+    let now = partyrun_store::now_ms();
+    let Ok(due) = engine.store.alarms_due(now, ALARMS_AT_ONCE) else { return Duration::from_secs(1) };
+    let more = due.len() == ALARMS_AT_ONCE;
+    for alarm in due {
+        let room = alarm.room.clone();
+        let sent = engine.worker_of(&room).is_ok_and(|worker| worker.send(Message::Alarm(alarm)).is_ok());
+        if !sent {
+            engine.store.release_alarm(&room, now + 2000);
+        }
+    }
+    if more {
+        return Duration::ZERO;
+    }
+    match engine.store.next_alarm() {
+        Ok(Some(at_ms)) => Duration::from_millis(u64::try_from(at_ms - partyrun_store::now_ms()).unwrap_or(0))
+            .clamp(Duration::from_millis(1), ALARM_LOOK_EVERY),
+        _ => ALARM_LOOK_EVERY,
+    }
+}

@@ -1,0 +1,212 @@
+//! What happens to a room or to the edge, and how each event is given to JavaScript.
+//!
+//! An [`Event`] waits in an actor's inbox until its turn. [`dispatch`] makes the V8 values of one event and calls the
+//! function of `js/90_dispatch.js` that handles it.
+
+use deno_core::v8;
+use partyrun_extensions::add_stream;
+use partyrun_net::{Body, Request};
+use partyrun_store::DueAlarm;
+use tokio::sync::oneshot;
+
+use crate::http::{body_stream, header_text};
+use crate::isolate::{CallError, Calls, call, text};
+
+/// One event.
+pub(crate) enum Event {
+    /// An HTTP request for the room.
+    Request(u32, Request, Origin),
+    /// A WebSocket handshake for the room; the socket exists already.
+    Connect(u32, String, Request, Origin),
+    /// A text message.
+    Text(u32, String),
+    /// A binary message.
+    Binary(u32, Vec<u8>),
+    /// The last event of a socket.
+    End(u32, Ending),
+    /// The room's alarm is due.
+    Alarm(u32, DueAlarm),
+    /// A static `onBeforeConnect` or `onBeforeRequest`.
+    Before(u32, Before),
+    /// The static `onFetch` of the main party.
+    Fetch(u32, Request),
+    /// The static `onSocket` of the main party.
+    Socket(u32, Request),
+    /// The static `onCron` of the main party.
+    Cron(u32, Cron),
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The network.
+    Network,
+    /// Another room or a static handler, through a stub.
+    Stub,
+}
+
+/// A request on its way to a room, with the static handler that sees it first.
+pub(crate) struct Before {
+    pub(crate) handler: &'static str,
+    pub(crate) party: String,
+    pub(crate) room: String,
+    pub(crate) request: Request,
+}
+
+/// A run of a cron.
+pub(crate) struct Cron {
+    pub(crate) name: String,
+    pub(crate) expression: String,
+    pub(crate) scheduled_ms: i64,
+}
+
+/// How a socket ended. The numbers are those of `js/70_room.js`.
+pub(crate) struct Ending {
+    pub(crate) how: u32,
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+}
+
+impl Ending {
+    /// The peer closed.
+    pub(crate) const BY_PEER: u32 = 0;
+    /// This side closed and the peer agreed.
+    pub(crate) const HERE: u32 = 1;
+    /// The connection broke.
+    pub(crate) const LOST: u32 = 2;
+    /// This side closed because of what the peer did.
+    pub(crate) const FAILED: u32 = 3;
+}
+
+/// A request that waits for its answer.
+pub(crate) enum Waiting {
+    /// An HTTP request of a room. A stub hears of a rejection.
+    Room(oneshot::Sender<Result<partyrun_net::Response, String>>),
+    /// A static handler that may forward.
+    Before(oneshot::Sender<crate::Before>),
+    /// A static handler that may pass.
+    Fetch(oneshot::Sender<crate::Fetched>),
+    /// A static handler that must answer.
+    Plain(oneshot::Sender<partyrun_net::Response>),
+}
+
+type Value<'s> = v8::Local<'s, v8::Value>;
+
+/// Gives `event` to JavaScript. Microtasks are the caller's matter.
+pub(crate) fn dispatch<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    calls: &Calls,
+    event: Event,
+) -> Result<(), CallError> {
+    match event {
+        Event::Text(index, message) => {
+            let arguments = [number(scope, index), text(scope, &message)?];
+            call(scope, &calls.message, &arguments)?;
+        }
+        Event::Binary(index, message) => {
+            let store = v8::ArrayBuffer::new_backing_store_from_vec(message).make_shared();
+            let buffer = v8::ArrayBuffer::with_backing_store(scope, &store);
+            let arguments = [number(scope, index), buffer.into()];
+            call(scope, &calls.message, &arguments)?;
+        }
+        Event::Request(id, request, origin) => {
+            let stub = v8::Boolean::new(scope, origin == Origin::Stub).into();
+            let external = v8::Boolean::new(scope, origin == Origin::Network).into();
+            let [method, url, headers, body] = request_values(scope, request)?;
+            let arguments = [number(scope, id), method, url, headers, body, external, stub];
+            call(scope, &calls.request, &arguments)?;
+        }
+        Event::Connect(index, pk, request, origin) => {
+            let external = v8::Boolean::new(scope, origin == Origin::Network).into();
+            let pk = text(scope, &pk)?;
+            let [_, url, headers, _] = request_values(scope, request)?;
+            let arguments = [number(scope, index), pk, url, headers, external];
+            call(scope, &calls.connect, &arguments)?;
+        }
+        Event::End(index, ending) => {
+            let reason = text(scope, &ending.reason)?;
+            let arguments =
+                [number(scope, index), number(scope, ending.how), number(scope, u32::from(ending.code)), reason];
+            call(scope, &calls.end, &arguments)?;
+        }
+        Event::Alarm(token, _due) => {
+            let arguments = [number(scope, token)];
+            call(scope, &calls.alarm, &arguments)?;
+        }
+        Event::Before(id, before) => dispatch_before(scope, calls, id, before)?,
+        Event::Fetch(id, request) => {
+            let external = v8::Boolean::new(scope, true).into();
+            let [method, url, headers, body] = request_values(scope, request)?;
+            let arguments = [number(scope, id), method, url, headers, body, external];
+            call(scope, &calls.fetch, &arguments)?;
+        }
+        Event::Socket(id, request) => {
+            let external = v8::Boolean::new(scope, true).into();
+            let [_, url, headers, _] = request_values(scope, request)?;
+            let arguments = [number(scope, id), url, headers, external];
+            call(scope, &calls.socket, &arguments)?;
+        }
+        Event::Cron(id, cron) => {
+            let scheduled = v8::Number::new(scope, cron.scheduled_ms as f64).into();
+            let arguments =
+                [number(scope, id), text(scope, &cron.name)?, text(scope, &cron.expression)?, scheduled];
+            call(scope, &calls.cron, &arguments)?;
+        }
+    }
+    Ok(())
+}
+
+fn dispatch_before<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    calls: &Calls,
+    id: u32,
+    before: Before,
+) -> Result<(), CallError> {
+    let external = v8::Boolean::new(scope, true).into();
+    let handler = text(scope, before.handler)?;
+    let party = text(scope, &before.party)?;
+    let room = text(scope, &before.room)?;
+    let [method, url, headers, body] = request_values(scope, before.request)?;
+    let arguments = [number(scope, id), handler, party, room, method, url, headers, body, external];
+    call(scope, &calls.before, &arguments)?;
+    Ok(())
+}
+
+fn number<'s>(scope: &v8::PinScope<'s, '_>, value: u32) -> Value<'s> {
+    v8::Integer::new_from_unsigned(scope, value).into()
+}
+
+// Method, URL, headers, body: the arguments that `incomingRequest` of js/30_http.js takes.
+fn request_values<'s>(scope: &mut v8::PinScope<'s, '_>, request: Request) -> Result<[Value<'s>; 4], CallError> {
+    let method = text(scope, request.method.as_str())?;
+    let url = text(scope, request.url.as_str())?;
+    let headers = v8::String::new_from_one_byte(scope, &header_text(&request.headers), v8::NewStringType::Normal)
+        .ok_or(CallError::Failed("making the headers"))?;
+    let body = match request.body {
+        Body::Empty => v8::undefined(scope).into(),
+        Body::Full(bytes) => {
+            let length = bytes.len();
+            let store = v8::ArrayBuffer::new_backing_store_from_vec(Vec::from(bytes)).make_shared();
+            let buffer = v8::ArrayBuffer::with_backing_store(scope, &store);
+            let view = v8::Uint8Array::new(scope, buffer, 0, length);
+            view.ok_or(CallError::Failed("making a body"))?.into()
+        }
+        Body::Stream(stream) => {
+            let state = deno_core::JsRuntime::op_state_from(scope);
+            let resource = add_stream(&mut state.borrow_mut(), body_stream(stream));
+            number(scope, resource)
+        }
+    };
+    Ok([method, url, headers.into(), body])
+}
+
+// `_pk` of the query, or a random UUID (spec 2.6).
+pub(crate) fn connection_id(request: &Request) -> String {
+    let pairs = url::form_urlencoded::parse(request.query().unwrap_or("").as_bytes());
+    pairs
+        .into_iter()
+        .find(|(name, _)| name == "_pk")
+        .map(|(_, value)| value.into_owned())
+        .filter(|value| !value.is_empty())
+        .unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
+}

@@ -1,0 +1,149 @@
+//! The output gate: what a room says after a write leaves only when that write is durable (design, section 4).
+//!
+//! While nothing is undurable, frames go straight into the queues of their sockets, and the end of the turn flushes each
+//! socket that has something once. Otherwise what is said is kept here, in order, under the number of the batch that it
+//! waits for. When a batch fails, what waited is forgotten and the room is reset.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use partyrun_net::{CloseFrame, Response, SharedFrame};
+use tokio::sync::oneshot;
+
+use crate::actor::Actor;
+
+/// Something that a room says.
+pub(crate) enum Output {
+    /// A message to one socket.
+    Frame(u32, SharedFrame),
+    /// A message to several.
+    Frames(Vec<u32>, SharedFrame),
+    /// A close frame.
+    Close(u32, Option<CloseFrame>),
+    /// The answer 101 to a handshake.
+    Accept(u32),
+    /// An answer.
+    Response(u32, Response),
+}
+
+type DurableSender = oneshot::Sender<Result<(), String>>;
+
+#[derive(Default)]
+pub(crate) struct Gate {
+    // This turn has written something.
+    wrote: Cell<bool>,
+    // The newest batch that is not durable yet.
+    pending: Cell<Option<u64>>,
+    turn: RefCell<Vec<Output>>,
+    held: RefCell<VecDeque<(u64, Vec<Output>)>>,
+    waiting_turn: RefCell<Vec<DurableSender>>,
+    waiting: RefCell<Vec<(u64, DurableSender)>>,
+}
+
+impl Gate {
+    /// The room wrote something.
+    pub(crate) fn wrote(&self) {
+        self.wrote.set(true);
+    }
+
+    /// Whether what is said now may leave with the end of the turn.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.wrote.get() && self.pending.get().is_none()
+    }
+
+    /// Keeps something for later.
+    pub(crate) fn hold(&self, output: Output) {
+        self.turn.borrow_mut().push(output);
+    }
+
+    /// Resolves when all that has been written by now is durable; `None` if it is already.
+    pub(crate) fn wait(&self, actor: &Actor) -> Option<oneshot::Receiver<Result<(), String>>> {
+        if self.is_open() {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.waiting_turn.borrow_mut().push(sender);
+        actor.wake();
+        Some(receiver)
+    }
+
+    /// Hands the turn's writes to the store and what may leave to the sockets.
+    pub(crate) fn end_of_turn(&self, actor: &Actor) {
+        if self.wrote.take() {
+            let batch = actor.storage.as_ref().and_then(|storage| storage.borrow_mut().take_batch());
+            if let Some(batch) = batch {
+                self.pending.set(Some(batch.seq));
+                actor.shared.commit(actor.serial, batch);
+            }
+        }
+        let outputs = self.turn.take();
+        let waiting = self.waiting_turn.take();
+        match self.pending.get() {
+            Some(seq) => {
+                if !outputs.is_empty() {
+                    self.held.borrow_mut().push_back((seq, outputs));
+                }
+                self.waiting.borrow_mut().extend(waiting.into_iter().map(|sender| (seq, sender)));
+            }
+            None => {
+                say(actor, outputs);
+                for sender in waiting {
+                    let _gone = sender.send(Ok(()));
+                }
+            }
+        }
+        actor.sockets.borrow_mut().flush();
+    }
+
+    /// A batch is durable, or never will be.
+    pub(crate) fn settled(&self, actor: &Actor, seq: u64, result: Result<(), String>) {
+        if self.pending.get().is_some_and(|pending| pending <= seq) {
+            self.pending.set(None);
+        }
+        let waiting = self.waiting.take();
+        let (done, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(waited, _)| *waited <= seq);
+        *self.waiting.borrow_mut() = rest;
+        for (_, sender) in done {
+            let _gone = sender.send(result.clone());
+        }
+        if result.is_err() {
+            self.held.borrow_mut().clear();
+            return;
+        }
+        loop {
+            let ready = self.held.borrow().front().is_some_and(|(waited, _)| *waited <= seq);
+            if !ready {
+                break;
+            }
+            let next = self.held.borrow_mut().pop_front();
+            if let Some((_, outputs)) = next {
+                say(actor, outputs);
+            }
+        }
+        actor.sockets.borrow_mut().flush();
+    }
+
+    /// Forgets what the current turn wanted to say. What waits for earlier batches stays: those were acknowledged.
+    pub(crate) fn discard(&self) {
+        self.turn.borrow_mut().clear();
+        self.waiting_turn.borrow_mut().clear();
+        self.wrote.set(false);
+    }
+}
+
+fn say(actor: &Actor, outputs: Vec<Output>) {
+    for output in outputs {
+        match output {
+            Output::Frame(index, frame) => actor.sockets.borrow_mut().send_shared(index, &frame),
+            Output::Frames(indexes, frame) => {
+                let mut sockets = actor.sockets.borrow_mut();
+                for index in indexes {
+                    sockets.send_shared(index, &frame);
+                }
+            }
+            Output::Close(index, close) => actor.sockets.borrow_mut().close(index, close),
+            Output::Accept(index) => actor.sockets.borrow_mut().accept(index),
+            Output::Response(id, response) => actor.answer(id, response),
+        }
+    }
+}

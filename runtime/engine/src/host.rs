@@ -1,0 +1,508 @@
+//! The engine's side of the ops: what JavaScript asks of the outside, answered for the actor that the isolate belongs to.
+//!
+//! A [`HostSlot`] belongs to one isolate from its creation; a spare's slot has no actor yet, and whatever its modules ask
+//! for at the top level is nothing to do (console output of a module's top level is printed by the edge isolate alone).
+
+use std::cell::OnceCell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use deno_core::v8;
+use deno_error::JsErrorBox;
+use http::header;
+use partyrun_extensions as ext;
+use partyrun_net::{CloseFrame, RequestUrl, Response, SharedFrame, Upgrade};
+use partyrun_store::{RoomKey, RoomStorage, StorageError};
+
+use crate::actor::Actor;
+use crate::edge;
+use crate::event::{Origin, Waiting};
+use crate::gate::Output;
+use crate::http::{outgoing_body, parse_headers, reply_of};
+use crate::program::Program;
+use crate::sockets::Relay;
+use crate::{Before, Fetched, Level};
+
+/// The host side of one isolate.
+pub(crate) struct HostSlot {
+    actor: OnceCell<Weak<Actor>>,
+    program: Arc<Program>,
+}
+
+impl HostSlot {
+    pub(crate) fn new(program: Arc<Program>) -> Rc<Self> {
+        Rc::new(Self { actor: OnceCell::new(), program })
+    }
+
+    /// Gives the isolate to an actor, once.
+    pub(crate) fn bind(&self, actor: &Rc<Actor>) {
+        let _bound = self.actor.set(Rc::downgrade(actor));
+    }
+
+    fn actor(&self) -> Option<Rc<Actor>> {
+        self.actor.get()?.upgrade()
+    }
+
+    fn storage<T>(
+        &self,
+        writes: bool,
+        body: impl FnOnce(&mut RoomStorage) -> Result<T, StorageError>,
+    ) -> Result<T, JsErrorBox> {
+        let actor = self.actor().ok_or_else(no_storage)?;
+        let storage = actor.storage.as_ref().ok_or_else(no_storage)?;
+        if writes {
+            actor.gate.wrote();
+        }
+        let result = body(&mut storage.borrow_mut());
+        result.map_err(|error| {
+            if error.resets_room() {
+                actor.reset_reason.borrow_mut().get_or_insert(error.to_string());
+            }
+            js_error(&error)
+        })
+    }
+
+    // Sends a frame now or when the gate opens.
+    fn send(&self, index: u32, bytes: usize, now: impl FnOnce(&Actor), later: impl FnOnce() -> SharedFrame) -> u32 {
+        let Some(actor) = self.actor() else { return 0 };
+        if bytes > actor.shared.limits.message_out_bytes_max {
+            return 1;
+        }
+        if actor.gate.is_open() {
+            now(&actor);
+        } else {
+            actor.gate.hold(Output::Frame(index, later()));
+        }
+        0
+    }
+
+    fn broadcast(&self, bytes: usize, frame: impl FnOnce() -> SharedFrame) -> u32 {
+        let Some(actor) = self.actor() else { return 0 };
+        if bytes > actor.shared.limits.message_out_bytes_max {
+            return 1;
+        }
+        let frame = frame();
+        if actor.gate.is_open() {
+            actor.sockets.borrow_mut().broadcast(&frame);
+        } else {
+            let targets = actor.sockets.borrow_mut().broadcast_targets();
+            actor.gate.hold(Output::Frames(targets, frame));
+        }
+        0
+    }
+}
+
+fn no_storage() -> JsErrorBox {
+    JsErrorBox::generic("Storage is not available before the room is created.")
+}
+
+fn js_error(error: &StorageError) -> JsErrorBox {
+    use partyrun_store::JsErrorClass;
+    let message = error.to_string();
+    match error.js_class() {
+        JsErrorClass::RangeError => JsErrorBox::range_error(message),
+        JsErrorClass::TypeError => JsErrorBox::type_error(message),
+        JsErrorClass::Error => JsErrorBox::generic(message),
+    }
+}
+
+fn close_frame(code: i32, reason: &str) -> Option<CloseFrame> {
+    u16::try_from(code).ok().map(|code| CloseFrame { code, reason: reason.to_string() })
+}
+
+impl ext::Host for HostSlot {
+    fn console(&self, level: u32, text: &str) {
+        let Some(actor) = self.actor() else { return };
+        let level = match level {
+            0 => Level::Debug,
+            1 => Level::Log,
+            2 => Level::Warn,
+            _ => Level::Error,
+        };
+        actor.shared.observer.console(&actor.source, level, text);
+    }
+
+    fn room_hold(&self, held: bool) {
+        if let Some(actor) = self.actor() {
+            actor.held.set(held);
+            actor.wake();
+        }
+    }
+
+    fn room_reset(&self, reason: &str) {
+        if let Some(actor) = self.actor() {
+            actor.reset_reason.borrow_mut().get_or_insert(reason.to_string());
+            actor.wake();
+        }
+    }
+
+    fn room_hibernates(&self, hibernates: bool) {
+        if let Some(actor) = self.actor() {
+            actor.hibernates.set(hibernates);
+        }
+    }
+
+    fn room_started(&self, failure: &str) {
+        if let Some(actor) = self.actor() {
+            actor.started(failure);
+        }
+    }
+
+    fn alarm_done(&self, token: u32, succeeded: bool) {
+        if let Some(actor) = self.actor() {
+            actor.alarm_done(token, succeeded);
+            actor.wake();
+        }
+    }
+
+    fn socket_send_text(&self, index: u32, text: &str) -> u32 {
+        let now = |actor: &Actor| actor.sockets.borrow_mut().send_text(index, text);
+        self.send(index, text.len(), now, || SharedFrame::text(text))
+    }
+
+    fn socket_send_binary(&self, index: u32, bytes: &[u8]) -> u32 {
+        let now = |actor: &Actor| actor.sockets.borrow_mut().send_binary(index, bytes);
+        self.send(index, bytes.len(), now, || SharedFrame::binary(bytes))
+    }
+
+    fn socket_close(&self, index: u32, code: i32, reason: &str) {
+        let Some(actor) = self.actor() else { return };
+        let close = close_frame(code, reason);
+        actor.sockets.borrow_mut().closing(index);
+        if actor.gate.is_open() {
+            actor.sockets.borrow_mut().close(index, close);
+        } else {
+            actor.gate.hold(Output::Close(index, close));
+        }
+    }
+
+    fn socket_connect(&self, url: String, _protocols: String) -> ext::LocalFuture<Result<(u32, String), JsErrorBox>> {
+        Box::pin(async move {
+            Err(JsErrorBox::generic(format!(
+                "partyrun does not open outgoing WebSockets yet (to {url}). \
+                 Use `parties.NAME.get(id).socket()` for a room of this project."
+            )))
+        })
+    }
+
+    fn connection_accept(&self, index: u32) {
+        let Some(actor) = self.actor() else { return };
+        if actor.gate.is_open() {
+            actor.sockets.borrow_mut().accept(index);
+        } else {
+            actor.gate.hold(Output::Accept(index));
+        }
+    }
+
+    fn connection_list(&self, index: u32, listed: bool) {
+        if let Some(actor) = self.actor() {
+            actor.sockets.borrow_mut().list(index, listed);
+        }
+    }
+
+    fn connection_attach(&self, index: u32, bytes: &[u8]) {
+        if let Some(actor) = self.actor() {
+            actor.sockets.borrow_mut().attach(index, bytes);
+        }
+    }
+
+    fn connection_tags(&self, index: u32, tags: Vec<String>) {
+        if let Some(actor) = self.actor() {
+            actor.sockets.borrow_mut().tag(index, tags);
+        }
+    }
+
+    fn broadcast_skip(&self, index: u32) {
+        if let Some(actor) = self.actor() {
+            actor.sockets.borrow_mut().skip(index);
+        }
+    }
+
+    fn broadcast_text(&self, text: &str) -> u32 {
+        self.broadcast(text.len(), || SharedFrame::text(text))
+    }
+
+    fn broadcast_binary(&self, bytes: &[u8]) -> u32 {
+        self.broadcast(bytes.len(), || SharedFrame::binary(bytes))
+    }
+
+    fn response(&self, id: u32, status: u32, headers: &str, body: ext::Body) {
+        let Some(actor) = self.actor() else { return };
+        let mut response = Response::new(u16::try_from(status).unwrap_or(500), outgoing_body(body));
+        response.headers = parse_headers(headers);
+        response.reason = actor.requests.borrow_mut().get_mut(&id).and_then(|request| request.reason.take());
+        if actor.gate.is_open() {
+            actor.answer(id, response);
+        } else {
+            actor.gate.hold(Output::Response(id, response));
+        }
+    }
+
+    fn response_reason(&self, id: u32, reason: &str) {
+        if let Some(actor) = self.actor()
+            && let Some(request) = actor.requests.borrow_mut().get_mut(&id)
+        {
+            request.reason = Some(reason.to_string());
+        }
+    }
+
+    fn response_reject(&self, id: u32, message: &str) {
+        let Some(actor) = self.actor() else { return };
+        let request = actor.requests.borrow_mut().remove(&id);
+        if let Some(Waiting::Room(sender)) = request.map(|request| request.waiting) {
+            let _gone = sender.send(Err(message.to_string()));
+        }
+    }
+
+    fn storage_get(&self, key: &str) -> Result<Option<Bytes>, JsErrorBox> {
+        self.storage(false, |storage| storage.get(key))
+    }
+
+    fn storage_get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
+        self.storage(false, |storage| storage.get_many(&keys))
+    }
+
+    fn storage_list(&self, options: ext::ListOptions) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
+        let options = partyrun_store::ListOptions {
+            start: options.start,
+            start_after: options.start_after,
+            end: options.end,
+            prefix: options.prefix,
+            reverse: options.reverse,
+            limit: options.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+        };
+        self.storage(false, |storage| storage.list(&options))
+    }
+
+    fn storage_check_count(&self, count: usize) -> Result<(), JsErrorBox> {
+        let max = self.actor().map_or(usize::MAX, |actor| actor.shared.limits.keys_per_call_max);
+        if count > max {
+            return Err(JsErrorBox::range_error(format!(
+                "Maximum number of key value pairs is {max}. {count} pairs were provided."
+            )));
+        }
+        Ok(())
+    }
+
+    fn storage_put(&self, key: &str, value: &[u8]) -> Result<(), JsErrorBox> {
+        self.storage(true, |storage| storage.put(key, Bytes::copy_from_slice(value)))
+    }
+
+    fn storage_put_many(&self, entries: Vec<(String, Bytes)>) -> Result<(), JsErrorBox> {
+        self.storage(true, |storage| storage.put_many(entries))
+    }
+
+    fn storage_delete(&self, key: &str) -> Result<bool, JsErrorBox> {
+        self.storage(true, |storage| storage.delete(key))
+    }
+
+    fn storage_delete_many(&self, keys: Vec<String>) -> Result<u32, JsErrorBox> {
+        self.storage(true, |storage| storage.delete_many(&keys)).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    fn storage_delete_all(&self) -> Result<(), JsErrorBox> {
+        self.storage(true, RoomStorage::delete_all)
+    }
+
+    fn storage_begin(&self) -> Result<(), JsErrorBox> {
+        let actor = self.actor().ok_or_else(no_storage)?;
+        let id = self.storage(false, |storage| Ok(storage.begin()))?;
+        actor.transactions.borrow_mut().push(id);
+        Ok(())
+    }
+
+    fn storage_commit(&self) -> Result<(), JsErrorBox> {
+        let actor = self.actor().ok_or_else(no_storage)?;
+        let Some(id) = actor.transactions.borrow_mut().pop() else { return Ok(()) };
+        self.storage(true, |storage| storage.commit(id))
+    }
+
+    fn storage_rollback(&self) -> Result<(), JsErrorBox> {
+        let actor = self.actor().ok_or_else(no_storage)?;
+        let Some(id) = actor.transactions.borrow_mut().pop() else { return Ok(()) };
+        self.storage(false, |storage| storage.rollback(id))
+    }
+
+    fn storage_get_alarm(&self) -> Result<Option<f64>, JsErrorBox> {
+        self.storage(false, RoomStorage::get_alarm).map(|alarm| alarm.map(|at_ms| at_ms as f64))
+    }
+
+    fn storage_set_alarm(&self, time_ms: f64) -> Result<(), JsErrorBox> {
+        self.storage(true, |storage| storage.set_alarm(time_ms, partyrun_store::now_ms()))
+    }
+
+    fn storage_delete_alarm(&self) -> Result<(), JsErrorBox> {
+        self.storage(true, RoomStorage::delete_alarm)
+    }
+
+    fn storage_sync(&self) -> ext::LocalFuture<Result<(), JsErrorBox>> {
+        let waiting = self.actor().and_then(|actor| actor.durable());
+        Box::pin(async move {
+            match waiting {
+                None => Ok(()),
+                Some(receiver) => match receiver.await {
+                    Ok(result) => result.map_err(JsErrorBox::generic),
+                    Err(_) => Err(JsErrorBox::generic("The room was reset.")),
+                },
+            }
+        })
+    }
+
+    fn party_url(&self, _party: &str, id: &str, path: &str) -> Result<String, JsErrorBox> {
+        Ok(format!("http://{}/parties/{_party}/{}{path}", self.program.host, edge::encode_room_id(id)))
+    }
+
+    fn party_fetch(&self, request: ext::PartyRequest) -> ext::LocalFuture<Result<ext::Reply, String>> {
+        let Some(actor) = self.actor() else {
+            return Box::pin(async { Err("Other parties cannot be reached while modules are loaded.".to_string()) });
+        };
+        let url = format!(
+            "http://{}/parties/{}/{}{}",
+            self.program.host,
+            request.party,
+            edge::encode_room_id(&request.id),
+            request.path
+        );
+        let durable = actor.durable();
+        Box::pin(async move {
+            // What a room asks of another one leaves like everything that it says: when its writes are durable.
+            if let Some(durable) = durable
+                && !matches!(durable.await, Ok(Ok(())))
+            {
+                return Err("The room was reset.".to_string());
+            }
+            party_fetch(actor, request, &url).await
+        })
+    }
+
+    fn assets_fetch(&self, path: String) -> ext::LocalFuture<Option<ext::Reply>> {
+        let Some(actor) = self.actor() else { return Box::pin(async { None }) };
+        let asking = actor.shared.observer.assets(path);
+        Box::pin(async move { asking.await.map(|response| reply_of(response, None)) })
+    }
+
+    fn edge_forward(&self, id: u32, forwarded: ext::Forwarded) {
+        let Some(actor) = self.actor() else { return };
+        let Some(request) = actor.requests.borrow_mut().remove(&id) else { return };
+        let Waiting::Before(sender) = request.waiting else { return };
+        let Some(url) = RequestUrl::parse(&forwarded.url) else {
+            let _gone = sender.send(Before::Respond(Response::text(500, "Invalid URL")));
+            return;
+        };
+        let headers = parse_headers(&forwarded.headers);
+        let wants_socket = headers
+            .get(header::UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let forwarded = partyrun_net::Request {
+            method: http::Method::from_bytes(forwarded.method.as_bytes()).unwrap_or(http::Method::GET),
+            url,
+            headers,
+            body: outgoing_body(forwarded.body),
+            peer: request.peer,
+            upgrade: request.upgrade.filter(|_| wants_socket),
+        };
+        let _gone = sender.send(Before::Forward(forwarded));
+    }
+
+    fn edge_pass(&self, id: u32) {
+        let Some(actor) = self.actor() else { return };
+        let Some(request) = actor.requests.borrow_mut().remove(&id) else { return };
+        let Waiting::Fetch(sender) = request.waiting else { return };
+        let Some(url) = request.url else { return };
+        let passed = partyrun_net::Request {
+            method: request.method,
+            url,
+            headers: request.headers.unwrap_or_default(),
+            body: partyrun_net::Body::Empty,
+            peer: request.peer,
+            upgrade: None,
+        };
+        let _gone = sender.send(Fetched::Pass(passed));
+    }
+
+    fn edge_wait(&self, change: i32) {
+        if let Some(actor) = self.actor() {
+            actor.waits.set(actor.waits.get() + change);
+        }
+    }
+
+    fn edge_accept(&self, id: u32, headers: &str) -> u32 {
+        self.actor().map_or(u32::MAX, |actor| {
+            let index = edge::open(&actor, id, parse_headers(headers));
+            actor.sockets.borrow_mut().accept(index);
+            index
+        })
+    }
+
+    fn edge_relay(&self, id: u32, headers: &str, socket: u32) {
+        let Some(actor) = self.actor() else { return };
+        let index = edge::open(&actor, id, parse_headers(headers));
+        let mut sockets = actor.sockets.borrow_mut();
+        let (Some(client), Some(room)) = (sockets.socket(index), sockets.socket(socket)) else { return };
+        sockets.accept(index);
+        client.set_sink(Rc::new(Relay { other: room.clone() }));
+        room.set_sink(Rc::new(Relay { other: client }));
+        // Both go on without the isolate; JavaScript no longer knows them.
+        sockets.remove(index);
+        sockets.remove(socket);
+    }
+
+    fn edge_open(&self, id: u32) -> u32 {
+        self.actor().map_or(u32::MAX, |actor| edge::open(&actor, id, http::HeaderMap::new()))
+    }
+
+    fn bundle_wasm(&self, index: u32) -> Option<Arc<v8::CompiledWasmModule>> {
+        self.program.compiled_wasm(index)
+    }
+
+    fn bundle_wasm_bytes(&self, index: u32) -> Option<Bytes> {
+        self.program.wasm.get(index as usize).cloned()
+    }
+
+    fn keep_wasm(&self, index: u32, module: v8::CompiledWasmModule) {
+        self.program.keep_wasm(index, module);
+    }
+
+    fn bundle_binary(&self, index: u32) -> Option<Bytes> {
+        self.program.binaries.get(index as usize).cloned()
+    }
+}
+
+// Asks a room of this project, from inside the process.
+async fn party_fetch(actor: Rc<Actor>, request: ext::PartyRequest, url: &str) -> Result<ext::Reply, String> {
+    let id = edge::encode_room_id(&request.id);
+    if id.is_empty() {
+        return Ok(reply_of(Response::text(500, "No room id found in request url"), None));
+    }
+    let headers = parse_headers(&request.headers);
+    let wants_socket =
+        headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let (upgrade, offer) = if wants_socket {
+        let (upgrade, offer) = Upgrade::offer();
+        (Some(upgrade), Some(offer))
+    } else {
+        (None, None)
+    };
+    let message = partyrun_net::Request {
+        method: http::Method::from_bytes(request.method.as_bytes()).map_err(|error| error.to_string())?,
+        url: RequestUrl::parse(url).ok_or_else(|| format!("Invalid URL: {url}"))?,
+        headers,
+        body: outgoing_body(request.body),
+        peer: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        upgrade,
+    };
+    let key = RoomKey::new(request.party, id);
+    let response = actor.shared.engine()?.ask(key, message, Origin::Stub).await?;
+    if response.status != 101 {
+        return Ok(reply_of(response, None));
+    }
+    let Some(offer) = offer else { return Ok(reply_of(response, None)) };
+    let index = actor.sockets.borrow_mut().add(&actor, None, None);
+    let socket = actor.sockets.borrow_mut().socket(index);
+    let attached = socket.map(|socket| socket.attach(partyrun_net::Transport::Pipe(offer.accept())));
+    match attached {
+        Some(Ok(())) => Ok(reply_of(response, Some(index))),
+        _ => Err("The socket could not be opened.".to_string()),
+    }
+}

@@ -1,0 +1,359 @@
+//! An isolate, and the only place that enters one.
+//!
+//! V8 binds an isolate to the thread that made it, and many isolates share a worker's thread, so that each is entered before
+//! every touch and left after it: [`Isolate::enter`] gives an [`Entered`], whose drop leaves again. Invariants: a guard never
+//! lives across an await; whatever owns V8 handles is dropped inside the guard; creation ends outside (design, section 3).
+
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use deno_core::JsRuntime;
+use deno_core::PollEventLoopOptions;
+use deno_core::RuntimeOptions;
+use deno_core::error::JsError;
+use deno_core::v8;
+use partyrun_extensions::HostRef;
+use partyrun_limits::Limits;
+
+use crate::host::HostSlot;
+use crate::memory::{self, MemoryUse};
+use crate::program::{BUNDLE_NAME, Program};
+use crate::watchdog::Pulse;
+
+/// Why user code did not return.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// It was ended by force.
+    #[error("the code was ended because it went beyond a limit")]
+    Terminated,
+    /// It threw; the text is the exception with its stack.
+    #[error("{0}")]
+    Thrown(String),
+    /// V8 could not do what was asked, which only happens when memory is short.
+    #[error("out of memory while {0}")]
+    Failed(&'static str),
+}
+
+/// The functions of `js/90_dispatch.js`.
+pub(crate) struct Calls {
+    pub(crate) start: v8::Global<v8::Function>,
+    pub(crate) request: v8::Global<v8::Function>,
+    pub(crate) connect: v8::Global<v8::Function>,
+    pub(crate) message: v8::Global<v8::Function>,
+    pub(crate) end: v8::Global<v8::Function>,
+    pub(crate) alarm: v8::Global<v8::Function>,
+    pub(crate) describe: v8::Global<v8::Function>,
+    pub(crate) before: v8::Global<v8::Function>,
+    pub(crate) fetch: v8::Global<v8::Function>,
+    pub(crate) socket: v8::Global<v8::Function>,
+    pub(crate) cron: v8::Global<v8::Function>,
+}
+
+/// A V8 heap that has evaluated a program, or is about to have.
+pub(crate) struct Isolate {
+    runtime: ManuallyDrop<JsRuntime>,
+    calls: Option<Rc<Calls>>,
+    // The promise of a program with top-level await.
+    evaluating: Option<v8::Global<v8::Promise>>,
+    script: Option<v8::Global<v8::UnboundScript>>,
+    serial: u64,
+    handle: v8::IsolateHandle,
+    memory: Arc<MemoryUse>,
+    program: Arc<Program>,
+    slot: Rc<HostSlot>,
+}
+
+impl Isolate {
+    /// Makes an isolate and begins to evaluate `program` in it. It is ready when [`Isolate::poll_ready`] says so.
+    pub(crate) fn create(
+        program: &Arc<Program>,
+        slot: Rc<HostSlot>,
+        limits: &Limits,
+        serial: u64,
+    ) -> Result<Self, CallError> {
+        let memory = MemoryUse::new(limits.external_bytes_max);
+        let mut runtime = JsRuntime::try_new(RuntimeOptions {
+            module_loader: Some(program.loader()),
+            extensions: partyrun_extensions::without_scripts(),
+            startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
+            residual_lazy_js_sources: partyrun_snapshot::RESIDUAL_SCRIPTS,
+            create_params: Some(memory::create_params(limits.heap_bytes_max, &memory)),
+            ..Default::default()
+        })
+        .map_err(|error| CallError::Thrown(error.to_string()))?;
+        runtime.op_state().borrow_mut().put(HostRef(slot.clone()));
+        let handle = runtime.v8_isolate().thread_safe_handle();
+        let near_limit = (memory.clone(), handle.clone());
+        runtime.add_near_heap_limit_callback(move |current, _initial| {
+            memory::on_near_heap_limit(&near_limit.0, &near_limit.1, current)
+        });
+        let mut isolate = Self {
+            runtime: ManuallyDrop::new(runtime),
+            calls: None,
+            evaluating: None,
+            script: None,
+            serial,
+            handle,
+            memory,
+            program: program.clone(),
+            slot,
+        };
+        // `JsRuntime` leaves its isolate entered; from here on only the guard enters.
+        // SAFETY: it was entered by its creation on this thread.
+        unsafe { isolate.runtime.v8_isolate().exit() };
+        let settings = program.settings(limits.timers_max);
+        isolate.enter().evaluate(&settings)?;
+        Ok(isolate)
+    }
+
+    /// Enters the isolate.
+    pub(crate) fn enter(&mut self) -> Entered<'_> {
+        // SAFETY: this thread made the isolate, and the guard leaves it again in its drop.
+        unsafe { self.runtime.v8_isolate().enter() };
+        Entered { isolate: self }
+    }
+
+    /// Enters the isolate for a turn that the watchdog watches. The second value is the turn's number.
+    pub(crate) fn enter_turn(&mut self, pulse: &Pulse) -> (Entered<'_>, u64) {
+        let turn = pulse.begin(self.serial, &self.handle);
+        (self.enter(), turn)
+    }
+
+    /// Whether the modules have been evaluated; drives top-level await.
+    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        if self.evaluating.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut entered = self.enter();
+        let idle = entered.poll_event_loop(context)?.is_ready();
+        entered.evaluated(idle)
+    }
+
+    /// The host side of this isolate.
+    pub(crate) fn slot(&self) -> &Rc<HostSlot> {
+        &self.slot
+    }
+
+    /// The program that it runs.
+    pub(crate) fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Whether the heap limit was reached.
+    pub(crate) fn heap_exhausted(&self) -> bool {
+        self.memory.heap_exhausted.load(Ordering::Acquire)
+    }
+
+    /// Makes the program's code cache from what has been compiled by now.
+    pub(crate) fn make_code_cache(&mut self) {
+        let entered = self.enter();
+        let program = entered.isolate.program.clone();
+        let Some(script) = entered.isolate.script.clone() else { return };
+        let runtime = &mut *entered.isolate.runtime;
+        deno_core::scope!(scope, runtime);
+        let script = v8::Local::new(scope, &script);
+        if let Some(cache) = script.create_code_cache() {
+            program.keep_code_cache(Some(cache.to_vec()));
+        }
+    }
+}
+
+impl Drop for Isolate {
+    fn drop(&mut self) {
+        // SAFETY: this thread made the isolate. Dropping the runtime leaves it and disposes of it.
+        unsafe { self.runtime.v8_isolate().enter() };
+        self.handle.cancel_terminate_execution();
+        self.calls = None;
+        self.evaluating = None;
+        self.script = None;
+        // SAFETY: `runtime` is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.runtime) };
+    }
+}
+
+/// An isolate while it is entered.
+pub(crate) struct Entered<'isolate> {
+    isolate: &'isolate mut Isolate,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        // SAFETY: `enter` entered it on this thread, and guards are dropped in the reverse order of their making.
+        unsafe { self.isolate.runtime.v8_isolate().exit() };
+    }
+}
+
+impl Entered<'_> {
+    /// Runs `body` in a scope of the isolate, with the functions of the dispatch table.
+    pub(crate) fn scope<T>(&mut self, body: impl FnOnce(&mut v8::PinScope<'_, '_>, &Calls) -> T) -> Option<T> {
+        let calls = self.isolate.calls.clone()?;
+        let runtime = &mut *self.isolate.runtime;
+        deno_core::scope!(scope, runtime);
+        Some(body(scope, &calls))
+    }
+
+    /// Lets deno_core dispatch timers and finished ops. Ready means that nothing is pending.
+    pub(crate) fn poll_event_loop(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        match self.isolate.runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(CallError::Thrown(error.to_string()))),
+        }
+    }
+
+    // Boots the runtime's JavaScript, then runs the bundle.
+    fn evaluate(&mut self, settings: &str) -> Result<(), CallError> {
+        let program = self.isolate.program.clone();
+        let runtime = &mut *self.isolate.runtime;
+        deno_core::scope!(scope, runtime);
+        scope.get_current_context().set_allow_generation_from_strings(false);
+        let table = take_table(scope)?;
+        let settings = text(scope, settings)?;
+        call_named(scope, table, "boot", &[settings])?;
+        let (script, value) = run_bundle(scope, &program)?;
+        let promise = call_named(scope, table, "evaluate", &[value])?;
+        let evaluating =
+            v8::Local::<v8::Promise>::try_from(promise).ok().map(|promise| v8::Global::new(scope, promise));
+        let calls = Calls {
+            start: function(scope, table, "start")?,
+            request: function(scope, table, "request")?,
+            connect: function(scope, table, "connect")?,
+            message: function(scope, table, "message")?,
+            end: function(scope, table, "end")?,
+            alarm: function(scope, table, "alarm")?,
+            describe: function(scope, table, "describe")?,
+            before: function(scope, table, "before")?,
+            fetch: function(scope, table, "fetch")?,
+            socket: function(scope, table, "socket")?,
+            cron: function(scope, table, "cron")?,
+        };
+        scope.perform_microtask_checkpoint();
+        let script = v8::Global::new(scope, script);
+        self.isolate.calls = Some(Rc::new(calls));
+        self.isolate.script = Some(script);
+        self.isolate.evaluating = evaluating;
+        Ok(())
+    }
+
+    // How far the promise of top-level await is. `idle` tells that nothing is left which could settle it.
+    fn evaluated(&mut self, idle: bool) -> Poll<Result<(), CallError>> {
+        let Some(promise) = self.isolate.evaluating.clone() else { return Poll::Ready(Ok(())) };
+        let runtime = &mut *self.isolate.runtime;
+        deno_core::scope!(scope, runtime);
+        let promise = v8::Local::new(scope, &promise);
+        let outcome = match promise.state() {
+            v8::PromiseState::Pending if idle => {
+                Err(CallError::Thrown("A top-level await never finished: nothing is left that could end it.".into()))
+            }
+            v8::PromiseState::Pending => return Poll::Pending,
+            v8::PromiseState::Fulfilled => Ok(()),
+            v8::PromiseState::Rejected => {
+                let reason = promise.result(scope);
+                Err(CallError::Thrown(describe(scope, reason)))
+            }
+        };
+        self.isolate.evaluating = None;
+        Poll::Ready(outcome)
+    }
+}
+
+/// A string value.
+pub(crate) fn text<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    value: &str,
+) -> Result<v8::Local<'s, v8::Value>, CallError> {
+    v8::String::new(scope, value).map(Into::into).ok_or(CallError::Failed("making a string"))
+}
+
+/// Calls a function of the table; microtasks are the caller's matter.
+pub(crate) fn call<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    function: &v8::Global<v8::Function>,
+    arguments: &[v8::Local<'s, v8::Value>],
+) -> Result<v8::Local<'s, v8::Value>, CallError> {
+    let function = v8::Local::new(scope, function);
+    let receiver = v8::undefined(scope).into();
+    v8::tc_scope!(let scope, scope);
+    match function.call(scope, receiver, arguments) {
+        Some(value) => Ok(value),
+        None => Err(caught(scope)),
+    }
+}
+
+fn caught(scope: &mut v8::PinnedRef<'_, v8::TryCatch<'_, '_, v8::HandleScope<'_>>>) -> CallError {
+    if scope.has_terminated() || scope.is_execution_terminating() {
+        return CallError::Terminated;
+    }
+    match scope.exception() {
+        Some(exception) => CallError::Thrown(describe(scope, exception)),
+        None => CallError::Terminated,
+    }
+}
+
+// An exception as text, with its source-mapped stack.
+fn describe<'s>(scope: &mut v8::PinScope<'s, '_>, exception: v8::Local<'s, v8::Value>) -> String {
+    let error = JsError::from_v8_exception(scope, exception);
+    error.stack.clone().unwrap_or_else(|| error.exception_message.clone())
+}
+
+// The dispatch table, which user code must not find: its property of the global object is deleted.
+fn take_table<'s>(scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Object>, CallError> {
+    let global = scope.get_current_context().global(scope);
+    let name = text(scope, "__partyrun")?;
+    let table = global.get(scope, name).and_then(|value| v8::Local::<v8::Object>::try_from(value).ok());
+    global.delete(scope, name);
+    table.ok_or(CallError::Failed("reading the snapshot"))
+}
+
+fn function(
+    scope: &mut v8::PinScope<'_, '_>,
+    table: v8::Local<v8::Object>,
+    name: &'static str,
+) -> Result<v8::Global<v8::Function>, CallError> {
+    let key = text(scope, name)?;
+    let value = table.get(scope, key).and_then(|value| v8::Local::<v8::Function>::try_from(value).ok());
+    value.map(|function| v8::Global::new(scope, function)).ok_or(CallError::Failed(name))
+}
+
+fn call_named<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    table: v8::Local<'s, v8::Object>,
+    name: &'static str,
+    arguments: &[v8::Local<'s, v8::Value>],
+) -> Result<v8::Local<'s, v8::Value>, CallError> {
+    let function = function(scope, table, name)?;
+    call(scope, &function, arguments)
+}
+
+// Compiles the bundle, with the code cache where there is one, and answers its completion value.
+fn run_bundle<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    program: &Program,
+) -> Result<(v8::Local<'s, v8::UnboundScript>, v8::Local<'s, v8::Value>), CallError> {
+    use v8::script_compiler::{CachedData, CompileOptions, NoCacheReason, Source, compile_unbound_script};
+    let code = program.source(scope).ok_or(CallError::Failed("making the bundle's string"))?;
+    let name = text(scope, BUNDLE_NAME)?;
+    let origin = v8::ScriptOrigin::new(scope, name, 0, 0, false, 0, None, false, false, false, None);
+    let cache = program.code_cache();
+    let (mut source, options) = match &cache {
+        Some(cache) => (
+            Source::new_with_cached_data(code, Some(&origin), CachedData::new(cache)),
+            CompileOptions::ConsumeCodeCache,
+        ),
+        None => (Source::new(code, Some(&origin)), CompileOptions::NoCompileOptions),
+    };
+    v8::tc_scope!(let scope, scope);
+    let Some(script) = compile_unbound_script(scope, &mut source, options, NoCacheReason::NoReason) else {
+        return Err(caught(scope));
+    };
+    if source.get_cached_data().is_some_and(CachedData::rejected) {
+        program.keep_code_cache(None);
+    }
+    match script.bind_to_current_context(scope).run(scope) {
+        Some(value) => Ok((script, value)),
+        None => Err(caught(scope)),
+    }
+}

@@ -1,0 +1,357 @@
+//! The sockets of an actor, by the index under which JavaScript knows them.
+//!
+//! An index is free again only after JavaScript has seen the socket's last event. A hibernated room keeps its entries, and
+//! with them what a connection needs to be restored: id, uri, tags, attachment.
+
+use std::rc::{Rc, Weak};
+
+use partyrun_net::{CloseFrame, Response, SharedFrame, Socket, SocketEvent, SocketSink, Upgrade};
+use tokio::sync::oneshot;
+
+use crate::actor::Actor;
+use crate::event::{Ending, Event};
+
+/// What a connection needs to come back after hibernation.
+#[derive(Default)]
+pub(crate) struct Connection {
+    pub(crate) id: String,
+    pub(crate) uri: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) attachment: Option<Vec<u8>>,
+}
+
+struct Entry {
+    socket: Socket,
+    sink: Rc<Sink>,
+    /// A connection of a room; other sockets are those that user code opened or was given.
+    connection: Option<Connection>,
+    handshake: Option<Handshake>,
+    listed: bool,
+    skipped: bool,
+    dirty: bool,
+    closed_here: bool,
+}
+
+/// A handshake that has not been answered.
+pub(crate) struct Handshake {
+    pub(crate) upgrade: Upgrade,
+    pub(crate) reply: oneshot::Sender<Result<Response, String>>,
+    pub(crate) headers: http::HeaderMap,
+}
+
+#[derive(Default)]
+pub(crate) struct Sockets {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    dirty: Vec<u32>,
+    count: usize,
+}
+
+impl Sockets {
+    /// Adds a socket of `actor` that has no connection yet.
+    pub(crate) fn add(
+        &mut self,
+        actor: &Rc<Actor>,
+        connection: Option<Connection>,
+        handshake: Option<Handshake>,
+    ) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        let sink = Rc::new(Sink { actor: Rc::downgrade(actor), index });
+        let socket = Socket::new(actor.shared.limits.clone(), sink.clone());
+        let entry = Entry {
+            socket,
+            sink,
+            connection,
+            handshake,
+            listed: false,
+            skipped: false,
+            dirty: false,
+            closed_here: false,
+        };
+        if let Some(place) = self.entries.get_mut(index as usize) {
+            *place = Some(entry);
+            self.count += 1;
+        }
+        index
+    }
+
+    fn get(&mut self, index: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(index as usize)?.as_mut()
+    }
+
+    /// The socket itself.
+    pub(crate) fn socket(&mut self, index: u32) -> Option<Socket> {
+        self.get(index).map(|entry| entry.socket.clone())
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Frees an index, once JavaScript knows that the socket is gone.
+    pub(crate) fn remove(&mut self, index: u32) {
+        if let Some(place) = self.entries.get_mut(index as usize)
+            && place.take().is_some()
+        {
+            self.count -= 1;
+            self.free.push(index);
+        }
+    }
+
+    fn mark(&mut self, index: u32) {
+        let Some(entry) = self.get(index) else { return };
+        if !entry.dirty {
+            entry.dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    /// Queues a text message for one socket; one that is closed or gone drops it.
+    pub(crate) fn send_text(&mut self, index: u32, text: &str) {
+        let Some(entry) = self.get(index) else { return };
+        if entry.socket.send_text(text).is_ok() {
+            self.mark(index);
+        }
+    }
+
+    pub(crate) fn send_binary(&mut self, index: u32, bytes: &[u8]) {
+        let Some(entry) = self.get(index) else { return };
+        if entry.socket.send_binary(bytes).is_ok() {
+            self.mark(index);
+        }
+    }
+
+    pub(crate) fn send_shared(&mut self, index: u32, frame: &SharedFrame) {
+        let Some(entry) = self.get(index) else { return };
+        if entry.socket.send_shared(frame).is_ok() {
+            self.mark(index);
+        }
+    }
+
+    /// Queues a message for all listed connections that are not skipped.
+    pub(crate) fn broadcast(&mut self, frame: &SharedFrame) {
+        for index in 0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX) {
+            let Some(entry) = self.get(index) else { continue };
+            if std::mem::take(&mut entry.skipped) || !entry.listed || entry.closed_here {
+                continue;
+            }
+            if entry.socket.send_shared(frame).is_ok() {
+                self.mark(index);
+            }
+        }
+    }
+
+    /// The connections that a broadcast would reach now.
+    pub(crate) fn broadcast_targets(&mut self) -> Vec<u32> {
+        let mut targets = Vec::new();
+        for (index, place) in self.entries.iter_mut().enumerate() {
+            let Some(entry) = place else { continue };
+            if !std::mem::take(&mut entry.skipped) && entry.listed && !entry.closed_here {
+                targets.push(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+        }
+        targets
+    }
+
+    pub(crate) fn skip(&mut self, index: u32) {
+        if let Some(entry) = self.get(index) {
+            entry.skipped = true;
+        }
+    }
+
+    pub(crate) fn list(&mut self, index: u32, listed: bool) {
+        if let Some(entry) = self.get(index) {
+            entry.listed = listed;
+        }
+    }
+
+    pub(crate) fn attach(&mut self, index: u32, bytes: &[u8]) {
+        if let Some(connection) = self.get(index).and_then(|entry| entry.connection.as_mut()) {
+            connection.attachment = Some(bytes.to_vec());
+        }
+    }
+
+    pub(crate) fn tag(&mut self, index: u32, tags: Vec<String>) {
+        if let Some(connection) = self.get(index).and_then(|entry| entry.connection.as_mut()) {
+            connection.tags = tags;
+        }
+    }
+
+    /// JavaScript has closed the socket: broadcasts leave it out although the frame may still wait in the gate.
+    pub(crate) fn closing(&mut self, index: u32) {
+        if let Some(entry) = self.get(index) {
+            entry.closed_here = true;
+        }
+    }
+
+    pub(crate) fn close(&mut self, index: u32, close: Option<CloseFrame>) {
+        let Some(entry) = self.get(index) else { return };
+        entry.closed_here = true;
+        entry.socket.close(close);
+        self.mark(index);
+    }
+
+    /// Closes all of them; none is given to JavaScript any more.
+    pub(crate) fn close_all(&mut self, code: u16, reason: &str) {
+        for place in std::mem::take(&mut self.entries) {
+            let Some(mut entry) = place else { continue };
+            if let Some(handshake) = entry.handshake.take() {
+                let _gone = handshake.reply.send(Ok(Response::text(500, reason)));
+                continue;
+            }
+            entry.socket.set_sink(Rc::new(Nobody));
+            entry.socket.close(Some(CloseFrame { code, reason: reason.to_string() }));
+            entry.socket.flush();
+        }
+        self.free.clear();
+        self.dirty.clear();
+        self.count = 0;
+    }
+
+    /// Sends the answer 101; the socket gets its connection as soon as the front has let go of it.
+    pub(crate) fn accept(&mut self, index: u32) {
+        let Some(entry) = self.get(index) else { return };
+        let Some(handshake) = entry.handshake.take() else { return };
+        let mut response = Response::switching_protocols();
+        response.headers = handshake.headers;
+        let (socket, sink) = (entry.socket.clone(), entry.sink.clone());
+        if handshake.reply.send(Ok(response)).is_err() {
+            sink.event(SocketEvent::Lost);
+            return;
+        }
+        self.mark(index);
+        tokio::task::spawn_local(async move {
+            let attached = match handshake.upgrade.transport().await {
+                Ok(transport) => socket.attach(transport).is_ok(),
+                Err(_) => false,
+            };
+            if !attached {
+                sink.event(SocketEvent::Lost);
+            }
+        });
+    }
+
+    /// Answers a handshake with something else than 101, and forgets the socket.
+    pub(crate) fn refuse(&mut self, index: u32, response: Response) {
+        if let Some(handshake) = self.get(index).and_then(|entry| entry.handshake.take()) {
+            let _gone = handshake.reply.send(Ok(response));
+        }
+        self.remove(index);
+    }
+
+    /// Writes what was queued, one system call a socket.
+    pub(crate) fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
+            if let Some(entry) = self.get(index) {
+                entry.dirty = false;
+                entry.socket.flush();
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    pub(crate) fn resume(&self) {
+        for entry in self.entries.iter().flatten() {
+            entry.socket.resume();
+        }
+    }
+
+    /// Whether no socket needs the room's instance.
+    pub(crate) fn allow_eviction(&self, hibernates: bool) -> bool {
+        self.entries.iter().flatten().all(|entry| hibernates && entry.connection.is_some() && entry.handshake.is_none())
+    }
+
+    /// The connections of a room that hibernated.
+    pub(crate) fn hibernated(&self) -> impl Iterator<Item = (u32, &Connection)> {
+        self.entries.iter().enumerate().filter_map(|(index, place)| {
+            let entry = place.as_ref()?;
+            let connection = entry.connection.as_ref()?;
+            // A handshake that waits is no connection yet: its event is still to come.
+            entry.handshake.is_none().then_some((u32::try_from(index).ok()?, connection))
+        })
+    }
+
+    /// Whether this side closed the socket.
+    fn closed_here(&mut self, index: u32) -> bool {
+        self.get(index).is_some_and(|entry| entry.closed_here)
+    }
+}
+
+// Takes the events of a socket and puts them into the actor's inbox.
+struct Sink {
+    actor: Weak<Actor>,
+    index: u32,
+}
+
+impl SocketSink for Sink {
+    fn event(&self, event: SocketEvent<'_>) {
+        let Some(actor) = self.actor.upgrade() else { return };
+        let closed_here = actor.sockets.borrow_mut().closed_here(self.index);
+        let event = match event {
+            SocketEvent::Text(text) => Event::Text(self.index, text.into_owned()),
+            SocketEvent::Binary(bytes) => Event::Binary(self.index, bytes.into_owned()),
+            SocketEvent::Close(close) => {
+                let how = if closed_here { Ending::HERE } else { Ending::BY_PEER };
+                let (code, reason) = close.map_or((1005, String::new()), |close| (close.code, close.reason));
+                Event::End(self.index, Ending { how, code, reason })
+            }
+            SocketEvent::Lost => {
+                let how = if closed_here { Ending::HERE } else { Ending::LOST };
+                Event::End(self.index, Ending { how, code: 1006, reason: String::new() })
+            }
+            SocketEvent::Failed(close) => {
+                Event::End(self.index, Ending { how: Ending::FAILED, code: close.code, reason: close.reason })
+            }
+        };
+        let last = matches!(event, Event::End(..));
+        actor.push(event);
+        if last {
+            actor.wake();
+        }
+    }
+
+    fn drained(&self) {
+        if let Some(actor) = self.actor.upgrade() {
+            actor.wake();
+        }
+    }
+
+    fn full(&self) -> bool {
+        self.actor.upgrade().is_some_and(|actor| actor.inbox_full())
+    }
+}
+
+// Nobody wants to hear of a socket that was closed with its room.
+struct Nobody;
+
+impl SocketSink for Nobody {
+    fn event(&self, _event: SocketEvent<'_>) {}
+}
+
+/// Joins two sockets: what arrives on one leaves by the other.
+pub(crate) struct Relay {
+    pub(crate) other: Socket,
+}
+
+impl SocketSink for Relay {
+    fn event(&self, event: SocketEvent<'_>) {
+        // A message for a socket that is closing is dropped, as everywhere.
+        match event {
+            SocketEvent::Text(text) => drop(self.other.send_text(&text)),
+            SocketEvent::Binary(bytes) => drop(self.other.send_binary(&bytes)),
+            SocketEvent::Close(close) => self.other.close(close),
+            SocketEvent::Failed(close) => self.other.close(Some(close)),
+            SocketEvent::Lost => self.other.close(Some(CloseFrame { code: 1001, reason: String::new() })),
+        }
+        self.other.flush();
+    }
+}

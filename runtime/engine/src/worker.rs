@@ -1,0 +1,520 @@
+//! A worker: one thread, its reactor, its rooms, its spares.
+//!
+//! Rooms are pinned to a worker for life, because V8 pins an isolate to the thread that made it. The thread runs a
+//! current-thread tokio runtime: deno_core must never see another kind (design, section 3). Messages from other threads
+//! arrive in order through one channel.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use partyrun_limits::Limits;
+use partyrun_net::{Request, Response};
+use partyrun_store::{Batch, DueAlarm, RoomKey, Store, WorkerStore};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use crate::actor::{Actor, Request as Remembered};
+use crate::edge::Described;
+use crate::engine::{Inner, StartError};
+use crate::event::{Before, Cron, Event, Origin, Waiting, connection_id};
+use crate::host::HostSlot;
+use crate::isolate::{CallError, Isolate};
+use crate::program::Program;
+use crate::sockets::{Connection, Handshake};
+use crate::watchdog::Pulse;
+use crate::{Level, Observer, Source};
+
+/// Stack of a worker: V8's own limit is about 1 MiB, ops and the snapshot's scripts come on top.
+const STACK_BYTES: usize = 4 << 20;
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What others ask of a worker.
+pub(crate) enum Message {
+    Request(RoomKey, Request, Origin, oneshot::Sender<Result<Response, String>>),
+    Alarm(DueAlarm),
+    Durable(u64, u64, Result<(), String>),
+    Hibernate(RoomKey, oneshot::Sender<bool>),
+    Before(Before, oneshot::Sender<crate::Before>),
+    Fetch(Request, oneshot::Sender<crate::Fetched>),
+    Socket(Request, oneshot::Sender<Response>),
+    Cron(Cron, oneshot::Sender<Response>),
+    Describe(oneshot::Sender<Result<Described, StartError>>),
+    Swap(Arc<Program>),
+    Counts(oneshot::Sender<(usize, usize)>),
+    Stop,
+}
+
+/// What the rooms of a worker share.
+pub(crate) struct Shared {
+    pub(crate) limits: Rc<Limits>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) store: WorkerStore,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) program: RefCell<Arc<Program>>,
+    engine: std::sync::Weak<Inner>,
+    writer: Arc<dyn Store>,
+    sender: mpsc::UnboundedSender<Message>,
+    spares: RefCell<Vec<Isolate>>,
+    spares_max: usize,
+    refilling: Cell<bool>,
+    next_serial: Cell<u64>,
+    code_cached: Cell<bool>,
+    this: RefCell<Weak<Shared>>,
+}
+
+impl Shared {
+    /// The engine, for calls to other rooms.
+    pub(crate) fn engine(&self) -> Result<Arc<Inner>, String> {
+        self.engine.upgrade().ok_or_else(|| "The server is stopping.".to_string())
+    }
+
+    /// Hands a batch to the store; the worker hears when it is durable.
+    pub(crate) fn commit(&self, serial: u64, batch: Batch) {
+        let sender = self.sender.clone();
+        let seq = batch.seq;
+        let done = move |result: Result<(), partyrun_store::StoreError>| {
+            let _gone = sender.send(Message::Durable(serial, seq, result.map_err(|error| error.to_string())));
+        };
+        self.writer.commit(batch, Box::new(done));
+    }
+
+    pub(crate) fn release_alarm(&self, room: &RoomKey, retry_at_ms: i64) {
+        self.writer.release_alarm(room, retry_at_ms);
+    }
+
+    pub(crate) fn report_reset(&self, source: &Source, reason: &str) {
+        self.observer.console(source, Level::Error, &format!("The room was reset: {reason}\n"));
+    }
+
+    /// Whether the caller shall make the code cache: once per program and worker.
+    pub(crate) fn claim_code_cache(&self) -> bool {
+        !self.code_cached.replace(true)
+    }
+
+    /// An isolate of the current program: a spare, or a new one.
+    pub(crate) fn isolate(&self) -> Result<Isolate, CallError> {
+        let spare = self.spares.borrow_mut().pop();
+        self.refill();
+        match spare {
+            Some(isolate) => Ok(isolate),
+            None => self.create(),
+        }
+    }
+
+    pub(crate) fn create(&self) -> Result<Isolate, CallError> {
+        let serial = self.next_serial.get();
+        self.next_serial.set(serial + 1);
+        let program = self.program.borrow().clone();
+        let slot = HostSlot::new(program.clone());
+        let mut isolate = Isolate::create(&program, slot, &self.limits, serial)?;
+        if program.code_cache().is_none() {
+            isolate.make_code_cache();
+        }
+        Ok(isolate)
+    }
+
+    // Makes spares when the worker has nothing else to do: after everything that is ready now has had its turn.
+    fn refill(&self) {
+        if self.spares_max == 0 || self.refilling.replace(true) {
+            return;
+        }
+        let Some(shared) = self.this.borrow().upgrade() else { return };
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                if shared.spares.borrow().len() >= shared.spares_max {
+                    break;
+                }
+                let Ok(mut isolate) = shared.create() else { break };
+                let ready = std::future::poll_fn(|context| isolate.poll_ready(context)).await;
+                // A program that was swapped meanwhile makes the spare useless.
+                if ready.is_err() || !Arc::ptr_eq(isolate.program(), &shared.program.borrow()) {
+                    break;
+                }
+                shared.spares.borrow_mut().push(isolate);
+            }
+            shared.refilling.set(false);
+        });
+    }
+}
+
+/// What a worker is made from.
+pub(crate) struct Setup {
+    pub(crate) limits: Limits,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) program: Arc<Program>,
+    pub(crate) engine: std::sync::Weak<Inner>,
+    pub(crate) spares: usize,
+    pub(crate) name: String,
+}
+
+/// Starts a worker; it runs until it is told to stop.
+pub(crate) fn start(setup: Setup, watchdog: &crate::watchdog::Watchdog) -> Result<mpsc::UnboundedSender<Message>, StartError> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let (pulse_sender, pulse_receiver) = std::sync::mpsc::channel();
+    let own = sender.clone();
+    std::thread::Builder::new()
+        .name(setup.name.clone())
+        .stack_size(STACK_BYTES)
+        .spawn(move || run(setup, own, receiver, &pulse_sender))
+        .map_err(|error| StartError::Machine(format!("a worker thread could not be started: {error}")))?;
+    match pulse_receiver.recv() {
+        Ok(Ok(pulse)) => watchdog.watch(&pulse),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => return Err(StartError::Machine("a worker thread ended at once".to_string())),
+    }
+    Ok(sender)
+}
+
+fn run(
+    setup: Setup,
+    sender: mpsc::UnboundedSender<Message>,
+    receiver: mpsc::UnboundedReceiver<Message>,
+    started: &std::sync::mpsc::Sender<Result<Arc<Pulse>, StartError>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _gone = started.send(Err(StartError::Machine(error.to_string())));
+            return;
+        }
+    };
+    let store = match WorkerStore::open(&*setup.store, Arc::new(setup.limits.clone())) {
+        Ok(store) => store,
+        Err(error) => {
+            let _gone = started.send(Err(StartError::Machine(error.to_string())));
+            return;
+        }
+    };
+    let pulse = Pulse::of_this_thread();
+    let shared = Rc::new(Shared {
+        limits: Rc::new(setup.limits),
+        observer: setup.observer,
+        store,
+        pulse: pulse.clone(),
+        program: RefCell::new(setup.program),
+        engine: setup.engine,
+        writer: setup.store,
+        sender,
+        spares: RefCell::default(),
+        spares_max: setup.spares,
+        refilling: Cell::new(false),
+        next_serial: Cell::new(1),
+        code_cached: Cell::new(false),
+        this: RefCell::default(),
+    });
+    *shared.this.borrow_mut() = Rc::downgrade(&shared);
+    let _gone = started.send(Ok(pulse));
+    let local = LocalSet::new();
+    local.block_on(&runtime, Worker::new(shared).serve(receiver));
+    // Tasks own actors, and actors own isolates: they go before the reactor does.
+    drop(local);
+}
+
+struct Worker {
+    shared: Rc<Shared>,
+    rooms: HashMap<RoomKey, Rc<Actor>>,
+    by_serial: HashMap<u64, Weak<Actor>>,
+    edge: Option<Rc<Actor>>,
+    next_actor: u64,
+    next_alarm: u32,
+}
+
+impl Worker {
+    fn new(shared: Rc<Shared>) -> Self {
+        Self { shared, rooms: HashMap::new(), by_serial: HashMap::new(), edge: None, next_actor: 1, next_alarm: 1 }
+    }
+
+    async fn serve(mut self, mut receiver: mpsc::UnboundedReceiver<Message>) {
+        self.shared.refill();
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                message = receiver.recv() => match message {
+                    None | Some(Message::Stop) => break,
+                    Some(message) => self.take(message),
+                },
+                _ = sweep.tick() => self.sweep(),
+            }
+        }
+        for (_, room) in self.rooms.drain() {
+            room.sockets.borrow_mut().close_all(1012, "Service Restart");
+            room.close();
+        }
+        if let Some(edge) = self.edge.take() {
+            edge.sockets.borrow_mut().close_all(1012, "Service Restart");
+            edge.close();
+        }
+        self.shared.spares.borrow_mut().clear();
+        // The close frames get a moment to leave.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Request(key, request, origin, reply) => self.request(key, request, origin, reply),
+            Message::Alarm(due) => self.alarm(due),
+            Message::Durable(serial, seq, result) => self.durable(serial, seq, result),
+            Message::Hibernate(key, reply) => {
+                let _gone = reply.send(self.hibernate(&key));
+            }
+            Message::Before(before, reply) => {
+                let remembered = remember(&before.request, Waiting::Before(reply));
+                self.edge_event(before, remembered, |id, mut before, remembered| {
+                    remembered.upgrade = before.request.upgrade.take();
+                    Event::Before(id, before)
+                });
+            }
+            Message::Fetch(request, reply) => {
+                let remembered = remember(&request, Waiting::Fetch(reply));
+                self.edge_event(request, remembered, |id, mut request, remembered| {
+                    remembered.upgrade = request.upgrade.take();
+                    Event::Fetch(id, request)
+                });
+            }
+            Message::Socket(request, reply) => {
+                let remembered = remember(&request, Waiting::Plain(reply));
+                self.edge_event(request, remembered, |id, mut request, remembered| {
+                    remembered.upgrade = request.upgrade.take();
+                    Event::Socket(id, request)
+                });
+            }
+            Message::Cron(cron, reply) => self.cron(cron, reply),
+            Message::Describe(reply) => self.describe(reply),
+            Message::Swap(program) => self.swap(program),
+            Message::Counts(reply) => {
+                let live = self.rooms.values().filter(|room| room.is_live()).count();
+                let _gone = reply.send((live, self.shared.spares.borrow().len()));
+            }
+            Message::Stop => {}
+        }
+    }
+
+    fn actor(&mut self, source: Source) -> Rc<Actor> {
+        let serial = self.next_actor;
+        self.next_actor += 1;
+        let actor = Actor::new(source, serial, self.shared.clone());
+        self.by_serial.insert(serial, Rc::downgrade(&actor));
+        let polled = actor.clone();
+        tokio::task::spawn_local(std::future::poll_fn(move |context| polled.poll(context)));
+        actor
+    }
+
+    fn room(&mut self, key: RoomKey) -> Rc<Actor> {
+        if let Some(room) = self.rooms.get(&key) {
+            return room.clone();
+        }
+        let room = self.actor(Source::Room(key.clone()));
+        self.rooms.insert(key, room.clone());
+        room
+    }
+
+    fn request(
+        &mut self,
+        key: RoomKey,
+        mut request: Request,
+        origin: Origin,
+        reply: oneshot::Sender<Result<Response, String>>,
+    ) {
+        let room = self.room(key);
+        if room.inbox_full() {
+            let _gone = reply.send(Ok(Response::text(503, "The room has too many events waiting.")));
+            return;
+        }
+        if let Some(upgrade) = request.upgrade.take() {
+            if room.sockets.borrow().len() >= self.shared.limits.connections_per_room_max {
+                let _gone = reply.send(Ok(Response::text(503, "The room has too many connections.")));
+                return;
+            }
+            let connection = Connection {
+                id: connection_id(&request),
+                uri: request.url.as_str().to_string(),
+                ..Connection::default()
+            };
+            let pk = connection.id.clone();
+            let handshake = Handshake { upgrade, reply, headers: http::HeaderMap::new() };
+            let index = room.sockets.borrow_mut().add(&room, Some(connection), Some(handshake));
+            room.push(Event::Connect(index, pk, request, origin));
+        } else {
+            let remembered = Remembered {
+                waiting: Waiting::Room(reply),
+                peer: request.peer,
+                reason: None,
+                upgrade: None,
+                url: None,
+                method: http::Method::GET,
+                headers: None,
+            };
+            let id = room.remember(remembered);
+            room.push(Event::Request(id, request, origin));
+        }
+        room.wake();
+    }
+
+    fn alarm(&mut self, due: DueAlarm) {
+        let room = self.room(due.room.clone());
+        let token = self.next_alarm;
+        self.next_alarm = if token >= 0x3fff_ffff { 1 } else { token + 1 };
+        let Some(storage) = &room.storage else { return };
+        let started = storage.borrow_mut().start_alarm(&due);
+        match started {
+            Ok(true) => {
+                room.gate.wrote();
+                room.alarms.borrow_mut().insert(token, due.clone());
+                room.push(Event::Alarm(token, due));
+                room.wake();
+            }
+            // It was changed or deleted meanwhile.
+            Ok(false) => {
+                room.gate.wrote();
+                room.wake();
+            }
+            Err(_) => self.shared.release_alarm(&due.room, partyrun_store::now_ms() + 2000),
+        }
+    }
+
+    fn durable(&mut self, serial: u64, seq: u64, result: Result<(), String>) {
+        let Some(actor) = self.by_serial.get(&serial).and_then(Weak::upgrade) else { return };
+        if let Some(storage) = &actor.storage {
+            match &result {
+                Ok(()) => storage.borrow_mut().committed(seq),
+                Err(_) => storage.borrow_mut().failed(seq),
+            }
+        }
+        let failure = result.clone().err();
+        actor.gate.settled(&actor, seq, result);
+        if let Some(failure) = failure {
+            actor.reset(&format!("its writes could not be stored: {failure}"));
+            if let (Some(storage), Some(key)) = (&actor.storage, actor.key()) {
+                *storage.borrow_mut() = self.shared.store.room(key.clone());
+            }
+        }
+    }
+
+    fn hibernate(&mut self, key: &RoomKey) -> bool {
+        let Some(room) = self.rooms.get(key).cloned() else { return false };
+        if !room.is_live() {
+            return true;
+        }
+        if !room.at_rest() {
+            return false;
+        }
+        self.evict(key, &room);
+        true
+    }
+
+    fn evict(&mut self, key: &RoomKey, room: &Rc<Actor>) {
+        room.drop_isolate();
+        if room.is_empty() {
+            self.retire(key, room);
+        }
+    }
+
+    fn retire(&mut self, key: &RoomKey, room: &Rc<Actor>) {
+        room.close();
+        self.rooms.remove(key);
+        self.by_serial.remove(&room.serial);
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        let due: Vec<(RoomKey, Rc<Actor>)> = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| room.evictable(now) || room.is_empty())
+            .map(|(key, room)| (key.clone(), room.clone()))
+            .collect();
+        let evicted = !due.is_empty();
+        for (key, room) in due {
+            self.evict(&key, &room);
+        }
+        if evicted {
+            trim_memory();
+        }
+    }
+
+    fn edge_event<T>(
+        &mut self,
+        payload: T,
+        mut remembered: Remembered,
+        event: impl FnOnce(u32, T, &mut Remembered) -> Event,
+    ) {
+        let Some(edge) = self.edge.clone() else { return };
+        let id = edge.reserve();
+        let event = event(id, payload, &mut remembered);
+        edge.keep(id, remembered);
+        edge.push(event);
+        edge.wake();
+    }
+
+    fn cron(&mut self, cron: Cron, reply: oneshot::Sender<Response>) {
+        let remembered = Remembered {
+            waiting: Waiting::Plain(reply),
+            peer: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            reason: None,
+            upgrade: None,
+            url: None,
+            method: http::Method::GET,
+            headers: None,
+        };
+        self.edge_event(cron, remembered, |id, cron, _| Event::Cron(id, cron));
+    }
+
+    // Makes the edge isolate, if there is none yet, and asks it what the modules declare.
+    fn describe(&mut self, reply: oneshot::Sender<Result<Described, StartError>>) {
+        let isolate = match self.shared.create() {
+            Ok(isolate) => isolate,
+            Err(error) => {
+                let _gone = reply.send(Err(StartError::Program(error.to_string())));
+                return;
+            }
+        };
+        if let Some(old) = self.edge.take() {
+            old.sockets.borrow_mut().close_all(1012, "Service Restart");
+            old.close();
+        }
+        let edge = self.actor(Source::Edge);
+        edge.prepare(isolate);
+        self.edge = Some(edge.clone());
+        tokio::task::spawn_local(async move {
+            let described = std::future::poll_fn(|context| edge.describe(context)).await;
+            let _gone = reply.send(described.map_err(|error| StartError::Program(error.to_string())));
+        });
+    }
+
+    fn swap(&mut self, program: Arc<Program>) {
+        *self.shared.program.borrow_mut() = program;
+        self.shared.spares.borrow_mut().clear();
+        self.shared.code_cached.set(false);
+        for room in self.rooms.values() {
+            room.swap();
+        }
+        self.shared.refill();
+    }
+}
+
+fn remember(request: &Request, waiting: Waiting) -> Remembered {
+    Remembered {
+        waiting,
+        peer: request.peer,
+        reason: None,
+        upgrade: None,
+        url: Some(request.url.clone()),
+        method: request.method.clone(),
+        headers: Some(request.headers.clone()),
+    }
+}
+
+// glibc keeps freed memory unless it is asked; an isolate's is worth asking for (design, section 3).
+fn trim_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim has no precondition.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
