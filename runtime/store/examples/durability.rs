@@ -9,15 +9,17 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use partyrun_limits::Limits;
 use partyrun_store::{RoomKey, RoomStorage, Sqlite, Store, StoreError, WorkerStore};
 
 const ROOMS: usize = 100;
 const SAMPLES: usize = 300;
+
+static VALUES: AtomicU64 = AtomicU64::new(0);
 
 type Answer = (usize, u64, Result<(), StoreError>);
 
@@ -35,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn measure(folder: &Path, time: Duration) -> Result<(), Box<dyn Error>> {
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(folder)?);
     let worker = WorkerStore::open(&*store, Arc::new(Limits::default()))?;
-    let value = Bytes::from(vec![7; 100]);
+    let value = [7; 92];
 
     let mut room = worker.room(RoomKey::new("main", "lone"));
     let (answer, answers) = channel();
@@ -95,7 +97,7 @@ fn many(
     worker: &WorkerStore,
     depth: usize,
     time: Duration,
-    value: &Bytes,
+    value: &[u8],
 ) -> Result<f64, Box<dyn Error>> {
     let mut rooms: Vec<RoomStorage> =
         (0..ROOMS).map(|number| worker.room(RoomKey::new("main", format!("many {number}")))).collect();
@@ -127,10 +129,13 @@ fn put(
     room: &mut RoomStorage,
     number: usize,
     key: &str,
-    value: &Bytes,
+    value: &[u8],
     answer: &Sender<Answer>,
 ) -> Result<(), Box<dyn Error>> {
-    room.put(key, value.clone())?;
+    // Another value each time: SQLite notices that an equal one changes no page, and then does not sync.
+    let mut value = value.to_vec();
+    value.extend_from_slice(&VALUES.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    room.put(key, value.into())?;
     if let Some(batch) = room.take_batch() {
         let (seq, answer) = (batch.seq, answer.clone());
         store.commit(batch, Box::new(move |result| drop(answer.send((number, seq, result)))));

@@ -31,6 +31,8 @@ mod memory;
 mod room;
 mod sqlite;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use alarms::retry_delay_ms;
 pub use error::{JsErrorClass, StorageError, StoreError};
