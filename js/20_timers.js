@@ -5,7 +5,11 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ReflectApply, RangeError, SafeSet, SetPrototypeAdd, SetPrototypeDelete, SetPrototypeGetSize } = primordials;
-const web = core.loadExtScript("ext:deno_web/02_timers.js");
+const {
+  clearTimeout: webClearTimeout,
+  setInterval: webSetInterval,
+  setTimeout: webSetTimeout,
+} = core.loadExtScript("ext:deno_web/02_timers.js");
 
 const waiting = new SafeSet();
 let waitingMax = Infinity;
@@ -21,7 +25,7 @@ function setTimeout(callback, delay, ...args) {
     throw new TypeError("setTimeout() needs a function: code as a string is not allowed.");
   }
   checkRoom();
-  const id = web.setTimeout(() => {
+  const id = webSetTimeout(() => {
     SetPrototypeDelete(waiting, id);
     ReflectApply(callback, globalThis, args);
   }, delay);
@@ -34,7 +38,7 @@ function setInterval(callback, delay, ...args) {
     throw new TypeError("setInterval() needs a function: code as a string is not allowed.");
   }
   checkRoom();
-  const id = web.setInterval(() => ReflectApply(callback, globalThis, args), delay);
+  const id = webSetInterval(() => ReflectApply(callback, globalThis, args), delay);
   SetPrototypeAdd(waiting, id);
   return id;
 }
@@ -42,7 +46,7 @@ function setInterval(callback, delay, ...args) {
 function clearTimeout(id) {
   // Node style timer objects convert to their number.
   const number = +id;
-  if (SetPrototypeDelete(waiting, number)) web.clearTimeout(number);
+  if (SetPrototypeDelete(waiting, number)) webClearTimeout(number);
 }
 
 function clearInterval(id) {

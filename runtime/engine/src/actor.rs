@@ -194,6 +194,10 @@ impl Actor {
             *slot = Some(isolate);
         }
         let Some(isolate) = slot.as_mut() else { return Ok(()) };
+        if self.key().is_none() && self.start.get() != Start::Started {
+            // The edge takes events only after `describe` has seen its modules.
+            return Ok(());
+        }
         if isolate.poll_ready(context)?.is_pending() {
             return Ok(());
         }
@@ -511,6 +515,7 @@ impl Actor {
             let value = call(scope, &calls.describe, &[info])?;
             deno_core::serde_v8::from_v8(scope, value).map_err(|error| CallError::Thrown(error.to_string()))
         });
+        self.start.set(Start::Started);
         Poll::Ready(described.unwrap_or(Err(CallError::Failed("reading the parties"))))
     }
 

@@ -64,9 +64,9 @@ async fn start(main: &str) -> Bench {
 
 fn get(path: &str) -> Request {
     Request {
-        method: http::Method::GET,
+        method: ::http::Method::GET,
         url: RequestUrl::parse(&format!("http://localhost:1999{path}")).unwrap(),
-        headers: http::HeaderMap::new(),
+        headers: ::http::HeaderMap::new(),
         body: Body::Empty,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
         upgrade: None,

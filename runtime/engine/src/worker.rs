@@ -14,7 +14,6 @@ use partyrun_limits::Limits;
 use partyrun_net::{Request, Response};
 use partyrun_store::{Batch, DueAlarm, RoomKey, Store, WorkerStore};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
 
 use crate::actor::{Actor, Request as Remembered};
 use crate::edge::Described;
@@ -176,7 +175,7 @@ fn run(
     receiver: mpsc::UnboundedReceiver<Message>,
     started: &std::sync::mpsc::Sender<Result<Arc<Pulse>, StartError>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             let _gone = started.send(Err(StartError::Machine(error.to_string())));
@@ -209,10 +208,8 @@ fn run(
     });
     *shared.this.borrow_mut() = Rc::downgrade(&shared);
     let _gone = started.send(Ok(pulse));
-    let local = LocalSet::new();
-    local.block_on(&runtime, Worker::new(shared).serve(receiver));
-    // Tasks own actors, and actors own isolates: they go before the reactor does.
-    drop(local);
+    // A local runtime, not a LocalSet: deno_core polls ops outside of any set, and their futures start tasks too.
+    runtime.block_on(Worker::new(shared).serve(receiver));
 }
 
 struct Worker {
