@@ -9,6 +9,8 @@ mod lock;
 mod reader;
 mod schema;
 #[cfg(test)]
+mod test_disk;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
