@@ -35,12 +35,18 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WAL_BYTES_KEPT: i64 = 64 << 20;
 
 /// How to open the store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SqliteOptions {
     /// The failed runs up to which an alarm that took the process down is counted; `limits.alarm_retries_max`.
     pub alarm_retries_max: u32,
     /// A registered SQLite file layer instead of the operating system's, for tests.
     pub vfs: Option<String>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { alarm_retries_max: partyrun_limits::Limits::default().alarm_retries_max, vfs: None }
+    }
 }
 
 /// The store on disk.
@@ -58,8 +64,7 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the store in the folder `dir`, which is created if needed, with the usual options.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let alarm_retries_max = partyrun_limits::Limits::default().alarm_retries_max;
-        Self::open_with(dir, SqliteOptions { alarm_retries_max, vfs: None })
+        Self::open_with(dir, SqliteOptions::default())
     }
 
     /// Opens the store in the folder `dir`.

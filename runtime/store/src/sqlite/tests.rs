@@ -21,7 +21,7 @@ fn rounds(short: usize) -> usize {
 }
 
 fn open_on(folder: &TestFolder, disk: &Disk) -> Result<Sqlite, StoreError> {
-    let options = SqliteOptions { alarm_retries_max: 6, vfs: Some(disk.name.clone()) };
+    let options = SqliteOptions { vfs: Some(disk.name.clone()), ..SqliteOptions::default() };
     Sqlite::open_with(folder.path(), options)
 }
 
