@@ -121,7 +121,8 @@ pub(crate) fn handshake(method: &Method, version: Version, headers: &HeaderMap) 
         return Handshake::Invalid(Box::new(response));
     }
     let connection = headers.get_all(header::CONNECTION);
-    if version != Version::HTTP_11 || !connection.iter().any(|value| has_token(value.as_bytes(), b"upgrade")) {
+    if version != Version::HTTP_11 || !connection.iter().any(|value| has_token(value.as_bytes(), b"upgrade"))
+    {
         return refuse(400, "A WebSocket handshake needs HTTP/1.1 and \"Connection: Upgrade\".");
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {

@@ -125,7 +125,8 @@ impl Front {
             let (handler, limits, options) = (Arc::clone(&handler), Arc::clone(&limits), options.clone());
             let (course, connections) = (course.subscribe(), Arc::clone(&connections));
             let body = move || {
-                let Ok(runtime) = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+                let Ok(runtime) =
+                    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
                 else {
                     return;
                 };
@@ -206,10 +207,11 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, listener: tokio::net::TcpList
 /// Watches the time limits of a thread's connections.
 async fn sweep<H>(shared: Rc<Shared<H>>) {
     let limits = &shared.limits;
-    let shortest = [limits.header_time_max, limits.body_idle_max, limits.keep_alive_idle_max, limits.request_time_max]
-        .into_iter()
-        .min()
-        .unwrap_or_default();
+    let shortest =
+        [limits.header_time_max, limits.body_idle_max, limits.keep_alive_idle_max, limits.request_time_max]
+            .into_iter()
+            .min()
+            .unwrap_or_default();
     let period = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

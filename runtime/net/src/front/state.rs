@@ -221,7 +221,7 @@ impl Roster {
         let mut pending = self.pending.borrow_mut();
         pending.push_back(Rc::downgrade(&state));
         if pending.len() > self.pending_max {
-            pending.retain(|state| is_pending(state));
+            pending.retain(is_pending);
             if pending.len() > self.pending_max
                 && let Some(oldest) = pending.pop_front().and_then(|oldest| oldest.upgrade())
             {

@@ -206,7 +206,9 @@ impl Decoder {
                 self.control_bytes = Vec::new();
                 Ok(Some(Incoming::Pong))
             }
-            Opcode::Close => parse_close(&take(&mut self.control_bytes, part)).map(|close| Some(Incoming::Close(close))),
+            Opcode::Close => {
+                parse_close(&take(&mut self.control_bytes, part)).map(|close| Some(Incoming::Close(close)))
+            }
             Opcode::Continuation | Opcode::Text | Opcode::Binary if !head.fin => {
                 self.message_bytes.extend_from_slice(part);
                 Ok(None)
@@ -234,7 +236,9 @@ fn message(text: bool, bytes: Cow<'_, [u8]>) -> Result<Incoming<'_>, Violation> 
         return Ok(Incoming::Binary(bytes));
     }
     let text = match bytes {
-        Cow::Borrowed(bytes) => simdutf8::basic::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| Violation::utf8()),
+        Cow::Borrowed(bytes) => {
+            simdutf8::basic::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| Violation::utf8())
+        }
         Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Violation::utf8()),
     };
     text.map(Incoming::Text)
@@ -324,7 +328,9 @@ mod tests {
                     Ok(Some(Incoming::Binary(bytes))) => found.push(format!("binary {}", bytes.len())),
                     Ok(Some(Incoming::Ping(bytes))) => found.push(format!("ping {}", bytes.len())),
                     Ok(Some(Incoming::Pong)) => found.push("pong".to_owned()),
-                    Ok(Some(Incoming::Close(close))) => found.push(format!("close {:?}", close.map(|it| it.code))),
+                    Ok(Some(Incoming::Close(close))) => {
+                        found.push(format!("close {:?}", close.map(|it| it.code)))
+                    }
                     Ok(None) => break,
                     Err(violation) => {
                         found.push(format!("{} {}", violation.code, violation.reason));
@@ -372,7 +378,10 @@ mod tests {
         assert_eq!(one(&frame(0x09, b"a")), "1002 A control frame is fragmented or too long");
         assert_eq!(one(&frame(0x89, &[0; 126])), "1002 A control frame is fragmented or too long");
         assert_eq!(one(&frame(0x80, b"a")), "1002 A continuation continues nothing");
-        assert_eq!(one(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()), "1002 A message begins inside another one");
+        assert_eq!(
+            one(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()),
+            "1002 A message begins inside another one"
+        );
         assert_eq!(one(&frame(0x81, &[0xff])), "1007 Invalid UTF-8");
         assert_eq!(one(&frame(0x82, &[0; 100_001])), "1009 Message is too large: 100001 > 100000");
         assert_eq!(run(&frame(0x82, &[0; 100_000]), 1 << 20), ["binary 100000"]);

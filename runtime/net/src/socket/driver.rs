@@ -57,7 +57,13 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
         Transport::Tcp { stream, read, place } => {
             let (reader, writer) = TcpStream::from_std(stream)?.into_split();
             *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(writer));
-            let reading = Reader { inner: Rc::clone(inner), reader, decoder: Decoder::default(), backlog: read, _place: place };
+            let reading = Reader {
+                inner: Rc::clone(inner),
+                reader,
+                decoder: Decoder::default(),
+                backlog: read,
+                _place: place,
+            };
             tokio::task::spawn_local(reading.run());
         }
         Transport::Pipe(end) => {

@@ -82,7 +82,9 @@ pub(crate) fn head_length(length: usize) -> usize {
 /// Reads the head of a frame that we made: its opcode, the length of the head and of the payload.
 pub(crate) fn read_own_head(frame: &[u8]) -> Option<(u8, usize, usize)> {
     match frame {
-        [first, 126, high, low, ..] => Some((first & 0x0f, 4, usize::from(u16::from_be_bytes([*high, *low])))),
+        [first, 126, high, low, ..] => {
+            Some((first & 0x0f, 4, usize::from(u16::from_be_bytes([*high, *low]))))
+        }
         [first, 127, a, b, c, d, e, f, g, h, ..] => {
             let length = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
             Some((first & 0x0f, 10, usize::try_from(length).ok()?))

@@ -82,7 +82,10 @@ impl Frames {
     }
 
     /// Offers what is queued to a writer once; it returns how much it took. True when nothing is left.
-    pub(crate) fn write(&mut self, mut writer: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<bool> {
+    pub(crate) fn write(
+        &mut self,
+        mut writer: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
         while self.queued > 0 {
             let taken = match self.earlier.front() {
                 None => writer(&[IoSlice::new(self.tail.get(self.written..).unwrap_or_default())])?,
@@ -171,7 +174,9 @@ impl Frames {
                 Segment::Shared(bytes) => bytes,
             };
             let mut start = 0;
-            while let Some((opcode, head, payload)) = encode::read_own_head(bytes.get(start..).unwrap_or_default()) {
+            while let Some((opcode, head, payload)) =
+                encode::read_own_head(bytes.get(start..).unwrap_or_default())
+            {
                 let end = start + head + payload;
                 if end > bytes.len() {
                     break;
@@ -265,7 +270,9 @@ impl Outbox {
     pub(crate) fn push_text(&mut self, text: &str) {
         match self {
             Self::Frames(frames) => frames.push(encode::TEXT, text.as_bytes()),
-            Self::Messages(messages) => messages.push(PipeMessage::Text(Bytes::copy_from_slice(text.as_bytes()))),
+            Self::Messages(messages) => {
+                messages.push(PipeMessage::Text(Bytes::copy_from_slice(text.as_bytes())))
+            }
         }
     }
 
