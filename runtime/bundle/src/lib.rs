@@ -1,13 +1,94 @@
-//! scratch
+//! The bundler: a project's entry and everything it imports become one strict classic script (spec 6).
+//!
+//! `Bundler::build` walks the graph (`graph`), resolves specifiers (`resolve`), turns each file into a record
+//! (`transform`, `scan`, kept by content in `cache`), and links the records to text (`link`). It runs no code of the
+//! project and knows nothing of V8; the script asks its host for built-in modules, WebAssembly and binary files.
+
+mod cache;
 mod diagnostic;
 mod fold;
+mod graph;
 mod hoist;
+mod link;
 mod marker;
+mod names;
 mod print;
 mod probe;
 mod purity;
 mod record;
+mod resolve;
 mod rewrite;
 mod scan;
+mod source_map;
 mod transform;
-pub fn debug(source: &str) -> String { format!("{:#?}", transform::transform(source, &transform::Settings{typescript:true,..Default::default()})) }
+mod value;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+pub use diagnostic::{BundleErrors, Diagnostic};
+
+/// What to bundle, and how.
+#[derive(Debug, Clone, Default)]
+pub struct BundleOptions {
+    /// The project folder; paths in messages and stack traces are relative to it.
+    pub root: PathBuf,
+    /// The main party's file, absolute or relative to `root`.
+    pub main: PathBuf,
+    /// The other parties, by name.
+    pub parties: Vec<(String, PathBuf)>,
+    /// Names or dotted names and the JavaScript expressions that replace them.
+    pub define: Vec<(String, String)>,
+    /// Specifiers and what they stand for.
+    pub alias: Vec<(String, String)>,
+    /// Leave out white space.
+    pub minify: bool,
+    /// Where records of unchanged files are kept between processes.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// A finished bundle.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// One strict classic script, pure ASCII; its completion value is `(host) => entries`.
+    pub code: String,
+    /// Names the code and the files beside it: equal hashes mean equal bundles.
+    pub hash: String,
+    /// The source map of `code` (JSON, version 3).
+    pub source_map: Vec<u8>,
+    /// Every file that was read.
+    pub inputs: Vec<PathBuf>,
+    /// Problems that did not stop the build.
+    pub warnings: Vec<Diagnostic>,
+    /// What `host.wasm(i)` compiles: path and bytes.
+    pub wasm: Vec<(String, Bytes)>,
+    /// What `host.binary(i)` returns: path and bytes.
+    pub binaries: Vec<(String, Bytes)>,
+    /// The built-in modules that the code can ask for, normalised.
+    pub builtins: Vec<String>,
+}
+
+/// Builds one project; a second build only transforms what changed.
+pub struct Bundler {
+    options: BundleOptions,
+    cache: cache::Cache,
+}
+
+impl Bundler {
+    /// A bundler that has not read anything yet.
+    pub fn new(mut options: BundleOptions) -> Self {
+        options.root = options.root.canonicalize().unwrap_or(options.root);
+        if !options.define.iter().any(|(name, _)| name == "process.env.NODE_ENV") {
+            options.define.push(("process.env.NODE_ENV".into(), "\"development\"".into()));
+        }
+        let cache = cache::Cache::new(options.cache_dir.clone());
+        Self { options, cache }
+    }
+
+    /// Bundles the project as it is on disk now.
+    pub fn build(&mut self) -> Result<Bundle, BundleErrors> {
+        let graph = graph::Graph::walk(&self.options, &mut self.cache)?;
+        link::link(&graph)
+    }
+}

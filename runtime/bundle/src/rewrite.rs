@@ -187,7 +187,7 @@ impl Rewriter<'_> {
             })
         } else {
             // Nothing is known about the argument: it throws when it runs, as nothing else was bundled.
-            call.callee = Callee::Expr(Box::new(Ident::new("__dynamic".into(), call.span, self.unresolved).into()));
+            call.callee = Callee::Expr(Box::new(Ident::new("__pk_dynamic".into(), call.span, self.unresolved).into()));
             call.args.truncate(1);
             return false;
         };
@@ -272,7 +272,7 @@ impl VisitMut for Rewriter<'_> {
             return;
         }
         match expr {
-            Expr::Ident(ident) if self.is_free(ident, "require") => ident.sym = "__require".into(),
+            Expr::Ident(ident) if self.is_free(ident, "require") => ident.sym = "__pk_require".into(),
             Expr::Call(call) => {
                 if self.rewrite_call(call) {
                     return;
@@ -286,6 +286,11 @@ impl VisitMut for Rewriter<'_> {
                 self.callee(&mut tagged.tag);
                 tagged.tpl.visit_mut_with(self);
             }
+            // Neither works on a binding: the namespace object has to refuse them when they run.
+            Expr::Unary(UnaryExpr { op: UnaryOp::Delete, arg, .. }) if arg.is_member() => {
+                arg.visit_mut_children_with(self);
+            }
+            Expr::Update(update) if update.arg.is_member() => update.arg.visit_mut_children_with(self),
             Expr::Member(member) => match self.namespace_member(member) {
                 Some(symbol) => *expr = Expr::Ident(self.marker(Slot::Name(symbol), member.span)),
                 None => expr.visit_mut_children_with(self),
@@ -312,7 +317,7 @@ impl VisitMut for Rewriter<'_> {
         if let Some(symbol) = self.symbol(ident) {
             ident.sym = self.markers.write(Slot::Name(symbol)).into();
         } else if self.is_free(ident, "require") {
-            ident.sym = "__require".into();
+            ident.sym = "__pk_require".into();
         }
     }
 
@@ -344,6 +349,13 @@ impl VisitMut for Rewriter<'_> {
             return;
         }
         prop.visit_mut_children_with(self);
+    }
+
+    fn visit_mut_pat(&mut self, pattern: &mut Pat) {
+        match pattern {
+            Pat::Expr(expr) if expr.is_member() => expr.visit_mut_children_with(self),
+            _ => pattern.visit_mut_children_with(self),
+        }
     }
 
     fn visit_mut_simple_assign_target(&mut self, target: &mut SimpleAssignTarget) {

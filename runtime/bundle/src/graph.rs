@@ -1,0 +1,385 @@
+//! The module graph: starting at the entries, reads and transforms every file that is reached, a generation at a time
+//! and in parallel, and resolves what it imports. It collects all problems before it gives up. `link` reads the result.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+
+use crate::cache::{Cache, Key};
+use crate::record::{Asset, Import, ImportKind, ModuleRecord};
+use crate::resolve::{Resolve, Resolved, package_name};
+use crate::transform::{ModuleHint, Settings, transform};
+use crate::{BundleErrors, BundleOptions, Diagnostic, value};
+
+/// What an import leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Module(usize),
+    Builtin(String),
+    /// Throws when it is reached.
+    Missing,
+    /// The files that a pattern matches, as `import()` would be called with them.
+    Glob(Vec<(String, usize)>),
+}
+
+/// One file.
+pub(crate) struct Module {
+    pub(crate) path: PathBuf,
+    /// Relative to the project folder, with `/`.
+    pub(crate) name: String,
+    pub(crate) source: String,
+    pub(crate) bytes: Bytes,
+    pub(crate) record: Arc<ModuleRecord>,
+    /// One per import of the record.
+    pub(crate) targets: Vec<Target>,
+    /// Node's own rules apply when this file imports CommonJS: the default export is `module.exports`.
+    pub(crate) node_mode: bool,
+    pub(crate) typescript: bool,
+    importer: Option<usize>,
+}
+
+/// All files of a bundle.
+pub(crate) struct Graph {
+    pub(crate) modules: Vec<Module>,
+    /// The main entry first; `None` names it.
+    pub(crate) entries: Vec<(Option<String>, usize)>,
+    pub(crate) inputs: Vec<PathBuf>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// A file that was found, but not read yet.
+struct Pending {
+    index: usize,
+    path: PathBuf,
+    hint: ModuleHint,
+    importer: Option<usize>,
+    empty: bool,
+}
+
+struct Loaded {
+    module: Module,
+    problems: Vec<(u32, String)>,
+    fresh: Option<Key>,
+}
+
+/// Enough for sources nested thousands of levels deep; only touched pages cost memory.
+const STACK_BYTES: usize = 256 << 20;
+
+struct Walk<'a> {
+    options: &'a BundleOptions,
+    cache: &'a mut Cache,
+    resolve: Resolve,
+    known: FxHashMap<PathBuf, usize>,
+    pending: Vec<Pending>,
+    modules: Vec<Module>,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+    inputs: Vec<PathBuf>,
+}
+
+impl Graph {
+    /// Reads everything that the entries reach.
+    pub(crate) fn walk(options: &BundleOptions, cache: &mut Cache) -> Result<Self, BundleErrors> {
+        let mut walk = Walk {
+            options,
+            cache,
+            resolve: Resolve::new(options),
+            known: FxHashMap::default(),
+            pending: Vec::new(),
+            modules: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            inputs: Vec::new(),
+        };
+        let mut entries = Vec::new();
+        let main = std::iter::once((None, &options.main));
+        for (name, path) in main.chain(options.parties.iter().map(|(name, path)| (Some(name.clone()), path))) {
+            if let Some(index) = walk.entry(path) {
+                entries.push((name, index));
+            }
+        }
+        while !walk.pending.is_empty() {
+            walk.generation();
+        }
+        let Walk { modules, errors, warnings, inputs, .. } = walk;
+        if !errors.is_empty() {
+            return Err(BundleErrors { errors, warnings, inputs });
+        }
+        Ok(Self { modules, entries, inputs, warnings })
+    }
+
+    /// The files through which a module was reached, the entry first.
+    pub(crate) fn chain(&self, index: usize) -> Vec<PathBuf> {
+        chain(&self.modules, index)
+    }
+}
+
+fn chain(modules: &[Module], index: usize) -> Vec<PathBuf> {
+    let mut chain = Vec::new();
+    let mut at = modules.get(index);
+    while let Some(module) = at {
+        chain.push(PathBuf::from(&module.name));
+        at = module.importer.and_then(|importer| modules.get(importer));
+    }
+    chain.reverse();
+    chain
+}
+
+impl Walk<'_> {
+    fn entry(&mut self, path: &Path) -> Option<usize> {
+        let absolute = self.options.root.join(path);
+        let specifier = absolute.to_string_lossy().into_owned();
+        match self.resolve.specifier(&self.options.root.join("package.json"), &specifier, ImportKind::Static) {
+            Resolved::File(path, hint) => Some(self.add(path, hint, None)),
+            _ => {
+                let message = format!("Could not find the entry \"{}\"", path.display());
+                self.errors.push(Diagnostic::plain(message));
+                self.inputs.push(absolute);
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, path: PathBuf, hint: ModuleHint, importer: Option<usize>) -> usize {
+        self.add_file(path, hint, importer, false)
+    }
+
+    fn add_file(&mut self, path: PathBuf, hint: ModuleHint, importer: Option<usize>, empty: bool) -> usize {
+        if let Some(index) = self.known.get(&path) {
+            return *index;
+        }
+        let index = self.known.len();
+        self.known.insert(path.clone(), index);
+        self.pending.push(Pending { index, path, hint, importer, empty });
+        index
+    }
+
+    /// Loads everything pending; what it imports is pending afterwards.
+    fn generation(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_by_key(|file| file.index);
+        let jobs: Vec<_> = pending.into_iter().map(|file| self.prepare(file)).collect();
+        let loaded = run(jobs);
+        let start = self.modules.len();
+        for Loaded { module, problems, fresh } in loaded {
+            if let (Some(key), true) = (fresh, problems.is_empty()) {
+                self.cache.put(key, &module.record);
+            }
+            let index = self.modules.len();
+            self.modules.push(module);
+            self.report(index, problems);
+        }
+        for index in start..self.modules.len() {
+            self.resolve_imports(index);
+        }
+    }
+
+    fn report(&mut self, index: usize, problems: Vec<(u32, String)>) {
+        let files = chain(&self.modules, index);
+        let Some(module) = self.modules.get(index) else { return };
+        for (offset, message) in problems {
+            let mut problem = Diagnostic::at(message, Path::new(&module.name), &module.source, offset);
+            problem.chain.clone_from(&files);
+            self.errors.push(problem);
+        }
+        for (offset, message) in &module.record.warnings {
+            self.warnings.push(Diagnostic::at(message.clone(), Path::new(&module.name), &module.source, *offset));
+        }
+    }
+
+    /// Reads the file and the cache; what is left is work for any thread.
+    fn prepare(&mut self, file: Pending) -> Job {
+        let name = relative(&self.options.root, &file.path);
+        let settings = self.resolve.settings(&file.path, file.hint, self.options);
+        let mut module = Module {
+            name,
+            source: String::new(),
+            bytes: Bytes::new(),
+            record: Arc::new(value::empty()),
+            targets: Vec::new(),
+            node_mode: settings.hint == ModuleHint::Esm,
+            typescript: settings.typescript,
+            importer: file.importer,
+            path: file.path,
+        };
+        if file.empty {
+            return Job::Done(Loaded { module, problems: Vec::new(), fresh: None });
+        }
+        self.inputs.push(module.path.clone());
+        let bytes = match std::fs::read(&module.path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let problems = vec![(0, format!("Could not read the file: {error}"))];
+                return Job::Done(Loaded { module, problems, fresh: None });
+            }
+        };
+        let mut problems = Vec::new();
+        let extension = module.path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        match extension {
+            "wasm" => module.record = Arc::new(value::asset(Asset::Wasm)),
+            "bin" => module.record = Arc::new(value::asset(Asset::Binary)),
+            _ => module.source = String::from_utf8_lossy(&bytes).into_owned(),
+        }
+        match extension {
+            "wasm" | "bin" => module.bytes = bytes.into(),
+            "json" => match value::json(&module.source) {
+                Ok(record) => module.record = Arc::new(record),
+                Err(problem) => problems.push(problem),
+            },
+            "txt" | "html" => module.record = Arc::new(value::text(&module.source)),
+            "ts" | "tsx" | "mts" | "cts" | "js" | "jsx" | "mjs" | "cjs" => {
+                let key = Cache::key(&module.source, &settings);
+                return match self.cache.get(&key) {
+                    Some(record) => Job::Done(Loaded { module: Module { record, ..module }, problems, fresh: None }),
+                    None => Job::Transform(Box::new((module, settings, key))),
+                };
+            }
+            _ => problems.push((0, format!("No loader is configured for \".{extension}\" files"))),
+        }
+        Job::Done(Loaded { module, problems, fresh: None })
+    }
+
+    fn resolve_imports(&mut self, index: usize) {
+        let Some(module) = self.modules.get(index) else { return };
+        let (record, path) = (module.record.clone(), module.path.clone());
+        let targets = record.imports.iter().map(|import| self.target(index, &path, import)).collect();
+        if let Some(module) = self.modules.get_mut(index) {
+            module.targets = targets;
+        }
+    }
+
+    fn target(&mut self, index: usize, path: &Path, import: &Import) -> Target {
+        if let Some(pattern) = &import.pattern {
+            let found = glob(path, pattern);
+            let files = found.into_iter().map(|(name, file)| (name, self.add(file, ModuleHint::None, Some(index))));
+            return Target::Glob(files.collect());
+        }
+        match self.resolve.specifier(path, &import.specifier, import.kind) {
+            Resolved::File(file, hint) => Target::Module(self.add(file, hint, Some(index))),
+            Resolved::Builtin(name) => Target::Builtin(name),
+            Resolved::Empty => {
+                let file = PathBuf::from(format!("(empty)/{}", import.specifier));
+                Target::Module(self.add_file(file, ModuleHint::None, Some(index), true))
+            }
+            Resolved::Missing(message) => {
+                if !import.guarded {
+                    self.missing(index, import, message);
+                }
+                Target::Missing
+            }
+        }
+    }
+
+    fn missing(&mut self, index: usize, import: &Import, message: String) {
+        let files = chain(&self.modules, index);
+        let Some(module) = self.modules.get(index) else { return };
+        let mut problem = Diagnostic::at(message, Path::new(&module.name), &module.source, import.start);
+        problem.chain = files;
+        if let Some(package) = package_name(&import.specifier) {
+            problem = problem.with_help(format!("npm install {package}"));
+        }
+        self.errors.push(problem);
+    }
+}
+
+enum Job {
+    Done(Loaded),
+    Transform(Box<(Module, Settings, Key)>),
+}
+
+impl Job {
+    fn run(self) -> Loaded {
+        match self {
+            Self::Done(loaded) => loaded,
+            Self::Transform(work) => {
+                let (mut module, settings, key) = *work;
+                let problems = match transform(&module.source, &settings) {
+                    Ok(record) => {
+                        module.record = Arc::new(record);
+                        Vec::new()
+                    }
+                    Err(problems) => problems,
+                };
+                Loaded { module, problems, fresh: Some(key) }
+            }
+        }
+    }
+}
+
+/// Runs the jobs on all processors; the results are in the jobs' order.
+fn run(jobs: Vec<Job>) -> Vec<Loaded> {
+    let work = jobs.iter().filter(|job| matches!(job, Job::Transform(_))).count();
+    if work == 0 {
+        return jobs.into_iter().map(Job::run).collect();
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work);
+    let slots: Vec<std::sync::Mutex<Option<Job>>> =
+        jobs.into_iter().map(|job| std::sync::Mutex::new(Some(job))).collect();
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)).map(|slot| slot.lock()) {
+            let job = slot.ok().and_then(|mut job| job.take());
+            done.extend(job.map(Job::run));
+        }
+        done
+    };
+    let mut loaded: Vec<Loaded> = std::thread::scope(|scope| {
+        let spawn = |_| std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, take).ok();
+        let workers: Vec<_> = (0..threads).filter_map(spawn).collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+    });
+    // Whatever no thread could be started for.
+    loaded.extend(take());
+    loaded
+}
+
+fn relative(root: &Path, path: &Path) -> String {
+    let mut base = root;
+    let mut up = String::new();
+    loop {
+        if let Ok(rest) = path.strip_prefix(base) {
+            return format!("{up}{}", rest.to_string_lossy().replace('\\', "/"));
+        }
+        let Some(parent) = base.parent() else { return path.to_string_lossy().into_owned() };
+        base = parent;
+        up.push_str("../");
+    }
+}
+
+/// The files that `import()` of a pattern can mean; a `*` matches anything, also across folders.
+fn glob(importer: &Path, pattern: &[String]) -> Vec<(String, PathBuf)> {
+    let (Some(folder), Some(first)) = (importer.parent(), pattern.first()) else { return Vec::new() };
+    let prefix = first.rfind('/').map_or("", |at| first.get(..=at).unwrap_or_default());
+    let mut found = Vec::new();
+    let mut folders = vec![(prefix.to_string(), folder.join(prefix))];
+    while let Some((name, folder)) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let file = format!("{name}{}", entry.file_name().to_string_lossy());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && entry.file_name() != "node_modules" => {
+                    folders.push((format!("{file}/"), entry.path()));
+                }
+                Ok(kind) if kind.is_file() && matches(&file, pattern) => found.push((file, entry.path())),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn matches(name: &str, pattern: &[String]) -> bool {
+    let (Some(first), Some(last)) = (pattern.first(), pattern.last()) else { return false };
+    let Some(mut rest) = name.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str())) else {
+        return false;
+    };
+    for piece in pattern.get(1..pattern.len() - 1).unwrap_or_default() {
+        let Some(at) = rest.find(piece.as_str()) else { return false };
+        rest = rest.get(at + piece.len()..).unwrap_or_default();
+    }
+    true
+}
