@@ -321,20 +321,22 @@ fn run(jobs: Vec<Job>) -> Vec<Loaded> {
     let next = AtomicUsize::new(0);
     let take = || {
         let mut done = Vec::new();
-        while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)).map(|slot| slot.lock()) {
-            let job = slot.ok().and_then(|mut job| job.take());
-            done.extend(job.map(Job::run));
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = slots.get(number) else { return done };
+            let job = slot.lock().ok().and_then(|mut job| job.take());
+            done.extend(job.map(|job| (number, job.run())));
         }
-        done
     };
-    let mut loaded: Vec<Loaded> = std::thread::scope(|scope| {
+    let mut loaded: Vec<(usize, Loaded)> = std::thread::scope(|scope| {
         let spawn = |_| std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, take).ok();
         let workers: Vec<_> = (0..threads).filter_map(spawn).collect();
         workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
     });
     // Whatever no thread could be started for.
     loaded.extend(take());
-    loaded
+    loaded.sort_by_key(|(number, _)| *number);
+    loaded.into_iter().map(|(_, loaded)| loaded).collect()
 }
 
 fn relative(root: &Path, path: &Path) -> String {
