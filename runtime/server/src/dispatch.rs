@@ -44,7 +44,7 @@ impl Server {
         {
             return response;
         }
-        if !is_well_escaped(request.path()) {
+        if decode(request.path()).is_none() {
             return Response::text(500, "URI malformed");
         }
         let parties = self.engine.parties();
@@ -57,13 +57,21 @@ impl Server {
         if main.cron && self.options.development && request.path() == "/__scheduled__" {
             return self.scheduled(&request).await;
         }
-        if main.fetch {
-            return match self.engine.edge_fetch(request).await {
-                Fetched::Respond(response) => response,
-                Fetched::Pass(_) => Response::text(404, "Not found"),
-            };
+        if let Some(assets) = &self.options.assets
+            && let Some(response) = assets.answer(&request).await
+        {
+            return response;
         }
-        Response::text(404, "Not found")
+        if main.fetch
+            && let Fetched::Respond(response) = self.engine.edge_fetch(request).await
+        {
+            return response;
+        }
+        let page = match &self.options.assets {
+            Some(assets) => assets.not_found().await,
+            None => None,
+        };
+        page.unwrap_or_else(|| Response::text(404, "Not found"))
     }
 
     // Runs a cron by hand (spec 2.12).
@@ -90,15 +98,14 @@ fn add_client_headers(request: &mut Request) {
     headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
 }
 
-pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
-    query.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then(|| value.replace('+', " "))
-    })
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
 }
 
-// Whether decodeURIComponent would take the path: every escape whole, and UTF-8 together (spec 1.2).
-fn is_well_escaped(path: &str) -> bool {
+/// What decodeURIComponent makes of a path; none where it would throw: every escape must be whole, and UTF-8 together
+/// (spec 1.2).
+pub(crate) fn decode(path: &str) -> Option<String> {
     let mut bytes = path.bytes();
     let mut decoded = Vec::with_capacity(path.len());
     while let Some(byte) = bytes.next() {
@@ -106,14 +113,11 @@ fn is_well_escaped(path: &str) -> bool {
             decoded.push(byte);
             continue;
         }
-        let digits = (bytes.next(), bytes.next());
-        let (Some(high), Some(low)) = digits else { return false };
-        let (Some(high), Some(low)) = (char::from(high).to_digit(16), char::from(low).to_digit(16)) else {
-            return false;
-        };
-        decoded.push(u8::try_from(high * 16 + low).unwrap_or(0));
+        let high = char::from(bytes.next()?).to_digit(16)?;
+        let low = char::from(bytes.next()?).to_digit(16)?;
+        decoded.push(u8::try_from(high * 16 + low).ok()?);
     }
-    std::str::from_utf8(&decoded).is_ok()
+    String::from_utf8(decoded).ok()
 }
 
 #[cfg(test)]
@@ -122,14 +126,14 @@ mod tests {
 
     #[test]
     fn escapes_are_checked_as_the_original_does() {
-        assert!(is_well_escaped("/a%20b/%C3%A9"));
-        assert!(!is_well_escaped("/%E0%A4%A"));
-        assert!(!is_well_escaped("/%FF"));
+        assert_eq!(decode("/a%20b/%C3%A9").as_deref(), Some("/a b/\u{e9}"));
+        assert_eq!(decode("/%E0%A4%A"), None);
+        assert_eq!(decode("/%FF"), None);
     }
 
     #[test]
     fn parameters_are_found_by_name() {
-        assert_eq!(parameter("a=1&cron=every+day", "cron"), Some("every day".to_string()));
+        assert_eq!(parameter("a=1&cron=every+day%21", "cron"), Some("every day!".to_string()));
         assert_eq!(parameter("", "cron"), None);
     }
 }

@@ -4,8 +4,10 @@
 //! static handlers only where a module declares them, and reports each answer to a [`Reporter`]. It is the only crate
 //! that knows both the network and the engine.
 
-mod dispatch;
+mod assets;
+mod crons;
 mod dev;
+mod dispatch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +15,9 @@ use std::time::{Duration, Instant};
 use partyrun_engine::Engine;
 use partyrun_limits::Limits;
 use partyrun_net::{Handler, Request, Response};
+
+pub use assets::Assets;
+pub use crons::run_crons;
 
 /// Hears of every answered request.
 pub trait Reporter: Send + Sync + 'static {
@@ -31,6 +36,8 @@ pub struct ServerOptions {
     pub development: bool,
     /// The configured crons: name and expression.
     pub crons: Vec<(String, String)>,
+    /// The static files, if there are any.
+    pub assets: Option<Assets>,
 }
 
 /// The handler of all requests of a project.

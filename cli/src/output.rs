@@ -1,0 +1,163 @@
+//! What the terminal shows: request lines, console output with the room's name, notes. As text or as JSON lines.
+//!
+//! Lines go through a bounded queue to one writing thread, so that a slow terminal never holds a room up; what does not
+//! fit is counted and the count is printed. Control characters of user code are escaped: nobody may move the cursor.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use partyrun_engine::{Level, Source};
+use partyrun_server::Reporter;
+use serde_json::json;
+
+const LINES_WAITING_MAX: usize = 16_384;
+
+enum Item {
+    Line(String),
+    Flush(SyncSender<()>),
+}
+
+/// The terminal.
+pub(crate) struct Output {
+    queue: SyncSender<Item>,
+    lost: AtomicU64,
+    color: bool,
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> std::io::Result<Self> {
+        let (queue, items) = sync_channel(LINES_WAITING_MAX);
+        std::thread::Builder::new().name("output".to_string()).spawn(move || write_all(&items))?;
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = !json && !no_color && std::io::stdout().is_terminal();
+        Ok(Self { queue, lost: AtomicU64::new(0), color, json })
+    }
+
+    /// A line of partyrun itself.
+    pub(crate) fn note(&self, text: &str) {
+        self.own("note", text, "");
+    }
+
+    /// A problem that does not end the command.
+    pub(crate) fn problem(&self, text: &str) {
+        self.own("error", text, "31");
+    }
+
+    /// Waits until everything is written.
+    pub(crate) fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        if self.queue.send(Item::Flush(done)).is_ok() {
+            // A writer that is gone has nothing left to write.
+            let _gone = written.recv();
+        }
+    }
+
+    /// What user code printed, with the place it came from in front of each line.
+    pub(crate) fn console(&self, source: &Source, level: Level, text: &str) {
+        let place = match source {
+            Source::Room(key) => format!("{}/{}", key.party(), key.id()),
+            Source::Edge => "edge".to_string(),
+        };
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let (name, paint) = match level {
+            Level::Debug => ("debug", "2"),
+            Level::Log => ("log", ""),
+            Level::Warn => ("warn", "33"),
+            Level::Error => ("error", "31"),
+        };
+        if self.json {
+            self.line(json!({ "type": "console", "from": place, "level": name, "text": text }).to_string());
+            return;
+        }
+        let place = self.paint("2", &format!("[{}]", escape(&place)));
+        for line in text.split('\n') {
+            self.line(format!("{place} {}", self.paint(paint, &escape(line))));
+        }
+    }
+
+    fn own(&self, kind: &str, text: &str, paint: &str) {
+        if self.json {
+            self.line(json!({ "type": kind, "text": text }).to_string());
+        } else {
+            self.line(self.paint(paint, text));
+        }
+    }
+
+    fn line(&self, line: String) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 && self.queue.try_send(Item::Line(format!("({lost} lines were too many for this terminal)"))).is_err() {
+            self.lost.fetch_add(lost, Ordering::Relaxed);
+        }
+        if self.queue.try_send(Item::Line(line)).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color && !code.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+    }
+}
+
+impl Reporter for Output {
+    fn request(&self, method: &str, path: &str, status: u16, took: Duration) {
+        let took_ms = took.as_millis();
+        if self.json {
+            let line = json!({ "type": "request", "method": method, "path": path, "status": status, "took_ms": took_ms });
+            self.line(line.to_string());
+            return;
+        }
+        let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
+        let paint = match status {
+            500.. => "31",
+            400..500 => "33",
+            _ => "32",
+        };
+        let answer = self.paint(paint, &format!("{status} {reason}"));
+        self.line(format!("{} {} {answer} ({took_ms}ms)", escape(method), escape(path)));
+    }
+
+    fn warn(&self, text: &str) {
+        self.own("warning", text, "33");
+    }
+}
+
+fn write_all(items: &Receiver<Item>) {
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    while let Ok(first) = items.recv() {
+        for item in std::iter::once(first).chain(items.try_iter()) {
+            match item {
+                // A closed pipe (`partyrun dev | head`) ends the output, not the server.
+                Item::Line(line) => drop(writeln!(out, "{line}")),
+                Item::Flush(done) => {
+                    drop(out.flush());
+                    drop(done.send(()));
+                }
+            }
+        }
+        drop(out.flush());
+    }
+}
+
+fn escape(text: &str) -> String {
+    if !text.contains(|c: char| c.is_control() && c != '\t') {
+        return text.to_string();
+    }
+    text.chars().fold(String::with_capacity(text.len() + 8), |mut escaped, c| {
+        if c.is_control() && c != '\t' { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+        escaped
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn control_characters_are_shown_not_obeyed() {
+        assert_eq!(escape("a\u{1b}[2Jb\r\tc"), "a\\u{1b}[2Jb\\r\tc");
+        assert_eq!(escape("h\u{e9}"), "h\u{e9}");
+    }
+}
