@@ -22,7 +22,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::decode::{Bounds, Decoder, Incoming, Violation};
 use super::encode::PONG;
 use super::outbox::Outbox;
-use super::{Failure, Inner, SocketEvent, Stage, pipe_driver, sweep};
+use super::{Inner, SocketEvent, Stage, pipe_driver, sweep};
 use crate::Transport;
 use crate::pipe::PipeMessage;
 use crate::upgrade::Place;
@@ -189,7 +189,7 @@ impl Reader {
                     self.take_in(buffer.get_mut(..length).unwrap_or_default());
                     READ_BUFFER.set(Some(buffer));
                 }
-                Step::Orders => self.obey(),
+                Step::Orders => self.inner.obey(),
                 Step::Broken => self.inner.end(SocketEvent::Lost),
             }
         }
@@ -213,18 +213,6 @@ impl Reader {
         }
         READ_BUFFER.set(Some(buffer));
         polled.map(|_| Step::Broken)
-    }
-
-    /// Carries out what others ordered.
-    fn obey(&mut self) {
-        let orders = self.inner.orders.take();
-        if orders.kill {
-            self.inner.end(SocketEvent::Lost);
-            self.inner.outbox.borrow_mut().clear();
-        } else if orders.fail == Some(Failure::QueueFull) {
-            let reason = "The peer does not read what it is sent".into();
-            self.inner.fail(Violation { code: 1013, reason });
-        }
     }
 
     /// Looks at everything that was read.

@@ -187,7 +187,7 @@ impl Socket {
         driver::flush(&self.0);
     }
 
-    /// Forgets what was queued since the last flush began to be written, for a room whose words must not be heard.
+    /// Forgets every message of which no byte was written, for a room whose words must not be heard.
     pub fn discard(&self) {
         self.0.outbox.borrow_mut().cut();
         self.0.held.set(false);
@@ -196,6 +196,7 @@ impl Socket {
     /// Drops the connection without a word and without an event.
     pub fn abort(&self) {
         self.0.stage.set(Stage::Ended);
+        self.0.sweep.end_once();
         self.0.outbox.borrow_mut().clear();
         self.0.order(|orders| orders.kill = true);
     }
@@ -261,6 +262,19 @@ impl Inner {
     fn flush_own(self: &Rc<Self>) {
         if !self.held.get() {
             driver::flush(self);
+        }
+    }
+
+    /// Carries out what others ordered.
+    fn obey(self: &Rc<Self>) {
+        let orders = self.orders.take();
+        if orders.kill {
+            self.end(SocketEvent::Lost);
+            self.outbox.borrow_mut().clear();
+            // The end of the connection, which comes next, must know not to wait for the peer.
+            self.orders.set(Orders { kill: true, ..Orders::default() });
+        } else if orders.fail == Some(Failure::QueueFull) {
+            self.fail(Violation { code: 1013, reason: "The peer does not read what it is sent".into() });
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::decode::Violation;
 use super::driver::{self, Writer};
-use super::{Failure, Inner, SocketEvent, Stage};
+use super::{Inner, SocketEvent, Stage};
 use crate::pipe::PipeMessage;
 
 enum Step {
@@ -35,7 +35,7 @@ pub(super) async fn run(inner: Rc<Inner>, mut receiver: Receiver<PipeMessage>) {
                 }
                 inner.sink().drained();
             }
-            Step::Orders => obey(&inner),
+            Step::Orders => inner.obey(),
             Step::Broken => inner.end(SocketEvent::Lost),
         }
     }
@@ -65,16 +65,6 @@ fn take_in(inner: &Rc<Inner>, message: PipeMessage) {
         },
         PipeMessage::Binary(bytes) => inner.sink().event(SocketEvent::Binary(Cow::Borrowed(&bytes))),
         PipeMessage::Close(close) => driver::close_received(inner, close),
-    }
-}
-
-fn obey(inner: &Rc<Inner>) {
-    let orders = inner.orders.take();
-    if orders.kill {
-        inner.end(SocketEvent::Lost);
-        inner.outbox.borrow_mut().clear();
-    } else if orders.fail == Some(Failure::QueueFull) {
-        inner.fail(Violation { code: 1013, reason: "The peer does not read what it is sent".into() });
     }
 }
 
