@@ -233,7 +233,23 @@ function adopt(socket, index) {
 }
 
 function fromHost(index) {
-  return adopt(new WebSocket(kBrand), index);
+  const socket = adopt(new WebSocket(kBrand), index);
+  const waiting = early[index];
+  early[index] = undefined;
+  if (waiting !== undefined) {
+    for (let i = 0; i < waiting.length; i++) deliver(socket, () => waiting[i](socket));
+  }
+  return socket;
+}
+
+// Events of a socket that user code was not given yet: its answer is still on the way.
+const early = [];
+
+function deliverFromHost(index, task) {
+  const socket = sockets[index];
+  if (socket === undefined) ArrayPrototypePush(early[index] ??= [], task);
+  else if (socket[kAccepted]) task(socket);
+  else deliver(socket, () => task(socket));
 }
 
 async function connect(socket, url, protocols) {
@@ -311,6 +327,7 @@ return {
   closed,
   CLOSED,
   CLOSING,
+  deliverFromHost,
   failed,
   fromHost,
   isBinary,

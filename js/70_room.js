@@ -11,7 +11,7 @@ const { incomingRequest, isResponse, kWebSocket, respond, respondText } = core.l
   "ext:partyrun/30_http.js",
 );
 const connections = core.loadExtScript("ext:partyrun/40_connection.js");
-const { closed, CLOSED, CLOSING, failed, kClosedHere, kIndex, kState, received, sockets } = core.loadExtScript(
+const { closed, CLOSED, CLOSING, deliverFromHost, failed, kClosedHere, kIndex, kState, received, sockets } = core.loadExtScript(
   "ext:partyrun/35_socket.js",
 );
 const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/50_storage.js");
@@ -319,9 +319,8 @@ function connectFailed(connection, error) {
 
 function message(index, data) {
   const socket = sockets[index];
-  if (socket === undefined) return;
   if (!isConnection(socket)) {
-    received(socket, data);
+    deliverFromHost(index, (other) => received(other, data));
     return;
   }
   if (server.onMessage) {
@@ -360,13 +359,15 @@ const STATE_AFTER = { __proto__: null, [ENDED_BY_PEER]: CLOSING, [ENDED_HERE]: C
 
 function end(index, how, code, reason) {
   const socket = sockets[index];
-  connections.forget(index);
-  if (socket === undefined) return;
   if (!isConnection(socket)) {
-    if (how === ENDED_FAILED) failed(socket, reason);
-    closed(socket, code, reason, how <= ENDED_HERE);
+    deliverFromHost(index, (other) => {
+      connections.forget(index);
+      if (how === ENDED_FAILED) failed(other, reason);
+      closed(other, code, reason, how <= ENDED_HERE);
+    });
     return;
   }
+  connections.forget(index);
   connections.unregister(socket);
   socket[kState] = STATE_AFTER[how];
   try {

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn flags_are_read() {
-        let args = dev(&["server.ts", "-p", "3000", "-v", "A=1", "B=x=y", "--define", "C='c'", "--persist"]).unwrap();
+        let args = dev(&["server.ts", "-p", "3000", "-v", "A=1", "B=x=y", "--define", "C='c'", "--persist"])
+            .unwrap();
         assert_eq!((args.script.as_deref(), args.port), (Some("server.ts"), Some(3000)));
         assert_eq!(args.var, [("A".to_string(), "1".to_string()), ("B".to_string(), "x=y".to_string())]);
         assert_eq!(args.define, [("C".to_string(), "'c'".to_string())]);

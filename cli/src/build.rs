@@ -66,7 +66,8 @@ impl Builder {
     pub(crate) fn new(config: Arc<Config>, port: u16, outdir: Option<PathBuf>) -> Result<Self, BuildError> {
         let host = format!("127.0.0.1:{port}");
         let cache = config.root.join(".partyrun/cache");
-        let mut define: Vec<_> = config.defines.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut define: Vec<_> =
+            config.defines.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         if !config.defines.contains_key("PARTYKIT_HOST") {
             define.push(("PARTYKIT_HOST".to_string(), format!("\"{host}\"")));
         }
@@ -89,8 +90,10 @@ impl Builder {
         let config = &self.config;
         let mut program = Program::new(&bundle.code, Some(bundle.source_map))?;
         program.env = serde_json::Value::Object(config.vars.clone()).to_string();
-        program.process_env = config.process_env.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        program.parties = config.parties.iter().map(|(name, _)| name.clone()).chain(["main".to_string()]).collect();
+        program.process_env =
+            config.process_env.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        program.parties =
+            config.parties.iter().map(|(name, _)| name.clone()).chain(["main".to_string()]).collect();
         program.host = self.host.clone();
         program.wasm = bundle.wasm.into_iter().map(|(_, bytes)| bytes).collect();
         program.binaries = bundle.binaries.into_iter().map(|(_, bytes)| bytes).collect();

@@ -74,19 +74,28 @@ pub(crate) fn run(args: DevArgs, begun: Instant) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(machine("The threads cannot be started"))?;
     let result = runtime.block_on(async {
-        let assets = config.serve.as_ref().map(|serve| Assets::new(serve.path.clone(), serve.single_page_app));
+        let assets =
+            config.serve.as_ref().map(|serve| Assets::new(serve.path.clone(), serve.single_page_app));
         let host = Arc::new(Host { output: output.clone(), assets: assets.clone() });
         let options = EngineOptions { limits: Limits::default(), workers: args.workers.unwrap_or_default() };
         let engine = Engine::start(options, built.program.clone(), store, host).await?;
         let crons = config.crons.clone();
-        let options = ServerOptions { limits: Limits::default(), development: true, crons: crons.clone(), assets };
+        let options =
+            ServerOptions { limits: Limits::default(), development: true, crons: crons.clone(), assets };
         let server = Arc::new(Server::new(engine.clone(), options, output.clone()));
         partyrun_net::front::raise_descriptor_limit();
         let front = Front::start(vec![listener], server, Limits::default(), FrontOptions::default())
             .map_err(machine("The HTTP threads cannot be started"))?;
         let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, output.clone()));
         banner(&config, port, begun, &output);
-        let mut session = Session { engine, builder, config, output: output.clone(), program: built.program, hash: built.hash };
+        let mut session = Session {
+            engine,
+            builder,
+            config,
+            output: output.clone(),
+            program: built.program,
+            hash: built.hash,
+        };
         let result = session.serve(built.inputs, &built.warnings).await;
         clock.abort();
         session.stop(front).await;
@@ -244,7 +253,11 @@ fn banner(config: &Config, port: u16, begun: Instant, output: &Output) {
     let folder = config.root.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = config.name.clone().or(folder).unwrap_or_default();
     output.note(&format!("partyrun {} {name}", env!("CARGO_PKG_VERSION")));
-    let shown = if config.host.is_unspecified() { "localhost".to_string() } else { SocketAddr::new(config.host, 0).ip().to_string() };
+    let shown = if config.host.is_unspecified() {
+        "localhost".to_string()
+    } else {
+        SocketAddr::new(config.host, 0).ip().to_string()
+    };
     let shown = if shown.contains(':') { format!("[{shown}]") } else { shown };
     output.note(&format!("  http://{shown}:{port}"));
     if let Some(address) = config.host.is_unspecified().then(lan_address).flatten() {
@@ -258,7 +271,11 @@ fn banner(config: &Config, port: u16, begun: Instant, output: &Output) {
 fn lan_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+    socket
+        .local_addr()
+        .ok()
+        .map(|address| address.ip())
+        .filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
 #[cfg(test)]

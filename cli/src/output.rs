@@ -88,7 +88,12 @@ impl Output {
 
     fn line(&self, line: String) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 && self.queue.try_send(Item::Line(format!("({lost} lines were too many for this terminal)"))).is_err() {
+        if lost > 0
+            && self
+                .queue
+                .try_send(Item::Line(format!("({lost} lines were too many for this terminal)")))
+                .is_err()
+        {
             self.lost.fetch_add(lost, Ordering::Relaxed);
         }
         if self.queue.try_send(Item::Line(line)).is_err() {
@@ -97,7 +102,11 @@ impl Output {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color && !code.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+        if self.color && !code.is_empty() {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_string()
+        }
     }
 }
 
@@ -109,7 +118,10 @@ impl Reporter for Output {
             self.line(line.to_string());
             return;
         }
-        let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
+        let reason = http::StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("");
         let paint = match status {
             500.. => "31",
             400..500 => "33",
@@ -146,7 +158,11 @@ fn escape(text: &str) -> String {
         return text.to_string();
     }
     text.chars().fold(String::with_capacity(text.len() + 8), |mut escaped, c| {
-        if c.is_control() && c != '\t' { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+        if c.is_control() && c != '\t' {
+            escaped.extend(c.escape_default())
+        } else {
+            escaped.push(c)
+        }
         escaped
     })
 }

@@ -64,14 +64,17 @@ impl Watch {
         self.broken = false;
         self.inputs = inputs.into_iter().collect();
         let mut problems = Vec::new();
-        let folders: HashSet<PathBuf> = self.inputs.iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
+        let folders: HashSet<PathBuf> =
+            self.inputs.iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
         for folder in folders {
             if self.folders.contains(&folder) || is_installed(&folder) {
                 continue;
             }
             match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 Ok(()) => drop(self.folders.insert(folder)),
-                Err(error) => problems.push(format!("Changes in {} will not be seen: {error}", folder.display())),
+                Err(error) => {
+                    problems.push(format!("Changes in {} will not be seen: {error}", folder.display()))
+                }
             }
         }
         problems

@@ -167,6 +167,8 @@ impl Case {
         special
             || changed
             || matches!(variant, Variant::Restart | Variant::Kill)
-            || any_step(&self.steps, &|action| matches!(action, Action::Restart { .. } | Action::Change { .. }))
+            || any_step(&self.steps, &|action| {
+                matches!(action, Action::Restart { .. } | Action::Change { .. })
+            })
     }
 }

@@ -23,7 +23,8 @@ pub struct Row {
 
 /// Reads the rows.
 pub fn read_rows(file: &Path) -> Result<Vec<Row>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("could not read `{}`", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("could not read `{}`", file.display()))?;
     let node = data::parse(Path::new("tests/coverage/rows.json5"), &text)?;
     let mut rows: Vec<Row> = Vec::new();
     for item in node.list()? {

@@ -222,7 +222,10 @@ impl Node {
 
     /// Takes an object apart.
     pub fn fields(&self) -> Result<Fields<'_>, DataError> {
-        Ok(Fields { node: self, entries: self.entries()?.iter().map(|(key, value)| (&**key, value)).collect() })
+        Ok(Fields {
+            node: self,
+            entries: self.entries()?.iter().map(|(key, value)| (&**key, value)).collect(),
+        })
     }
 }
 

@@ -162,7 +162,8 @@ impl Context {
             }
             Action::File { path, expect } => {
                 let path = self.server.project.file(&self.variables.text(path)?)?;
-                let text = std::fs::read(&path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                let text =
+                    std::fs::read(&path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
                 self.hold(match (expect, text) {
                     (Some(matcher), Some(text)) => matcher.check(&self.variables, &text),
                     (Some(_), None) => Err(differs("a file", "no file")),
@@ -170,7 +171,9 @@ impl Context {
                     (None, None) => Ok(()),
                 })
             }
-            Action::Parallel(_) | Action::Repeat { .. } | Action::Eventually(_) | Action::Socket { .. } => Ok(()),
+            Action::Parallel(_) | Action::Repeat { .. } | Action::Eventually(_) | Action::Socket { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -232,7 +235,8 @@ impl Context {
     /// Compares an answer with what was expected.
     pub fn answer(&self, expect: &AnswerExpectation, answer: &Answer) -> Result<(), String> {
         self.compare_answer(expect, answer).map_err(|message| {
-            let headers: Vec<_> = answer.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let headers: Vec<_> =
+                answer.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
             let body = crate::matcher::shortened(&answer.text());
             format!("{message}\n  the answer: {} [{}] {body}", answer.status, headers.join("; "))
         })
@@ -266,7 +270,11 @@ impl Context {
         if let Some((low, high)) = expect.took_ms {
             let took = u64::try_from(answer.took.as_millis()).unwrap_or(u64::MAX);
             let holds = (low..=high).contains(&took);
-            self.hold(if holds { Ok(()) } else { Err(differs(&format!("{low} to {high} ms"), &format!("{took} ms"))) })?;
+            self.hold(if holds {
+                Ok(())
+            } else {
+                Err(differs(&format!("{low} to {high} ms"), &format!("{took} ms")))
+            })?;
         }
         Ok(())
     }
@@ -343,7 +351,12 @@ impl Context {
         self.hold(server::wait_for_line(&output, &swapped, mark, limit).await.map(|_| ()))
     }
 
-    async fn log(&self, lines: &PerRuntime<TextMatcher>, absent: bool, limit: Duration) -> Result<(), String> {
+    async fn log(
+        &self,
+        lines: &PerRuntime<TextMatcher>,
+        absent: bool,
+        limit: Duration,
+    ) -> Result<(), String> {
         let matcher = match self.server.runtime {
             Runtime::Partyrun => &lines.partyrun,
             Runtime::Original => &lines.original,
@@ -359,7 +372,9 @@ impl Context {
         self.hold(if absent {
             match find(&output) {
                 None => Ok(()),
-                Some(line) => Err(differs(&format!("no line like {matcher:?} in the server's output"), &line)),
+                Some(line) => {
+                    Err(differs(&format!("no line like {matcher:?} in the server's output"), &line))
+                }
             }
         } else {
             let found = output.wait(limit, find).await.map(|_| ());
@@ -367,7 +382,11 @@ impl Context {
         })
     }
 
-    fn program_end(&self, ended: &program::Ended, expect: &crate::step::ExitExpectation) -> Result<(), String> {
+    fn program_end(
+        &self,
+        ended: &program::Ended,
+        expect: &crate::step::ExitExpectation,
+    ) -> Result<(), String> {
         let printed = || format!("\n  it printed:\n{}", ended.lines.join("\n"));
         self.hold(if ended.code == Some(expect.exit) {
             Ok(())

@@ -129,7 +129,13 @@ impl JsonMatcher {
             .map_err(|message| format!("{message}\n  whole value: {}", shortened(&found.to_string())))
     }
 
-    fn compare(&self, variables: &Variables, wanted: &Value, found: &Value, path: &str) -> Result<(), String> {
+    fn compare(
+        &self,
+        variables: &Variables,
+        wanted: &Value,
+        found: &Value,
+        path: &str,
+    ) -> Result<(), String> {
         let wrong = |wanted: &str| Err(format!("at {path}: {}", differs(wanted, &found.to_string())));
         match (wanted, found) {
             (Value::Object(entries), _) if entries.keys().any(|key| key.starts_with('$')) => {
@@ -204,7 +210,8 @@ fn special(
             }
             "$at_least" | "$at_most" => {
                 let (limit, has) = (wanted.as_f64().unwrap_or_default(), found.as_f64());
-                let holds = has.is_some_and(|has| if key == "$at_least" { has >= limit } else { has <= limit });
+                let holds =
+                    has.is_some_and(|has| if key == "$at_least" { has >= limit } else { has <= limit });
                 if !holds {
                     return Err(differs(&format!("a number {} {limit}", &key[1..]), &found.to_string()));
                 }
@@ -268,7 +275,8 @@ mod tests {
     #[test]
     fn text_matchers() {
         let variables = Variables::default();
-        let check = |wanted: &str, found: &str| TextMatcher::read(&node(wanted)).unwrap().check(&variables, found);
+        let check =
+            |wanted: &str, found: &str| TextMatcher::read(&node(wanted)).unwrap().check(&variables, found);
         assert!(check("'a'", "a").is_ok());
         assert!(check("'a'", "ab").is_err());
         assert!(check("{pattern: '^a(?<rest>.+)$'}", "abc").is_ok());

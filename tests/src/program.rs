@@ -20,7 +20,12 @@ pub struct Ended {
 }
 
 /// Runs a Node program of the fixture.
-pub async fn run_node(cx: &Context, program: &str, args: &[String], limit: Duration) -> Result<Ended, String> {
+pub async fn run_node(
+    cx: &Context,
+    program: &str,
+    args: &[String],
+    limit: Duration,
+) -> Result<Ended, String> {
     let file = cx.server.project.file(program)?;
     if !file.is_file() {
         return Err(format!("no such program: `{program}`"));

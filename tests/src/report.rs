@@ -47,7 +47,8 @@ pub fn differences(outcomes: &[Outcome]) -> Vec<String> {
             (Some(ours), Some(theirs)) if ours.failure.is_some() && theirs.failure.is_some() => {
                 out.push(format!("FAILS ON BOTH\n{}{}", failure(ours), failure(theirs)));
             }
-            _ => out.extend([ours, original].into_iter().flatten().filter(|o| o.failure.is_some()).map(failure)),
+            _ => out
+                .extend([ours, original].into_iter().flatten().filter(|o| o.failure.is_some()).map(failure)),
         }
     }
     out
@@ -71,5 +72,8 @@ pub fn summary(outcomes: &[Outcome], mistakes: usize, seconds: f64) -> String {
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count() + mistakes;
     let passed = outcomes.len() + mistakes - failed;
     let held: u64 = outcomes.iter().map(|outcome| outcome.held).sum();
-    format!("{held} expectations held in {} runs, {seconds:.1} s\n{passed} passed, {failed} failed", outcomes.len())
+    format!(
+        "{held} expectations held in {} runs, {seconds:.1} s\n{passed} passed, {failed} failed",
+        outcomes.len()
+    )
 }

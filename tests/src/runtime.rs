@@ -56,7 +56,13 @@ impl Programs {
     }
 
     /// The arguments of `dev` for a project.
-    pub fn dev_args(&self, runtime: Runtime, entry: Option<&str>, port: u16, extra: &[String]) -> Vec<String> {
+    pub fn dev_args(
+        &self,
+        runtime: Runtime,
+        entry: Option<&str>,
+        port: u16,
+        extra: &[String],
+    ) -> Vec<String> {
         let mut args = vec!["dev".to_owned()];
         args.extend(entry.map(str::to_owned));
         args.extend(["--port".to_owned(), port.to_string(), "--no-hotkeys".to_owned()]);

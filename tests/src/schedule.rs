@@ -68,7 +68,11 @@ pub struct Outcome {
 }
 
 /// The runs of some cases: fresh and in their variants.
-pub fn runs_of(fixtures: &[Rc<Fixture>], runtimes: &[Runtime], wanted: impl Fn(&Fixture, &Case) -> bool) -> Vec<Run> {
+pub fn runs_of(
+    fixtures: &[Rc<Fixture>],
+    runtimes: &[Runtime],
+    wanted: impl Fn(&Fixture, &Case) -> bool,
+) -> Vec<Run> {
     let mut runs = Vec::new();
     for fixture in fixtures {
         for runtime in runtimes {
@@ -132,7 +136,12 @@ impl Shared {
     }
 
     /// The server of the slot; one that has died is replaced.
-    async fn server(&self, slot: &Slot, run: &Run, settings: &Settings) -> Result<Rc<Server>, (String, Vec<String>)> {
+    async fn server(
+        &self,
+        slot: &Slot,
+        run: &Run,
+        settings: &Settings,
+    ) -> Result<Rc<Server>, (String, Vec<String>)> {
         let mut current = slot.server.lock().await;
         if let Some(server) = current.as_ref().filter(|server| server.exit().is_none()) {
             return Ok(server.clone());
@@ -211,7 +220,9 @@ async fn attempt(run: &Run, server: Rc<Server>, settings: &Settings, number: u64
 
 fn with_exit(failure: Failure, server: &Server) -> Failure {
     match server.exit() {
-        Some(status) => Failure { message: format!("{}\n  the server ended: {status}", failure.message), ..failure },
+        Some(status) => {
+            Failure { message: format!("{}\n  the server ended: {status}", failure.message), ..failure }
+        }
         None => failure,
     }
 }

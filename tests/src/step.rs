@@ -350,7 +350,8 @@ fn headers(fields: &mut Fields<'_>) -> Result<Vec<(String, String)>, DataError> 
 
 fn read_http(line: &Node, fields: &mut Fields<'_>) -> Result<HttpStep, DataError> {
     let text = line.text()?;
-    let (method, target) = if text.starts_with('/') { ("GET", text) } else { text.split_once(' ').unwrap_or_default() };
+    let (method, target) =
+        if text.starts_with('/') { ("GET", text) } else { text.split_once(' ').unwrap_or_default() };
     if method.is_empty() || !target.starts_with('/') {
         return Err(line.error("a request is written `METHOD /path`, or `/path` for GET"));
     }
@@ -507,7 +508,9 @@ fn read_silence(node: &Node) -> Result<Silence, DataError> {
 
 fn read_frames(node: &Node) -> Result<Vec<FrameExpectation>, DataError> {
     match &node.value {
-        Shape::List(items) if items.is_empty() => Err(node.error("no messages; to expect none use `silence`")),
+        Shape::List(items) if items.is_empty() => {
+            Err(node.error("no messages; to expect none use `silence`"))
+        }
         Shape::List(items) => items.iter().map(read_frame).collect(),
         _ => Ok(vec![read_frame(node)?]),
     }

@@ -53,7 +53,9 @@ impl Variables {
                 Some((name, "")) => self.get(name)?,
                 _ => Value::String(self.text(text)?),
             },
-            Value::Array(items) => Value::Array(items.iter().map(|v| self.json(v)).collect::<Result<_, _>>()?),
+            Value::Array(items) => {
+                Value::Array(items.iter().map(|v| self.json(v)).collect::<Result<_, _>>()?)
+            }
             Value::Object(entries) => Value::Object(
                 entries
                     .iter()
@@ -81,9 +83,8 @@ impl Variables {
 
 /// `name...` or `{name}...` as a name and what follows it.
 fn variable_name(text: &str) -> Option<(&str, &str)> {
-    let word = |text: &str| {
-        text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len())
-    };
+    let word =
+        |text: &str| text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
     if let Some(inner) = text.strip_prefix('{') {
         let end = word(inner);
         return inner[end..].strip_prefix('}').filter(|_| end > 0).map(|after| (&inner[..end], after));
@@ -119,7 +120,10 @@ mod tests {
     fn json_keeps_the_type_of_a_lone_variable() {
         let variables = Variables::default();
         variables.set("n", 5);
-        assert_eq!(variables.json(&json!({"a": "$n", "b": ["n=$n"]})).unwrap(), json!({"a": 5, "b": ["n=5"]}));
+        assert_eq!(
+            variables.json(&json!({"a": "$n", "b": ["n=$n"]})).unwrap(),
+            json!({"a": 5, "b": ["n=5"]})
+        );
     }
 
     #[test]

@@ -29,7 +29,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             _ => entry = Some(PathBuf::from(arg)),
         }
     }
-    options.main = entry.ok_or("usage: bundle ENTRY [--out FILE] [--map FILE] [--cache FOLDER] [--minify] [--time]")?;
+    options.main =
+        entry.ok_or("usage: bundle ENTRY [--out FILE] [--map FILE] [--cache FOLDER] [--minify] [--time]")?;
     options.root = std::env::current_dir()?;
     let mut bundler = Bundler::new(options);
     let start = std::time::Instant::now();
@@ -38,7 +39,12 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("first build {:.1?}", start.elapsed());
         let start = std::time::Instant::now();
         bundle = bundler.build()?;
-        eprintln!("second build {:.1?}, {} files, {} bytes", start.elapsed(), bundle.inputs.len(), bundle.code.len());
+        eprintln!(
+            "second build {:.1?}, {} files, {} bytes",
+            start.elapsed(),
+            bundle.inputs.len(),
+            bundle.code.len()
+        );
     }
     for warning in &bundle.warnings {
         eprintln!("warning: {warning}");

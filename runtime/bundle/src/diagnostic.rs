@@ -121,12 +121,8 @@ const FRAME_CHARS_MAX: usize = 96;
 fn code_frame(text: &str, line: u32, column: u32) -> String {
     let at = column.saturating_sub(1) as usize;
     let skip = at.saturating_sub(FRAME_CHARS_MAX / 2);
-    let shown: String = text
-        .chars()
-        .skip(skip)
-        .take(FRAME_CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let shown: String =
+        text.chars().skip(skip).take(FRAME_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
     let marker = " ".repeat(at - skip);

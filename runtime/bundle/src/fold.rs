@@ -4,8 +4,8 @@
 use rustc_hash::FxHashMap;
 use swc_common::{DUMMY_SP, SyntaxContext, util::take::Take};
 use swc_ecma_ast::{
-    BinExpr, BinaryOp, BindingIdent, Bool, Decl, Expr, IdentName, Lit, MemberExpr, MemberProp, Number, Pat, Stmt,
-    Str, UnaryOp, VarDecl, VarDeclKind, VarDeclarator,
+    BinExpr, BinaryOp, BindingIdent, Bool, Decl, Expr, IdentName, Lit, MemberExpr, MemberProp, Number, Pat,
+    Stmt, Str, UnaryOp, VarDecl, VarDeclKind, VarDeclarator,
 };
 use swc_ecma_visit::{Visit, VisitMut, VisitMutWith, VisitWith, noop_visit_mut_type, noop_visit_type};
 

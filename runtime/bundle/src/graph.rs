@@ -96,7 +96,8 @@ impl Graph {
         };
         let mut entries = Vec::new();
         let main = std::iter::once((None, &options.main));
-        for (name, path) in main.chain(options.parties.iter().map(|(name, path)| (Some(name.clone()), path))) {
+        for (name, path) in main.chain(options.parties.iter().map(|(name, path)| (Some(name.clone()), path)))
+        {
             if let Some(index) = walk.entry(path) {
                 entries.push((name, index));
             }
@@ -132,7 +133,8 @@ impl Walk<'_> {
     fn entry(&mut self, path: &Path) -> Option<usize> {
         let absolute = self.options.root.join(path);
         let specifier = absolute.to_string_lossy().into_owned();
-        match self.resolve.specifier(&self.options.root.join("package.json"), &specifier, ImportKind::Static) {
+        match self.resolve.specifier(&self.options.root.join("package.json"), &specifier, ImportKind::Static)
+        {
             Resolved::File(path, hint) => Some(self.add(path, hint, None)),
             _ => {
                 let message = format!("Could not find the entry \"{}\"", path.display());
@@ -186,7 +188,12 @@ impl Walk<'_> {
             self.errors.push(problem);
         }
         for (offset, message) in &module.record.warnings {
-            self.warnings.push(Diagnostic::at(message.clone(), Path::new(&module.name), &module.source, *offset));
+            self.warnings.push(Diagnostic::at(
+                message.clone(),
+                Path::new(&module.name),
+                &module.source,
+                *offset,
+            ));
         }
     }
 
@@ -233,7 +240,9 @@ impl Walk<'_> {
             "ts" | "tsx" | "mts" | "cts" | "js" | "jsx" | "mjs" | "cjs" => {
                 let key = Cache::key(&module.source, &settings);
                 return match self.cache.get(&key) {
-                    Some(record) => Job::Done(Loaded { module: Module { record, ..module }, problems, fresh: None }),
+                    Some(record) => {
+                        Job::Done(Loaded { module: Module { record, ..module }, problems, fresh: None })
+                    }
                     None => Job::Transform(Box::new((module, settings, key))),
                 };
             }
@@ -254,7 +263,8 @@ impl Walk<'_> {
     fn target(&mut self, index: usize, path: &Path, import: &Import) -> Target {
         if let Some(pattern) = &import.pattern {
             let found = glob(path, pattern);
-            let files = found.into_iter().map(|(name, file)| (name, self.add(file, ModuleHint::None, Some(index))));
+            let files =
+                found.into_iter().map(|(name, file)| (name, self.add(file, ModuleHint::None, Some(index))));
             return Target::Glob(files.collect());
         }
         match self.resolve.specifier(path, &import.specifier, import.kind) {
@@ -376,7 +386,8 @@ fn glob(importer: &Path, pattern: &[String]) -> Vec<(String, PathBuf)> {
 
 fn matches(name: &str, pattern: &[String]) -> bool {
     let (Some(first), Some(last)) = (pattern.first(), pattern.last()) else { return false };
-    let Some(mut rest) = name.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str())) else {
+    let Some(mut rest) = name.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()))
+    else {
         return false;
     };
     for piece in pattern.get(1..pattern.len() - 1).unwrap_or_default() {

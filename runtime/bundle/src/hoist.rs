@@ -3,8 +3,8 @@
 
 use swc_common::{DUMMY_SP, util::take::Take};
 use swc_ecma_ast::{
-    AssignExpr, AssignOp, AssignTarget, BindingIdent, Decl, EmptyStmt, Expr, ExprStmt, ForHead, Ident, Pat, SeqExpr,
-    Stmt, VarDecl, VarDeclKind, VarDeclOrExpr, VarDeclarator,
+    AssignExpr, AssignOp, AssignTarget, BindingIdent, Decl, EmptyStmt, Expr, ExprStmt, ForHead, Ident, Pat,
+    SeqExpr, Stmt, VarDecl, VarDeclKind, VarDeclOrExpr, VarDeclarator,
 };
 use swc_ecma_utils::find_pat_ids;
 use swc_ecma_visit::{VisitMut, VisitMutWith, noop_visit_mut_type};
@@ -37,7 +37,12 @@ impl Lift {
         for declarator in std::mem::take(&mut var.decls) {
             let Some(right) = declarator.init else { continue };
             let Ok(left) = AssignTarget::try_from(declarator.name) else { continue };
-            exprs.push(Box::new(Expr::Assign(AssignExpr { span: declarator.span, op: AssignOp::Assign, left, right })));
+            exprs.push(Box::new(Expr::Assign(AssignExpr {
+                span: declarator.span,
+                op: AssignOp::Assign,
+                left,
+                right,
+            })));
         }
         match exprs.len() {
             0 => None,

@@ -132,7 +132,9 @@ impl<'a> Linker<'a> {
     fn symbol(&self, module: usize, symbol: u32, seen: &mut FxHashSet<(usize, String)>) -> Meaning {
         let found = self.module(module).and_then(|found| found.record.symbols.get(symbol as usize));
         let Some(found) = found else { return Meaning::Missing };
-        let Binding::Imported { import, name } = &found.binding else { return Meaning::Local(module, symbol) };
+        let Binding::Imported { import, name } = &found.binding else {
+            return Meaning::Local(module, symbol);
+        };
         match (self.esm_target(module, *import), name) {
             (Some(other), ImportName::Namespace) => Meaning::Namespace(other),
             (Some(other), ImportName::Named(name)) => self.export(other, name, seen),
@@ -196,10 +198,13 @@ impl<'a> Linker<'a> {
     fn check(&mut self) {
         let mut problems = Vec::new();
         for (index, module) in self.graph.modules.iter().enumerate() {
-            let used: FxHashSet<u32> = module.record.parts.iter().flat_map(|part| part.uses.iter().copied()).collect();
+            let used: FxHashSet<u32> =
+                module.record.parts.iter().flat_map(|part| part.uses.iter().copied()).collect();
             let symbols = module.record.symbols.iter().zip(self.meanings.get(index).into_iter().flatten());
             for (number, (symbol, meaning)) in symbols.enumerate() {
-                let Binding::Imported { import, name: ImportName::Named(name) } = &symbol.binding else { continue };
+                let Binding::Imported { import, name: ImportName::Named(name) } = &symbol.binding else {
+                    continue;
+                };
                 // A type that was re-exported, or imported and kept: nothing reads it (spec 6.1).
                 let is_type = module.typescript && !used.contains(&(number as u32));
                 if *meaning != Meaning::Missing || is_type || self.is_lenient(index, *import) {
@@ -207,14 +212,19 @@ impl<'a> Linker<'a> {
                 }
                 let other = self.esm_target(index, *import).and_then(|other| self.module(other));
                 let file = other.map(|other| other.name.as_str()).unwrap_or_default();
-                problems.push((index, *import, format!("No matching export in \"{file}\" for import \"{name}\"")));
+                problems.push((
+                    index,
+                    *import,
+                    format!("No matching export in \"{file}\" for import \"{name}\""),
+                ));
             }
             for (number, import) in module.record.imports.iter().enumerate() {
                 if import.kind == ImportKind::Require
                     && let Some(other) = self.esm_target(index, number as u32)
                     && self.asynchronous.get(other).copied().unwrap_or(false)
                 {
-                    let message = format!("\"{}\" uses top-level await and cannot be required", import.specifier);
+                    let message =
+                        format!("\"{}\" uses top-level await and cannot be required", import.specifier);
                     problems.push((index, number as u32, message));
                 }
             }
@@ -231,9 +241,11 @@ impl<'a> Linker<'a> {
     /// Whether a missing name is `undefined`: read through a namespace, or from a script without exports.
     fn is_lenient(&self, module: usize, import: u32) -> bool {
         let through_namespace = self.module(module).is_some_and(|module| {
-            module.record.symbols.iter().any(|symbol| {
-                symbol.binding == Binding::Imported { import, name: ImportName::Namespace }
-            })
+            module
+                .record
+                .symbols
+                .iter()
+                .any(|symbol| symbol.binding == Binding::Imported { import, name: ImportName::Namespace })
         });
         let script = |other| self.module(other).is_some_and(|other| other.record.form == ModuleForm::Unknown);
         through_namespace || self.esm_target(module, import).is_some_and(script)
@@ -333,7 +345,8 @@ impl<'a> Linker<'a> {
 
     /// The text that stands for a meaning, and whether it is a property.
     fn text(&self, meaning: &Meaning) -> (String, bool) {
-        let import = |module: &usize, import: &u32| self.imports.get(&(*module, *import)).cloned().unwrap_or_default();
+        let import =
+            |module: &usize, import: &u32| self.imports.get(&(*module, *import)).cloned().unwrap_or_default();
         match meaning {
             Meaning::Local(module, symbol) => {
                 (self.locals.get(&(*module, *symbol)).cloned().unwrap_or_default(), false)
@@ -380,7 +393,11 @@ impl<'a> Linker<'a> {
     }
 
     fn write_common_js(&mut self, index: usize, module: &Module) {
-        let head = format!("// {}\nvar {} = __pk_cjs(function(exports, module) {{\n", comment(module), self.function(index));
+        let head = format!(
+            "// {}\nvar {} = __pk_cjs(function(exports, module) {{\n",
+            comment(module),
+            self.function(index)
+        );
         self.out.push(&head);
         for part in &module.record.parts {
             self.write_text(index, &part.code);
@@ -397,7 +414,8 @@ impl<'a> Linker<'a> {
             let names = part.declares.iter().filter_map(|symbol| self.locals.get(&(index, *symbol)));
             variables.extend(names.map(String::as_str));
         }
-        let imports = (0..record.imports.len() as u32).filter_map(|import| self.imports.get(&(index, import)));
+        let imports =
+            (0..record.imports.len() as u32).filter_map(|import| self.imports.get(&(index, import)));
         variables.extend(imports.map(String::as_str));
         variables.sort_unstable();
         variables.dedup();
@@ -456,7 +474,11 @@ impl<'a> Linker<'a> {
                 }
             }
             Some(Target::Module(other)) => {
-                format!("{variable} = __pk_toESM({}(), {});\n", self.function(*other), self.node_mode(index, *other))
+                format!(
+                    "{variable} = __pk_toESM({}(), {});\n",
+                    self.function(*other),
+                    self.node_mode(index, *other)
+                )
             }
             Some(Target::Builtin(name)) => format!("{variable} = __pk_builtinNs({});\n", quote(name)),
             _ => String::new(),
@@ -498,7 +520,8 @@ impl<'a> Linker<'a> {
     }
 
     fn fill(&mut self, index: usize, slot: Slot) -> String {
-        let meaning = |symbol: u32| self.meanings.get(index).and_then(|meanings| meanings.get(symbol as usize));
+        let meaning =
+            |symbol: u32| self.meanings.get(index).and_then(|meanings| meanings.get(symbol as usize));
         match slot {
             Slot::Name(symbol) => meaning(symbol).map(|meaning| self.text(meaning).0).unwrap_or_default(),
             Slot::Callee(symbol) => match meaning(symbol).map(|meaning| self.text(meaning)) {
@@ -508,9 +531,10 @@ impl<'a> Linker<'a> {
             },
             Slot::Require(import) => self.require_text(index, import),
             Slot::Dynamic(import) => self.dynamic_text(index, import),
-            Slot::Url => {
-                quote(&format!("file:///{}", self.module(index).map(|module| module.name.as_str()).unwrap_or_default()))
-            }
+            Slot::Url => quote(&format!(
+                "file:///{}",
+                self.module(index).map(|module| module.name.as_str()).unwrap_or_default()
+            )),
             Slot::Asset => self.asset(index),
         }
     }
@@ -538,7 +562,9 @@ impl<'a> Linker<'a> {
                 Some(module) if module.record.form == ModuleForm::Unknown => {
                     format!("(() => ({}(), {{}}))", self.function(*other))
                 }
-                _ => format!("(() => ({}(), __pk_toCommonJS({})))", self.function(*other), self.object(*other)),
+                _ => {
+                    format!("(() => ({}(), __pk_toCommonJS({})))", self.function(*other), self.object(*other))
+                }
             },
             Some(Target::Builtin(name)) => format!("(() => __pk_builtin({}))", quote(name)),
             _ => format!("(() => __pk_missing({}))", quote(self.specifier(index, import))),
@@ -585,7 +611,10 @@ impl<'a> Linker<'a> {
                 text.push_str(&format!("var __pk_entry{number} = __pk_toESM({function}(), 0);\n"));
                 format!("__pk_entry{number}")
             } else {
-                text.push_str(&format!("{}{function}();\n", if self.is_async(*module) { "await " } else { "" }));
+                text.push_str(&format!(
+                    "{}{function}();\n",
+                    if self.is_async(*module) { "await " } else { "" }
+                ));
                 self.object(*module).to_string()
             };
             match name {

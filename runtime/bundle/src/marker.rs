@@ -12,15 +12,16 @@ pub(crate) struct Markers {
 }
 
 /// No JavaScript token but a literal can hold one of these.
-const PAIRS: [(char, char); 4] = [('\u{1}', '\u{2}'), ('\u{3}', '\u{4}'), ('\u{5}', '\u{6}'), ('\u{e}', '\u{f}')];
+const PAIRS: [(char, char); 4] =
+    [('\u{1}', '\u{2}'), ('\u{3}', '\u{4}'), ('\u{5}', '\u{6}'), ('\u{e}', '\u{f}')];
 
 impl Markers {
     /// A pair that `source` does not use, if there is one.
     pub(crate) fn for_source(source: &str) -> Option<Self> {
-        PAIRS.iter().find(|(open, close)| !source.contains([*open, *close])).map(|(open, close)| Self {
-            open: *open,
-            close: *close,
-        })
+        PAIRS
+            .iter()
+            .find(|(open, close)| !source.contains([*open, *close]))
+            .map(|(open, close)| Self { open: *open, close: *close })
     }
 
     /// The identifier that stands for a slot until the text is printed.

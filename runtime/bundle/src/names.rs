@@ -49,5 +49,9 @@ pub(crate) fn identifier(text: &str) -> String {
 
 /// `object.name` or `object["name"]`.
 pub(crate) fn member(object: &str, name: &str) -> String {
-    if identifier(name) == name { format!("{object}.{name}") } else { format!("{object}[{}]", crate::value::quote(name)) }
+    if identifier(name) == name {
+        format!("{object}.{name}")
+    } else {
+        format!("{object}[{}]", crate::value::quote(name))
+    }
 }

@@ -42,7 +42,10 @@ impl Printer {
         writer.set_indent_str(" ");
         let module = Module { body, ..Default::default() };
         let mut emitter = Emitter {
-            cfg: Config::default().with_ascii_only(true).with_minify(self.minify).with_reduce_escaped_newline(false),
+            cfg: Config::default()
+                .with_ascii_only(true)
+                .with_minify(self.minify)
+                .with_reduce_escaped_newline(false),
             cm: self.source_map.clone(),
             comments: None,
             wr: writer,
@@ -58,7 +61,9 @@ impl Printer {
     /// Line and column in the printed text become one offset; positions outside the file (generated code) go.
     fn offsets(&self, printed: &str, positions: &[(BytePos, LineCol)]) -> Vec<(u32, u32)> {
         let mut starts = vec![0u32];
-        starts.extend(printed.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1));
+        starts.extend(
+            printed.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1),
+        );
         let mut mappings: Vec<(u32, u32)> = Vec::with_capacity(positions.len());
         for (source, generated) in positions {
             if *source < self.start || *source > self.end {

@@ -3,8 +3,8 @@
 
 use swc_common::{DUMMY_SP, Span, SyntaxContext};
 use swc_ecma_ast::{
-    ArrowExpr, AutoAccessor, AwaitExpr, Class, Decl, Decorator, ForOfStmt, Function, Ident, JSXElement, JSXFragment,
-    MetaPropExpr, MetaPropKind, ModuleDecl, ModuleItem, Program, ReturnStmt, Stmt, UsingDecl,
+    ArrowExpr, AutoAccessor, AwaitExpr, Class, Decl, Decorator, ForOfStmt, Function, Ident, JSXElement,
+    JSXFragment, MetaPropExpr, MetaPropKind, ModuleDecl, ModuleItem, Program, ReturnStmt, Stmt, UsingDecl,
 };
 use swc_ecma_visit::{Visit, VisitMut, VisitWith, noop_visit_type};
 

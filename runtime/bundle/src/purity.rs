@@ -18,11 +18,46 @@ const PURE_CONSTRUCTORS: [&str; 4] = ["Map", "Set", "WeakMap", "WeakSet"];
 
 /// Standard names whose reading cannot throw.
 const PURE_GLOBALS: [&str; 40] = [
-    "undefined", "NaN", "Infinity", "Array", "ArrayBuffer", "BigInt", "BigInt64Array", "BigUint64Array", "Boolean",
-    "DataView", "Date", "Error", "EvalError", "Float32Array", "Float64Array", "Function", "Int16Array",
-    "Int32Array", "Int8Array", "JSON", "Map", "Math", "Number", "Object", "Promise", "Proxy", "RangeError",
-    "ReferenceError", "Reflect", "RegExp", "Set", "String", "Symbol", "SyntaxError", "TypeError", "Uint8Array",
-    "WeakMap", "WeakSet", "globalThis", "console",
+    "undefined",
+    "NaN",
+    "Infinity",
+    "Array",
+    "ArrayBuffer",
+    "BigInt",
+    "BigInt64Array",
+    "BigUint64Array",
+    "Boolean",
+    "DataView",
+    "Date",
+    "Error",
+    "EvalError",
+    "Float32Array",
+    "Float64Array",
+    "Function",
+    "Int16Array",
+    "Int32Array",
+    "Int8Array",
+    "JSON",
+    "Map",
+    "Math",
+    "Number",
+    "Object",
+    "Promise",
+    "Proxy",
+    "RangeError",
+    "ReferenceError",
+    "Reflect",
+    "RegExp",
+    "Set",
+    "String",
+    "Symbol",
+    "SyntaxError",
+    "TypeError",
+    "Uint8Array",
+    "WeakMap",
+    "WeakSet",
+    "globalThis",
+    "console",
 ];
 
 impl Purity<'_> {
@@ -52,13 +87,11 @@ impl Purity<'_> {
             (Pat::Array(pattern), Some(init)) => {
                 matches!(&**init, Expr::Array(_)) && self.expr(init) && self.array_pattern(pattern)
             }
-            (Pat::Object(pattern), Some(init)) => {
-                matches!(&**init, Expr::Object(_))
-                    && self.expr(init)
-                    && pattern.props.iter().all(|property| {
-                        matches!(property, ObjectPatProp::Assign(assign) if assign.value.is_none())
-                    })
-            }
+            (Pat::Object(pattern), Some(init)) => matches!(&**init, Expr::Object(_))
+                && self.expr(init)
+                && pattern.props.iter().all(
+                    |property| matches!(property, ObjectPatProp::Assign(assign) if assign.value.is_none()),
+                ),
             _ => false,
         })
     }
@@ -69,25 +102,28 @@ impl Purity<'_> {
 
     fn class(&self, class: &Class) -> bool {
         class.decorators.is_empty()
-            && class.super_class.as_deref().is_none_or(|base| matches!(base, Expr::Ident(_)) && self.expr(base))
+            && class
+                .super_class
+                .as_deref()
+                .is_none_or(|base| matches!(base, Expr::Ident(_)) && self.expr(base))
             && class.body.iter().all(|member| match member {
-                ClassMember::Method(method) => {
-                    self.key(&method.key) && method.function.decorators.is_empty()
-                }
+                ClassMember::Method(method) => self.key(&method.key) && method.function.decorators.is_empty(),
                 ClassMember::ClassProp(property) => {
                     self.key(&property.key)
                         && property.decorators.is_empty()
-                        && (!property.is_static || property.value.as_deref().is_none_or(|value| self.expr(value)))
+                        && (!property.is_static
+                            || property.value.as_deref().is_none_or(|value| self.expr(value)))
                 }
                 ClassMember::PrivateProp(property) => {
                     property.decorators.is_empty()
-                        && (!property.is_static || property.value.as_deref().is_none_or(|value| self.expr(value)))
+                        && (!property.is_static
+                            || property.value.as_deref().is_none_or(|value| self.expr(value)))
                 }
                 ClassMember::PrivateMethod(method) => method.function.decorators.is_empty(),
-                ClassMember::Constructor(_) | ClassMember::Empty(_) | ClassMember::TsIndexSignature(_) => true,
-                ClassMember::StaticBlock(block) => {
-                    block.body.stmts.iter().all(|stmt| self.statement(stmt))
+                ClassMember::Constructor(_) | ClassMember::Empty(_) | ClassMember::TsIndexSignature(_) => {
+                    true
                 }
+                ClassMember::StaticBlock(block) => block.body.stmts.iter().all(|stmt| self.statement(stmt)),
                 ClassMember::AutoAccessor(_) => false,
             })
     }
@@ -109,9 +145,11 @@ impl Purity<'_> {
             Expr::Class(class) => self.class(&class.class),
             Expr::Paren(paren) => self.expr(&paren.expr),
             Expr::Tpl(template) => template.exprs.iter().all(|part| matches!(&**part, Expr::Lit(_))),
-            Expr::Array(array) => {
-                array.elems.iter().flatten().all(|element| element.spread.is_none() && self.expr(&element.expr))
-            }
+            Expr::Array(array) => array
+                .elems
+                .iter()
+                .flatten()
+                .all(|element| element.spread.is_none() && self.expr(&element.expr)),
             Expr::Object(object) => self.object(object),
             Expr::Cond(cond) => self.expr(&cond.test) && self.expr(&cond.cons) && self.expr(&cond.alt),
             Expr::Seq(sequence) => sequence.exprs.iter().all(|part| self.expr(part)),
@@ -170,7 +208,11 @@ impl Purity<'_> {
                     let keyed = &*callee.sym == "Map" || &*callee.sym == "WeakMap";
                     only.spread.is_none()
                         && self.expr(&only.expr)
-                        && array.elems.iter().flatten().all(|element| !keyed || matches!(&*element.expr, Expr::Array(_)))
+                        && array
+                            .elems
+                            .iter()
+                            .flatten()
+                            .all(|element| !keyed || matches!(&*element.expr, Expr::Array(_)))
                 }
                 _ => false,
             },
@@ -202,7 +244,8 @@ fn is_primitive(expr: &Expr) -> bool {
         Expr::Lit(Lit::Str(_) | Lit::Num(_) | Lit::Bool(_) | Lit::Null(_)) => true,
         Expr::Paren(paren) => is_primitive(&paren.expr),
         Expr::Unary(unary) => {
-            matches!(unary.op, UnaryOp::TypeOf) || matches!(unary.op, UnaryOp::Minus) && is_primitive(&unary.arg)
+            matches!(unary.op, UnaryOp::TypeOf)
+                || matches!(unary.op, UnaryOp::Minus) && is_primitive(&unary.arg)
         }
         Expr::Bin(binary) => {
             !matches!(binary.op, BinaryOp::In | BinaryOp::InstanceOf)
@@ -218,5 +261,4 @@ fn is_well_known_symbol(expr: &Expr, unresolved: SyntaxContext) -> bool {
     let Expr::Member(member) = expr else { return false };
     matches!(&*member.obj, Expr::Ident(ident) if ident.ctxt == unresolved && &*ident.sym == "Symbol")
         && member.prop.is_ident()
-       
 }

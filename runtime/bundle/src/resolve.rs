@@ -88,14 +88,17 @@ impl Resolve {
             ..ResolveOptions::default()
         };
         let import = Resolver::new(base.clone());
-        let require = import.clone_with_options(ResolveOptions { condition_names: conditions("require"), ..base });
+        let require =
+            import.clone_with_options(ResolveOptions { condition_names: conditions("require"), ..base });
         Self { import, require, aliases: options.alias.iter().map(|(name, _)| name.clone()).collect() }
     }
 
     /// What `specifier` means in `file`.
     pub(crate) fn specifier(&self, file: &Path, specifier: &str, kind: ImportKind) -> Resolved {
         let aliased = |alias: &String| {
-            specifier.strip_prefix(alias.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            specifier
+                .strip_prefix(alias.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         if !self.aliases.iter().any(aliased) {
             if specifier == "partykit/server" {
@@ -116,9 +119,11 @@ impl Resolve {
                 Resolved::File(resolution.path().to_path_buf(), hint)
             }
             Err(ResolveError::Ignored(_)) => Resolved::Empty,
-            Err(ResolveError::NotFound(_) | ResolveError::MatchedAliasNotFound(..) | ResolveError::ExtensionAlias(..)) => {
-                Resolved::Missing(format!("Could not resolve \"{specifier}\""))
-            }
+            Err(
+                ResolveError::NotFound(_)
+                | ResolveError::MatchedAliasNotFound(..)
+                | ResolveError::ExtensionAlias(..),
+            ) => Resolved::Missing(format!("Could not resolve \"{specifier}\"")),
             Err(error) => Resolved::Missing(format!("Could not resolve \"{specifier}\": {error}")),
         }
     }

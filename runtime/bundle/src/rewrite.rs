@@ -4,9 +4,9 @@
 use rustc_hash::FxHashMap;
 use swc_common::{DUMMY_SP, Span, SyntaxContext, util::take::Take};
 use swc_ecma_ast::{
-    AssignPatProp, CallExpr, Callee, Expr, ExprOrSpread, Ident, IdentName, KeyValuePatProp, KeyValueProp, Lit,
-    MemberExpr, MemberProp, MetaPropExpr, MetaPropKind, ObjectPatProp, Pat, Prop, PropName, SimpleAssignTarget, Str,
-    TryStmt, UnaryExpr, UnaryOp, UpdateExpr,
+    AssignPatProp, CallExpr, Callee, Expr, ExprOrSpread, Ident, IdentName, KeyValuePatProp, KeyValueProp,
+    Lit, MemberExpr, MemberProp, MetaPropExpr, MetaPropKind, ObjectPatProp, Pat, Prop, PropName,
+    SimpleAssignTarget, Str, TryStmt, UnaryExpr, UnaryOp, UpdateExpr,
 };
 use swc_ecma_visit::{VisitMut, VisitMutWith, noop_visit_mut_type};
 
@@ -68,7 +68,8 @@ impl Scope {
 
     /// `ns.property`, where `ns` is an imported namespace: the same as importing `property`.
     fn member(&mut self, namespace: u32, property: &str) -> Option<u32> {
-        let Binding::Imported { import, name: ImportName::Namespace } = self.symbols.get(namespace as usize)?.binding
+        let Binding::Imported { import, name: ImportName::Namespace } =
+            self.symbols.get(namespace as usize)?.binding
         else {
             return None;
         };
@@ -187,11 +188,13 @@ impl Rewriter<'_> {
             })
         } else {
             // Nothing is known about the argument: it throws when it runs, as nothing else was bundled.
-            call.callee = Callee::Expr(Box::new(Ident::new("__pk_dynamic".into(), call.span, self.unresolved).into()));
+            call.callee =
+                Callee::Expr(Box::new(Ident::new("__pk_dynamic".into(), call.span, self.unresolved).into()));
             call.args.truncate(1);
             return false;
         };
-        let keep_argument = self.scope.imports.get(import as usize).is_some_and(|import| import.pattern.is_some());
+        let keep_argument =
+            self.scope.imports.get(import as usize).is_some_and(|import| import.pattern.is_some());
         self.replace_callee(call, Slot::Dynamic(import));
         if keep_argument {
             if let Some(first) = original_argument(call) {
@@ -213,9 +216,8 @@ impl Rewriter<'_> {
     }
 
     fn rewrite_meta(&mut self, expr: &mut Expr) -> bool {
-        let is_meta = |expr: &Expr| {
-            matches!(expr, Expr::MetaProp(MetaPropExpr { kind: MetaPropKind::ImportMeta, .. }))
-        };
+        let is_meta =
+            |expr: &Expr| matches!(expr, Expr::MetaProp(MetaPropExpr { kind: MetaPropKind::ImportMeta, .. }));
         let span = match &*expr {
             Expr::Member(member) if is_meta(&member.obj) => match &member.prop {
                 MemberProp::Ident(name) if &*name.sym == "url" => member.span,
@@ -341,7 +343,9 @@ impl VisitMut for Rewriter<'_> {
             let name = PropName::Ident(IdentName::new(key.id.sym.clone(), key.id.span));
             let target = Pat::Ident(key.take());
             let mut pattern = match value.take() {
-                Some(right) => Pat::Assign(swc_ecma_ast::AssignPat { span: *span, left: Box::new(target), right }),
+                Some(right) => {
+                    Pat::Assign(swc_ecma_ast::AssignPat { span: *span, left: Box::new(target), right })
+                }
                 None => target,
             };
             pattern.visit_mut_with(self);

@@ -4,9 +4,9 @@
 use rustc_hash::FxHashSet;
 use swc_common::{Span, SyntaxContext};
 use swc_ecma_ast::{
-    BindingIdent, ClassDecl, Decl, DefaultDecl, ExportSpecifier, Expr, FnDecl, Ident, ImportSpecifier, Module,
-    ModuleDecl, ModuleExportName, ModuleItem, ObjectLit, Pat, Program, Prop, PropName, PropOrSpread, Stmt, VarDecl,
-    VarDeclKind, VarDeclarator,
+    BindingIdent, ClassDecl, Decl, DefaultDecl, ExportSpecifier, Expr, FnDecl, Ident, ImportSpecifier,
+    Module, ModuleDecl, ModuleExportName, ModuleItem, ObjectLit, Pat, Program, Prop, PropName, PropOrSpread,
+    Stmt, VarDecl, VarDeclKind, VarDeclarator,
 };
 use swc_ecma_transforms_base::{fixer::fixer, hygiene::hygiene};
 use swc_ecma_utils::find_pat_ids;
@@ -48,11 +48,18 @@ type Problems = Vec<(u32, String)>;
 
 /// Makes the record of a module.
 pub(crate) fn scan(mut program: Program, scan: &Scan<'_>) -> Result<ModuleRecord, Problems> {
-    let mut scanner =
-        Scanner { scan, scope: Scope::default(), exports: Vec::new(), stars: Vec::new(), statics: Vec::new() };
+    let mut scanner = Scanner {
+        scan,
+        scope: Scope::default(),
+        exports: Vec::new(),
+        stars: Vec::new(),
+        statics: Vec::new(),
+    };
     let body = match &mut program {
         Program::Module(module) => std::mem::take(&mut module.body),
-        Program::Script(script) => std::mem::take(&mut script.body).into_iter().map(ModuleItem::Stmt).collect(),
+        Program::Script(script) => {
+            std::mem::take(&mut script.body).into_iter().map(ModuleItem::Stmt).collect()
+        }
     };
     if scan.form == ModuleForm::CommonJs { scanner.common_js(body) } else { scanner.module(body) }
 }
@@ -185,7 +192,9 @@ impl Scanner<'_> {
 
     fn import_parts(&self) -> Vec<Part> {
         let statics = self.statics.iter();
-        statics.map(|import| self.part(PartKind::Import(*import), Text::default(), Vec::new(), false)).collect()
+        statics
+            .map(|import| self.part(PartKind::Import(*import), Text::default(), Vec::new(), false))
+            .collect()
     }
 
     fn meta_part(&self, symbol: u32) -> Part {
@@ -282,7 +291,8 @@ impl Scanner<'_> {
             ModuleDecl::ExportDefaultExpr(export) => {
                 let ident = self.default_ident();
                 let name = Pat::Ident(BindingIdent { id: ident, type_ann: None });
-                let declarator = VarDeclarator { span: export.span, name, init: Some(export.expr), definite: false };
+                let declarator =
+                    VarDeclarator { span: export.span, name, init: Some(export.expr), definite: false };
                 let var = VarDecl {
                     span: export.span,
                     kind: VarDeclKind::Var,
@@ -295,12 +305,15 @@ impl Scanner<'_> {
                 let index = self.static_import(&export.src, export.with.as_deref(), export.span);
                 self.stars.push(index);
             }
-            ModuleDecl::TsImportEquals(_) | ModuleDecl::TsExportAssignment(_) | ModuleDecl::TsNamespaceExport(_) => {}
+            ModuleDecl::TsImportEquals(_)
+            | ModuleDecl::TsExportAssignment(_)
+            | ModuleDecl::TsNamespaceExport(_) => {}
         }
     }
 
     fn export_named(&mut self, export: swc_ecma_ast::NamedExport) {
-        let import = export.src.as_ref().map(|src| self.static_import(src, export.with.as_deref(), export.span));
+        let import =
+            export.src.as_ref().map(|src| self.static_import(src, export.with.as_deref(), export.span));
         for specifier in export.specifiers {
             let (name, symbol) = match specifier {
                 ExportSpecifier::Named(named) => {
@@ -326,7 +339,8 @@ impl Scanner<'_> {
                 ExportSpecifier::Default(default) => {
                     let Some(import) = import else { continue };
                     let imported = ImportName::Named("default".into());
-                    let symbol = self.scope.add(&default.exported.sym, Binding::Imported { import, name: imported });
+                    let symbol =
+                        self.scope.add(&default.exported.sym, Binding::Imported { import, name: imported });
                     (default.exported.sym.to_string(), symbol)
                 }
             };

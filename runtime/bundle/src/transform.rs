@@ -6,7 +6,10 @@ use swc_common::{
     GLOBALS, Globals, Mark, SourceMap, SyntaxContext, comments::SingleThreadedComments, sync::Lrc,
 };
 use swc_ecma_ast::{EsVersion, Expr, Pass, Program};
-use swc_ecma_parser::{EsSyntax, Syntax, TsSyntax, parse_file_as_commonjs, parse_file_as_expr, parse_file_as_module, parse_file_as_program};
+use swc_ecma_parser::{
+    EsSyntax, Syntax, TsSyntax, parse_file_as_commonjs, parse_file_as_expr, parse_file_as_module,
+    parse_file_as_program,
+};
 use swc_ecma_transforms_base::{
     helpers::{HELPERS, Helpers, inject_helpers},
     resolver,
@@ -62,7 +65,9 @@ pub(crate) type Problems = Vec<(u32, String)>;
 /// Makes the record of a JavaScript or TypeScript source.
 pub(crate) fn transform(source: &str, settings: &Settings) -> Result<ModuleRecord, Problems> {
     let work = || {
-        GLOBALS.set(&Globals::new(), || HELPERS.set(&Helpers::new(false), || transform_in_globals(source, settings)))
+        GLOBALS.set(&Globals::new(), || {
+            HELPERS.set(&Helpers::new(false), || transform_in_globals(source, settings))
+        })
     };
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(vec![(0, "The compiler failed on this file".to_string())]))
@@ -122,7 +127,8 @@ fn parse(source: &str, settings: &Settings) -> Result<Parsed, Problems> {
         let offset = |error: &swc_ecma_parser::error::Error| {
             swc_common::Spanned::span(error).lo.0.saturating_sub(file.start_pos.0)
         };
-        let mut found: Problems = errors.iter().map(|error| (offset(error), error.kind().msg().into_owned())).collect();
+        let mut found: Problems =
+            errors.iter().map(|error| (offset(error), error.kind().msg().into_owned())).collect();
         found.dedup_by_key(|problem| problem.0);
         found.truncate(10);
         found
@@ -136,8 +142,9 @@ fn parse(source: &str, settings: &Settings) -> Result<Parsed, Problems> {
 }
 
 fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecord, Problems> {
-    let markers = Markers::for_source(source)
-        .ok_or_else(|| vec![(0, "The file contains too many control characters to be a program".to_string())])?;
+    let markers = Markers::for_source(source).ok_or_else(|| {
+        vec![(0, "The file contains too many control characters to be a program".to_string())]
+    })?;
     let Parsed { mut program, source_map, comments, start, end } = parse(source, settings)?;
     let probe = Probe::of(&program);
     let (unresolved_mark, top_level_mark) = (Mark::new(), Mark::new());
@@ -188,7 +195,8 @@ fn lower(
                 pragma: settings.jsx_factory.clone().map(Into::into),
                 pragma_frag: settings.jsx_fragment.clone().map(Into::into),
             };
-            tsx(source_map.clone(), config, names, comments.clone(), unresolved_mark, top_level_mark).process(program);
+            tsx(source_map.clone(), config, names, comments.clone(), unresolved_mark, top_level_mark)
+                .process(program);
         } else {
             typescript(config, unresolved_mark, top_level_mark).process(program);
         }
@@ -202,7 +210,8 @@ fn lower(
             development: Some(settings.jsx_development),
             ..Default::default()
         };
-        react(source_map.clone(), Some(comments.clone()), options, top_level_mark, unresolved_mark).process(program);
+        react(source_map.clone(), Some(comments.clone()), options, top_level_mark, unresolved_mark)
+            .process(program);
     }
     inject_helpers(unresolved_mark).process(program);
 }

@@ -31,7 +31,8 @@ pub(crate) fn quote(text: &str) -> String {
 pub(crate) fn json(source: &str) -> Result<ModuleRecord, (u32, String)> {
     let text = source.strip_prefix('\u{feff}').unwrap_or(source);
     let problem = |error: serde_json::Error| {
-        let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let line_start: usize =
+            text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
         ((line_start + error.column().saturating_sub(1)) as u32, format!("Invalid JSON: {error}"))
     };
     serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(problem)?;

@@ -285,7 +285,8 @@ impl Actor {
                 "env": program.env,
                 "parties": program.parties,
             });
-            let info = deno_core::serde_v8::to_v8(scope, info).map_err(|_| CallError::Failed("starting a room"))?;
+            let info =
+                deno_core::serde_v8::to_v8(scope, info).map_err(|_| CallError::Failed("starting a room"))?;
             let restored = self.restored(scope)?;
             let outcome = call(scope, &calls.start, &[info, restored])?;
             let outcome = outcome.uint32_value(scope).unwrap_or(2);
@@ -353,7 +354,9 @@ impl Actor {
     fn refuse(&self, event: Event, failure: &str) {
         match event {
             Event::Request(id, ..) => self.answer(id, Response::text(500, failure)),
-            Event::Connect(index, ..) => self.sockets.borrow_mut().refuse(index, Response::text(500, failure)),
+            Event::Connect(index, ..) => {
+                self.sockets.borrow_mut().refuse(index, Response::text(500, failure))
+            }
             Event::Before(id, _) | Event::Fetch(id, _) | Event::Socket(id, _) | Event::Cron(id, _) => {
                 self.answer(id, Response::text(500, failure));
             }
@@ -504,14 +507,17 @@ impl Actor {
         context: &mut Context<'_>,
     ) -> Poll<Result<crate::edge::Described, CallError>> {
         let mut slot = self.isolate.borrow_mut();
-        let Some(isolate) = slot.as_mut() else { return Poll::Ready(Err(CallError::Failed("making the edge"))) };
+        let Some(isolate) = slot.as_mut() else {
+            return Poll::Ready(Err(CallError::Failed("making the edge")));
+        };
         if isolate.poll_ready(context)?.is_pending() {
             return Poll::Pending;
         }
         let program = self.shared.program.borrow().clone();
         let described = isolate.enter().scope(|scope, calls| {
             let info = serde_json::json!({ "env": program.env, "parties": program.parties });
-            let info = deno_core::serde_v8::to_v8(scope, info).map_err(|_| CallError::Failed("reading the parties"))?;
+            let info = deno_core::serde_v8::to_v8(scope, info)
+                .map_err(|_| CallError::Failed("reading the parties"))?;
             let value = call(scope, &calls.describe, &[info])?;
             deno_core::serde_v8::from_v8(scope, value).map_err(|error| CallError::Thrown(error.to_string()))
         });
@@ -533,6 +539,8 @@ impl Actor {
 
 // Up to a quarter of the delay (spec 2.11), from the clock: alarms need to be spread, not to be secret.
 fn jitter() -> f64 {
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+    let nanos = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |now| now.subsec_nanos());
     f64::from(nanos % 1000) / 1000.0
 }

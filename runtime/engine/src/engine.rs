@@ -175,7 +175,8 @@ impl Engine {
         *write(&inner.parties) = parties;
         if let Workers::Count(count) = inner.options.workers {
             for number in 0..count.max(1) {
-                let worker = inner.start_worker(format!("worker-{number}"), inner.options.limits.spares_per_worker)?;
+                let worker =
+                    inner.start_worker(format!("worker-{number}"), inner.options.limits.spares_per_worker)?;
                 write(&inner.workers).push(worker);
             }
         }
@@ -201,12 +202,18 @@ impl Engine {
         let handler = if request.upgrade.is_some() { "onBeforeConnect" } else { "onBeforeRequest" };
         let before =
             event::Before { handler, party: key.party().to_string(), room: key.id().to_string(), request };
-        self.0.edge(|reply| Message::Before(before, reply)).await.unwrap_or_else(|| Before::Respond(stopping()))
+        self.0
+            .edge(|reply| Message::Before(before, reply))
+            .await
+            .unwrap_or_else(|| Before::Respond(stopping()))
     }
 
     /// Calls the static `onFetch` of the main party.
     pub async fn edge_fetch(&self, request: Request) -> Fetched {
-        self.0.edge(|reply| Message::Fetch(request, reply)).await.unwrap_or_else(|| Fetched::Respond(stopping()))
+        self.0
+            .edge(|reply| Message::Fetch(request, reply))
+            .await
+            .unwrap_or_else(|| Fetched::Respond(stopping()))
     }
 
     /// Calls the static `onSocket` of the main party with an accepted socket.
@@ -224,7 +231,9 @@ impl Engine {
     pub async fn hibernate(&self, key: RoomKey) -> bool {
         let (reply, answer) = oneshot::channel();
         match self.0.worker_of(&key) {
-            Ok(worker) if worker.send(Message::Hibernate(key, reply)).is_ok() => answer.await.unwrap_or(false),
+            Ok(worker) if worker.send(Message::Hibernate(key, reply)).is_ok() => {
+                answer.await.unwrap_or(false)
+            }
             _ => false,
         }
     }
@@ -279,7 +288,12 @@ impl Engine {
 
 impl Inner {
     /// Gives a request to a room. An error is what a stub's fetch rejects with.
-    pub(crate) async fn ask(&self, key: RoomKey, request: Request, origin: Origin) -> Result<Response, String> {
+    pub(crate) async fn ask(
+        &self,
+        key: RoomKey,
+        request: Request,
+        origin: Origin,
+    ) -> Result<Response, String> {
         if self.stopping.load(Ordering::Acquire) {
             return Ok(stopping());
         }
@@ -380,7 +394,8 @@ fn start_alarms(inner: &Arc<Inner>) -> Result<(), StartError> {
         .name("alarms".to_string())
         .spawn(move || {
             loop {
-                let Some(engine) = engine.upgrade().filter(|engine| !engine.stopping.load(Ordering::Acquire)) else {
+                let Some(engine) = engine.upgrade().filter(|engine| !engine.stopping.load(Ordering::Acquire))
+                else {
                     return;
                 };
                 let sleep = fire_due(&engine);
@@ -410,8 +425,10 @@ fn fire_due(engine: &Inner) -> Duration {
         return Duration::ZERO;
     }
     match engine.store.next_alarm() {
-        Ok(Some(at_ms)) => Duration::from_millis(u64::try_from(at_ms - partyrun_store::now_ms()).unwrap_or(0))
-            .clamp(Duration::from_millis(1), ALARM_LOOK_EVERY),
+        Ok(Some(at_ms)) => {
+            Duration::from_millis(u64::try_from(at_ms - partyrun_store::now_ms()).unwrap_or(0))
+                .clamp(Duration::from_millis(1), ALARM_LOOK_EVERY)
+        }
         _ => ALARM_LOOK_EVERY,
     }
 }

@@ -125,8 +125,12 @@ pub(crate) fn dispatch<'s>(
         }
         Event::End(index, ending) => {
             let reason = text(scope, &ending.reason)?;
-            let arguments =
-                [number(scope, index), number(scope, ending.how), number(scope, u32::from(ending.code)), reason];
+            let arguments = [
+                number(scope, index),
+                number(scope, ending.how),
+                number(scope, u32::from(ending.code)),
+                reason,
+            ];
             call(scope, &calls.end, &arguments)?;
         }
         Event::Alarm(token, _due) => {
@@ -177,11 +181,15 @@ fn number<'s>(scope: &v8::PinScope<'s, '_>, value: u32) -> Value<'s> {
 }
 
 // Method, URL, headers, body: the arguments that `incomingRequest` of js/30_http.js takes.
-fn request_values<'s>(scope: &mut v8::PinScope<'s, '_>, request: Request) -> Result<[Value<'s>; 4], CallError> {
+fn request_values<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    request: Request,
+) -> Result<[Value<'s>; 4], CallError> {
     let method = text(scope, request.method.as_str())?;
     let url = text(scope, request.url.as_str())?;
-    let headers = v8::String::new_from_one_byte(scope, &header_text(&request.headers), v8::NewStringType::Normal)
-        .ok_or(CallError::Failed("making the headers"))?;
+    let headers =
+        v8::String::new_from_one_byte(scope, &header_text(&request.headers), v8::NewStringType::Normal)
+            .ok_or(CallError::Failed("making the headers"))?;
     let body = match request.body {
         Body::Empty => v8::undefined(scope).into(),
         Body::Full(bytes) => {

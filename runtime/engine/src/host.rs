@@ -64,7 +64,13 @@ impl HostSlot {
     }
 
     // Sends a frame now or when the gate opens.
-    fn send(&self, index: u32, bytes: usize, now: impl FnOnce(&Actor), later: impl FnOnce() -> SharedFrame) -> u32 {
+    fn send(
+        &self,
+        index: u32,
+        bytes: usize,
+        now: impl FnOnce(&Actor),
+        later: impl FnOnce() -> SharedFrame,
+    ) -> u32 {
         let Some(actor) = self.actor() else { return 0 };
         if bytes > actor.shared.limits.message_out_bytes_max {
             return 1;
@@ -177,7 +183,11 @@ impl ext::Host for HostSlot {
         }
     }
 
-    fn socket_connect(&self, url: String, _protocols: String) -> ext::LocalFuture<Result<(u32, String), JsErrorBox>> {
+    fn socket_connect(
+        &self,
+        url: String,
+        _protocols: String,
+    ) -> ext::LocalFuture<Result<(u32, String), JsErrorBox>> {
         Box::pin(async move {
             Err(JsErrorBox::generic(format!(
                 "partyrun does not open outgoing WebSockets yet (to {url}). \
@@ -298,7 +308,8 @@ impl ext::Host for HostSlot {
     }
 
     fn storage_delete_many(&self, keys: Vec<String>) -> Result<u32, JsErrorBox> {
-        self.storage(true, |storage| storage.delete_many(&keys)).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+        self.storage(true, |storage| storage.delete_many(&keys))
+            .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     fn storage_delete_all(&self) -> Result<(), JsErrorBox> {
@@ -355,7 +366,9 @@ impl ext::Host for HostSlot {
 
     fn party_fetch(&self, request: ext::PartyRequest) -> ext::LocalFuture<Result<ext::Reply, String>> {
         let Some(actor) = self.actor() else {
-            return Box::pin(async { Err("Other parties cannot be reached while modules are loaded.".to_string()) });
+            return Box::pin(async {
+                Err("Other parties cannot be reached while modules are loaded.".to_string())
+            });
         };
         let url = format!(
             "http://{}/parties/{}/{}{}",

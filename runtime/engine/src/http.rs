@@ -36,7 +36,9 @@ pub(crate) fn parse_headers(text: &str) -> HeaderMap {
         } else {
             value.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')).collect()
         };
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(&bytes)) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(&bytes))
+        {
             headers.append(name, value);
         }
     }

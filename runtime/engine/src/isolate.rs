@@ -188,7 +188,10 @@ impl Drop for Entered<'_> {
 
 impl Entered<'_> {
     /// Runs `body` in a scope of the isolate, with the functions of the dispatch table.
-    pub(crate) fn scope<T>(&mut self, body: impl FnOnce(&mut v8::PinScope<'_, '_>, &Calls) -> T) -> Option<T> {
+    pub(crate) fn scope<T>(
+        &mut self,
+        body: impl FnOnce(&mut v8::PinScope<'_, '_>, &Calls) -> T,
+    ) -> Option<T> {
         let calls = self.isolate.calls.clone()?;
         let runtime = &mut *self.isolate.runtime;
         deno_core::scope!(scope, runtime);
@@ -245,9 +248,9 @@ impl Entered<'_> {
         deno_core::scope!(scope, runtime);
         let promise = v8::Local::new(scope, &promise);
         let outcome = match promise.state() {
-            v8::PromiseState::Pending if idle => {
-                Err(CallError::Thrown("A top-level await never finished: nothing is left that could end it.".into()))
-            }
+            v8::PromiseState::Pending if idle => Err(CallError::Thrown(
+                "A top-level await never finished: nothing is left that could end it.".into(),
+            )),
             v8::PromiseState::Pending => return Poll::Pending,
             v8::PromiseState::Fulfilled => Ok(()),
             v8::PromiseState::Rejected => {

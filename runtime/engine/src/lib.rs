@@ -25,7 +25,9 @@ mod watchdog;
 mod worker;
 
 pub use edge::PartyDescription;
-pub use engine::{Before, Counts, Engine, EngineOptions, Fetched, Level, Observer, Source, StartError, Workers};
+pub use engine::{
+    Before, Counts, Engine, EngineOptions, Fetched, Level, Observer, Source, StartError, Workers,
+};
 pub use program::{BUNDLE_NAME, Program, ProgramError};
 
 /// The version of the V8 that is linked.

@@ -45,9 +45,9 @@ impl MemoryUse {
     fn release(&self, bytes: usize) {
         // Buffers that deno_core hands to V8 from Rust are freed by their own deleters, so that the count never underflows;
         // saturating keeps a miscount from wrapping into "no memory left".
-        let _ = self.external_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-            Some(held.saturating_sub(bytes))
-        });
+        let _ = self
+            .external_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(held.saturating_sub(bytes)));
     }
 }
 

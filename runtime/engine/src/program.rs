@@ -104,7 +104,12 @@ impl Program {
         // SAFETY: the Arc that `into_raw` gave away keeps the bytes alive until V8 calls the destructor, once, with the
         // same pointer and length. V8 never writes through the pointer.
         let source = unsafe {
-            v8::String::new_external_onebyte_raw(scope, pointer.cast::<c_char>().cast_mut(), length, release_code)
+            v8::String::new_external_onebyte_raw(
+                scope,
+                pointer.cast::<c_char>().cast_mut(),
+                length,
+                release_code,
+            )
         };
         if source.is_none() {
             // SAFETY: V8 made no string, so that nobody else gives this reference back.
@@ -148,7 +153,9 @@ impl ModuleLoader for Loader {
         _referrer: &str,
         _kind: ResolutionKind,
     ) -> Result<ModuleSpecifier, ModuleLoaderError> {
-        Err(JsErrorBox::type_error(format!("Cannot import \"{specifier}\": it was not part of the project's build.")))
+        Err(JsErrorBox::type_error(format!(
+            "Cannot import \"{specifier}\": it was not part of the project's build."
+        )))
     }
 
     fn load(
@@ -157,7 +164,9 @@ impl ModuleLoader for Loader {
         _referrer: Option<&ModuleLoadReferrer>,
         _options: ModuleLoadOptions,
     ) -> ModuleLoadResponse {
-        let error = JsErrorBox::type_error(format!("Cannot import \"{specifier}\": it was not part of the project's build."));
+        let error = JsErrorBox::type_error(format!(
+            "Cannot import \"{specifier}\": it was not part of the project's build."
+        ));
         ModuleLoadResponse::Sync(Err(error))
     }
 

@@ -267,7 +267,10 @@ impl Sockets {
 
     /// Whether no socket needs the room's instance.
     pub(crate) fn allow_eviction(&self, hibernates: bool) -> bool {
-        self.entries.iter().flatten().all(|entry| hibernates && entry.connection.is_some() && entry.handshake.is_none())
+        self.entries
+            .iter()
+            .flatten()
+            .all(|entry| hibernates && entry.connection.is_some() && entry.handshake.is_none())
     }
 
     /// The connections of a room that hibernated.

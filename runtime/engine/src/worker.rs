@@ -152,7 +152,10 @@ pub(crate) struct Setup {
 }
 
 /// Starts a worker; it runs until it is told to stop.
-pub(crate) fn start(setup: Setup, watchdog: &crate::watchdog::Watchdog) -> Result<mpsc::UnboundedSender<Message>, StartError> {
+pub(crate) fn start(
+    setup: Setup,
+    watchdog: &crate::watchdog::Watchdog,
+) -> Result<mpsc::UnboundedSender<Message>, StartError> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (pulse_sender, pulse_receiver) = std::sync::mpsc::channel();
     let own = sender.clone();
@@ -175,7 +178,10 @@ fn run(
     receiver: mpsc::UnboundedReceiver<Message>,
     started: &std::sync::mpsc::Sender<Result<Arc<Pulse>, StartError>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default()) {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             let _gone = started.send(Err(StartError::Machine(error.to_string())));
@@ -223,7 +229,14 @@ struct Worker {
 
 impl Worker {
     fn new(shared: Rc<Shared>) -> Self {
-        Self { shared, rooms: HashMap::new(), by_serial: HashMap::new(), edge: None, next_actor: 1, next_alarm: 1 }
+        Self {
+            shared,
+            rooms: HashMap::new(),
+            by_serial: HashMap::new(),
+            edge: None,
+            next_actor: 1,
+            next_alarm: 1,
+        }
     }
 
     async fn serve(mut self, mut receiver: mpsc::UnboundedReceiver<Message>) {

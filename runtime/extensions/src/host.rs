@@ -108,7 +108,11 @@ pub trait Host {
     fn socket_send_text(&self, index: u32, text: &str) -> u32;
     fn socket_send_binary(&self, index: u32, bytes: &[u8]) -> u32;
     fn socket_close(&self, index: u32, code: i32, reason: &str);
-    fn socket_connect(&self, url: String, protocols: String) -> LocalFuture<Result<(u32, String), JsErrorBox>>;
+    fn socket_connect(
+        &self,
+        url: String,
+        protocols: String,
+    ) -> LocalFuture<Result<(u32, String), JsErrorBox>>;
     fn connection_accept(&self, index: u32);
     fn connection_list(&self, index: u32, listed: bool);
     fn connection_attach(&self, index: u32, bytes: &[u8]);

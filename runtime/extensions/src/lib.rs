@@ -115,7 +115,8 @@ pub fn all() -> Vec<Extension> {
 }
 
 // Every registered op costs an isolate about 2 KiB, so the parts of deno_web that Workers do not have are left out.
-const UNUSED_OPS: [&str; 4] = ["op_geometry_", "op_lock_manager_", "op_broadcast_", "op_message_port_recv_message_sync"];
+const UNUSED_OPS: [&str; 4] =
+    ["op_geometry_", "op_lock_manager_", "op_broadcast_", "op_message_port_recv_message_sync"];
 const UNUSED_OBJECTS: [&str; 3] = ["::css_stylesheet::", "::geometry::", "::image_data::"];
 
 fn web() -> Extension {
@@ -126,7 +127,9 @@ fn web() -> Extension {
         deno_web::InMemoryBroadcastChannel::default(),
     );
     web.ops.to_mut().retain(|op| !UNUSED_OPS.iter().any(|unused| op.name.starts_with(unused)));
-    web.objects.to_mut().retain(|object| !UNUSED_OBJECTS.iter().any(|unused| (object.type_name)().contains(unused)));
+    web.objects
+        .to_mut()
+        .retain(|object| !UNUSED_OBJECTS.iter().any(|unused| (object.type_name)().contains(unused)));
     web
 }
 

@@ -146,7 +146,8 @@ pub(crate) fn op_response_static(
     #[string] headers: &str,
     #[string] body: Cow<'_, str>,
 ) {
-    let body = if body.is_empty() { Body::None } else { Body::Bytes(Bytes::copy_from_slice(body.as_bytes())) };
+    let body =
+        if body.is_empty() { Body::None } else { Body::Bytes(Bytes::copy_from_slice(body.as_bytes())) };
     host(state).response(id, status, headers, body);
 }
 
@@ -262,10 +263,7 @@ pub(crate) fn op_storage_put_many(
 }
 
 #[op2]
-pub(crate) fn op_storage_delete_many(
-    state: &OpState,
-    #[serde] keys: Vec<String>,
-) -> Result<u32, JsErrorBox> {
+pub(crate) fn op_storage_delete_many(state: &OpState, #[serde] keys: Vec<String>) -> Result<u32, JsErrorBox> {
     host(state).storage_delete_many(keys)
 }
 
@@ -339,7 +337,15 @@ impl ReplyParts {
             Body::Resource(resource) => (None, state.resource_table.add_rc_dyn(resource)),
         };
         let socket = reply.socket.map_or(-1, |index| index as i32);
-        Self { error: None, status: reply.status, reason: reply.reason, headers: reply.headers, bytes, resource, socket }
+        Self {
+            error: None,
+            status: reply.status,
+            reason: reply.reason,
+            headers: reply.headers,
+            bytes,
+            resource,
+            socket,
+        }
     }
 
     fn failed(message: String) -> Self {

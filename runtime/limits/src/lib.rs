@@ -133,6 +133,12 @@ limits! {
     alarm_time_max: Duration = Duration::from_secs(900), "time", "the attempt counts as failed";
     /// Repetitions of a failed alarm.
     alarm_retries_max: u32 = 6, "attempts", "the alarm is dropped with an error line";
+    /// Bytes of static files, plain and compressed, that are kept in memory.
+    asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least used are forgotten";
+    /// Length of a static file that is kept in memory.
+    asset_cached_bytes_max: usize = 64 * KIB, "bytes", "the file is read from the disk each time";
+    /// Length of a static file that is compressed while a request waits.
+    asset_compressed_bytes_max: usize = 4 * MIB, "bytes", "the file is sent uncompressed";
 }
 
 impl Limits {

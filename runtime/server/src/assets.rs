@@ -69,7 +69,8 @@ impl Assets {
 fn relative_path(path: &str) -> Option<PathBuf> {
     let decoded = crate::dispatch::decode(path)?;
     let mut relative = PathBuf::new();
-    let (folders, file) = decoded.strip_prefix('/')?.rsplit_once('/').unwrap_or(("", decoded.strip_prefix('/')?));
+    let (folders, file) =
+        decoded.strip_prefix('/')?.rsplit_once('/').unwrap_or(("", decoded.strip_prefix('/')?));
     let file = if file.is_empty() { "index.html" } else { file };
     for part in folders.split('/').filter(|_| !folders.is_empty()).chain([file]) {
         if part.is_empty() || part.starts_with('.') || part == "node_modules" || part.contains(['\\', '\0']) {
@@ -99,7 +100,17 @@ mod tests {
         assert_eq!(path("/"), Some("index.html".to_string()));
         assert_eq!(path("/sub/"), Some("sub/index.html".to_string()));
         assert_eq!(path("/sp%20ace.txt"), Some("sp ace.txt".to_string()));
-        for outside in ["/../x", "/%2e%2e/x", "/a/..%2fx", "/.env", "/node_modules/x", "/a//b", "/%00", "/%FF", "/..%5cx"] {
+        for outside in [
+            "/../x",
+            "/%2e%2e/x",
+            "/a/..%2fx",
+            "/.env",
+            "/node_modules/x",
+            "/a//b",
+            "/%00",
+            "/%FF",
+            "/..%5cx",
+        ] {
             assert_eq!(path(outside), None, "{outside}");
         }
     }

@@ -25,7 +25,8 @@ pub async fn run_crons(engine: Engine, crons: Vec<(String, String)>, reporter: A
         tokio::time::sleep(until.max(Duration::from_millis(10))).await;
         let now = Utc::now();
         for (name, expression) in &crons {
-            let due = next_after(expression, last).filter(|due| *due <= now && now - *due < chrono::Duration::minutes(1));
+            let due = next_after(expression, last)
+                .filter(|due| *due <= now && now - *due < chrono::Duration::minutes(1));
             if let Some(due) = due {
                 tokio::spawn(fire(engine.clone(), name.clone(), expression.clone(), due, reporter.clone()));
             }
@@ -34,7 +35,13 @@ pub async fn run_crons(engine: Engine, crons: Vec<(String, String)>, reporter: A
     }
 }
 
-async fn fire(engine: Engine, name: String, expression: String, due: DateTime<Utc>, reporter: Arc<dyn Reporter>) {
+async fn fire(
+    engine: Engine,
+    name: String,
+    expression: String,
+    due: DateTime<Utc>,
+    reporter: Arc<dyn Reporter>,
+) {
     if !engine.parties().iter().any(|party| party.name == "main" && party.cron) {
         reporter.warn(&format!("The cron `{name}` is due, but the main party has no static `onCron`."));
         return;

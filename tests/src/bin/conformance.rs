@@ -150,7 +150,12 @@ async fn run_cases(args: &Args, settings: &Settings, fixtures: &[Rc<Fixture>]) -
 fn print_coverage(rows: &[coverage::Row], fixtures: &[Rc<Fixture>]) -> bool {
     let open = coverage::uncovered(rows, fixtures);
     for row in rows.iter().filter(|row| row.without_case.is_some()) {
-        println!("no case possible: {}: {}: {}", row.id, row.title, row.without_case.as_deref().unwrap_or(""));
+        println!(
+            "no case possible: {}: {}: {}",
+            row.id,
+            row.title,
+            row.without_case.as_deref().unwrap_or("")
+        );
     }
     for row in &open {
         println!("no case: {}: {}", row.id, row.title);

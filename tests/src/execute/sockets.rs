@@ -4,7 +4,9 @@ use super::{Context, hex};
 use crate::frame::{self, Message};
 use crate::matcher::{differs, quoted, shortened};
 use crate::socket::{self, Event, Opened, Socket};
-use crate::step::{AnswerExpectation, BodyMatcher, FrameExpectation, FrameKind, Payload, Silence, SocketAction};
+use crate::step::{
+    AnswerExpectation, BodyMatcher, FrameExpectation, FrameKind, Payload, Silence, SocketAction,
+};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -117,7 +119,9 @@ impl Context {
             Some(event) => self.matches(expected, &event),
             None => Err(format!("expected a message\n       came none within {} ms", limit.as_millis())),
         };
-        self.hold(outcome.map_err(|message| format!("message expected at line {}: {message}", expected.place.line)))
+        self.hold(
+            outcome.map_err(|message| format!("message expected at line {}: {message}", expected.place.line)),
+        )
     }
 
     fn matches(&self, expected: &FrameExpectation, event: &Event) -> Result<(), String> {
@@ -127,9 +131,10 @@ impl Context {
             }
             (FrameKind::Violation(_), other) => Err(differs("a violation of the protocol", &shown(other))),
             (FrameKind::Body(matcher), Event::Message(message)) => match (matcher, message) {
-                (BodyMatcher::Bytes(Payload::Filled { .. }) | BodyMatcher::Length(_), Message::Text(text)) => {
-                    self.compare_body(matcher, text.as_bytes())
-                }
+                (
+                    BodyMatcher::Bytes(Payload::Filled { .. }) | BodyMatcher::Length(_),
+                    Message::Text(text),
+                ) => self.compare_body(matcher, text.as_bytes()),
                 (BodyMatcher::Bytes(_) | BodyMatcher::Length(_), Message::Binary(bytes)) => {
                     self.compare_body(matcher, bytes)
                 }
