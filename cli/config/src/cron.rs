@@ -10,7 +10,7 @@ pub(crate) fn check(expression: &str) -> Result<(), String> {
     let fields = expression.split_whitespace().count();
     if fields != 5 {
         return Err(format!(
-            "write five fields: minute, hour, day of month, month, weekday, as in `\"0 * * * *\"`; this has {fields}"
+            "write five fields (minute, hour, day, month, weekday) as in `\"0 * * * *\"`, not {fields}"
         ));
     }
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();

@@ -13,9 +13,11 @@ use regex::Regex;
 static LINE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     // `\s` of JavaScript holds U+FEFF, that of the regex crate does not; `\w` is ASCII there.
     let space = r"[\s\x{FEFF}]";
-    let pattern = format!(
-        r#"(?m)^{space}*(?:export{space}+)?([0-9A-Za-z_.-]+)(?:{space}*={space}*?|:{space}+?)({space}*'(?:\\'|[^'])*'|{space}*"(?:\\"|[^"])*"|{space}*`(?:\\`|[^`])*`|[^#\r\n]+)?{space}*(?:#.*)?$"#
-    );
+    let name = format!(r"(?m)^{space}*(?:export{space}+)?([0-9A-Za-z_.-]+)");
+    let equals = format!(r"(?:{space}*={space}*?|:{space}+?)");
+    let quoted =
+        ["'", "\"", "`"].map(|quote| format!(r"{space}*{quote}(?:\\{quote}|[^{quote}])*{quote}")).join("|");
+    let pattern = format!(r"{name}{equals}({quoted}|[^#\r\n]+)?{space}*(?:#.*)?$");
     Regex::new(&pattern).ok()
 });
 

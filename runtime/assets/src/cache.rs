@@ -94,9 +94,9 @@ impl Memory {
         if let Some(content) = self.known(&key, &opened.stamp) {
             return Ok(content);
         }
-        match self.compressing.lock() {
-            Ok(mut compressing) if compressing.insert(key.clone()) => {}
-            _ => return Ok(None),
+        let mine = self.compressing.lock().is_ok_and(|mut compressing| compressing.insert(key.clone()));
+        if !mine {
+            return Ok(None);
         }
         let _turn = Turn { memory: self, key: &key };
         let Some(bytes) = read_settled(opened, bytes_max)? else { return Ok(None) };

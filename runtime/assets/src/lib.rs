@@ -16,5 +16,7 @@ mod path;
 mod range;
 mod root;
 mod select;
+#[cfg(test)]
+mod tests;
 
 pub use lookup::{AssetReply, Assets, AssetsError, Body, Options};

@@ -228,13 +228,13 @@ impl Assets {
             return Ok(reply);
         }
         if method == Method::HEAD {
-            return Ok(self.whole(chosen, len, Body::Empty));
+            return Ok(self.whole(&chosen, len, Body::Empty));
         }
         if let Some(bytes) = chosen.bytes.clone() {
-            return Ok(self.whole(chosen, len, Body::Bytes(bytes)));
+            return Ok(self.whole(&chosen, len, Body::Bytes(bytes)));
         }
         if let Wanted::Part { first, length } = chosen.wanted(method, headers) {
-            return self.part(chosen, first, length);
+            return Ok(self.part(chosen, first, length));
         }
         if len <= self.options.cached_bytes_max as u64 {
             let key = chosen.coding.map_or_else(|| name.to_owned(), |coding| sibling_name(name, coding));
@@ -244,12 +244,13 @@ impl Assets {
             chosen.validators = Validators::new(&chosen.opened.stamp, chosen.coding);
             if let Some(bytes) = bytes {
                 let len = bytes.len() as u64;
-                return Ok(self.whole(chosen, len, Body::Bytes(bytes)));
+                return Ok(self.whole(&chosen, len, Body::Bytes(bytes)));
             }
         }
-        let file = chosen.opened.file.try_clone()?;
         let len = chosen.opened.stamp.len;
-        Ok(self.whole(chosen, len, Body::File { file, offset: 0, len }))
+        let mut reply = self.whole(&chosen, len, Body::Empty);
+        reply.body = Body::File { file: chosen.opened.file, offset: 0, len };
+        Ok(reply)
     }
 
     /// Chooses between the file, a file compressed beforehand, and compressing now.
@@ -318,25 +319,25 @@ impl Assets {
         AssetReply { status, headers: self.common(chosen), body: Body::Empty }
     }
 
-    fn whole(&self, chosen: Representation, len: u64, body: Body) -> AssetReply {
-        let mut headers = self.common(&chosen);
+    fn whole(&self, chosen: &Representation, len: u64, body: Body) -> AssetReply {
+        let mut headers = self.common(chosen);
         match chosen.coding {
             Some(coding) => set(&mut headers, header::CONTENT_ENCODING, coding.token()),
             None => set(&mut headers, header::ACCEPT_RANGES, "bytes"),
         }
-        headers.insert(header::CONTENT_TYPE, chosen.content_type.value);
+        headers.insert(header::CONTENT_TYPE, chosen.content_type.value.clone());
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
         AssetReply { status: StatusCode::OK, headers, body }
     }
 
-    fn part(&self, chosen: Representation, first: u64, length: u64) -> io::Result<AssetReply> {
-        let file = chosen.opened.file.try_clone()?;
-        let file_len = chosen.opened.stamp.len;
-        let mut reply = self.whole(chosen, length, Body::File { file, offset: first, len: length });
+    fn part(&self, chosen: Representation, first: u64, length: u64) -> AssetReply {
+        let mut reply = self.whole(&chosen, length, Body::Empty);
         reply.status = StatusCode::PARTIAL_CONTENT;
         let last = first + length - 1;
-        set(&mut reply.headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{file_len}"));
-        Ok(reply)
+        let range = format!("bytes {first}-{last}/{}", chosen.opened.stamp.len);
+        set(&mut reply.headers, header::CONTENT_RANGE, &range);
+        reply.body = Body::File { file: chosen.opened.file, offset: first, len: length };
+        reply
     }
 
     #[cfg(test)]

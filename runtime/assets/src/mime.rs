@@ -18,11 +18,15 @@ pub(crate) fn content_type(path: &str) -> ContentType {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let mime = match extension.to_ascii_lowercase().as_str() {
         "ts" | "tsx" | "mts" | "cts" => mime_guess::mime::APPLICATION_OCTET_STREAM,
+        "map" => mime_guess::mime::APPLICATION_JSON,
         _ => mime_guess::from_ext(extension).first_or_octet_stream(),
     };
-    let essence = mime.essence_str();
-    let text =
-        essence.starts_with("text/") || matches!(essence, "application/json" | "application/javascript");
+    // RFC 9239 made `text/javascript` the only name.
+    let essence = match mime.essence_str() {
+        "application/javascript" => "text/javascript",
+        essence => essence,
+    };
+    let text = essence.starts_with("text/") || essence == "application/json";
     let compressible = text
         || essence.ends_with("+json")
         || essence.ends_with("+xml")

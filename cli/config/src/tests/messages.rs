@@ -14,22 +14,33 @@ fn several_mistakes_are_reported_at_once() {
   "parties": { "Chat": "a.ts", "b!": "b.ts", "main": "c.ts" },
   "crons": { "daily": "0 0 * *" }
 }"#;
-    let expected = r#"Validation error: Unrecognized key(s) in object: 'prot'; Expected number, received string at "port"; Expected boolean, received string at "minify"; Unrecognized key(s) in object: 'comand', 'zzz' at "build"; Expected string, received number at "serve", or Expected object, received number at "serve"; must satisfy /^[a-z0-9_-]+$/ at "parties"; Invalid cron expression '0 0 * *' at "crons.daily"
-  partykit.json:3:3: `prot`: there is no such field; did you mean `port`?
-  partykit.json:4:11: `port`: write the number without quotes: `1999`
-  partykit.json:5:13: `minify`: write a boolean, for example `true`
-  partykit.json:6:14: `build.comand`: there is no such field; did you mean `command`?
-  partykit.json:6:32: `build.zzz`: there is no such field; remove it, or correct its name
-  partykit.json:7:12: `serve`: write a string or an object, for example `"public"`
-  partykit.json:8:16: `parties.Chat`: Party names must be lowercase: `chat`
-  partykit.json:8:32: `parties.b!`: a party's name may hold lower-case letters, digits, `-` and `_` only
-  partykit.json:9:23: `crons.daily`: write five fields: minute, hour, day of month, month, weekday, as in `"0 * * * *"`; this has 4
-Could not find party: a.ts
-  partykit.json:8:24: `parties.Chat`: there is no file DIR/a.ts
-Could not find party: b.ts
-  partykit.json:8:38: `parties.b!`: there is no file DIR/b.ts
-Cannot have a party named "main"
-  partykit.json:8:46: `parties.main`: the party `main` is the field `main`; move the file's name there"#;
+    let headline = [
+        r#"Validation error: Unrecognized key(s) in object: 'prot'"#,
+        r#"Expected number, received string at "port""#,
+        r#"Expected boolean, received string at "minify""#,
+        r#"Unrecognized key(s) in object: 'comand', 'zzz' at "build""#,
+        r#"Expected string, received number at "serve", or Expected object, received number at "serve""#,
+        r#"must satisfy /^[a-z0-9_-]+$/ at "parties""#,
+        r#"Invalid cron expression '0 0 * *' at "crons.daily""#,
+    ];
+    let details = [
+        r#"  partykit.json:3:3: `prot`: there is no such field; did you mean `port`?"#,
+        r#"  partykit.json:4:11: `port`: write the number without quotes: `1999`"#,
+        r#"  partykit.json:5:13: `minify`: write a boolean, for example `true`"#,
+        r#"  partykit.json:6:14: `build.comand`: there is no such field; did you mean `command`?"#,
+        r#"  partykit.json:6:32: `build.zzz`: there is no such field; remove it, or correct its name"#,
+        r#"  partykit.json:7:12: `serve`: write a string or an object, for example `"public"`"#,
+        r#"  partykit.json:8:16: `parties.Chat`: Party names must be lowercase: `chat`"#,
+        r#"  partykit.json:8:32: `parties.b!`: a party's name may hold lower-case letters, digits, `-` and `_` only"#,
+        r#"  partykit.json:9:23: `crons.daily`: write five fields (minute, hour, day, month, weekday) as in `"0 * * * *"`, not 4"#,
+        r#"Could not find party: a.ts"#,
+        r#"  partykit.json:8:24: `parties.Chat`: there is no file DIR/a.ts"#,
+        r#"Could not find party: b.ts"#,
+        r#"  partykit.json:8:38: `parties.b!`: there is no file DIR/b.ts"#,
+        r#"Cannot have a party named "main""#,
+        r#"  partykit.json:8:46: `parties.main`: the party `main` is the field `main`; move the file's name there"#,
+    ];
+    let expected = format!("{}\n{}", headline.join("; "), details.join("\n"));
     let project = Project::new(&[("partykit.json", text)]);
     let error = project.load().expect_err("mistakes").to_string();
     assert_eq!(error.replace(&*project.path("").to_string_lossy(), "DIR/"), expected);
@@ -121,7 +132,8 @@ fn known_mistakes_have_their_own_advice() {
 #[test]
 fn what_is_accepted_but_doubtful_is_told() {
     let config = load_text(
-        "{serve: {path: 'p', single_page_app: true, minify: true, edgeTTL: 1, build: {entri: 'x'}},\nai: true, team: 't',\nteam: 'u', logpush: true}",
+        "{serve: {path: 'p', single_page_app: true, minify: true, edgeTTL: 1, build: {entri: 'x'}},\n\
+         ai: true, team: 't',\nteam: 'u', logpush: true}",
     )
     .expect("config");
     let expected = [
