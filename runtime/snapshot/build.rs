@@ -35,19 +35,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 // The scripts that were not run while the snapshot was built, as a Rust array of (specifier, source).
 fn residual(consumed: &[String], out: &std::path::Path) -> Result<String, Box<dyn Error>> {
     let consumed: HashSet<&str> = consumed.iter().map(String::as_str).collect();
-    let mut table = String::from("&[\n");
-    let mut count = 0;
+    let mut scripts = Vec::new();
     for extension in partyrun_extensions::all() {
-        for file in extension.lazy_loaded_js_files.iter() {
-            if consumed.contains(file.specifier) {
-                continue;
-            }
-            let source = file.load()?;
-            let path = out.join(format!("residual_{count}.js"));
-            fs::write(&path, source.as_bytes())?;
-            table.push_str(&format!("    ({:?}, include_str!({:?})),\n", file.specifier, path));
-            count += 1;
+        for file in extension.lazy_loaded_js_files.iter().filter(|file| !consumed.contains(file.specifier)) {
+            scripts.push((file.specifier, file.load()?));
         }
+    }
+    // deno_core searches the table by halves.
+    scripts.sort_by_key(|(specifier, _)| *specifier);
+    let mut table = String::from("&[\n");
+    for (number, (specifier, source)) in scripts.iter().enumerate() {
+        let path = out.join(format!("residual_{number}.js"));
+        fs::write(&path, source.as_bytes())?;
+        table.push_str(&format!("    ({specifier:?}, include_str!({path:?})),\n"));
     }
     table.push(']');
     Ok(table)
