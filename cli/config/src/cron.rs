@@ -9,9 +9,7 @@ use croner::parser::{CronParser, Seconds, Year};
 pub(crate) fn check(expression: &str) -> Result<(), String> {
     let fields = expression.split_whitespace().count();
     if fields != 5 {
-        return Err(format!(
-            "write five fields (minute, hour, day, month, weekday) as in `\"0 * * * *\"`, not {fields}"
-        ));
+        return Err(format!("a cron expression has five fields, as in `\"0 * * * *\"`; this has {fields}"));
     }
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     parser.parse(expression).map(drop).map_err(|error| error.to_string())

@@ -32,7 +32,7 @@ fn several_mistakes_are_reported_at_once() {
         r#"  partykit.json:7:12: `serve`: write a string or an object, for example `"public"`"#,
         r#"  partykit.json:8:16: `parties.Chat`: Party names must be lowercase: `chat`"#,
         r#"  partykit.json:8:32: `parties.b!`: a party's name may hold lower-case letters, digits, `-` and `_` only"#,
-        r#"  partykit.json:9:23: `crons.daily`: write five fields (minute, hour, day, month, weekday) as in `"0 * * * *"`, not 4"#,
+        r#"  partykit.json:9:23: `crons.daily`: a cron expression has five fields, as in `"0 * * * *"`; this has 4"#,
         r#"Could not find party: a.ts"#,
         r#"  partykit.json:8:24: `parties.Chat`: there is no file DIR/a.ts"#,
         r#"Could not find party: b.ts"#,
