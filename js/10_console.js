@@ -4,7 +4,9 @@
 
 (function () {
 const { core } = __bootstrap;
-const { Console } = core.loadExtScript("ext:deno_web/01_console.js");
+const { Console, setNoColorFns } = core.loadExtScript("ext:deno_web/01_console.js");
+// The host escapes control characters, so that user strings cannot drive a terminal: values are inspected without color.
+setNoColorFns(() => true, () => true);
 
 // Levels of deno_web's Console: 0 debug, 1 log and info, 2 warn, 3 error; 4 is `console.trace`, which prints to stderr.
 const console = new Console((text, level) => core.ops.op_console_write(text, level));
