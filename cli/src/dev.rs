@@ -177,7 +177,7 @@ impl Session {
             self.engine.swap(built.program.clone()).await?;
             self.program = built.program;
             self.hash = built.hash;
-            self.output.note(&format!("Reloaded in {} ms.", begun.elapsed().as_millis()));
+            self.output.note(&format!("Updated and ready on http://localhost:{} in {} ms", self.port, begun.elapsed().as_millis()));
         }
         Ok(built.inputs)
     }
@@ -263,7 +263,7 @@ fn banner(config: &Config, port: u16, begun: Instant, output: &Output) {
     if let Some(address) = config.host.is_unspecified().then(lan_address).flatten() {
         output.note(&format!("  http://{address}:{port} (network)"));
     }
-    output.note(&format!("Ready in {} ms", begun.elapsed().as_millis()));
+    output.note(&format!("Ready on http://{shown}:{port} in {} ms", begun.elapsed().as_millis()));
 }
 
 // The address under which others reach this machine: that of the route to a documentation address (RFC 5737). A UDP
