@@ -177,7 +177,8 @@ impl Session {
             self.engine.swap(built.program.clone()).await?;
             self.program = built.program;
             self.hash = built.hash;
-            self.output.note(&format!("Updated and ready on http://localhost:{} in {} ms", self.port, begun.elapsed().as_millis()));
+            self.output
+                .note(&format!("Updated and ready on the same port in {} ms", begun.elapsed().as_millis()));
         }
         Ok(built.inputs)
     }

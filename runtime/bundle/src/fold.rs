@@ -9,6 +9,9 @@ use swc_ecma_ast::{
 };
 use swc_ecma_visit::{Visit, VisitMut, VisitMutWith, VisitWith, noop_visit_mut_type, noop_visit_type};
 
+/// Longer member chains are not looked up: each link of a chain asks, so the cost would grow with its square.
+const DEFINE_SEGMENTS_MAX: u32 = 16;
+
 /// Parsed defines by dotted name.
 pub(crate) type Defines = FxHashMap<String, Box<Expr>>;
 
@@ -50,13 +53,14 @@ impl Fold<'_> {
         }
         let name = match expr {
             Expr::Ident(ident) if ident.ctxt == self.unresolved => ident.sym.to_string(),
-            Expr::Member(member) => self.dotted(member)?,
+            Expr::Member(member) => self.dotted(member, DEFINE_SEGMENTS_MAX)?,
             _ => return None,
         };
         self.defines.get(&name).cloned()
     }
 
-    fn dotted(&self, member: &MemberExpr) -> Option<String> {
+    fn dotted(&self, member: &MemberExpr, segments: u32) -> Option<String> {
+        let segments = segments.checked_sub(1)?;
         let property = match &member.prop {
             MemberProp::Ident(IdentName { sym, .. }) => sym.to_string(),
             MemberProp::Computed(computed) => match &*computed.expr {
@@ -67,7 +71,7 @@ impl Fold<'_> {
         };
         let object = match &*member.obj {
             Expr::Ident(ident) if ident.ctxt == self.unresolved => ident.sym.to_string(),
-            Expr::Member(inner) => self.dotted(inner)?,
+            Expr::Member(inner) => self.dotted(inner, segments)?,
             Expr::MetaProp(_) => "import.meta".to_string(),
             _ => return None,
         };

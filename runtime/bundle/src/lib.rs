@@ -12,6 +12,7 @@ mod hoist;
 mod link;
 mod marker;
 mod names;
+mod nesting;
 mod print;
 mod probe;
 mod purity;

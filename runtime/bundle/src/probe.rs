@@ -18,6 +18,8 @@ pub(crate) struct Probe {
     pub(crate) decorators: bool,
     pub(crate) accessors: bool,
     pub(crate) jsx: bool,
+    /// The most functions inside each other.
+    pub(crate) scopes_max: u32,
     depth: u32,
 }
 
@@ -38,6 +40,7 @@ impl Probe {
 
     fn inside(&mut self, visit: impl FnOnce(&mut Self)) {
         self.depth += 1;
+        self.scopes_max = self.scopes_max.max(self.depth);
         visit(self);
         self.depth -= 1;
     }

@@ -9,14 +9,7 @@ var __pk_esm = (fn) => {
  };
 };
 var __pk_async = (fn) => {
- var promise, init = () => {
-  if (promise) return promise;
-  // A cycle comes back here while `fn` runs its synchronous part: it must find the promise.
-  let done, fail;
-  promise = new Promise((resolve, reject) => { done = resolve; fail = reject; });
-  (async () => fn(init))().then(done, fail);
-  return promise;
- };
+ var promise, init = () => promise ??= (async () => fn(init))();
  return init;
 };
 var __pk_wait = async (from, to) => {

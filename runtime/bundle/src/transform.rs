@@ -21,6 +21,7 @@ use swc_ecma_visit::{VisitMutWith, VisitWith};
 
 use crate::fold::{Defines, Fold};
 use crate::marker::Markers;
+use crate::nesting;
 use crate::print::Printer;
 use crate::probe::Probe;
 use crate::purity::Purity;
@@ -145,8 +146,14 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
     let markers = Markers::for_source(source).ok_or_else(|| {
         vec![(0, "The file contains too many control characters to be a program".to_string())]
     })?;
+    if let Some(offset) = nesting::too_deep(source) {
+        return Err(vec![(offset, too_deep_message())]);
+    }
     let Parsed { mut program, source_map, comments, start, end } = parse(source, settings)?;
     let probe = Probe::of(&program);
+    if probe.scopes_max > nesting::NESTING_DEPTH_MAX {
+        return Err(vec![(0, too_deep_message())]);
+    }
     let (unresolved_mark, top_level_mark) = (Mark::new(), Mark::new());
     let unresolved = SyntaxContext::empty().apply_mark(unresolved_mark);
     resolver(unresolved_mark, top_level_mark, settings.typescript).process(&mut program);
@@ -158,6 +165,10 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
     let purity = Purity { comments: &comments, unresolved };
     let top_level_await = probe.top_level_await;
     scan(program, &Scan { form, top_level_await, unresolved, printer: &printer, purity })
+}
+
+fn too_deep_message() -> String {
+    format!("The code is nested more than {} levels deep", nesting::NESTING_DEPTH_MAX)
 }
 
 /// Everything that is not plain JavaScript of this V8 becomes plain JavaScript.
