@@ -1,7 +1,7 @@
 //! Purity: which top-level statements may be left out when nothing uses what they declare. The rules are the ones that
 //! bundlers agree on: functions, classes without surprises, literals, and calls marked `/* @__PURE__ */`.
 
-use swc_common::{Spanned, SyntaxContext, comments::Comments, comments::SingleThreadedComments};
+use swc_common::{SyntaxContext, comments::Comments, comments::SingleThreadedComments};
 use swc_ecma_ast::{
     ArrayPat, BinaryOp, Class, ClassMember, Decl, Expr, Lit, ModuleItem, ObjectLit, ObjectPatProp, Pat, Prop,
     PropName, PropOrSpread, Stmt, UnaryOp, VarDecl,

@@ -9,7 +9,14 @@ var __pk_esm = (fn) => {
  };
 };
 var __pk_async = (fn) => {
- var promise, init = () => promise ??= (async () => fn(init))();
+ var promise, init = () => {
+  if (promise) return promise;
+  // A cycle comes back here while `fn` runs its synchronous part: it must find the promise.
+  let done, fail;
+  promise = new Promise((resolve, reject) => { done = resolve; fail = reject; });
+  (async () => fn(init))().then(done, fail);
+  return promise;
+ };
  return init;
 };
 var __pk_wait = async (from, to) => {

@@ -48,7 +48,7 @@ type Problems = Vec<(u32, String)>;
 
 /// Makes the record of a module.
 pub(crate) fn scan(mut program: Program, scan: &Scan<'_>) -> Result<ModuleRecord, Problems> {
-    let mut scanner = Scanner {
+    let scanner = Scanner {
         scan,
         scope: Scope::default(),
         exports: Vec::new(),
