@@ -1,6 +1,6 @@
 //! A case: what it shows, where it runs, which server it needs, and its steps.
 //!
-//! Read from `cases.json5` or `cases/*.json5` of a fixture. `covers` names rows of `tests/coverage/rows.json5`.
+//! Read from `cases.json5` or `cases/*.json5` of a fixture. `covers` names rows of `tests/coverage/`.
 
 use crate::data::{DataError, Node, Place};
 use crate::runtime::Runtime;

@@ -82,7 +82,7 @@ fn run(args: &Args) -> Result<bool> {
     let folder = args.fixtures.clone().unwrap_or_else(|| tests.join("../fixtures"));
     let (fixtures, mut mistakes) = fixture::read_all(&folder)?;
     let fixtures: Vec<Rc<Fixture>> = fixtures.into_iter().map(Rc::new).collect();
-    let rows = coverage::read_rows(&tests.join("coverage/rows.json5"))?;
+    let rows = coverage::read_rows(&tests.join("coverage"))?;
     mistakes.extend(coverage::unknown_ids(&rows, &fixtures).iter().map(ToString::to_string));
     if args.list_better {
         print!("{}", report::better_table(&fixtures));
