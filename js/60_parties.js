@@ -100,7 +100,8 @@ function createAssets() {
       }
       const reply = await core.ops.op_assets_fetch(path);
       if (reply === null) return null;
-      return incomingResponse(reply.status, reply.reason, reply.headers, reply.bytes ?? undefined, path);
+      const body = reply.bytes ?? (reply.resource === 0 ? undefined : reply.resource);
+      return incomingResponse(reply.status, reply.reason, reply.headers, body, path);
     },
   };
 }

@@ -13,7 +13,7 @@ use partyrun_config::{Config, ConfigError};
 use partyrun_engine::{Engine, EngineOptions, Level, Observer, Program, Source, StartError};
 use partyrun_limits::Limits;
 use partyrun_net::{Front, FrontOptions, Response};
-use partyrun_server::{Assets, Server, ServerOptions};
+use partyrun_server::{AssetsError, Server, ServerOptions, StaticFiles, StaticOptions};
 use partyrun_store::{Memory, Sqlite, Store, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,6 +46,8 @@ pub(crate) enum RunError {
     Listen { address: SocketAddr, error: std::io::Error },
     #[error("partyrun does not speak TLS: leave `--https` out, and put a proxy such as Caddy in front.")]
     Tls,
+    #[error("`serve` in the configuration: {0}")]
+    Assets(#[from] AssetsError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
 }
@@ -74,8 +76,7 @@ pub(crate) fn run(args: DevArgs, begun: Instant) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(machine("The threads cannot be started"))?;
     let result = runtime.block_on(async {
-        let assets =
-            config.serve.as_ref().map(|serve| Assets::new(serve.path.clone(), serve.single_page_app));
+        let assets = static_files(&config)?;
         let host = Arc::new(Host { output: output.clone(), assets: assets.clone() });
         let options = EngineOptions { limits: Limits::default(), workers: args.workers.unwrap_or_default() };
         let engine = Engine::start(options, built.program.clone(), store, host).await?;
@@ -203,7 +204,7 @@ impl Session {
 // What the engine asks of the process.
 struct Host {
     output: Arc<Output>,
-    assets: Option<Assets>,
+    assets: Option<StaticFiles>,
 }
 
 impl Observer for Host {
@@ -212,8 +213,14 @@ impl Observer for Host {
     }
 
     fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>> {
-        let assets = self.assets.clone();
-        async move { assets?.file(path.split(['?', '#']).next().unwrap_or("/")).await }.boxed()
+        let (assets, output) = (self.assets.clone(), self.output.clone());
+        let asking = async move {
+            assets?.fetch(path).await.unwrap_or_else(|error| {
+                output.problem(&format!("assets.fetch: {error}"));
+                None
+            })
+        };
+        asking.boxed()
     }
 }
 
@@ -223,6 +230,18 @@ fn announce(config: &Config, output: &Output) {
     if config.serve.as_ref().is_some_and(|serve| serve.build.is_some()) {
         output.problem("`serve.build` is not supported yet: build the client with a tool of its own, for example esbuild.");
     }
+}
+
+fn static_files(config: &Config) -> Result<Option<StaticFiles>, AssetsError> {
+    let Some(serve) = &config.serve else { return Ok(None) };
+    let options = StaticOptions {
+        include: serve.include.clone(),
+        exclude: serve.exclude.clone(),
+        single_page_app: serve.single_page_app,
+        browser_ttl_seconds: serve.browser_ttl_seconds,
+        ..StaticOptions::new(&Limits::default())
+    };
+    StaticFiles::new(serve.path.clone(), options).map(Some)
 }
 
 fn listen(host: IpAddr, port: Option<u16>) -> Result<TcpListener, RunError> {

@@ -82,9 +82,13 @@ fn copy_folder(from: &Path, to: &Path, top: bool) -> io::Result<()> {
             continue;
         }
         let target = to.join(&name);
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             fs::create_dir_all(&target)?;
             copy_folder(&entry.path(), &target, false)?;
+        } else if kind.is_symlink() {
+            // A link of a fixture is a link in the project, too: whether it is followed is what a case asks.
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, target)?;
         } else {
             fs::copy(entry.path(), target)?;
         }

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
+use partyrun_assets::AssetsError;
 use partyrun_engine::{Before, Fetched, PartyDescription};
 use partyrun_net::{Request, Response, Route, RouteError};
 use partyrun_store::RoomKey;
@@ -58,20 +59,31 @@ impl Server {
             return self.scheduled(&request).await;
         }
         if let Some(assets) = &self.options.assets
-            && let Some(response) = assets.answer(&request).await
+            && let Some(response) = self.found(assets.answer(&request).await)
         {
             return response;
         }
-        if main.fetch
-            && let Fetched::Respond(response) = self.engine.edge_fetch(request).await
-        {
-            return response;
-        }
+        let request = match main.fetch {
+            true => match self.engine.edge_fetch(request).await {
+                Fetched::Respond(response) => return response,
+                Fetched::Pass(request) => request,
+            },
+            false => request,
+        };
         let page = match &self.options.assets {
-            Some(assets) => assets.not_found().await,
+            Some(assets) => self.found(assets.not_found(&request).await),
             None => None,
         };
         page.unwrap_or_else(|| Response::text(404, "Not found"))
+    }
+
+    // A file that is there but cannot be read is an answer, too: nobody else may answer in its place.
+    fn found(&self, result: Result<Option<Response>, AssetsError>) -> Option<Response> {
+        result.unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            self.reporter.warn(&format!("static files: {error}{}", cause.unwrap_or_default()));
+            Some(Response::text(500, error.to_string()))
+        })
     }
 
     // Runs a cron by hand (spec 2.12).

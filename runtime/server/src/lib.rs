@@ -4,10 +4,10 @@
 //! static handlers only where a module declares them, and reports each answer to a [`Reporter`]. It is the only crate
 //! that knows both the network and the engine.
 
-mod assets;
 mod crons;
 mod dev;
 mod dispatch;
+mod static_files;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +16,9 @@ use partyrun_engine::Engine;
 use partyrun_limits::Limits;
 use partyrun_net::{Handler, Request, Response};
 
-pub use assets::Assets;
 pub use crons::run_crons;
+pub use partyrun_assets::{AssetsError, Options as StaticOptions};
+pub use static_files::StaticFiles;
 
 /// Hears of every answered request.
 pub trait Reporter: Send + Sync + 'static {
@@ -37,7 +38,7 @@ pub struct ServerOptions {
     /// The configured crons: name and expression.
     pub crons: Vec<(String, String)>,
     /// The static files, if there are any.
-    pub assets: Option<Assets>,
+    pub assets: Option<StaticFiles>,
 }
 
 /// The handler of all requests of a project.
