@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::edge::PartyDescription;
 use crate::event::{self, Cron, Origin};
+use crate::memory;
 use crate::program::Program;
 use crate::watchdog::Watchdog;
 use crate::worker::{self, Message, Setup};
@@ -144,6 +145,7 @@ pub struct Engine(Arc<Inner>);
 impl Engine {
     /// Initializes V8. Must be called once, on the main thread, before any engine starts.
     pub fn init_platform() {
+        memory::set_v8_flags();
         deno_core::JsRuntime::init_platform(None);
     }
 

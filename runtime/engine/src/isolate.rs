@@ -19,7 +19,7 @@ use partyrun_extensions::HostRef;
 use partyrun_limits::Limits;
 
 use crate::host::HostSlot;
-use crate::memory::{self, MemoryUse};
+use crate::memory::{self, AfterCollection, MemoryUse};
 use crate::program::{BUNDLE_NAME, Program};
 use crate::watchdog::Pulse;
 
@@ -62,6 +62,8 @@ pub(crate) struct Isolate {
     serial: u64,
     handle: v8::IsolateHandle,
     memory: Arc<MemoryUse>,
+    // V8's callback points to it; fields are dropped after `drop` has disposed of the isolate.
+    _after_collection: Box<AfterCollection>,
     program: Arc<Program>,
     slot: Rc<HostSlot>,
 }
@@ -90,6 +92,7 @@ impl Isolate {
         runtime.add_near_heap_limit_callback(move |current, _initial| {
             memory::on_near_heap_limit(&near_limit.0, &near_limit.1, current)
         });
+        let after_collection = AfterCollection::watch(runtime.v8_isolate(), &memory, &handle);
         let mut isolate = Self {
             runtime: ManuallyDrop::new(runtime),
             calls: None,
@@ -98,6 +101,7 @@ impl Isolate {
             serial,
             handle,
             memory,
+            _after_collection: after_collection,
             program: program.clone(),
             slot,
         };

@@ -1,8 +1,10 @@
-//! The memory limits of one isolate: its heap, and what its array buffers take outside of it.
+//! The memory limits of one isolate: its heap, and what it takes outside of it.
 //!
 //! Near the heap limit V8 calls back; the isolate is then terminated and its limit raised once, by enough for V8 to unwind.
 //! Array buffers come from an allocator that counts: beyond the limit an allocation fails, which JavaScript sees as a
-//! RangeError. Some allocations V8 itself treats as fatal; those end the process (design, section 3).
+//! RangeError. Resizable buffers and WebAssembly memories take their pages past the allocator: a flag bounds each memory,
+//! and V8's own count of external bytes is looked at after each collection, which growth provokes. Some allocations V8
+//! itself treats as fatal; those end the process (design, section 3).
 
 use std::alloc::Layout;
 use std::ffi::c_void;
@@ -10,18 +12,72 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use deno_core::v8;
+use deno_core::{v8, v8_set_flags};
+use partyrun_limits::Limits;
 
 /// What V8 may take after it came near the limit, until the termination has unwound: a single string or array may ask for
 /// as much at once.
 const HEAP_GRACE_BYTES: usize = 1 << 30;
 
+/// Bytes of one page of a WebAssembly memory.
+const WASM_PAGE_BYTES: usize = 64 << 10;
+
+/// Sets the flags that containment needs; V8 reads them when the platform is initialized.
+pub(crate) fn set_v8_flags() {
+    let wasm_pages_max = Limits::default().external_bytes_max / WASM_PAGE_BYTES;
+    let unknown = v8_set_flags(vec![
+        "partyrun".to_string(),
+        // V8 150 takes the interrupt check out of a loop of known length, but where that loop has none (the loop inside an
+        // inlined `fill`) it takes the check of the loop around it. That one could then never be ended.
+        "--no-turboshaft-loop-unrolling".to_string(),
+        format!("--wasm-max-mem-pages={wasm_pages_max}"),
+    ]);
+    debug_assert_eq!(unknown.len(), 1, "V8 does not know a flag: {unknown:?}");
+}
+
 /// The counters of one isolate; shared with V8's callbacks.
 pub(crate) struct MemoryUse {
     external_bytes: AtomicUsize,
     external_bytes_max: usize,
-    /// Set when the heap limit was reached.
+    /// Set when the heap limit was reached, or V8's count of external bytes went beyond theirs.
     pub(crate) heap_exhausted: AtomicBool,
+}
+
+/// What the callback after a collection needs; it must live as long as the isolate.
+pub(crate) struct AfterCollection {
+    memory: Arc<MemoryUse>,
+    handle: v8::IsolateHandle,
+}
+
+impl AfterCollection {
+    /// Looks at the external bytes of `isolate` after each of its collections, as long as the answer lives.
+    pub(crate) fn watch(
+        isolate: &mut v8::Isolate,
+        memory: &Arc<MemoryUse>,
+        handle: &v8::IsolateHandle,
+    ) -> Box<Self> {
+        let this = Box::new(Self { memory: memory.clone(), handle: handle.clone() });
+        let data = ptr::from_ref(&*this).cast_mut().cast::<c_void>();
+        isolate.add_gc_epilogue_callback(after_collection, data, v8::GCType::kGCTypeAll);
+        this
+    }
+}
+
+unsafe extern "C" fn after_collection(
+    mut isolate: v8::UnsafeRawIsolatePtr,
+    _type: v8::GCType,
+    _flags: v8::GCCallbackFlags,
+    data: *mut c_void,
+) {
+    // SAFETY: V8 passes the isolate that collects, on its own thread; `data` is the box that the isolate's owner keeps.
+    let (isolate, this) = unsafe {
+        (v8::Isolate::ref_from_raw_isolate_ptr_mut(&mut isolate), &*data.cast::<AfterCollection>())
+    };
+    // Buffers of the allocator are in V8's count too. Twice the limit: they must not end a room by themselves.
+    if isolate.get_heap_statistics().external_memory() > 2 * this.memory.external_bytes_max {
+        this.memory.heap_exhausted.store(true, Ordering::Release);
+        this.handle.terminate_execution();
+    }
 }
 
 impl MemoryUse {

@@ -196,14 +196,54 @@ fn a_runaway_room_is_reset_and_its_neighbour_lives() {
                  if (kind === 'micro') { const f = () => Promise.resolve().then(f); f(); return new Promise(() => {}); }
                  if (kind === 'regex') return new Response(String(/^(a+)+$/.test('a'.repeat(40) + '!')));
                  if (kind === 'heap') { const all = []; for (;;) all.push(new Array(1000).fill({}).map(() => ({}))); }
+                 if (kind === 'builtins') { const all = []; for (;;) all.push(new Array(1000).fill({})); }
                  if (kind === 'repeat') { let s = 'x'; const all = []; for (;;) { s = s.repeat(2); all.push(s + all.length); } }
                  if (kind === 'buffers') { const all = []; for (;;) all.push(new ArrayBuffer(1 << 20)); }
+                 if (kind === 'queue') { const f = () => { queueMicrotask(f); queueMicrotask(f); }; f(); return new Promise(() => {}); }
+                 if (kind === 'map') { const all = new Map(); for (let i = 0;; i++) all.set(i, [i]); }
+                 if (kind === 'json') { let s = '[1'; for (;;) { s += ',' + s; JSON.parse(s + ']'); } }
+                 if (kind === 'reviver') JSON.parse('[1,2]', () => { for (;;) {} });
+                 if (kind === 'recursion') { const f = () => { try { f(); } finally { f(); } }; f(); return new Promise(() => {}); }
+                 if (kind === 'sort') { const a = [3, 2, 1]; a.sort(() => { for (;;) a.push({}); }); }
+                 if (kind === 'resizable') {
+                   const all = [];
+                   for (;;) { const b = new ArrayBuffer(1, { maxByteLength: 1 << 26 }); b.resize(1 << 26);
+                     new Uint8Array(b).fill(1); all.push(b); }
+                 }
+                 if (kind === 'shared') {
+                   const all = [];
+                   for (;;) { const b = new SharedArrayBuffer(1, { maxByteLength: 1 << 26 }); b.grow(1 << 26);
+                     new Uint8Array(b).fill(1); all.push(b); }
+                 }
+                 if (kind === 'wasm') {
+                   const all = [];
+                   for (;;) { const m = new WebAssembly.Memory({ initial: 1, maximum: 2048 }); m.grow(2000);
+                     new Uint8Array(m.buffer).fill(1); all.push(m); }
+                 }
                  if (kind === 'timers') { for (let i = 0; i < 1e6; i++) setTimeout(() => {}, 1e6); }
                  return new Response('fine');
                } }",
         )
         .await;
-        for kind in ["loop", "micro", "regex", "heap", "repeat", "buffers", "timers"] {
+        for kind in [
+            "builtins",
+            "loop",
+            "micro",
+            "regex",
+            "heap",
+            "repeat",
+            "buffers",
+            "timers",
+            "queue",
+            "map",
+            "json",
+            "reviver",
+            "recursion",
+            "sort",
+            "resizable",
+            "shared",
+            "wasm",
+        ] {
             assert_eq!(bench.path("b", "?k=ok").await, (200, "fine".into()));
             let (status, text) = bench.path("a", &format!("?k={kind}")).await;
             assert_eq!(status, 500, "{kind}: {text}");
