@@ -145,7 +145,7 @@ fn write_all(items: &Receiver<Item>) {
                 Item::Line(line) => drop(writeln!(out, "{line}")),
                 Item::Flush(done) => {
                     drop(out.flush());
-                    drop(done.send(()));
+                    let _gone = done.send(());
                 }
             }
         }

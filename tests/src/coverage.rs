@@ -1,7 +1,8 @@
 //! The rows that cases must cover, and which of them no case covers.
 //!
-//! `tests/coverage/*.json5`, a file for each section of the specification, list one row per observable fact of the specification's sections 1 to 4 and per entry of
-//! the reference, each with a stable id. A case names the ids in `covers`; an unknown id is a mistake of the fixture.
+//! `tests/coverage/*.json5`, a file for each section of the specification, list one row per observable fact of its
+//! sections 1 to 4 and per entry of the reference, each with a stable id. A case names the ids in `covers`; an
+//! unknown id is a mistake of the fixture.
 
 use crate::data::{self, DataError};
 use crate::fixture::Fixture;

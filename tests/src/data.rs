@@ -127,10 +127,10 @@ impl Reader {
 
 fn number(text: &str, place: &Place) -> Result<serde_json::Number, DataError> {
     let plain = text.trim_start_matches('+');
-    if let Some(hex) = plain.strip_prefix("0x").or_else(|| plain.strip_prefix("0X")) {
-        if let Ok(value) = u64::from_str_radix(hex, 16) {
-            return Ok(value.into());
-        }
+    if let Some(hex) = plain.strip_prefix("0x").or_else(|| plain.strip_prefix("0X"))
+        && let Ok(value) = u64::from_str_radix(hex, 16)
+    {
+        return Ok(value.into());
     }
     plain.parse().map_err(|_| place.error(format!("not a number that JSON can hold: `{text}`")))
 }

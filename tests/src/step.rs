@@ -320,14 +320,14 @@ fn read_exit(fields: &mut Fields<'_>) -> Result<ExitExpectation, DataError> {
 
 /// A line matcher: a bare string is a part of the line; `{partyrun, original}` names one for each.
 fn read_per_runtime(node: &Node) -> Result<PerRuntime<TextMatcher>, DataError> {
-    if let Shape::Object(entries) = &node.value {
-        if entries.iter().any(|(key, _)| key == "partyrun") {
-            let mut fields = node.fields()?;
-            let partyrun = read_line_matcher(fields.need("partyrun")?)?;
-            let original = read_line_matcher(fields.need("original")?)?;
-            fields.finish()?;
-            return Ok(PerRuntime { partyrun, original });
-        }
+    if let Shape::Object(entries) = &node.value
+        && entries.iter().any(|(key, _)| key == "partyrun")
+    {
+        let mut fields = node.fields()?;
+        let partyrun = read_line_matcher(fields.need("partyrun")?)?;
+        let original = read_line_matcher(fields.need("original")?)?;
+        fields.finish()?;
+        return Ok(PerRuntime { partyrun, original });
     }
     let matcher = read_line_matcher(node)?;
     Ok(PerRuntime { partyrun: matcher.clone(), original: matcher })

@@ -213,14 +213,14 @@ impl Walk<'_> {
             path: file.path,
         };
         if file.empty {
-            return Job::Done(Loaded { module, problems: Vec::new(), fresh: None });
+            return Job::Done(Box::new(Loaded { module, problems: Vec::new(), fresh: None }));
         }
         self.inputs.push(module.path.clone());
         let bytes = match std::fs::read(&module.path) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let problems = vec![(0, format!("Could not read the file: {error}"))];
-                return Job::Done(Loaded { module, problems, fresh: None });
+                return Job::Done(Box::new(Loaded { module, problems, fresh: None }));
             }
         };
         let mut problems = Vec::new();
@@ -240,15 +240,17 @@ impl Walk<'_> {
             "ts" | "tsx" | "mts" | "cts" | "js" | "jsx" | "mjs" | "cjs" => {
                 let key = Cache::key(&module.source, &settings);
                 return match self.cache.get(&key) {
-                    Some(record) => {
-                        Job::Done(Loaded { module: Module { record, ..module }, problems, fresh: None })
-                    }
+                    Some(record) => Job::Done(Box::new(Loaded {
+                        module: Module { record, ..module },
+                        problems,
+                        fresh: None,
+                    })),
                     None => Job::Transform(Box::new((module, settings, key))),
                 };
             }
             _ => problems.push((0, format!("No loader is configured for \".{extension}\" files"))),
         }
-        Job::Done(Loaded { module, problems, fresh: None })
+        Job::Done(Box::new(Loaded { module, problems, fresh: None }))
     }
 
     fn resolve_imports(&mut self, index: usize) {
@@ -296,14 +298,14 @@ impl Walk<'_> {
 }
 
 enum Job {
-    Done(Loaded),
+    Done(Box<Loaded>),
     Transform(Box<(Module, Settings, Key)>),
 }
 
 impl Job {
     fn run(self) -> Loaded {
         match self {
-            Self::Done(loaded) => loaded,
+            Self::Done(loaded) => *loaded,
             Self::Transform(work) => {
                 let (mut module, settings, key) = *work;
                 let problems = match transform(&module.source, &settings) {

@@ -3,8 +3,6 @@
 //! Names carry their noun first. The ones that run per message are `fast`: V8 calls them without leaving optimized code
 //! when it was given their functions by a residual script (`js/99_fast.js`).
 
-#![expect(clippy::too_many_arguments, reason = "the arguments of an op are the parts of a message")]
-
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;

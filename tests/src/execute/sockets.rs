@@ -88,10 +88,10 @@ impl Context {
             Opened::Socket(socket, answer) => (Some(socket), answer),
             Opened::Refused(answer) => (None, answer),
         };
-        if let Some(socket) = socket {
-            if let Some(earlier) = self.sockets.borrow_mut().insert(name.to_owned(), socket) {
-                earlier.release();
-            }
+        if let Some(socket) = socket
+            && let Some(earlier) = self.sockets.borrow_mut().insert(name.to_owned(), socket)
+        {
+            earlier.release();
         }
         self.answer(expect, &answer)
     }

@@ -1,0 +1,228 @@
+//! The rules of the house, checked over every file that the repository tracks (see ARCHITECTURE.md).
+//!
+//! How: `git ls-files` names the files, each rule looks at a path and its text, and all violations are printed at once.
+//! What needs a compiler (unused code, `unwrap`, missing documentation) is clippy's matter, not this one's.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// No file that people read may be longer, in lines.
+const FILE_LINES_MAX: usize = 800;
+/// Lines of Rust may have so many characters; rustfmt does not break comments and texts.
+const RUST_LINE_CHARS_MAX: usize = 132;
+/// Lines of other sources.
+const LINE_CHARS_MAX: usize = 180;
+/// Files made by a program, which nobody reads or edits.
+const GENERATED: &[&str] = &["Cargo.lock", "package-lock.json", ".gz", "LICENSE", ".min.js", ".generated.js"];
+
+struct File {
+    path: String,
+    text: String,
+}
+
+impl File {
+    fn is(&self, extension: &str) -> bool {
+        Path::new(&self.path).extension().is_some_and(|found| found == extension)
+    }
+
+    fn is_source(&self) -> bool {
+        ["rs", "js", "mjs", "ts", "tsx", "css", "html", "sh"].iter().any(|extension| self.is(extension))
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn files() -> Vec<File> {
+    let root = root();
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(&root).output().unwrap();
+    assert!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
+    String::from_utf8(listed.stdout)
+        .unwrap()
+        .split_terminator('\0')
+        .filter(|path| !GENERATED.iter().any(|end| path.ends_with(end)))
+        // Deleted in the working copy, or a picture: nothing to read.
+        .filter_map(|path| {
+            Some(File { path: path.to_owned(), text: std::fs::read_to_string(root.join(path)).ok()? })
+        })
+        .collect()
+}
+
+fn holds(violations: &[String]) {
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn files_and_lines_are_short() {
+    let mut violations = Vec::new();
+    for file in files().iter().filter(|file| file.is_source() && !file.path.contains("/public/")) {
+        let count = file.text.lines().count();
+        if count > FILE_LINES_MAX {
+            violations.push(format!("{}: {count} lines, more than {FILE_LINES_MAX}", file.path));
+        }
+        // Sources of test programs stand in Rust's tests as they are.
+        let is_test = file.path.contains("/tests");
+        let max = if file.is("rs") && !is_test { RUST_LINE_CHARS_MAX } else { LINE_CHARS_MAX };
+        for (number, line) in file.text.lines().enumerate().filter(|(_, line)| line.chars().count() > max) {
+            let length = line.chars().count();
+            violations.push(format!("{}:{}: {length} characters, more than {max}", file.path, number + 1));
+        }
+    }
+    holds(&violations);
+}
+
+#[test]
+fn sources_open_with_what_they_promise() {
+    let heads = |file: &&File| file.is("rs") || file.path.starts_with("js/");
+    let bare = |file: &&File| !file.text.starts_with("//");
+    let violations: Vec<String> = files()
+        .iter()
+        .filter(heads)
+        .filter(bare)
+        .map(|file| format!("{}: the first line is no comment", file.path))
+        .collect();
+    holds(&violations);
+}
+
+#[test]
+fn nothing_is_left_for_later_or_names_one_machine() {
+    // Put together from pieces, so that this file does not break its own rule.
+    let words = [["TO", "DO"], ["FIX", "ME"], ["registry.npm", "js"], ["/home", "/"], ["/ro", "ot/"]]
+        .map(|parts| parts.concat());
+    let mut violations = Vec::new();
+    for file in files() {
+        for (number, line) in file.text.lines().enumerate() {
+            for word in words.iter().filter(|word| line.contains(word.as_str())) {
+                violations.push(format!("{}:{}: `{word}`", file.path, number + 1));
+            }
+        }
+    }
+    holds(&violations);
+}
+
+#[test]
+fn lock_files_name_no_registry() {
+    let root = root();
+    for folder in ["tests"] {
+        let text = std::fs::read_to_string(root.join(folder).join("package-lock.json")).unwrap();
+        assert!(
+            !text.contains("\"resolved\""),
+            "{folder}/package-lock.json: install with the folder's .npmrc"
+        );
+    }
+}
+
+#[test]
+fn every_rust_file_is_part_of_a_crate() {
+    let files = files();
+    let declared: BTreeSet<String> =
+        files.iter().filter(|file| file.is("rs")).flat_map(declared_modules).collect();
+    let violations: Vec<String> = files
+        .iter()
+        .filter(|file| file.is("rs") && !is_target(&file.path))
+        .filter(|file| !declared.contains(&file.path))
+        .map(|file| format!("{}: no `mod` names it", file.path))
+        .collect();
+    holds(&violations);
+}
+
+// What Cargo compiles by itself.
+fn is_target(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let folder = path.rsplit('/').nth(1).unwrap_or("");
+    ["main.rs", "lib.rs", "build.rs"].contains(&name)
+        || ["bin", "examples", "tests", "benches"].contains(&folder)
+}
+
+// The files that the `mod` lines of a file may mean.
+fn declared_modules(file: &File) -> Vec<String> {
+    let path = Path::new(&file.path);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let owns_folder = ["mod", "lib", "main"].contains(&&*stem) || is_target(&file.path);
+    let inner = if owns_folder { folder.to_path_buf() } else { folder.join(&*stem) };
+    let names = file.text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let line = line
+            .split_once(") ")
+            .filter(|(before, _)| *before == "pub(crate" || *before == "pub(super")
+            .map_or(line, |(_, rest)| rest);
+        line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')
+    });
+    let named_paths =
+        file.text.lines().filter_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+    names
+        .flat_map(|name| [inner.join(format!("{name}.rs")), inner.join(name).join("mod.rs")])
+        .chain(named_paths.map(|path| folder.join(path)))
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn only_one_module_enters_isolates() {
+    let allowed = "runtime/engine/src/isolate.rs";
+    let calls = ["v8_isolate().enter", "v8_isolate().exit", ".enter_isolate("];
+    let violations: Vec<String> = files()
+        .iter()
+        .filter(|file| file.path.starts_with("runtime/") && file.is("rs") && file.path != allowed)
+        .filter(|file| calls.iter().any(|call| file.text.contains(call)))
+        .map(|file| format!("{}: only {allowed} enters and leaves isolates", file.path))
+        .collect();
+    holds(&violations);
+}
+
+#[test]
+fn layers_know_only_what_is_below_them() {
+    // A crate, and the crates that it must not name.
+    let rules: &[(&str, &[&str])] = &[
+        ("runtime/limits", &["partyrun_"]),
+        ("runtime/store", &["deno_core", "partyrun_net", "partyrun_engine", "partyrun_bundle"]),
+        ("runtime/net", &["deno_core", "partyrun_store", "partyrun_engine", "partyrun_bundle"]),
+        (
+            "runtime/bundle",
+            &["deno_core", "partyrun_engine", "partyrun_store", "partyrun_net", "partyrun_config"],
+        ),
+        ("runtime/engine", &["partyrun_config", "partyrun_bundle", "partyrun_server", "clap"]),
+        ("cli/config", &["deno_core", "partyrun_engine", "partyrun_store", "partyrun_net"]),
+    ];
+    let mut violations = Vec::new();
+    for (folder, forbidden) in rules {
+        let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let dependencies = manifest.split_once("[dependencies]").map_or("", |(_, rest)| rest);
+        let dependencies = dependencies.split("\n[").next().unwrap_or("");
+        for name in forbidden.iter().filter(|name| dependencies.lines().any(|line| line.starts_with(**name)))
+        {
+            violations.push(format!("{folder}/Cargo.toml: must not depend on `{name}`"));
+        }
+    }
+    holds(&violations);
+}
+
+#[test]
+fn scripts_load_only_scripts_with_a_lower_number() {
+    let mut violations = Vec::new();
+    for file in files().iter().filter(|file| file.path.starts_with("js/")) {
+        let own = file.path.trim_start_matches("js/");
+        for loaded in file.text.split("\"ext:partyrun/").skip(1).filter_map(|rest| rest.split('"').next()) {
+            // The fast functions are captured when an isolate starts, after the snapshot.
+            if loaded >= own && (own, loaded) != ("90_dispatch.js", "99_fast.js") {
+                violations.push(format!("{}: loads {loaded}, which comes later", file.path));
+            }
+        }
+    }
+    holds(&violations);
+}
+
+#[test]
+fn the_architecture_names_every_crate() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let violations: Vec<String> = files()
+        .iter()
+        .filter_map(|file| file.path.strip_suffix("/Cargo.toml").map(str::to_owned))
+        .filter(|folder| !text.contains(&format!("`{folder}")))
+        .map(|folder| format!("ARCHITECTURE.md does not say what `{folder}` is"))
+        .collect();
+    holds(&violations);
+}
