@@ -194,20 +194,17 @@ impl Actor {
             *slot = Some(isolate);
         }
         let Some(isolate) = slot.as_mut() else { return Ok(()) };
-        if self.key().is_none() && self.start.get() != Start::Started {
-            // The edge takes events only after `describe` has seen its modules.
-            return Ok(());
-        }
-        if isolate.poll_ready(context)?.is_pending() {
+        if self.key().is_none() && self.start.get() != Start::Started && self.inbox.borrow().is_empty() {
+            // Nothing to do before `describe` has seen the modules.
             return Ok(());
         }
         let pulse = self.shared.pulse.clone();
-        let (mut entered, turn) = isolate.enter_turn(&pulse);
-        let outcome = self.run(&mut entered, context);
-        drop(entered);
-        let forced = pulse.end(turn);
-        if forced || isolate.heap_exhausted() {
-            return Err(CallError::Terminated);
+        if isolate.poll_ready(&pulse, context)?.is_pending() {
+            return Ok(());
+        }
+        let outcome = isolate.turn(&pulse, |entered| self.run(entered, context));
+        if matches!(outcome, Err(CallError::Terminated)) {
+            return outcome;
         }
         self.keep_code_cache(isolate);
         outcome
@@ -223,8 +220,12 @@ impl Actor {
     }
 
     fn run(self: &Rc<Self>, entered: &mut Entered<'_>, context: &mut Context<'_>) -> Result<(), CallError> {
-        if self.start.get() == Start::New && self.key().is_some() && !self.inbox.borrow().is_empty() {
-            self.begin_start(entered)?;
+        if self.start.get() == Start::New && !self.inbox.borrow().is_empty() {
+            match self.key() {
+                Some(_) => self.begin_start(entered)?,
+                // The edge was reset: its new isolate must be told again what it runs.
+                None => drop(self.describe_in(entered)?),
+            }
         }
         self.deliver(entered)?;
         let idle = match entered.poll_event_loop(context) {
@@ -510,11 +511,16 @@ impl Actor {
         let Some(isolate) = slot.as_mut() else {
             return Poll::Ready(Err(CallError::Failed("making the edge")));
         };
-        if isolate.poll_ready(context)?.is_pending() {
+        let pulse = self.shared.pulse.clone();
+        if isolate.poll_ready(&pulse, context)?.is_pending() {
             return Poll::Pending;
         }
+        Poll::Ready(isolate.turn(&pulse, |entered| self.describe_in(entered)))
+    }
+
+    fn describe_in(&self, entered: &mut Entered<'_>) -> Result<crate::edge::Described, CallError> {
         let program = self.shared.program.borrow().clone();
-        let described = isolate.enter().scope(|scope, calls| {
+        let described = entered.scope(|scope, calls| {
             let info = serde_json::json!({ "env": program.env, "parties": program.parties });
             let info = deno_core::serde_v8::to_v8(scope, info)
                 .map_err(|_| CallError::Failed("reading the parties"))?;
@@ -522,7 +528,7 @@ impl Actor {
             deno_core::serde_v8::from_v8(scope, value).map_err(|error| CallError::Thrown(error.to_string()))
         });
         self.start.set(Start::Started);
-        Poll::Ready(described.unwrap_or(Err(CallError::Failed("reading the parties"))))
+        described.unwrap_or(Err(CallError::Failed("reading the parties")))
     }
 
     /// Gives the actor an isolate before its first event.

@@ -75,6 +75,7 @@ impl Isolate {
         slot: Rc<HostSlot>,
         limits: &Limits,
         serial: u64,
+        pulse: &Pulse,
     ) -> Result<Self, CallError> {
         let memory = MemoryUse::new(limits.external_bytes_max);
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
@@ -109,7 +110,7 @@ impl Isolate {
         // SAFETY: it was entered by its creation on this thread.
         unsafe { isolate.runtime.v8_isolate().exit() };
         let settings = program.settings(limits.timers_max);
-        isolate.enter().evaluate(&settings)?;
+        isolate.turn(pulse, |entered| entered.evaluate(&settings))?;
         Ok(isolate)
     }
 
@@ -120,20 +121,45 @@ impl Isolate {
         Entered { isolate: self }
     }
 
-    /// Enters the isolate for a turn that the watchdog watches. The second value is the turn's number.
-    pub(crate) fn enter_turn(&mut self, pulse: &Pulse) -> (Entered<'_>, u64) {
+    /// Runs `body` inside, as a turn that the watchdog watches. All user code runs in here.
+    pub(crate) fn turn<T>(
+        &mut self,
+        pulse: &Pulse,
+        body: impl FnOnce(&mut Entered<'_>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         let turn = pulse.begin(self.serial, &self.handle);
-        (self.enter(), turn)
+        let outcome = body(&mut self.enter());
+        let forced = pulse.end(turn);
+        if forced || self.heap_exhausted() { Err(CallError::Terminated) } else { outcome }
     }
 
     /// Whether the modules have been evaluated; drives top-level await.
-    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+    pub(crate) fn poll_ready(
+        &mut self,
+        pulse: &Pulse,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CallError>> {
         if self.evaluating.is_none() {
             return Poll::Ready(Ok(()));
         }
-        let mut entered = self.enter();
-        let idle = entered.poll_event_loop(context)?.is_ready();
-        entered.evaluated(idle)
+        let evaluated = self.turn(pulse, |entered| {
+            let idle = match entered.poll_event_loop(context) {
+                Poll::Pending => false,
+                Poll::Ready(result) => {
+                    result?;
+                    true
+                }
+            };
+            match entered.evaluated(idle) {
+                Poll::Pending => Ok(Poll::Pending),
+                Poll::Ready(result) => result.map(Poll::Ready),
+            }
+        });
+        match evaluated {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 
     /// The host side of this isolate.

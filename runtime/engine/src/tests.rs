@@ -255,8 +255,30 @@ fn a_runaway_room_is_reset_and_its_neighbour_lives() {
 }
 
 #[test]
+fn a_runaway_edge_is_reset_and_works_again() {
+    run(async {
+        let bench = start(
+            "class { static onFetch(request) {
+               if (request.url.endsWith('loop')) for (;;) {}
+               return new Response('fine'); } }",
+        )
+        .await;
+        for (path, status) in [("/loop", 500), ("/", 200), ("/loop", 500), ("/", 200)] {
+            match bench.engine.edge_fetch(get(path)).await {
+                Fetched::Respond(response) => assert_eq!(response.status, status, "{path}"),
+                Fetched::Pass(_) => panic!("{path} was passed on"),
+            }
+        }
+        bench.engine.stop(Duration::from_secs(2)).await;
+    });
+}
+
+#[test]
 fn a_program_that_cannot_start_says_why() {
     run(async {
+        let limits = Limits { turn_cpu_max: Duration::from_millis(200), ..Limits::default() };
+        let endless = start_with("(host) => { for (;;) {} }", one_worker(limits)).await.err().unwrap();
+        assert!(endless.to_string().contains("beyond a limit"), "{endless}");
         let thrown =
             start_with("'use strict'; (host) => { throw new Error('at the top') }", EngineOptions::default());
         assert!(thrown.await.err().unwrap().to_string().contains("at the top"));

@@ -108,7 +108,7 @@ impl Shared {
         self.next_serial.set(serial + 1);
         let program = self.program.borrow().clone();
         let slot = HostSlot::new(program.clone());
-        let mut isolate = Isolate::create(&program, slot, &self.limits, serial)?;
+        let mut isolate = Isolate::create(&program, slot, &self.limits, serial, &self.pulse)?;
         if program.code_cache().is_none() {
             isolate.make_code_cache();
         }
@@ -128,7 +128,7 @@ impl Shared {
                     break;
                 }
                 let Ok(mut isolate) = shared.create() else { break };
-                let ready = std::future::poll_fn(|context| isolate.poll_ready(context)).await;
+                let ready = std::future::poll_fn(|context| isolate.poll_ready(&shared.pulse, context)).await;
                 // A program that was swapped meanwhile makes the spare useless.
                 if ready.is_err() || !Arc::ptr_eq(isolate.program(), &shared.program.borrow()) {
                     break;
