@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use partyrun_bundle::{Bundle, BundleErrors, BundleOptions, Bundler};
 use partyrun_config::{Config, ConfigError};
 use partyrun_engine::{Program, ProgramError};
@@ -19,6 +20,8 @@ pub(crate) enum BuildError {
     CommandStart { command: String, error: std::io::Error },
     #[error("{0}")]
     Config(#[from] ConfigError),
+    #[error("{0}")]
+    Release(#[from] Box<crate::release::ReleaseError>),
     #[error("{0}")]
     Bundle(#[from] BundleErrors),
     #[error("The bundle cannot be run: {0}. This is a bug of partyrun.")]
@@ -45,13 +48,43 @@ pub(crate) fn run_command(config: &Config) -> Result<(), BuildError> {
     }
 }
 
+/// What a bundle is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// For `dev`: run here, on this port, and built again on changes.
+    Development { port: u16 },
+    /// For `start`: run here, on this port.
+    Production { port: u16 },
+    /// For a file that runs somewhere.
+    Release,
+}
+
 /// Builds one project again and again.
 pub(crate) struct Builder {
     bundler: Bundler,
     config: Arc<Config>,
-    host: String,
+    port: u16,
     cache: PathBuf,
     outdir: Option<PathBuf>,
+}
+
+/// What a program is made from, besides the configuration.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) code: String,
+    pub(crate) source_map: Vec<u8>,
+    pub(crate) hash: String,
+    /// The names of all parties, `main` last.
+    pub(crate) parties: Vec<String>,
+    pub(crate) wasm: Vec<Bytes>,
+    pub(crate) binaries: Vec<Bytes>,
+}
+
+/// Parts with what is known of their making.
+pub(crate) struct Bundled {
+    pub(crate) parts: Parts,
+    pub(crate) inputs: Vec<PathBuf>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A program with what is known of its making.
@@ -63,13 +96,19 @@ pub(crate) struct Built {
 }
 
 impl Builder {
-    pub(crate) fn new(config: Arc<Config>, port: u16, outdir: Option<PathBuf>) -> Result<Self, BuildError> {
-        let host = format!("127.0.0.1:{port}");
+    pub(crate) fn new(config: Arc<Config>, mode: Mode, outdir: Option<PathBuf>) -> Result<Self, BuildError> {
         let cache = config.root.join(".partyrun/cache");
         let mut define: Vec<_> =
             config.defines.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let port = match mode {
+            Mode::Development { port } | Mode::Production { port } => port,
+            Mode::Release => config.port.unwrap_or(crate::serve::PORT),
+        };
         if !config.defines.contains_key("PARTYKIT_HOST") {
-            define.push(("PARTYKIT_HOST".to_string(), format!("\"{host}\"")));
+            define.push(("PARTYKIT_HOST".to_string(), format!("\"127.0.0.1:{port}\"")));
+        }
+        if !matches!(mode, Mode::Development { .. }) {
+            define.push(("process.env.NODE_ENV".to_string(), "\"production\"".to_string()));
         }
         let options = BundleOptions {
             root: config.root.clone(),
@@ -81,56 +120,37 @@ impl Builder {
             cache_dir: Some(cache.clone()),
         };
         keep_out_of_git(&config.root);
-        Ok(Self { bundler: Bundler::new(options), config, host, cache, outdir })
+        Ok(Self { bundler: Bundler::new(options), config, port, cache, outdir })
     }
 
-    pub(crate) fn build(&mut self) -> Result<Built, BuildError> {
+    /// The bundle of the files as they are now.
+    pub(crate) fn parts(&mut self) -> Result<Bundled, BuildError> {
         let bundle = self.bundler.build()?;
         self.write_out(&bundle)?;
-        let config = &self.config;
-        let mut program = Program::new(&bundle.code, Some(bundle.source_map))?;
-        program.env = serde_json::Value::Object(config.vars.clone()).to_string();
-        program.process_env =
-            config.process_env.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        program.parties =
-            config.parties.iter().map(|(name, _)| name.clone()).chain(["main".to_string()]).collect();
-        program.host = self.host.clone();
-        program.wasm = bundle.wasm.into_iter().map(|(_, bytes)| bytes).collect();
-        program.binaries = bundle.binaries.into_iter().map(|(_, bytes)| bytes).collect();
-        if let Ok(cache) = std::fs::read(self.code_cache_path(&bundle.hash)) {
-            program.set_code_cache(cache);
-        }
-        Ok(Built {
-            program: Arc::new(program),
+        let names = self.config.parties.iter().map(|(name, _)| name.clone());
+        let parts = Parts {
+            code: bundle.code,
+            source_map: bundle.source_map,
             hash: bundle.hash,
-            inputs: bundle.inputs,
-            warnings: bundle.warnings.iter().map(ToString::to_string).collect(),
-        })
+            parties: names.chain(["main".to_string()]).collect(),
+            wasm: bundle.wasm.into_iter().map(|(_, bytes)| bytes).collect(),
+            binaries: bundle.binaries.into_iter().map(|(_, bytes)| bytes).collect(),
+        };
+        let warnings = bundle.warnings.iter().map(ToString::to_string).collect();
+        Ok(Bundled { parts, inputs: bundle.inputs, warnings })
     }
 
-    /// Keeps the code cache of a program that has run. A folder that cannot be written costs the next start some
-    /// milliseconds and nothing else.
-    pub(crate) fn keep_code_cache(&self, hash: &str, program: &Program) {
-        let path = self.code_cache_path(hash);
-        let Some(cache) = program.code_cache().filter(|_| !path.exists()) else { return };
-        let draft = path.with_extension(format!("{}.draft", std::process::id()));
-        let kept = std::fs::create_dir_all(&self.cache)
-            .and_then(|()| std::fs::write(&draft, &cache))
-            .and_then(|()| std::fs::rename(&draft, &path));
-        if kept.is_err() {
-            let _gone = std::fs::remove_file(&draft);
-            return;
-        }
-        for entry in std::fs::read_dir(&self.cache).into_iter().flatten().flatten() {
-            let old = entry.path();
-            if old != path && old.extension().is_some_and(|extension| extension == "v8") {
-                let _gone = std::fs::remove_file(old);
-            }
-        }
+    /// The same as a program.
+    pub(crate) fn build(&mut self) -> Result<Built, BuildError> {
+        let Bundled { parts, inputs, warnings } = self.parts()?;
+        let program = program(&parts, &self.config, self.port)?;
+        self.code_cache(&parts.hash).load(&program);
+        Ok(Built { program: Arc::new(program), hash: parts.hash, inputs, warnings })
     }
 
-    fn code_cache_path(&self, hash: &str) -> PathBuf {
-        self.cache.join(format!("{hash}-{:08x}.v8", partyrun_engine::code_cache_tag()))
+    /// Where the code cache of the bundle with this hash is kept.
+    pub(crate) fn code_cache(&self, hash: &str) -> CodeCache {
+        CodeCache::new(&self.cache, hash)
     }
 
     fn write_out(&self, bundle: &Bundle) -> Result<(), BuildError> {
@@ -140,6 +160,59 @@ impl Builder {
         std::fs::create_dir_all(outdir)
             .and_then(|()| std::fs::write(&path, &bundle.code))
             .map_err(|error| BuildError::Write { path: path.display().to_string(), error })
+    }
+}
+
+/// A program of these parts, with the environment that the configuration has.
+pub(crate) fn program(parts: &Parts, config: &Config, port: u16) -> Result<Program, BuildError> {
+    let mut program = Program::new(&parts.code, Some(parts.source_map.clone()))?;
+    program.host = format!("127.0.0.1:{port}");
+    program.env = serde_json::Value::Object(config.vars.clone()).to_string();
+    program.process_env =
+        config.process_env.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    program.parties.clone_from(&parts.parties);
+    program.wasm.clone_from(&parts.wasm);
+    program.binaries.clone_from(&parts.binaries);
+    Ok(program)
+}
+
+/// The code cache of one bundle on disk.
+pub(crate) struct CodeCache {
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+impl CodeCache {
+    pub(crate) fn new(folder: &Path, hash: &str) -> Self {
+        let path = folder.join(format!("{hash}-{:08x}.v8", partyrun_engine::code_cache_tag()));
+        Self { folder: folder.to_owned(), path }
+    }
+
+    /// Gives the program what an earlier run has kept.
+    pub(crate) fn load(&self, program: &Program) {
+        if let Ok(cache) = std::fs::read(&self.path) {
+            program.set_code_cache(cache);
+        }
+    }
+
+    /// Keeps the code cache of a program that has run. A folder that cannot be written costs the next start some
+    /// milliseconds and nothing else.
+    pub(crate) fn keep(&self, program: &Program) {
+        let Some(cache) = program.code_cache().filter(|_| !self.path.exists()) else { return };
+        let draft = self.path.with_extension(format!("{}.draft", std::process::id()));
+        let kept = std::fs::create_dir_all(&self.folder)
+            .and_then(|()| std::fs::write(&draft, &cache))
+            .and_then(|()| std::fs::rename(&draft, &self.path));
+        if kept.is_err() {
+            let _gone = std::fs::remove_file(&draft);
+            return;
+        }
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let old = entry.path();
+            if old != self.path && old.extension().is_some_and(|extension| extension == "v8") {
+                let _gone = std::fs::remove_file(old);
+            }
+        }
     }
 }
 

@@ -1,21 +1,46 @@
-//! `partyrun`: runs a PartyKit project. This page parses the command line, runs the command and prints its one error.
+//! `partyrun`: runs PartyKit projects. This page parses the command line, runs the command and prints its one error.
 //!
-//! `args` is what was typed, `partyrun_config` what it means, `dev` what is done about it.
+//! `args` is what was typed, `partyrun_config` what it means; one module a command says what is done about it. `dev`
+//! and `start` run under a `supervisor`.
 
 mod args;
+mod banner;
 mod build;
+mod completions;
 mod dev;
 mod output;
+mod pack;
+mod release;
+mod serve;
+mod start;
+mod stop;
+mod supervisor;
 mod watch;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use args::Command;
+
 fn main() -> ExitCode {
     let begun = std::time::Instant::now();
-    let args::Command::Dev(args) = args::Cli::parse().command;
-    match dev::run(args, begun) {
+    match args::Cli::parse().command {
+        Command::Dev(args) => {
+            supervisor::supervised(args.listen.json, |stop| reported(dev::run(&args, begun, stop)))
+        }
+        Command::Start(args) => {
+            let json = output::json_wanted(&args.listen);
+            supervisor::supervised(json, |stop| reported(start::run(&args, begun, stop)))
+        }
+        Command::Build(args) => reported(pack::run(&args, begun)),
+        Command::Completions { target } => reported(completions::print(target)),
+        Command::Init(_) | Command::Import(_) => ExitCode::FAILURE,
+    }
+}
+
+fn reported<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -4,7 +4,7 @@
 //! fit is counted and the count is printed. Control characters of user code are escaped: nobody may move the cursor.
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -19,12 +19,56 @@ enum Item {
     Flush(SyncSender<()>),
 }
 
+/// A build that takes longer says so.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The terminal.
 pub(crate) struct Output {
     queue: SyncSender<Item>,
     lost: AtomicU64,
+    loudness: AtomicU8,
     color: bool,
     json: bool,
+}
+
+/// How much is printed: this and what is more urgent. The names are those of PARTYKIT_LOG (spec 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Loudness {
+    None,
+    Error,
+    Warn,
+    Info,
+    Log,
+    Debug,
+}
+
+impl Loudness {
+    const ALL: [(Self, &str); 6] = [
+        (Self::None, "none"),
+        (Self::Error, "error"),
+        (Self::Warn, "warn"),
+        (Self::Info, "info"),
+        (Self::Log, "log"),
+        (Self::Debug, "debug"),
+    ];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(loudness, _)| *loudness)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(known, _)| *known == self).map_or("log", |(_, name)| name)
+    }
+}
+
+/// Whether `start` prints JSON: when it is told to, and where no terminal shows the lines.
+pub(crate) fn json_wanted(listen: &crate::args::ListenArgs) -> bool {
+    listen.json || !std::io::stdout().is_terminal()
+}
+
+/// The time as JSON lines bear it.
+pub(crate) fn time() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 impl Output {
@@ -33,17 +77,73 @@ impl Output {
         std::thread::Builder::new().name("output".to_string()).spawn(move || write_all(&items))?;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = !json && !no_color && std::io::stdout().is_terminal();
-        Ok(Self { queue, lost: AtomicU64::new(0), color, json })
+        let asked = std::env::var("PARTYKIT_LOG").ok();
+        let known = asked.as_deref().and_then(Loudness::named);
+        let loudness = AtomicU8::new(known.unwrap_or(Loudness::Log) as u8);
+        let output = Self { queue, lost: AtomicU64::new(0), loudness, color, json };
+        if let (Some(asked), None) = (&asked, known) {
+            output.warn(&format!(
+                "Unrecognised PARTYKIT_LOG value `{}`: it is one of none, error, warn, info, log, debug.",
+                escape(asked)
+            ));
+        }
+        Ok(output)
+    }
+
+    /// How much is printed now.
+    pub(crate) fn loudness(&self) -> Loudness {
+        let number = self.loudness.load(Ordering::Relaxed);
+        Loudness::ALL.get(usize::from(number)).map_or(Loudness::Log, |(loudness, _)| *loudness)
+    }
+
+    /// Changes to the next level, after the last one to the first that prints anything.
+    pub(crate) fn change_loudness(&self) -> Loudness {
+        let next = (self.loudness.load(Ordering::Relaxed) + 1) % 6;
+        let next = if next == 0 { 1 } else { next };
+        self.loudness.store(next, Ordering::Relaxed);
+        self.loudness()
+    }
+
+    fn prints(&self, loudness: Loudness) -> bool {
+        loudness <= self.loudness()
+    }
+
+    /// Runs `work`; if that takes longer than a second, says what is going on.
+    pub(crate) fn while_waiting<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        let (done, waited) = sync_channel::<()>(0);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                if waited.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    self.note(&format!("{what} takes a while..."));
+                }
+            });
+            let result = work();
+            drop(done);
+            result
+        })
+    }
+
+    /// The first line: what this is, and of which project.
+    pub(crate) fn headline(&self, version: &str, project: &str) {
+        if self.json {
+            self.own("note", &format!("{version} {project}"), "");
+        } else {
+            self.line(format!("{} {}", self.paint("1", version), escape(project)));
+        }
     }
 
     /// A line of partyrun itself.
     pub(crate) fn note(&self, text: &str) {
-        self.own("note", text, "");
+        if self.prints(Loudness::Info) {
+            self.own("note", text, "");
+        }
     }
 
     /// A problem that does not end the command.
     pub(crate) fn problem(&self, text: &str) {
-        self.own("error", text, "31");
+        if self.prints(Loudness::Error) {
+            self.own("error", text, "31");
+        }
     }
 
     /// Waits until everything is written.
@@ -68,8 +168,20 @@ impl Output {
             Level::Warn => ("warn", "33"),
             Level::Error => ("error", "31"),
         };
+        let urgent = match level {
+            Level::Debug => Loudness::Debug,
+            Level::Log => Loudness::Log,
+            Level::Warn => Loudness::Warn,
+            Level::Error => Loudness::Error,
+        };
+        if !self.prints(urgent) {
+            return;
+        }
         if self.json {
-            self.line(json!({ "type": "console", "from": place, "level": name, "text": text }).to_string());
+            self.line(
+                json!({ "time": time(), "type": "console", "from": place, "level": name, "text": text })
+                    .to_string(),
+            );
             return;
         }
         let place = self.paint("2", &format!("[{}]", escape(&place)));
@@ -80,7 +192,7 @@ impl Output {
 
     fn own(&self, kind: &str, text: &str, paint: &str) {
         if self.json {
-            self.line(json!({ "type": kind, "text": text }).to_string());
+            self.line(json!({ "time": time(), "type": kind, "text": text }).to_string());
         } else {
             self.line(self.paint(paint, text));
         }
@@ -112,9 +224,14 @@ impl Output {
 
 impl Reporter for Output {
     fn request(&self, method: &str, path: &str, status: u16, took: Duration) {
+        if !self.prints(Loudness::Info) {
+            return;
+        }
         let took_ms = took.as_millis();
         if self.json {
-            let line = json!({ "type": "request", "method": method, "path": path, "status": status, "took_ms": took_ms });
+            let line = json!({
+                "time": time(), "type": "request", "method": method, "path": path, "status": status, "took_ms": took_ms
+            });
             self.line(line.to_string());
             return;
         }
@@ -132,7 +249,9 @@ impl Reporter for Output {
     }
 
     fn warn(&self, text: &str) {
-        self.own("warning", text, "33");
+        if self.prints(Loudness::Warn) {
+            self.own("warning", text, "33");
+        }
     }
 }
 

@@ -19,6 +19,8 @@ const QUIET: Duration = Duration::from_millis(40);
 pub(crate) struct Change {
     /// Something that the project's own build is made from.
     pub(crate) sources_of_command: bool,
+    /// The configuration, or an environment file.
+    pub(crate) settings: bool,
 }
 
 /// The files to look at.
@@ -28,11 +30,12 @@ pub(crate) struct Watch {
     folders: HashSet<PathBuf>,
     inputs: HashSet<PathBuf>,
     command_sources: Vec<PathBuf>,
+    settings: Vec<PathBuf>,
     broken: bool,
 }
 
 impl Watch {
-    pub(crate) fn new(command_sources: Vec<PathBuf>) -> notify::Result<Self> {
+    pub(crate) fn new(command_sources: Vec<PathBuf>, settings: Vec<PathBuf>) -> notify::Result<Self> {
         let (sender, events) = unbounded_channel();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
@@ -49,12 +52,19 @@ impl Watch {
         for path in command_sources.iter().filter(|path| path.exists()) {
             watcher.watch(path, RecursiveMode::Recursive)?;
         }
+        let mut folders = HashSet::new();
+        for folder in settings.iter().filter_map(|file| file.parent()) {
+            if folders.insert(folder.to_owned()) {
+                watcher.watch(folder, RecursiveMode::NonRecursive)?;
+            }
+        }
         Ok(Self {
             watcher,
             events,
-            folders: HashSet::new(),
+            folders,
             inputs: HashSet::new(),
             command_sources,
+            settings,
             broken: false,
         })
     }
@@ -99,9 +109,13 @@ impl Watch {
             // The watcher lives as long as `self` and keeps the channel open.
             let Some(path) = event else { return std::future::pending().await };
             let of_command = self.command_sources.iter().any(|source| path.starts_with(source));
-            if of_command || self.matters(&path) {
-                let before = change.is_some_and(|change| change.sources_of_command);
-                change = Some(Change { sources_of_command: before || of_command });
+            let settings = self.settings.contains(&path);
+            if of_command || settings || self.matters(&path) {
+                let before = change.unwrap_or(Change { sources_of_command: false, settings: false });
+                change = Some(Change {
+                    sources_of_command: before.sources_of_command || of_command,
+                    settings: before.settings || settings,
+                });
             }
         }
     }

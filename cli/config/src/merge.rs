@@ -28,6 +28,8 @@ pub struct Request {
     pub config: Option<PathBuf>,
     /// `--env-file`, each.
     pub env_files: Vec<PathBuf>,
+    /// Whether environment files are left alone.
+    pub without_env_files: bool,
     /// Whether `.env.local` is read: in development.
     pub env_local: bool,
     /// The flags that stand in for fields.
@@ -80,7 +82,10 @@ pub fn load(request: &Request) -> Result<Config, ConfigError> {
         },
         Source::Nothing => Checked::default(),
     };
-    let env = environment::read(cwd, &request.env_files, request.env_local)?;
+    let env = match request.without_env_files {
+        true => environment::EnvFiles::default(),
+        false => environment::read(cwd, &request.env_files, request.env_local)?,
+    };
     let Checked { raw, mut problems, mut notes, mut warnings } = checked;
     problems.extend(check_overrides(&request.overrides));
     if !problems.is_empty() {

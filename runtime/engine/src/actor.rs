@@ -468,16 +468,21 @@ impl Actor {
         long_enough && self.at_rest()
     }
 
-    /// Whether nothing is in progress and no socket needs the instance.
-    pub(crate) fn at_rest(&self) -> bool {
-        self.isolate.borrow().is_some()
-            && self.inbox.borrow().is_empty()
+    /// Whether no event is in progress.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.inbox.borrow().is_empty()
             && self.requests.borrow().is_empty()
             && self.alarms.borrow().is_empty()
             && self.waits.get() <= 0
             && !self.held.get()
             && self.start.get() != Start::Starting
             && self.gate.is_open()
+    }
+
+    /// Whether nothing is in progress and no socket needs the instance.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.isolate.borrow().is_some()
+            && self.is_quiet()
             && self.sockets.borrow().allow_eviction(self.hibernates.get())
     }
 

@@ -24,6 +24,8 @@ use crate::worker::{self, Message, Setup};
 
 /// Alarms that are taken from the store at once.
 const ALARMS_AT_ONCE: usize = 256;
+/// What workers get to close their sockets, after the grace for their events.
+const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 /// The clock may jump, so that the scheduler looks at least so often (threat 24).
 const ALARM_LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -261,14 +263,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops: sockets are closed with 1012, what was written is made durable.
+    /// Stops: events in progress finish within `grace`, then sockets are closed with 1012, and what was written is made
+    /// durable.
     pub async fn stop(&self, grace: Duration) {
         self.0.stopping.store(true, Ordering::Release);
         let edge = write(&self.0.edge).take();
-        for worker in self.0.all_workers().into_iter().chain(edge) {
-            let _gone = worker.send(Message::Stop);
-            let _ended = tokio::time::timeout(grace, worker.closed()).await;
+        let workers: Vec<Sender> = self.0.all_workers().into_iter().chain(edge).collect();
+        for worker in &workers {
+            let _gone = worker.send(Message::Drain(grace));
         }
+        // A worker in an endless loop ends with the process.
+        let ends = futures_util::future::join_all(workers.iter().map(|worker| worker.closed()));
+        let _late = tokio::time::timeout(grace + DRAIN_MARGIN, ends).await;
         self.0.store.close();
     }
 

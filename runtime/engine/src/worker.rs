@@ -28,6 +28,7 @@ use crate::{Level, Observer, Source};
 
 /// Stack of a worker: V8's own limit is about 1 MiB, ops and the snapshot's scripts come on top.
 const STACK_BYTES: usize = 4 << 20;
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What others ask of a worker.
@@ -43,6 +44,7 @@ pub(crate) enum Message {
     Describe(oneshot::Sender<Result<Described, StartError>>),
     Swap(Arc<Program>),
     Counts(oneshot::Sender<(usize, usize)>),
+    Drain(Duration),
     Stop,
 }
 
@@ -247,6 +249,10 @@ impl Worker {
                 biased;
                 message = receiver.recv() => match message {
                     None | Some(Message::Stop) => break,
+                    Some(Message::Drain(grace)) => {
+                        self.drain(&mut receiver, grace).await;
+                        break;
+                    }
                     Some(message) => self.take(message),
                 },
                 _ = sweep.tick() => self.sweep(),
@@ -263,6 +269,26 @@ impl Worker {
         self.shared.spares.borrow_mut().clear();
         // The close frames get a moment to leave.
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    // Goes on until no room has an event in progress, at most for `grace`.
+    async fn drain(&mut self, receiver: &mut mpsc::UnboundedReceiver<Message>, grace: Duration) {
+        let deadline = tokio::time::Instant::now() + grace;
+        let mut look = tokio::time::interval(DRAIN_LOOK_EVERY);
+        while tokio::time::Instant::now() < deadline {
+            tokio::select! {
+                biased;
+                message = receiver.recv() => match message {
+                    None => return,
+                    Some(message) => self.take(message),
+                },
+                _ = look.tick() => {
+                    if self.rooms.values().chain(&self.edge).all(|room| room.is_quiet()) {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     fn take(&mut self, message: Message) {
@@ -301,7 +327,7 @@ impl Worker {
                 let live = self.rooms.values().filter(|room| room.is_live()).count();
                 let _gone = reply.send((live, self.shared.spares.borrow().len()));
             }
-            Message::Stop => {}
+            Message::Drain(_) | Message::Stop => {}
         }
     }
 

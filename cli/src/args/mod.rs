@@ -1,0 +1,271 @@
+//! What was typed: every command and flag, each defined once.
+//!
+//! Help, shell completions and the manual are generated from these types (`completions`). What flags mean together
+//! with the project's files is for `partyrun_config` to say. The flags of `dev` are those of the original (spec 5.2) and
+//! a few of our own.
+
+mod project;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+pub(crate) use project::{ListenArgs, ProjectArgs};
+
+const EXAMPLES: &str = "Examples:
+  partyrun dev                        run the project of this folder and reload it on changes
+  partyrun build --out chat.partyrun  write the project into one file
+  partyrun start chat.partyrun        serve that file in production
+  partyrun init my-party              begin a new project
+
+`partyrun COMMAND --help` tells more of each.";
+
+const DEV_EXAMPLES: &str = "Examples:
+  partyrun dev                        run the project of this folder (partykit.json)
+  partyrun dev src/server.ts          run one file
+  partyrun dev --port 3000 --var GREETING=hello
+  partyrun dev --persist false        keep nothing on disk
+  partyrun dev --inspect              let Chrome DevTools or VS Code attach to each room";
+
+const START_EXAMPLES: &str = "Examples:
+  partyrun start chat.partyrun --port 8080    serve a file that `partyrun build` wrote
+  partyrun start                              bundle and serve the project of this folder
+  partyrun start /srv/chat --persist /var/lib/chat";
+
+const BUILD_EXAMPLES: &str = "Examples:
+  partyrun build                              writes NAME.partyrun
+  partyrun build src/server.ts --out dist/chat.partyrun
+  partyrun build --var MODE=live --define VERSION='\"1.2\"'
+
+`.env` files are not put into the file: `partyrun start` reads them where it runs.";
+
+const INIT_EXAMPLES: &str = "Examples:
+  partyrun init                       begin a TypeScript project in this folder
+  partyrun init my-party --template chat
+  partyrun init my-party --template react";
+
+const IMPORT_EXAMPLES: &str = "Examples:
+  partyrun import                             import .partykit/state of this project
+  partyrun import --room lobby --room game-1  also name rooms whose names the original did not store
+  partyrun import --rooms-from access.log --dry-run";
+
+/// Runs PartyKit projects, unchanged, on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "partyrun", version, after_help = EXAMPLES, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a project and reload it when its files change.
+    #[command(after_help = DEV_EXAMPLES)]
+    Dev(Box<DevArgs>),
+    /// Serve a project, or a file that `build` wrote, in production.
+    #[command(after_help = START_EXAMPLES)]
+    Start(Box<StartArgs>),
+    /// Write a project into one self-contained file for `start`.
+    #[command(after_help = BUILD_EXAMPLES)]
+    Build(Box<BuildArgs>),
+    /// Begin a project. Files that exist are never overwritten.
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(InitArgs),
+    /// Bring the storage of `partykit dev` (.partykit/state) over.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
+    /// Print a script that completes commands and flags, or the manual page.
+    Completions {
+        /// The shell, or `man` for the manual page.
+        #[arg(value_name = "SHELL", value_parser = completion_target)]
+        target: CompletionTarget,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// The main party's file; instead of `main` in partykit.json.
+    pub(crate) script: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    /// Reload pages after a client build.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Let a debugger attach to each room [address: 127.0.0.1:9229].
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:9229", value_parser = inspect_address)]
+    pub(crate) inspect: Option<SocketAddr>,
+    /// As `--inspect`, and pause before the first statement of each room until a debugger goes on.
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:9229", value_parser = inspect_address, conflicts_with = "inspect")]
+    pub(crate) inspect_brk: Option<SocketAddr>,
+    /// No hot keys.
+    #[arg(long)]
+    pub(crate) no_hotkeys: bool,
+    /// Accepted for the original's sake: `request.cf` is never fetched from anywhere.
+    #[arg(long)]
+    pub(crate) disable_request_cf_fetch: bool,
+    /// Accepted for the original's sake; see PARTYKIT_LOG.
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// Not supported: let a proxy such as Caddy speak TLS.
+    #[arg(long)]
+    pub(crate) https: bool,
+    /// Not supported.
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub(crate) https_key_path: Option<PathBuf>,
+    /// Not supported.
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub(crate) https_cert_path: Option<PathBuf>,
+    /// Writes the server bundle there after each build.
+    #[arg(long = "unstable_outdir", value_name = "PATH", hide = true)]
+    pub(crate) unstable_outdir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// A file that `partyrun build` wrote, a project's folder, or the main party's file [default: this folder].
+    pub(crate) what: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// The main party's file; instead of `main` in partykit.json.
+    pub(crate) script: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+    /// The file to write [default: NAME.partyrun in this folder].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The folder, which is made if it does not exist [default: this folder].
+    pub(crate) folder: Option<PathBuf>,
+    /// What to begin with.
+    #[arg(short, long, value_enum, default_value_t = Template::Typescript)]
+    pub(crate) template: Template,
+    /// Say what would be written, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// The projects that `init` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Template {
+    /// A server in TypeScript and a page that talks to it.
+    Typescript,
+    /// The same in JavaScript.
+    Javascript,
+    /// A React client, bundled by the project's own esbuild.
+    React,
+    /// A chat whose messages are stored.
+    Chat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The original's folder of data [default: .partykit/state in the project].
+    pub(crate) from: Option<PathBuf>,
+    /// A room's name, as in its URL: `ROOM` for every party, or `PARTY/ROOM`. Repeatable.
+    #[arg(long = "room", value_name = "[PARTY/]ROOM")]
+    pub(crate) rooms: Vec<String>,
+    /// A text file, for example a log, in which names of rooms are looked for. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rooms_from: Vec<PathBuf>,
+    /// The configuration file.
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where storage is kept [default: .partyrun].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) persist: Option<String>,
+    /// Say what would be imported, and import nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// What `completions` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CompletionTarget {
+    Shell(Shell),
+    Manual,
+}
+
+fn completion_target(text: &str) -> Result<CompletionTarget, String> {
+    if text == "man" {
+        return Ok(CompletionTarget::Manual);
+    }
+    Shell::from_str(text, true)
+        .map(CompletionTarget::Shell)
+        .map_err(|_| "write `bash`, `zsh`, `fish`, `elvish`, `powershell` or `man`".to_string())
+}
+
+// A port, a host, or both, as the `--inspect` of Node takes them.
+fn inspect_address(text: &str) -> Result<SocketAddr, String> {
+    const PORT: u16 = 9229;
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    let text = text.replace("localhost", "127.0.0.1");
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    match text.trim_matches(['[', ']']).parse() {
+        Ok(host) => Ok(SocketAddr::new(host, PORT)),
+        Err(_) => Err("write an address such as `127.0.0.1:9229`, or a port".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn dev(args: &[&str]) -> Result<Box<DevArgs>, String> {
+        let all = ["partyrun", "dev"].iter().chain(args);
+        match Cli::try_parse_from(all).map(|cli| cli.command) {
+            Ok(Command::Dev(args)) => Ok(args),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let args = dev(&["server.ts", "-p", "3000", "-v", "A=1", "B=x=y", "--define", "C='c'", "--persist"])
+            .unwrap();
+        assert_eq!((args.script.as_deref(), args.listen.port), (Some("server.ts"), Some(3000)));
+        let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+        assert_eq!(args.project.var, [pair("A", "1"), pair("B", "x=y")]);
+        assert_eq!(args.project.define, [pair("C", "'c'")]);
+        assert_eq!(args.listen.persist.as_deref(), Some("true"));
+        assert_eq!(dev(&["--persist", "false"]).unwrap().listen.persist.as_deref(), Some("false"));
+        assert!(dev(&["--workers", "per-room"]).is_ok());
+        for bad in [["--workers", "0"], ["--var", "A"], ["--port", "70000"], ["--inspect=nowhere", "x"]] {
+            assert!(dev(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn debuggers_listen_where_they_are_told() {
+        let at = |text: &str| dev(&[text, "server.ts"]).unwrap().inspect.map(|address| address.to_string());
+        assert_eq!(at("--inspect").as_deref(), Some("127.0.0.1:9229"));
+        assert_eq!(at("--inspect=0").as_deref(), Some("127.0.0.1:0"));
+        assert_eq!(at("--inspect=localhost:5").as_deref(), Some("127.0.0.1:5"));
+        assert_eq!(at("--inspect=0.0.0.0").as_deref(), Some("0.0.0.0:9229"));
+        assert!(dev(&["--inspect", "--inspect-brk"]).is_err());
+    }
+}

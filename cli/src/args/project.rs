@@ -1,0 +1,105 @@
+//! Flags that several commands share: what the project is, and where it listens and keeps its data.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use partyrun_config::{Overrides, Request};
+use partyrun_engine::Workers;
+
+/// What the project is made from.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ProjectArgs {
+    /// A folder of static files.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) serve: Option<String>,
+    /// The configuration file.
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) config: Option<PathBuf>,
+    /// Variables for `room.env`, each `NAME=VALUE`.
+    #[arg(short = 'v', long, value_name = "NAME=VALUE", num_args = 1.., value_parser = pair)]
+    pub(crate) var: Vec<(String, String)>,
+    /// Names that the build replaces by JavaScript expressions, each `NAME=EXPRESSION`.
+    #[arg(short, long, value_name = "NAME=EXPRESSION", num_args = 1.., value_parser = pair)]
+    pub(crate) define: Vec<(String, String)>,
+    /// An environment file; instead of `.env` and `.env.local`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Make the keys of environment files global constants.
+    #[arg(long)]
+    pub(crate) with_env: bool,
+    /// The Workers compatibility date.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) compatibility_date: Option<String>,
+    /// The Workers compatibility flags.
+    #[arg(long, value_name = "FLAG", num_args = 1..)]
+    pub(crate) compatibility_flags: Vec<String>,
+    /// Leave white space out of the server bundle.
+    #[arg(long)]
+    pub(crate) minify: bool,
+}
+
+/// How the server runs.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ListenArgs {
+    /// The port. Without it that of the configuration, or 1999, or a free one if that is taken.
+    #[arg(short, long)]
+    pub(crate) port: Option<u16>,
+    /// The address to listen on [default: 0.0.0.0].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Option<IpAddr>,
+    /// Where storage is kept; `false` keeps it in memory [default: .partyrun].
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) persist: Option<String>,
+    /// Threads that run rooms: a number, or `per-room` [default: twice the cores, at least 4].
+    #[arg(long, value_name = "COUNT", value_parser = workers)]
+    pub(crate) workers: Option<Workers>,
+    /// Print each line as a JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl ProjectArgs {
+    /// What the configuration needs to know of the flags.
+    pub(crate) fn request(&self, cwd: &Path, script: Option<String>, listen: &ListenArgs) -> Request {
+        Request {
+            cwd: cwd.to_path_buf(),
+            config: self.config.clone(),
+            env_files: self.env_file.clone(),
+            without_env_files: false,
+            env_local: false,
+            overrides: Overrides {
+                main: script,
+                name: None,
+                port: listen.port,
+                host: listen.host,
+                serve: self.serve.clone(),
+                persist: listen.persist.clone(),
+                vars: self.var.clone(),
+                defines: self.define.clone(),
+                with_env: self.with_env,
+                minify: self.minify.then_some(true),
+                live: false,
+                compatibility_date: self.compatibility_date.clone(),
+                compatibility_flags: self.compatibility_flags.clone(),
+            },
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => Err("write it as NAME=VALUE".to_string()),
+    }
+}
+
+fn workers(text: &str) -> Result<Workers, String> {
+    if text == "per-room" {
+        return Ok(Workers::PerRoom);
+    }
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(Workers::Count(count)),
+        _ => Err("write a number from 1 to 1024, or `per-room`".to_string()),
+    }
+}

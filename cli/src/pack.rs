@@ -1,0 +1,43 @@
+//! `partyrun build`: writes a project into one self-contained file for `partyrun start`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::args::{BuildArgs, ListenArgs};
+use crate::build::{self, Builder, Mode};
+use crate::output::Output;
+use crate::release;
+use crate::serve::{RunError, machine};
+
+/// Runs the command.
+pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
+    let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
+    let output = Output::new(false).map_err(machine("A thread cannot be started"))?;
+    let mut request = args.project.request(&cwd, args.script.clone(), &ListenArgs::default());
+    // The values of environment files are read where the project runs; only `--with-env` asks for them here.
+    request.without_env_files = !args.project.with_env;
+    let config = Arc::new(partyrun_config::load(&request)?);
+    config.warnings.iter().for_each(|warning| output.problem(warning));
+    build::run_command(&config)?;
+    let mut builder = Builder::new(config.clone(), Mode::Release, None)?;
+    let parts = output.while_waiting("Bundling", || builder.parts())?;
+    parts.warnings.iter().for_each(|warning| output.problem(warning));
+    let name = config
+        .name
+        .clone()
+        .or_else(|| config.root.file_name().map(|name| name.to_string_lossy().into_owned()));
+    let path = match &args.out {
+        Some(out) => cwd.join(out),
+        None => cwd.join(format!("{}.partyrun", name.as_deref().unwrap_or("project"))),
+    };
+    let bytes = release::write(&path, &config, &parts.parts)?;
+    let shown = path.strip_prefix(&cwd).unwrap_or(&path).display().to_string();
+    output.note(&format!(
+        "Wrote {shown} ({} KiB) in {} ms",
+        bytes.div_ceil(1024),
+        begun.elapsed().as_millis()
+    ));
+    output.note(&format!("Serve it with: partyrun start {shown}"));
+    output.flush();
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! What `dev` and `start` have in common: a listener, a store, the engine behind a server, and their orderly end.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use partyrun_config::{Config, ConfigError};
+use partyrun_engine::{Engine, EngineOptions, Level, Observer, Program, Source, StartError, Workers};
+use partyrun_limits::Limits;
+use partyrun_net::{Front, FrontOptions, Response};
+use partyrun_server::{AssetsError, Server, ServerOptions, StaticFiles, StaticOptions};
+use partyrun_store::{Memory, Sqlite, Store, StoreError};
+
+use crate::build::BuildError;
+use crate::output::Output;
+use crate::release::ReleaseError;
+use crate::stop::StopRequests;
+
+/// The port of the original.
+pub(crate) const PORT: u16 = 1999;
+
+/// Why the command ends with exit code 1.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Build(#[from] BuildError),
+    #[error("{0}")]
+    Start(#[from] StartError),
+    #[error("{0}")]
+    Release(#[from] ReleaseError),
+    #[error("The storage in {path} cannot be opened: {error}")]
+    Store { path: String, error: StoreError },
+    #[error("Port {port} is in use. Stop what listens there, or choose another with `--port`.")]
+    PortInUse { port: u16 },
+    #[error("Cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: std::io::Error },
+    #[error("partyrun does not speak TLS: leave `--https` out, and put a proxy such as Caddy in front.")]
+    Tls,
+    #[error("There is no {path}: name a file of `partyrun build`, a project's folder, or a script.")]
+    Nothing { path: String },
+    #[error("`serve` in the configuration: {0}")]
+    Assets(#[from] AssetsError),
+    #[error("{what}: {error}")]
+    Machine { what: &'static str, error: std::io::Error },
+}
+
+pub(crate) fn machine(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
+    move |error| RunError::Machine { what, error }
+}
+
+/// What is to be served, and how.
+pub(crate) struct Plan {
+    pub(crate) config: Arc<Config>,
+    pub(crate) output: Arc<Output>,
+    pub(crate) program: Arc<Program>,
+    pub(crate) listener: TcpListener,
+    pub(crate) workers: Workers,
+    pub(crate) limits: Limits,
+    pub(crate) development: bool,
+}
+
+/// A server that runs.
+pub(crate) struct Running {
+    pub(crate) engine: Engine,
+    front: Front,
+    clock: tokio::task::JoinHandle<()>,
+}
+
+/// The threads that carry the command; the front and the workers have their own.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(machine("The threads cannot be started"))
+}
+
+impl Running {
+    /// Starts everything.
+    pub(crate) async fn start(plan: Plan) -> Result<Self, RunError> {
+        let Plan { config, output, program, listener, workers, limits, development } = plan;
+        let store = open_store(&config)?;
+        let assets = static_files(&config, &limits)?;
+        let host = Arc::new(Host { output: output.clone(), assets: assets.clone() });
+        let options = EngineOptions { limits: limits.clone(), workers };
+        let engine = Engine::start(options, program, store, host).await?;
+        let crons = config.crons.clone();
+        let options = ServerOptions { limits: limits.clone(), development, crons: crons.clone(), assets };
+        let server = Arc::new(Server::new(engine.clone(), options, output.clone()));
+        partyrun_net::front::raise_descriptor_limit();
+        let front = Front::start(vec![listener], server, limits, FrontOptions::default())
+            .map_err(machine("The HTTP threads cannot be started"))?;
+        let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, output));
+        Ok(Self { engine, front, clock })
+    }
+
+    /// Ends this server in favour of another one in the same process.
+    pub(crate) async fn halt(&mut self, grace: Duration) {
+        self.clock.abort();
+        self.front.stop(grace);
+        self.engine.stop(grace).await;
+    }
+
+    /// Stops: accepts nothing more, lets requests and events in progress finish within `grace`, closes sockets with
+    /// 1012, and makes what was written durable. A second request to stop does not wait.
+    pub(crate) async fn stop(self, grace: Duration, requests: &mut StopRequests) {
+        let orderly = async {
+            self.clock.abort();
+            self.front.stop(grace);
+            self.engine.stop(grace).await;
+            // The threads of the front end by themselves after the grace.
+            let _joined = tokio::task::spawn_blocking(move || self.front.join()).await;
+        };
+        tokio::select! {
+            () = orderly => (),
+            () = requests.next() => std::process::exit(130),
+        }
+    }
+}
+
+// What the engine asks of the process.
+struct Host {
+    output: Arc<Output>,
+    assets: Option<StaticFiles>,
+}
+
+impl Observer for Host {
+    fn console(&self, source: &Source, level: Level, text: &str) {
+        self.output.console(source, level, text);
+    }
+
+    fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>> {
+        let (assets, output) = (self.assets.clone(), self.output.clone());
+        let asking = async move {
+            assets?.fetch(path).await.unwrap_or_else(|error| {
+                output.problem(&format!("assets.fetch: {error}"));
+                None
+            })
+        };
+        asking.boxed()
+    }
+}
+
+/// Listens on the port that was asked for; without one on 1999, or a free one if that is taken.
+pub(crate) fn listen(host: IpAddr, port: Option<u16>) -> Result<(TcpListener, u16), RunError> {
+    let asked = SocketAddr::new(host, port.unwrap_or(PORT));
+    let listener = match partyrun_net::bind(asked) {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => match port {
+            Some(port) => Err(RunError::PortInUse { port }),
+            None => {
+                let address = SocketAddr::new(host, 0);
+                partyrun_net::bind(address).map_err(|error| RunError::Listen { address, error })
+            }
+        },
+        Err(error) => Err(RunError::Listen { address: asked, error }),
+    }?;
+    let port = listener.local_addr().map_err(machine("The port cannot be found"))?.port();
+    Ok((listener, port))
+}
+
+fn static_files(config: &Config, limits: &Limits) -> Result<Option<StaticFiles>, AssetsError> {
+    let Some(serve) = &config.serve else { return Ok(None) };
+    let options = StaticOptions {
+        include: serve.include.clone(),
+        exclude: serve.exclude.clone(),
+        single_page_app: serve.single_page_app,
+        browser_ttl_seconds: serve.browser_ttl_seconds,
+        ..StaticOptions::new(limits)
+    };
+    StaticFiles::new(serve.path.clone(), options).map(Some)
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, RunError> {
+    match config.persist.path() {
+        None => Ok(Arc::new(Memory::new())),
+        Some(path) => match Sqlite::open(path) {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => Err(RunError::Store { path: path.display().to_string(), error }),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_was_asked_for_must_be_free() {
+        let host = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        let (_taken, port) = listen(host, Some(0)).unwrap();
+        let error = listen(host, Some(port)).unwrap_err();
+        assert!(error.to_string().contains("is in use"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! `partyrun start`: serves a project, or a file that `partyrun build` wrote, in production.
+//!
+//! No watching, no debugger, no development URLs, production limits, JSON lines where nobody reads along. A request to
+//! stop lets events finish, makes writes durable and closes sockets with 1012, so that clients connect to the successor.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use partyrun_config::Config;
+use partyrun_engine::{Engine, Program};
+use partyrun_limits::Limits;
+
+use crate::args::StartArgs;
+use crate::banner::{self, Banner};
+use crate::build::{self, Builder, CodeCache, Mode};
+use crate::output::{self, Output};
+use crate::release::{Release, Unpacked};
+use crate::serve::{self, Plan, RunError, Running, machine};
+use crate::stop::Link;
+
+/// How long events in progress may take at the end.
+const GRACE: Duration = Duration::from_secs(10);
+/// By then the program has been evaluated and has seen some events.
+const CODE_CACHE_AFTER: Duration = Duration::from_secs(5);
+
+// Something that can be served.
+struct Servable {
+    config: Arc<Config>,
+    listener: TcpListener,
+    port: u16,
+    program: Arc<Program>,
+    cache: CodeCache,
+    release: Option<String>,
+    // The unpacked files; dropping it removes those that nobody needs later.
+    folder: Option<Unpacked>,
+}
+
+/// Runs the command until it is asked to stop.
+pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), RunError> {
+    let json = output::json_wanted(&args.listen);
+    let output = Arc::new(Output::new(json).map_err(machine("A thread cannot be started"))?);
+    let Servable { config, listener, port, program, cache, release, folder } =
+        servable(args, link.port, &output)?;
+    Engine::init_platform();
+    let result = serve::runtime()?.block_on(async {
+        let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
+        let running = Running::start(Plan {
+            config: config.clone(),
+            output: output.clone(),
+            program: program.clone(),
+            listener,
+            workers: args.listen.workers.unwrap_or_default(),
+            limits: Limits::production(),
+            development: false,
+        })
+        .await?;
+        banner::print(&Banner { config: &config, port, begun, release: release.as_deref() }, &output);
+        link.ready(port);
+        tokio::select! {
+            () = requests.next() => (),
+            () = tokio::time::sleep(CODE_CACHE_AFTER) => {
+                cache.keep(&program);
+                requests.next().await;
+            }
+        }
+        output.note("Stopping.");
+        running.stop(GRACE, &mut requests).await;
+        cache.keep(&program);
+        Ok(())
+    });
+    drop(folder);
+    output.flush();
+    result
+}
+
+fn servable(args: &StartArgs, old_port: Option<u16>, output: &Output) -> Result<Servable, RunError> {
+    let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
+    let what = args.what.as_deref().map(|what| cwd.join(what));
+    match what {
+        None => of_project(args, &cwd, None, old_port, output),
+        Some(path) if path.is_dir() => of_project(args, &path, None, old_port, output),
+        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, old_port),
+        Some(path) if path.is_file() => of_project(args, &cwd, Some(path), old_port, output),
+        Some(path) => Err(RunError::Nothing { path: path.display().to_string() }),
+    }
+}
+
+fn of_project(
+    args: &StartArgs,
+    folder: &Path,
+    script: Option<PathBuf>,
+    old_port: Option<u16>,
+    output: &Output,
+) -> Result<Servable, RunError> {
+    let script = script.map(|path| path.to_string_lossy().into_owned());
+    let config = Arc::new(partyrun_config::load(&args.project.request(folder, script, &args.listen))?);
+    config.notes.iter().for_each(|note| output.note(note));
+    config.warnings.iter().for_each(|warning| output.problem(warning));
+    build::run_command(&config)?;
+    let (listener, port) = serve::listen(config.host, config.port.or(old_port))?;
+    let mut builder = Builder::new(config.clone(), Mode::Production { port }, None)?;
+    let built = output.while_waiting("Bundling", || builder.build())?;
+    built.warnings.iter().for_each(|warning| output.problem(warning));
+    let cache = builder.code_cache(&built.hash);
+    Ok(Servable { config, listener, port, program: built.program, cache, release: None, folder: None })
+}
+
+fn of_release(
+    args: &StartArgs,
+    cwd: &Path,
+    path: &Path,
+    old_port: Option<u16>,
+) -> Result<Servable, RunError> {
+    let release = Release::read(path)?;
+    let mut request = args.project.request(cwd, None, &args.listen);
+    // The data lies beside the caller, not beside the unpacked files.
+    let data = match args.listen.persist.as_deref() {
+        Some("false") => None,
+        None if release.manifest.forgets() => None,
+        None | Some("true") => Some(cwd.join(".partyrun")),
+        Some(path) => Some(cwd.join(path)),
+    };
+    if let Some(data) = &data {
+        request.overrides.persist = Some(data.to_string_lossy().into_owned());
+    }
+    let folder = release.unpack(data.as_deref())?;
+    request.config = Some(folder.path().join("partykit.json"));
+    let config = Arc::new(partyrun_config::load(&request)?);
+    let (listener, port) = serve::listen(config.host, config.port.or(old_port))?;
+    let program = release.program(&config, port)?;
+    let cache = CodeCache::new(folder.path(), &release.manifest.hash);
+    cache.load(&program);
+    let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+    Ok(Servable {
+        config,
+        listener,
+        port,
+        program: Arc::new(program),
+        cache,
+        release: name,
+        folder: Some(folder),
+    })
+}

@@ -1,0 +1,225 @@
+//! The supervisor: starts the server as a child process and starts it again after a fatal end.
+//!
+//! V8 has fatal errors that nothing inside the process can stop (an exhausted hard heap limit, an invalid table size),
+//! and the kernel may kill a process for its memory. Rooms then start again from what was stored, and clients that
+//! reconnect find the server on the same port within a second. What the child says of itself goes through a socket pair:
+//! its port once it is up; the supervisor answers with one byte for each request to stop. If either side is gone, the
+//! other one sees the end of the stream.
+
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+
+use crate::stop::Link;
+
+/// Names the child's end of the line, by its descriptor. `off` runs the server without a supervisor.
+const LINK: &str = "PARTYRUN_SUPERVISOR";
+/// The port of the life before.
+const PORT: &str = "PARTYRUN_SUPERVISOR_PORT";
+/// A server that lived so long is started again at once.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// The pauses between lives that were short.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_LAST: Duration = Duration::from_secs(5);
+
+/// Runs `serve` under a supervisor: this process becomes the supervisor, or is the server already.
+pub(crate) fn supervised(json: bool, serve: impl FnOnce(Link) -> ExitCode) -> ExitCode {
+    let said = std::env::var(LINK).ok();
+    let port = std::env::var(PORT).ok().and_then(|port| port.parse().ok());
+    // SAFETY: no other thread exists yet. A program that the project starts must not take these for its own.
+    unsafe {
+        std::env::remove_var(LINK);
+        std::env::remove_var(PORT);
+    }
+    match said.as_deref() {
+        Some("off") => serve(Link { stream: None, port }),
+        Some(descriptor) => match descriptor.parse().ok().and_then(line_of_child) {
+            Some(stream) => serve(Link { stream: Some(stream), port }),
+            None => serve(Link { stream: None, port }),
+        },
+        None => match supervise(json) {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("The server's process cannot be started: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+// The descriptor that the supervisor left open, closed for the programs that the server starts.
+fn line_of_child(descriptor: RawFd) -> Option<StdStream> {
+    if descriptor <= 2 {
+        return None;
+    }
+    // SAFETY: fcntl takes integers; a descriptor that is not open makes it fail.
+    if unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+        return None;
+    }
+    // SAFETY: it is open, and the supervisor gave it to this process alone.
+    Some(unsafe { StdStream::from_raw_fd(descriptor) })
+}
+
+fn supervise(json: bool) -> std::io::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        // Without a line of its own the supervisor listens to signals.
+        let mut requests = Link { stream: None, port: None }.requests()?;
+        let terminal = Terminal::remember();
+        let mut port = None;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let begun = Instant::now();
+            let (mut child, line) = spawn(port)?;
+            let end = watch(&mut child, line, &mut requests, &mut port).await?;
+            terminal.restore();
+            if end.asked || !is_fatal(end.status) {
+                return Ok(exit_code(&end));
+            }
+            if !end.was_ready && port.is_none() {
+                print(json, &format!("The server could not start: it ended with {}.", shown(end.status)));
+                return Ok(ExitCode::FAILURE);
+            }
+            print(json, &format!("The server ended with {}; it is started again.", shown(end.status)));
+            if begun.elapsed() >= HEALTHY_AFTER {
+                pause = PAUSE_FIRST;
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_LAST),
+                () = requests.next() => return Ok(ExitCode::SUCCESS),
+            }
+        }
+    })
+}
+
+struct End {
+    status: ExitStatus,
+    asked: bool,
+    was_ready: bool,
+}
+
+fn spawn(port: Option<u16>) -> std::io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = StdStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let descriptor = theirs.as_raw_fd();
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    let mut arguments = std::env::args_os();
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    command.args(arguments).env(LINK, descriptor.to_string());
+    if let Some(port) = port {
+        command.env(PORT, port.to_string());
+    }
+    // SAFETY: between fork and exec only fcntl, an async-signal-safe system call, is made.
+    unsafe {
+        command.pre_exec(move || match libc::fcntl(descriptor, libc::F_SETFD, 0) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let child = Command::from(command).spawn()?;
+    drop(theirs);
+    Ok((child, UnixStream::from_std(ours)?))
+}
+
+// Until the child has ended.
+async fn watch(
+    child: &mut Child,
+    mut line: UnixStream,
+    requests: &mut crate::stop::StopRequests,
+    port: &mut Option<u16>,
+) -> std::io::Result<End> {
+    let (mut asked, mut was_ready, mut open) = (false, false, true);
+    let mut said = Vec::new();
+    let mut buffer = [0; 64];
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(End { status: status?, asked, was_ready }),
+            () = requests.next() => {
+                asked = true;
+                // A child that is gone is seen by its end.
+                let _gone = line.write_all(b"s").await;
+            }
+            read = line.read(&mut buffer), if open => match read {
+                Ok(count) if count > 0 => {
+                    said.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    if let Some(number) = said.strip_suffix(b"\n").and_then(|text| std::str::from_utf8(text).ok()) {
+                        *port = number.parse().ok().or(*port);
+                        was_ready = true;
+                        said.clear();
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => open = false,
+            },
+        }
+    }
+}
+
+// Ended by a signal, or by a panic that reached the end of `main`.
+fn is_fatal(status: ExitStatus) -> bool {
+    match status.signal() {
+        Some(signal) => !matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP),
+        None => status.code() == Some(101),
+    }
+}
+
+fn exit_code(end: &End) -> ExitCode {
+    match end.status.code() {
+        Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        // Ctrl-C while the server was still starting.
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn shown(status: ExitStatus) -> String {
+    let name = match status.signal() {
+        Some(libc::SIGABRT) => " (SIGABRT)",
+        Some(libc::SIGSEGV) => " (SIGSEGV)",
+        Some(libc::SIGILL) => " (SIGILL)",
+        Some(libc::SIGTRAP) => " (SIGTRAP)",
+        Some(libc::SIGKILL) => " (SIGKILL: perhaps the machine ran out of memory)",
+        _ => "",
+    };
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("signal {signal}{name}"),
+        (None, Some(code)) => format!("exit code {code}"),
+        (None, None) => "an unknown status".to_string(),
+    }
+}
+
+fn print(json: bool, text: &str) {
+    if json {
+        eprintln!("{}", serde_json::json!({ "time": crate::output::time(), "type": "error", "text": text }));
+    } else {
+        eprintln!("{text}");
+    }
+}
+
+// A server that dies leaves the terminal as its hot keys needed it.
+struct Terminal(Option<libc::termios>);
+
+impl Terminal {
+    fn remember() -> Self {
+        let mut settings = std::mem::MaybeUninit::<libc::termios>::uninit();
+        // SAFETY: tcgetattr writes the whole struct when it succeeds, and only then it is read.
+        let known = unsafe { libc::tcgetattr(libc::STDIN_FILENO, settings.as_mut_ptr()) == 0 };
+        // SAFETY: as above.
+        Self(known.then(|| unsafe { settings.assume_init() }))
+    }
+
+    fn restore(&self) {
+        if let Some(settings) = &self.0 {
+            // SAFETY: the struct is one that the system filled in.
+            unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, settings) };
+        }
+    }
+}
