@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         }
         Command::Build(args) => reported(pack::run(&args, begun)),
         Command::Completions { target } => reported(completions::print(target)),
-        Command::Init(_) | Command::Import(_) => ExitCode::FAILURE,
+        Command::Init(_) | Command::Import(_) => reported(Err("This command is not there yet.")),
     }
 }
 
