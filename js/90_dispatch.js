@@ -59,10 +59,12 @@ function setEntries(result) {
 
 function boot(settings) {
   install(core.loadExtScript("ext:partyrun/99_fast.js"));
-  const { timersMax, env, cf } = JSONParse(settings);
+  const { timersMax, env, cf, debug } = JSONParse(settings);
   setTimersMax(timersMax);
   setEnv(env);
   setOverrides(cf);
+  // Debuggers see what user code prints; the host sees it as well.
+  if (debug) core.wrapConsole(globalThis.console, core.v8Console);
   core.setUnhandledPromiseRejectionHandler((_promise, reason) => {
     console.error("Uncaught (in promise)", reason);
     return true;

@@ -64,6 +64,7 @@ pub(crate) struct Builder {
     bundler: Bundler,
     config: Arc<Config>,
     port: u16,
+    debug: bool,
     cache: PathBuf,
     outdir: Option<PathBuf>,
 }
@@ -120,7 +121,13 @@ impl Builder {
             cache_dir: Some(cache.clone()),
         };
         keep_out_of_git(&config.root);
-        Ok(Self { bundler: Bundler::new(options), config, port, cache, outdir })
+        Ok(Self { bundler: Bundler::new(options), config, port, debug: false, cache, outdir })
+    }
+
+    /// Gives programs what debuggers need.
+    pub(crate) fn for_debuggers(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
     }
 
     /// The bundle of the files as they are now.
@@ -143,7 +150,10 @@ impl Builder {
     /// The same as a program.
     pub(crate) fn build(&mut self) -> Result<Built, BuildError> {
         let Bundled { parts, inputs, warnings } = self.parts()?;
-        let program = program(&parts, &self.config, self.port)?;
+        let mut program = program(&parts, &self.config, self.port)?;
+        if self.debug {
+            program.debug_map = crate::debugger::map_url(&parts.source_map, &self.config.root);
+        }
         self.code_cache(&parts.hash).load(&program);
         Ok(Built { program: Arc::new(program), hash: parts.hash, inputs, warnings })
     }

@@ -7,11 +7,15 @@ mod args;
 mod banner;
 mod build;
 mod completions;
+mod debugger;
 mod dev;
+mod init;
+mod keys;
 mod output;
 mod pack;
 mod release;
 mod serve;
+mod stack;
 mod start;
 mod stop;
 mod supervisor;
@@ -35,7 +39,8 @@ fn main() -> ExitCode {
         }
         Command::Build(args) => reported(pack::run(&args, begun)),
         Command::Completions { target } => reported(completions::print(target)),
-        Command::Init(_) | Command::Import(_) => reported(Err("This command is not there yet.")),
+        Command::Init(args) => reported(init::run(&args)),
+        Command::Import(_) => reported(Err("This command is not there yet.")),
     }
 }
 

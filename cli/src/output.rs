@@ -16,6 +16,7 @@ const LINES_WAITING_MAX: usize = 16_384;
 
 enum Item {
     Line(String),
+    Clear,
     Flush(SyncSender<()>),
 }
 
@@ -146,6 +147,24 @@ impl Output {
         }
     }
 
+    /// An answer to a key: it is printed whatever the level is.
+    pub(crate) fn say(&self, text: &str) {
+        self.own("note", text, "");
+    }
+
+    /// Empties the terminal's screen.
+    pub(crate) fn clear(&self) {
+        if self.color {
+            // A queue that is full has more to print than a screen holds.
+            let _full = self.queue.try_send(Item::Clear);
+        }
+    }
+
+    /// Whether lines are JSON objects.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Waits until everything is written.
     pub(crate) fn flush(&self) {
         let (done, written) = sync_channel(1);
@@ -262,6 +281,7 @@ fn write_all(items: &Receiver<Item>) {
             match item {
                 // A closed pipe (`partyrun dev | head`) ends the output, not the server.
                 Item::Line(line) => drop(writeln!(out, "{line}")),
+                Item::Clear => drop(write!(out, "\u{1b}[2J\u{1b}[3J\u{1b}[H")),
                 Item::Flush(done) => {
                     drop(out.flush());
                     let _gone = done.send(());

@@ -1,13 +1,16 @@
 //! What `dev` and `start` have in common: a listener, a store, the engine behind a server, and their orderly end.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use partyrun_config::{Config, ConfigError};
-use partyrun_engine::{Engine, EngineOptions, Level, Observer, Program, Source, StartError, Workers};
+use partyrun_engine::{
+    Engine, EngineOptions, Inspector, Level, Observer, Program, Source, StartError, Workers,
+};
 use partyrun_limits::Limits;
 use partyrun_net::{Front, FrontOptions, Response};
 use partyrun_server::{AssetsError, Server, ServerOptions, StaticFiles, StaticOptions};
@@ -36,6 +39,8 @@ pub(crate) enum RunError {
     Store { path: String, error: StoreError },
     #[error("Port {port} is in use. Stop what listens there, or choose another with `--port`.")]
     PortInUse { port: u16 },
+    #[error("The debugger's port {port} is in use. Choose another with `--inspect={}`.", port.wrapping_add(1))]
+    DebuggerPortInUse { port: u16 },
     #[error("Cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: std::io::Error },
     #[error("partyrun does not speak TLS: leave `--https` out, and put a proxy such as Caddy in front.")]
@@ -61,6 +66,7 @@ pub(crate) struct Plan {
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     pub(crate) development: bool,
+    pub(crate) inspector: Option<Arc<Inspector>>,
 }
 
 /// A server that runs.
@@ -79,11 +85,12 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
 impl Running {
     /// Starts everything.
     pub(crate) async fn start(plan: Plan) -> Result<Self, RunError> {
-        let Plan { config, output, program, listener, workers, limits, development } = plan;
+        let Plan { config, output, program, listener, workers, limits, development, inspector } = plan;
         let store = open_store(&config)?;
         let assets = static_files(&config, &limits)?;
-        let host = Arc::new(Host { output: output.clone(), assets: assets.clone() });
-        let options = EngineOptions { limits: limits.clone(), workers };
+        let host =
+            Arc::new(Host { root: config.root.clone(), output: output.clone(), assets: assets.clone() });
+        let options = EngineOptions { limits: limits.clone(), workers, inspector };
         let engine = Engine::start(options, program, store, host).await?;
         let crons = config.crons.clone();
         let options = ServerOptions { limits: limits.clone(), development, crons: crons.clone(), assets };
@@ -121,13 +128,18 @@ impl Running {
 
 // What the engine asks of the process.
 struct Host {
+    root: PathBuf,
     output: Arc<Output>,
     assets: Option<StaticFiles>,
 }
 
 impl Observer for Host {
     fn console(&self, source: &Source, level: Level, text: &str) {
-        self.output.console(source, level, text);
+        if self.output.is_json() {
+            self.output.console(source, level, text);
+        } else {
+            self.output.console(source, level, &crate::stack::explain(text, &self.root));
+        }
     }
 
     fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>> {

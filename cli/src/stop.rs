@@ -35,13 +35,7 @@ impl Link {
         };
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
         let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(StopRequests {
-            supervisor,
-            interrupt: interrupt?,
-            terminate: terminate?,
-            hangup: hangup?,
-            of_keys: None,
-        })
+        Ok(StopRequests { supervisor, interrupt: interrupt?, terminate: terminate?, hangup: hangup? })
     }
 }
 
@@ -51,38 +45,22 @@ pub(crate) struct StopRequests {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-    of_keys: Option<tokio::sync::mpsc::UnboundedReceiver<()>>,
 }
 
 impl StopRequests {
-    /// Takes requests from hot keys as well.
-    pub(crate) fn also(&mut self, keys: tokio::sync::mpsc::UnboundedReceiver<()>) {
-        self.of_keys = Some(keys);
-    }
-
     /// The next request. A signal that a terminal sends to supervisor and server alike counts once: the supervisor's
     /// word is what counts, and its end is a request as well.
     pub(crate) async fn next(&mut self) {
-        let keys = async {
-            match &mut self.of_keys {
-                Some(keys) if !keys.is_closed() => keys.recv().await,
-                _ => std::future::pending().await,
-            }
-        };
         if let Some(stream) = &mut self.supervisor {
             let mut byte = [0];
-            tokio::select! {
-                // The end of the stream and an error mean that the supervisor is gone.
-                _ = stream.read(&mut byte) => (),
-                _ = keys => (),
-            }
+            // The end of the stream and an error mean that the supervisor is gone.
+            let _gone = stream.read(&mut byte).await;
             return;
         }
         tokio::select! {
             _ = self.interrupt.recv() => (),
             _ = self.terminate.recv() => (),
             _ = self.hangup.recv() => (),
-            _ = keys => (),
         }
     }
 }

@@ -138,7 +138,19 @@ impl Process {
     pub async fn kill(&self) {
         kill_group(self.group);
         let _ = self.output.wait(Duration::from_secs(10), Output::exit).await;
+        // Its children hold ports and locks until they are gone as well.
+        for _ in 0..500 {
+            if group_is_gone(self.group) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
+}
+
+fn group_is_gone(group: i32) -> bool {
+    // SAFETY: killpg with signal 0 only asks whether the group has a process.
+    unsafe { libc::killpg(group, 0) != 0 }
 }
 
 impl Drop for Process {

@@ -189,7 +189,7 @@ impl Actor {
             if self.inbox.borrow().is_empty() {
                 return Ok(());
             }
-            let isolate = self.shared.isolate()?;
+            let isolate = self.shared.isolate(&self.source)?;
             isolate.slot().bind(self);
             *slot = Some(isolate);
         }
@@ -481,7 +481,7 @@ impl Actor {
 
     /// Whether nothing is in progress and no socket needs the instance.
     pub(crate) fn at_rest(&self) -> bool {
-        self.isolate.borrow().is_some()
+        self.isolate.borrow().as_ref().is_some_and(|isolate| !isolate.debugged())
             && self.is_quiet()
             && self.sockets.borrow().allow_eviction(self.hibernates.get())
     }
@@ -533,6 +533,10 @@ impl Actor {
             deno_core::serde_v8::from_v8(scope, value).map_err(|error| CallError::Thrown(error.to_string()))
         });
         self.start.set(Start::Started);
+        if isolate.debuggable() {
+            // A turn, so that debuggers can wake the edge before its first event.
+            self.wake();
+        }
         described.unwrap_or(Err(CallError::Failed("reading the parties")))
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::edge::PartyDescription;
 use crate::event::{self, Cron, Origin};
+use crate::inspect::Inspector;
 use crate::memory;
 use crate::program::Program;
 use crate::watchdog::Watchdog;
@@ -83,6 +84,8 @@ pub struct EngineOptions {
     pub limits: Limits,
     /// The threads.
     pub workers: Workers,
+    /// Where debuggers find the rooms; without it nothing can be debugged.
+    pub inspector: Option<Arc<Inspector>>,
 }
 
 /// What a static `onBeforeConnect` or `onBeforeRequest` decided.
@@ -121,6 +124,17 @@ pub struct Counts {
     pub live_rooms: usize,
     /// Prepared isolates.
     pub spares: usize,
+}
+
+/// A room that is in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomState {
+    /// Its name.
+    pub key: RoomKey,
+    /// Whether it has an isolate; one without is hibernated.
+    pub live: bool,
+    /// Its WebSocket connections.
+    pub connections: usize,
 }
 
 type Sender = mpsc::UnboundedSender<Message>;
@@ -179,8 +193,7 @@ impl Engine {
         *write(&inner.parties) = parties;
         if let Workers::Count(count) = inner.options.workers {
             for number in 0..count.max(1) {
-                let worker =
-                    inner.start_worker(format!("worker-{number}"), inner.options.limits.spares_per_worker)?;
+                let worker = inner.start_worker(format!("worker-{number}"), inner.spares())?;
                 write(&inner.workers).push(worker);
             }
         }
@@ -278,6 +291,18 @@ impl Engine {
         self.0.store.close();
     }
 
+    /// The rooms that are in memory now, the hibernated ones included.
+    pub async fn rooms(&self) -> Vec<RoomState> {
+        let mut rooms = Vec::new();
+        for worker in self.0.all_workers() {
+            let (reply, answer) = oneshot::channel();
+            if worker.send(Message::Rooms(reply)).is_ok() {
+                rooms.extend(answer.await.unwrap_or_default());
+            }
+        }
+        rooms
+    }
+
     /// How much is in memory now.
     pub async fn counts(&self) -> Counts {
         let mut counts = Counts::default();
@@ -330,6 +355,14 @@ impl Inner {
         Ok(worker)
     }
 
+    // An isolate that waits for a debugger at its start cannot be made in advance.
+    fn spares(&self) -> usize {
+        match &self.options.inspector {
+            Some(inspector) if inspector.pauses_on_start() => 0,
+            _ => self.options.limits.spares_per_worker,
+        }
+    }
+
     fn all_workers(&self) -> Vec<Sender> {
         let mut workers = read(&self.workers).clone();
         workers.extend(self.per_room.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
@@ -342,6 +375,7 @@ impl Inner {
             observer: self.observer.clone(),
             store: self.store.clone(),
             program: read(&self.program).clone(),
+            inspector: self.options.inspector.clone(),
             engine: self.this.clone(),
             spares,
             name,

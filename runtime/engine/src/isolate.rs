@@ -18,7 +18,9 @@ use deno_core::v8;
 use partyrun_extensions::HostRef;
 use partyrun_limits::Limits;
 
+use crate::Source;
 use crate::host::HostSlot;
+use crate::inspect::{Debuggee, Inspector};
 use crate::memory::{self, AfterCollection, MemoryUse};
 use crate::program::{BUNDLE_NAME, Program};
 use crate::watchdog::Pulse;
@@ -66,6 +68,7 @@ pub(crate) struct Isolate {
     _after_collection: Box<AfterCollection>,
     program: Arc<Program>,
     slot: Rc<HostSlot>,
+    debuggee: Option<Debuggee>,
 }
 
 impl Isolate {
@@ -76,6 +79,8 @@ impl Isolate {
         limits: &Limits,
         serial: u64,
         pulse: &Pulse,
+        inspector: Option<&Arc<Inspector>>,
+        source: Option<&Source>,
     ) -> Result<Self, CallError> {
         let memory = MemoryUse::new(limits.external_bytes_max);
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
@@ -84,10 +89,14 @@ impl Isolate {
             startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
             residual_lazy_js_sources: partyrun_snapshot::RESIDUAL_SCRIPTS,
             create_params: Some(memory::create_params(limits.heap_bytes_max, &memory)),
+            inspector: inspector.is_some(),
+            is_main: true,
             ..Default::default()
         })
         .map_err(|error| CallError::Thrown(error.to_string()))?;
         runtime.op_state().borrow_mut().put(HostRef(slot.clone()));
+        let debuggee =
+            inspector.map(|inspector| Debuggee::new(inspector, runtime.inspector().get_session_sender()));
         let handle = runtime.v8_isolate().thread_safe_handle();
         let near_limit = (memory.clone(), handle.clone());
         runtime.add_near_heap_limit_callback(move |current, _initial| {
@@ -105,12 +114,18 @@ impl Isolate {
             _after_collection: after_collection,
             program: program.clone(),
             slot,
+            debuggee,
         };
         // `JsRuntime` leaves its isolate entered; from here on only the guard enters.
         // SAFETY: it was entered by its creation on this thread.
         unsafe { isolate.runtime.v8_isolate().exit() };
         let settings = program.settings(limits.timers_max);
-        isolate.turn(pulse, |entered| entered.evaluate(&settings))?;
+        let mut pause = false;
+        if let (Some(inspector), Some(source)) = (inspector, source) {
+            isolate.show_to_debuggers(source);
+            pause = inspector.pauses_on_start();
+        }
+        isolate.turn(pulse, |entered| entered.evaluate(&settings, pause))?;
         Ok(isolate)
     }
 
@@ -170,6 +185,23 @@ impl Isolate {
     /// The program that it runs.
     pub(crate) fn program(&self) -> &Arc<Program> {
         &self.program
+    }
+
+    /// Puts the isolate on the list of debuggers, if there is one.
+    pub(crate) fn show_to_debuggers(&mut self, source: &Source) {
+        if let Some(debuggee) = &mut self.debuggee {
+            debuggee.list(source);
+        }
+    }
+
+    /// Whether debuggers can attach.
+    pub(crate) fn debuggable(&self) -> bool {
+        self.debuggee.is_some()
+    }
+
+    /// Whether one is attached.
+    pub(crate) fn debugged(&self) -> bool {
+        self.debuggee.as_ref().is_some_and(Debuggee::attached)
     }
 
     /// Whether the heap limit was reached.
@@ -237,16 +269,20 @@ impl Entered<'_> {
         }
     }
 
-    // Boots the runtime's JavaScript, then runs the bundle.
-    fn evaluate(&mut self, settings: &str) -> Result<(), CallError> {
+    // Boots the runtime's JavaScript, then runs the bundle; `pause` waits for a debugger in between.
+    fn evaluate(&mut self, settings: &str, pause: bool) -> Result<(), CallError> {
         let program = self.isolate.program.clone();
+        let inspector = self.isolate.debuggable().then(|| self.isolate.runtime.inspector());
         let runtime = &mut *self.isolate.runtime;
         deno_core::scope!(scope, runtime);
         scope.get_current_context().set_allow_generation_from_strings(false);
         let table = take_table(scope)?;
         let settings = text(scope, settings)?;
         call_named(scope, table, "boot", &[settings])?;
-        let (script, value) = run_bundle(scope, &program)?;
+        if let Some(inspector) = inspector.as_ref().filter(|_| pause) {
+            inspector.wait_for_session_and_break_on_next_statement();
+        }
+        let (script, value) = run_bundle(scope, &program, inspector.is_some())?;
         let promise = call_named(scope, table, "evaluate", &[value])?;
         let evaluating =
             v8::Local::<v8::Promise>::try_from(promise).ok().map(|promise| v8::Global::new(scope, promise));
@@ -365,11 +401,16 @@ fn call_named<'s>(
 fn run_bundle<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     program: &Program,
+    debuggable: bool,
 ) -> Result<(v8::Local<'s, v8::UnboundScript>, v8::Local<'s, v8::Value>), CallError> {
     use v8::script_compiler::{CachedData, CompileOptions, NoCacheReason, Source, compile_unbound_script};
     let code = program.source(scope).ok_or(CallError::Failed("making the bundle's string"))?;
     let name = text(scope, BUNDLE_NAME)?;
-    let origin = v8::ScriptOrigin::new(scope, name, 0, 0, false, 0, None, false, false, false, None);
+    let map = match program.debug_map.as_deref().filter(|_| debuggable) {
+        Some(map) => Some(text(scope, map)?),
+        None => None,
+    };
+    let origin = v8::ScriptOrigin::new(scope, name, 0, 0, false, 0, map, false, false, false, None);
     let cache = program.code_cache();
     let (mut source, options) = match &cache {
         Some(cache) => (

@@ -15,6 +15,7 @@ mod event;
 mod gate;
 mod host;
 mod http;
+mod inspect;
 mod isolate;
 mod memory;
 mod program;
@@ -26,8 +27,9 @@ mod worker;
 
 pub use edge::PartyDescription;
 pub use engine::{
-    Before, Counts, Engine, EngineOptions, Fetched, Level, Observer, Source, StartError, Workers,
+    Before, Counts, Engine, EngineOptions, Fetched, Level, Observer, RoomState, Source, StartError, Workers,
 };
+pub use inspect::{Inspector, Session, Target};
 pub use program::{BUNDLE_NAME, Program, ProgramError};
 
 /// The version of the V8 that is linked.

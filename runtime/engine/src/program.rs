@@ -40,6 +40,8 @@ pub struct Program {
     pub parties: Vec<String>,
     /// The host that URLs of stubs carry.
     pub host: String,
+    /// The source map as debuggers shall have it: a `data:` URL.
+    pub debug_map: Option<String>,
     /// Modules that rooms share compiled.
     pub wasm: Vec<Bytes>,
     /// Files imported as ArrayBuffer.
@@ -62,6 +64,7 @@ impl Program {
             cf: "{}".to_string(),
             parties: vec!["main".to_string()],
             host: "127.0.0.1:1999".to_string(),
+            debug_map: None,
             wasm: Vec::new(),
             binaries: Vec::new(),
             code_cache: Mutex::default(),
@@ -71,7 +74,9 @@ impl Program {
 
     /// The settings that `boot` in `js/90_dispatch.js` reads.
     pub(crate) fn settings(&self, timers_max: usize) -> String {
-        serde_json::json!({ "timersMax": timers_max, "env": self.process_env, "cf": self.cf }).to_string()
+        let debug = self.debug_map.is_some();
+        serde_json::json!({ "timersMax": timers_max, "env": self.process_env, "cf": self.cf, "debug": debug })
+            .to_string()
     }
 
     /// The cache of an earlier run, from disk. One that V8 does not accept is dropped at the first use.

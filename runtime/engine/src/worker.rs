@@ -17,9 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::actor::{Actor, Request as Remembered};
 use crate::edge::Described;
-use crate::engine::{Inner, StartError};
+use crate::engine::{Inner, RoomState, StartError};
 use crate::event::{Before, Cron, Event, Origin, Waiting, connection_id};
 use crate::host::HostSlot;
+use crate::inspect::Inspector;
 use crate::isolate::{CallError, Isolate};
 use crate::program::Program;
 use crate::sockets::{Connection, Handshake};
@@ -44,6 +45,7 @@ pub(crate) enum Message {
     Describe(oneshot::Sender<Result<Described, StartError>>),
     Swap(Arc<Program>),
     Counts(oneshot::Sender<(usize, usize)>),
+    Rooms(oneshot::Sender<Vec<RoomState>>),
     Drain(Duration),
     Stop,
 }
@@ -55,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) store: WorkerStore,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) program: RefCell<Arc<Program>>,
+    inspector: Option<Arc<Inspector>>,
     engine: std::sync::Weak<Inner>,
     writer: Arc<dyn Store>,
     sender: mpsc::UnboundedSender<Message>,
@@ -96,21 +99,33 @@ impl Shared {
     }
 
     /// An isolate of the current program: a spare, or a new one.
-    pub(crate) fn isolate(&self) -> Result<Isolate, CallError> {
+    pub(crate) fn isolate(&self, source: &Source) -> Result<Isolate, CallError> {
         let spare = self.spares.borrow_mut().pop();
         self.refill();
         match spare {
-            Some(isolate) => Ok(isolate),
-            None => self.create(),
+            Some(mut isolate) => {
+                isolate.show_to_debuggers(source);
+                Ok(isolate)
+            }
+            None => self.create(Some(source)),
         }
     }
 
-    pub(crate) fn create(&self) -> Result<Isolate, CallError> {
+    // One for `source`, or a spare.
+    pub(crate) fn create(&self, source: Option<&Source>) -> Result<Isolate, CallError> {
         let serial = self.next_serial.get();
         self.next_serial.set(serial + 1);
         let program = self.program.borrow().clone();
         let slot = HostSlot::new(program.clone());
-        let mut isolate = Isolate::create(&program, slot, &self.limits, serial, &self.pulse)?;
+        let mut isolate = Isolate::create(
+            &program,
+            slot,
+            &self.limits,
+            serial,
+            &self.pulse,
+            self.inspector.as_ref(),
+            source,
+        )?;
         if program.code_cache().is_none() {
             isolate.make_code_cache();
         }
@@ -129,7 +144,7 @@ impl Shared {
                 if shared.spares.borrow().len() >= shared.spares_max {
                     break;
                 }
-                let Ok(mut isolate) = shared.create() else { break };
+                let Ok(mut isolate) = shared.create(None) else { break };
                 let ready = std::future::poll_fn(|context| isolate.poll_ready(&shared.pulse, context)).await;
                 // A program that was swapped meanwhile makes the spare useless.
                 if ready.is_err() || !Arc::ptr_eq(isolate.program(), &shared.program.borrow()) {
@@ -148,6 +163,7 @@ pub(crate) struct Setup {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) program: Arc<Program>,
+    pub(crate) inspector: Option<Arc<Inspector>>,
     pub(crate) engine: std::sync::Weak<Inner>,
     pub(crate) spares: usize,
     pub(crate) name: String,
@@ -204,6 +220,7 @@ fn run(
         store,
         pulse: pulse.clone(),
         program: RefCell::new(setup.program),
+        inspector: setup.inspector,
         engine: setup.engine,
         writer: setup.store,
         sender,
@@ -326,6 +343,14 @@ impl Worker {
             Message::Counts(reply) => {
                 let live = self.rooms.values().filter(|room| room.is_live()).count();
                 let _gone = reply.send((live, self.shared.spares.borrow().len()));
+            }
+            Message::Rooms(reply) => {
+                let state = |(key, room): (&RoomKey, &Rc<Actor>)| RoomState {
+                    key: key.clone(),
+                    live: room.is_live(),
+                    connections: room.sockets.borrow().len(),
+                };
+                let _gone = reply.send(self.rooms.iter().map(state).collect());
             }
             Message::Drain(_) | Message::Stop => {}
         }
@@ -503,7 +528,7 @@ impl Worker {
 
     // Makes the edge isolate, if there is none yet, and asks it what the modules declare.
     fn describe(&mut self, reply: oneshot::Sender<Result<Described, StartError>>) {
-        let isolate = match self.shared.create() {
+        let isolate = match self.shared.create(Some(&Source::Edge)) {
             Ok(isolate) => isolate,
             Err(error) => {
                 let _gone = reply.send(Err(StartError::Program(error.to_string())));

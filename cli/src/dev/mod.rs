@@ -4,6 +4,8 @@
 //! message is printed. What the configuration says is read again when its files change: a new program where that is
 //! enough, else the server starts again on the same port.
 
+mod commands;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,9 +15,12 @@ use partyrun_config::{Config, Request};
 use partyrun_engine::{Engine, Program};
 use partyrun_limits::Limits;
 
+use self::commands::Desk;
 use crate::args::DevArgs;
 use crate::banner::{self, Banner};
 use crate::build::{self, Builder, Built, Mode};
+use crate::debugger::Debugger;
+use crate::keys::Keys;
 use crate::output::Output;
 use crate::serve::{self, Plan, RunError, Running, machine};
 use crate::stop::{Link, StopRequests};
@@ -41,20 +46,27 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     build::run_command(&config)?;
     let (listener, port) = serve::listen(config.host, config.port.or(link.port))?;
     let outdir = args.unstable_outdir.as_ref().map(|path| cwd.join(path));
-    let mut builder = Builder::new(config.clone(), Mode::Development { port }, outdir.clone())?;
+    let debugger = Debugger::start(args, &output)?;
+    let builder = Builder::new(config.clone(), Mode::Development { port }, outdir.clone())?;
+    let mut builder = builder.for_debuggers(debugger.is_some());
     let built = output.while_waiting("Bundling", || builder.build())?;
     Engine::init_platform();
     let runtime = serve::runtime()?;
     let result = runtime.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
-        let mut setup = Setup { output: output.clone(), listener, port, workers: args.listen.workers };
+        let mut setup =
+            Setup { output: output.clone(), listener, port, workers: args.listen.workers, debugger };
         let running = setup.start(&config, built.program.clone()).await?;
         banner::print(&Banner { config: &config, port, begun, release: None }, &output);
         link.ready(port);
+        let keys = if args.no_hotkeys || output.is_json() { None } else { Keys::of_terminal() };
+        if keys.is_some() {
+            commands::hint(&output);
+        }
         let watch = begin_watch(&config, &output);
         let files = built.inputs.clone();
         let mut session =
-            Session { running, builder, config, built, request, outdir, setup: &mut setup, watch };
+            Session { running, builder, config, built, request, outdir, setup: &mut setup, watch, keys };
         session.look_at(files);
         session.serve(&mut requests).await;
         session.stop(&mut requests).await;
@@ -70,6 +82,7 @@ struct Setup {
     listener: TcpListener,
     port: u16,
     workers: Option<partyrun_engine::Workers>,
+    debugger: Option<Debugger>,
 }
 
 impl Setup {
@@ -83,6 +96,7 @@ impl Setup {
             workers: self.workers.unwrap_or_default(),
             limits: Limits::default(),
             development: true,
+            inspector: self.debugger.as_ref().map(|debugger| debugger.inspector.clone()),
         })
         .await
     }
@@ -97,6 +111,7 @@ struct Session<'setup> {
     outdir: Option<PathBuf>,
     setup: &'setup mut Setup,
     watch: Option<Watch>,
+    keys: Option<Keys>,
 }
 
 impl Session<'_> {
@@ -112,9 +127,20 @@ impl Session<'_> {
                     None => std::future::pending().await,
                 }
             };
+            let key = async {
+                match &mut self.keys {
+                    Some(keys) => keys.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             let due = cache_due.unwrap_or_else(|| tokio::time::Instant::now() + CODE_CACHE_AFTER);
             tokio::select! {
                 () = requests.next() => return,
+                key = key => {
+                    if !self.desk().obey(key).await {
+                        return;
+                    }
+                }
                 () = tokio::time::sleep_until(due), if cache_due.is_some() => {
                     cache_due = None;
                     self.builder.code_cache(&self.built.hash).keep(&self.built.program);
@@ -130,6 +156,16 @@ impl Session<'_> {
                     cache_due = Some(tokio::time::Instant::now() + CODE_CACHE_AFTER);
                 }
             }
+        }
+    }
+
+    fn desk(&self) -> Desk<'_> {
+        let debugger = self.setup.debugger.as_ref();
+        Desk {
+            engine: &self.running.engine,
+            output: &self.setup.output,
+            url: banner::url(self.config.host, self.setup.port),
+            debugger: debugger.map(|debugger| (&debugger.inspector, debugger.address.to_string())),
         }
     }
 
@@ -158,7 +194,8 @@ impl Session<'_> {
         announce(&config, &self.setup.output);
         build::run_command(&config)?;
         let mode = Mode::Development { port: self.setup.port };
-        let mut builder = Builder::new(config.clone(), mode, self.outdir.clone())?;
+        let builder = Builder::new(config.clone(), mode, self.outdir.clone())?;
+        let mut builder = builder.for_debuggers(self.setup.debugger.is_some());
         let built = self.setup.output.while_waiting("Bundling", || builder.build())?;
         if config.host != self.config.host || config.port != self.config.port {
             self.setup.output.problem(

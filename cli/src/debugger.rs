@@ -1,0 +1,59 @@
+//! `--inspect` and `--inspect-brk`: starts the debugger's endpoint and says where it is.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use partyrun_engine::Inspector;
+use partyrun_net::Front;
+
+use crate::args::DevArgs;
+use crate::output::Output;
+use crate::serve::{RunError, machine};
+
+/// The endpoint, as long as it is kept.
+pub(crate) struct Debugger {
+    pub(crate) inspector: Arc<Inspector>,
+    pub(crate) address: SocketAddr,
+    _front: Front,
+}
+
+impl Debugger {
+    /// Starts it, if a flag asks for it.
+    pub(crate) fn start(args: &DevArgs, output: &Output) -> Result<Option<Self>, RunError> {
+        let Some(address) = args.inspect.or(args.inspect_brk) else { return Ok(None) };
+        let listener = partyrun_net::bind(address).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => RunError::DebuggerPortInUse { port: address.port() },
+            _ => RunError::Listen { address, error },
+        })?;
+        let address = listener.local_addr().map_err(machine("The debugger's port cannot be found"))?;
+        let inspector = Inspector::new(args.inspect_brk.is_some());
+        let product = format!("partyrun/{}", env!("CARGO_PKG_VERSION"));
+        let front = partyrun_inspector::serve(listener, inspector.clone(), product)
+            .map_err(machine("The debugger's thread cannot be started"))?;
+        output.note(&format!("Debugger on http://{address} (chrome://inspect)"));
+        if !address.ip().is_loopback() {
+            output.problem(
+                "Whoever reaches the debugger's port can run code here: it listens beyond this machine.",
+            );
+        }
+        if args.inspect_brk.is_some() {
+            output.note("Waiting for a debugger to go on (--inspect-brk): first `edge`, then each room.");
+        }
+        Ok(Some(Self { inspector, address, _front: front }))
+    }
+}
+
+/// The source map as a `data:` URL whose sources are the project's own files, so that an editor finds them and
+/// DevTools, which has their text inside, need not.
+pub(crate) fn map_url(source_map: &[u8], root: &Path) -> Option<String> {
+    let mut map: serde_json::Value = serde_json::from_slice(source_map).ok()?;
+    for source in map.get_mut("sources")?.as_array_mut()? {
+        if let Some(name) = source.as_str().and_then(|source| source.strip_prefix("file:///")) {
+            *source = format!("file://{}/{name}", root.display()).into();
+        }
+    }
+    let encoded = base64::engine::general_purpose::STANDARD.encode(map.to_string());
+    Some(format!("data:application/json;base64,{encoded}"))
+}

@@ -1,0 +1,94 @@
+//! What the hot keys do.
+
+use std::sync::Arc;
+
+use partyrun_engine::{Engine, Inspector};
+
+use crate::keys::{self, HELP, Key};
+use crate::output::Output;
+
+/// What a key may need.
+pub(crate) struct Desk<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) output: &'a Output,
+    pub(crate) url: String,
+    pub(crate) debugger: Option<(&'a Arc<Inspector>, String)>,
+}
+
+impl Desk<'_> {
+    /// Obeys a key; false when it asks to quit.
+    pub(crate) async fn obey(&self, key: Key) -> bool {
+        match key {
+            Key::Quit => return false,
+            Key::Browser => self.browse(),
+            Key::Devtools => self.debuggers(),
+            Key::Rooms => self.rooms().await,
+            Key::Hibernate => self.hibernate().await,
+            Key::Clear => self.output.clear(),
+            Key::Level => {
+                let level = self.output.change_loudness();
+                self.output.say(&format!("Log level: {}", level.name()));
+            }
+            Key::Help => help(self.output),
+            Key::Line => self.output.say(""),
+        }
+        true
+    }
+
+    fn browse(&self) {
+        if let Err(error) = keys::open(&self.url) {
+            self.output.problem(&format!("No browser could be started ({error}): open {}", self.url));
+        }
+    }
+
+    fn debuggers(&self) {
+        let Some((inspector, address)) = &self.debugger else {
+            self.output.say("Start with `partyrun dev --inspect` to debug.");
+            return;
+        };
+        self.output.say(&format!("Open chrome://inspect, or attach to http://{address}. Targets:"));
+        for target in inspector.targets() {
+            self.output.say(&format!("  {:<24} ws://{address}/{}", target.title, target.id));
+        }
+    }
+
+    async fn rooms(&self) {
+        let mut rooms = self.engine.rooms().await;
+        rooms.sort_by(|a, b| (a.key.party(), a.key.id()).cmp(&(b.key.party(), b.key.id())));
+        if rooms.is_empty() {
+            self.output.say("No room is in memory.");
+        }
+        for room in rooms {
+            let state = if room.live { "live" } else { "hibernated" };
+            let connections = room.connections;
+            let s = if connections == 1 { "" } else { "s" };
+            let name = format!("{}/{}", room.key.party(), room.key.id());
+            self.output.say(&format!("  {name:<32} {state}, {connections} connection{s}"));
+        }
+    }
+
+    async fn hibernate(&self) {
+        let (mut left, mut stay) = (0, 0);
+        for room in self.engine.rooms().await.into_iter().filter(|room| room.live) {
+            match self.engine.hibernate(room.key).await {
+                true => left += 1,
+                false => stay += 1,
+            }
+        }
+        let busy =
+            if stay > 0 { format!("; {stay} stay, something in them is in progress") } else { String::new() };
+        self.output.say(&format!("Rooms that left memory: {left}{busy}"));
+    }
+}
+
+/// The list of keys.
+pub(crate) fn help(output: &Output) {
+    for (_, key, what) in HELP {
+        output.say(&format!("  {key}  {what}"));
+    }
+}
+
+/// The one line after the banner.
+pub(crate) fn hint(output: &Output) {
+    output.say("Keys: b browser, r rooms, c clear, x exit, ? more");
+}

@@ -1,0 +1,188 @@
+//! `partyrun init`: writes a project that runs at once. Files that exist are never overwritten.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::args::{InitArgs, Template};
+
+/// Why nothing, or not everything, was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InitError {
+    #[error("The working folder cannot be found: {0}")]
+    NoFolder(std::io::Error),
+    #[error(
+        "{path} exists already. `partyrun init` overwrites nothing: choose another folder, or remove it."
+    )]
+    Exists { path: String },
+    #[error("{path} cannot be written: {error}")]
+    Write { path: String, error: std::io::Error },
+}
+
+macro_rules! files {
+    ($($path:literal: $source:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!("../templates/", $source)))),+]
+    };
+}
+
+// The files of a template and their texts, in which `$NAME` stands for the project's name.
+fn files(template: Template) -> &'static [(&'static str, &'static str)] {
+    match template {
+        Template::Typescript => files! {
+            "partykit.json": "typescript/partykit.json",
+            "package.json": "shared/package.json",
+            "tsconfig.json": "shared/tsconfig.json",
+            "src/server.ts": "typescript/src/server.ts",
+            "public/index.html": "typescript/public/index.html",
+        },
+        Template::Javascript => files! {
+            "partykit.json": "javascript/partykit.json",
+            "package.json": "shared/package.json",
+            "src/server.js": "javascript/src/server.js",
+            "public/index.html": "javascript/public/index.html",
+        },
+        Template::React => files! {
+            "partykit.json": "react/partykit.json",
+            "package.json": "react/package.json",
+            "tsconfig.json": "shared/tsconfig.json",
+            "src/server.ts": "react/src/server.ts",
+            "src/client.tsx": "react/src/client.tsx",
+            "public/index.html": "react/public/index.html",
+        },
+        Template::Chat => files! {
+            "partykit.json": "chat/partykit.json",
+            "package.json": "shared/package.json",
+            "tsconfig.json": "shared/tsconfig.json",
+            "src/server.ts": "chat/src/server.ts",
+            "public/index.html": "chat/public/index.html",
+        },
+    }
+}
+
+const IGNORED: &str = include_str!("../templates/shared/gitignore");
+
+/// Runs the command.
+pub(crate) fn run(args: &InitArgs) -> Result<(), InitError> {
+    let cwd = std::env::current_dir().map_err(InitError::NoFolder)?;
+    let folder = args.folder.as_ref().map_or_else(|| cwd.clone(), |folder| cwd.join(folder));
+    let name = project_name(&folder);
+    let files = files(args.template);
+    for (path, _) in files {
+        let path = folder.join(path);
+        // A package.json is kept: the folder may be a project of another kind.
+        if path.exists() && !path.ends_with("package.json") {
+            return Err(InitError::Exists { path: shown(&cwd, &path) });
+        }
+    }
+    for (path, text) in files {
+        let path = folder.join(path);
+        if path.exists() {
+            println!("  keep   {}", shown(&cwd, &path));
+            continue;
+        }
+        println!("  write  {}", shown(&cwd, &path));
+        if !args.dry_run {
+            write_new(&path, &text.replace("$NAME", &name))?;
+        }
+    }
+    ignore(&cwd, &folder.join(".gitignore"), args)?;
+    next_steps(args, &cwd, &folder);
+    Ok(())
+}
+
+fn next_steps(args: &InitArgs, cwd: &Path, folder: &Path) {
+    if args.dry_run {
+        return println!("Nothing was written (--dry-run).");
+    }
+    println!("Run it:");
+    if folder != cwd {
+        println!("  cd {}", shown(cwd, folder));
+    }
+    if args.template == Template::React {
+        println!("  npm install");
+    }
+    println!("  partyrun dev");
+}
+
+// Adds what is missing; a file that is there keeps its lines.
+fn ignore(cwd: &Path, path: &Path, args: &InitArgs) -> Result<(), InitError> {
+    let failed = |error| InitError::Write { path: shown(cwd, path), error };
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    let react = (args.template == Template::React).then_some("public/dist");
+    let missing: Vec<&str> = IGNORED
+        .lines()
+        .chain(react)
+        .filter(|line| !there.lines().any(|known| known.trim() == *line))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("  {}  {}", if path.exists() { "extend" } else { "write" }, shown(cwd, path));
+    if args.dry_run {
+        return Ok(());
+    }
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+    let break_first = if there.is_empty() || there.ends_with('\n') { "" } else { "\n" };
+    write!(file, "{break_first}{}\n", missing.join("\n")).map_err(failed)
+}
+
+// Fails where the file exists, even if it was made a moment ago.
+fn write_new(path: &Path, text: &str) -> Result<(), InitError> {
+    let written = path
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::OpenOptions::new().write(true).create_new(true).open(path))
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| InitError::Write { path: path.display().to_string(), error })
+}
+
+// The folder's name as a project may be called (spec 4.3).
+fn project_name(folder: &Path) -> String {
+    let name = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "my-party".to_string() } else { name.to_string() }
+}
+
+fn shown(cwd: &Path, path: &Path) -> String {
+    let relative: PathBuf = path.strip_prefix(cwd).unwrap_or(path).to_owned();
+    if relative.as_os_str().is_empty() { ".".to_string() } else { relative.display().to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ones_that_a_project_may_have() {
+        let name = |folder: &str| project_name(Path::new(folder));
+        assert_eq!(name("/x/My Party_1"), "my-party-1");
+        assert_eq!(name("/x/__"), "my-party");
+        assert_eq!(name("/"), "my-party");
+    }
+
+    #[test]
+    fn every_template_is_a_valid_project() {
+        for template in [Template::Typescript, Template::Javascript, Template::React, Template::Chat] {
+            let folder = tempfile::tempdir().unwrap();
+            for (path, text) in files(template) {
+                write_new(&folder.path().join(path), &text.replace("$NAME", "demo")).unwrap();
+            }
+            let request = partyrun_config::Request { cwd: folder.path().to_path_buf(), ..Default::default() };
+            let config = partyrun_config::load(&request).unwrap();
+            assert!(
+                config.entry().is_ok() && config.warnings.is_empty(),
+                "{template:?}: {:?}",
+                config.warnings
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write_new(&path, "one").unwrap();
+        assert!(write_new(&path, "two").is_err());
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "one");
+    }
+}

@@ -1,0 +1,126 @@
+//! The debugger's endpoint: lists live rooms as targets and carries the Chrome DevTools protocol to them.
+//!
+//! It speaks what Node and Chrome speak: `GET /json/version`, `GET /json` and `/json/list`, and one WebSocket per target
+//! at `/ID`. It is a server of its own on a port of its own, on loopback unless told otherwise. A request whose `Host`
+//! is a name other than `localhost` is refused, so that no web page reaches it through a name of its own (DNS
+//! rebinding, threat 17); ids of targets cannot be guessed, and the lists carry no CORS headers (threat 18).
+
+mod session;
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use http::{HeaderValue, Method};
+use partyrun_engine::{Inspector, Target};
+use partyrun_limits::Limits;
+use partyrun_net::{Body, Front, FrontOptions, Handler, Request, Response};
+use serde_json::{Value, json};
+
+/// The port is named in URLs of targets when a client sends no `Host`.
+#[derive(Debug)]
+struct Endpoint {
+    inspector: Arc<Inspector>,
+    address: SocketAddr,
+    product: String,
+    limits: Limits,
+}
+
+/// Starts the endpoint on a listener. `product` names this server to debuggers.
+pub fn serve(listener: TcpListener, inspector: Arc<Inspector>, product: String) -> std::io::Result<Front> {
+    let address = listener.local_addr()?;
+    let limits = limits();
+    let endpoint = Endpoint { inspector, address, product, limits: limits.clone() };
+    let options = FrontOptions { threads: 1, ..FrontOptions::default() };
+    Front::start(vec![listener], Arc::new(endpoint), limits, options)
+}
+
+// A heap snapshot leaves in many messages that are made faster than they are read; a debugger's are whole scripts.
+fn limits() -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        message_in_bytes_max: defaults.message_in_bytes_ceiling,
+        send_queue_bytes_max: 1 << 30,
+        ..defaults
+    }
+}
+
+impl Handler for Endpoint {
+    async fn call(&self, mut request: Request) -> Response {
+        let host = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        if !host.is_some_and(is_allowed) {
+            return Response::text(400, "Use an IP address or `localhost` to reach the debugger.");
+        }
+        let host = host.map_or_else(|| self.address.to_string(), str::to_owned);
+        let path = request.path().to_string();
+        if let Some(upgrade) = request.upgrade.take() {
+            let id = path.trim_start_matches('/');
+            return match self.inspector.connect(id) {
+                Some(session) => {
+                    session::start(upgrade, session, &self.limits);
+                    Response::switching_protocols()
+                }
+                None => Response::text(404, "There is no such target: it may have ended. See /json/list."),
+            };
+        }
+        if request.method != Method::GET {
+            return Response::text(405, "Use GET.");
+        }
+        match path.trim_end_matches('/') {
+            "/json/version" => answer(&json!({ "Browser": self.product, "Protocol-Version": "1.3" })),
+            "/json" | "/json/list" => {
+                let targets = self.inspector.targets();
+                answer(&targets.iter().map(|target| describe(target, &host)).collect())
+            }
+            _ => Response::text(404, "Not found"),
+        }
+    }
+}
+
+// One target as the lists of Node have it.
+fn describe(target: &Target, host: &str) -> Value {
+    let Target { id, title, sessions } = target;
+    json!({
+        "id": id,
+        "type": "node",
+        "title": title,
+        "description": if *sessions > 0 { "a debugger is attached" } else { "partyrun" },
+        "url": format!("file:///{title}"),
+        "devtoolsFrontendUrl":
+            format!("devtools://devtools/bundled/js_app.html?experiments=true&v8only=true&ws={host}/{id}"),
+        "webSocketDebuggerUrl": format!("ws://{host}/{id}"),
+    })
+}
+
+fn answer(value: &Value) -> Response {
+    let mut response = Response::new(200, Body::Full(value.to_string().into()));
+    let json = HeaderValue::from_static("application/json; charset=UTF-8");
+    response.headers.insert(http::header::CONTENT_TYPE, json);
+    response.headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+// An address, or the one name that always means this machine.
+fn is_allowed(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_allowed;
+
+    #[test]
+    fn names_of_others_are_refused() {
+        for host in ["localhost", "LOCALHOST:9229", "127.0.0.1:9229", "[::1]:9229", "[::1]", "10.0.0.7"] {
+            assert!(is_allowed(host), "{host}");
+        }
+        for host in
+            ["evil.test", "evil.test:9229", "localhost.evil.test:9229", "127.0.0.1.evil.test", "", "[evil]:1"]
+        {
+            assert!(!is_allowed(host), "{host}");
+        }
+    }
+}
