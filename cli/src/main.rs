@@ -9,6 +9,7 @@ mod build;
 mod completions;
 mod debugger;
 mod dev;
+mod import;
 mod init;
 mod keys;
 mod output;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         Command::Build(args) => reported(pack::run(&args, begun)),
         Command::Completions { target } => reported(completions::print(target)),
         Command::Init(args) => reported(init::run(&args)),
-        Command::Import(_) => reported(Err("This command is not there yet.")),
+        Command::Import(args) => reported(import::run(&args)),
     }
 }
 

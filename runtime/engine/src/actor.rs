@@ -520,7 +520,12 @@ impl Actor {
         if isolate.poll_ready(&pulse, context)?.is_pending() {
             return Poll::Pending;
         }
-        Poll::Ready(isolate.turn(&pulse, |entered| self.describe_in(entered)))
+        let described = isolate.turn(&pulse, |entered| self.describe_in(entered));
+        if isolate.debuggable() {
+            // A turn, so that debuggers can wake the edge before its first event.
+            self.wake();
+        }
+        Poll::Ready(described)
     }
 
     fn describe_in(&self, entered: &mut Entered<'_>) -> Result<crate::edge::Described, CallError> {
@@ -533,10 +538,6 @@ impl Actor {
             deno_core::serde_v8::from_v8(scope, value).map_err(|error| CallError::Thrown(error.to_string()))
         });
         self.start.set(Start::Started);
-        if isolate.debuggable() {
-            // A turn, so that debuggers can wake the edge before its first event.
-            self.wake();
-        }
         described.unwrap_or(Err(CallError::Failed("reading the parties")))
     }
 

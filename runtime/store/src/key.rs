@@ -7,10 +7,8 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
-
-/// Mixed into every internal id so that it equals no other project's hash of the same strings.
-const INTERNAL_ID_TAG: &[u8] = b"partyrun room 1\0";
 
 /// The name of a room; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,20 +33,32 @@ impl RoomKey {
         &self.id
     }
 
-    /// `Party.Room.internalID`: 64 hexadecimal digits, the same for the same name in every process.
+    /// `Party.Room.internalID`: 64 hexadecimal digits, the same as in the original's development server, which names
+    /// the files of its rooms after them (spec 1.2): half a keyed hash of the name, then half a keyed hash of that half.
     pub fn internal_id(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(INTERNAL_ID_TAG);
-        // The length keeps ("a", "bc") and ("ab", "c") apart.
-        hash.update((self.party.len() as u64).to_le_bytes());
-        hash.update(self.party.as_bytes());
-        hash.update(self.id.as_bytes());
-        hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let namespace = match &*self.party {
+            "main" => "-PartyKitDurable".to_string(),
+            party => format!("-{party}DO"),
+        };
+        let key = Sha256::digest(namespace);
+        let name = half_of_keyed_hash(&key, self.id.as_bytes());
+        let check = half_of_keyed_hash(&key, &name);
+        name.iter().chain(&check).fold(String::with_capacity(64), |mut text, byte| {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
             text
         })
     }
+}
+
+fn half_of_keyed_hash(key: &[u8], bytes: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    // HMAC takes keys of every length.
+    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) {
+        mac.update(bytes);
+        half.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+    }
+    half
 }
 
 #[cfg(test)]
@@ -62,5 +72,13 @@ mod tests {
         assert_eq!(id, RoomKey::new("main", "lobby").internal_id());
         assert_ne!(id, RoomKey::new("main", "Lobby").internal_id());
         assert_ne!(RoomKey::new("a", "bc").internal_id(), RoomKey::new("ab", "c").internal_id());
+    }
+
+    #[test]
+    fn internal_ids_are_those_of_the_original() {
+        let id = |party: &str, room: &str| RoomKey::new(party, room).internal_id();
+        let lobby = "b96bfff5bea1a01db4d82e4a296dbcf557245089e523cd7ec5985efb07f507b5";
+        let other = "1bac2b31f411ca792e97b5e2481cfec9ad2407c53924cdd27441720a5abc6b75";
+        assert_eq!((id("main", "lobby").as_str(), id("other", "a%20b").as_str()), (lobby, other));
     }
 }

@@ -1,0 +1,172 @@
+//! `partyrun import`: brings over what rooms stored under the original's `partykit dev`.
+//!
+//! The original keeps one SQLite file per room, named after a hash of the room's name; the name itself is nowhere in
+//! it. So names come from the user (`--room`), from files in which they are looked for (`--rooms-from`: URLs in logs),
+//! and the hash says which file is whose. Values are taken over byte for byte: both sides store V8's structured clone.
+//! A room that has data here already is left alone, so that the command can be repeated with more names. The original's
+//! files are only read. Its alarms are not in its files, so that nothing can bring them over.
+
+mod names;
+mod original;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use partyrun_config::{ConfigError, Overrides, Request};
+use partyrun_limits::Limits;
+use partyrun_store::{ListOptions, RoomKey, Sqlite, StorageError, Store, StoreError, WorkerStore};
+
+use crate::args::ImportArgs;
+use original::{Entry, OriginalRoom};
+
+/// Why nothing, or not everything, was imported.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImportError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error(
+        "There is no data of the original in {path}. Name its folder: `partyrun import PATH/.partykit/state`."
+    )]
+    NoData { path: String },
+    #[error("{path} cannot be read: {what}")]
+    Read { path: String, what: String },
+    #[error("The storage in {path} cannot be opened: {error}")]
+    Store { path: String, error: StoreError },
+    #[error("The room {room} could not be stored: {what}")]
+    Write { room: String, what: String },
+    #[error("Storage is not kept (`persist` is false): name a folder with `--persist PATH`.")]
+    NotKept,
+    #[error("The working folder cannot be found: {0}")]
+    NoFolder(std::io::Error),
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ImportArgs) -> Result<(), ImportError> {
+    let cwd = std::env::current_dir().map_err(ImportError::NoFolder)?;
+    let overrides = Overrides { persist: args.persist.clone(), ..Overrides::default() };
+    let config = partyrun_config::load(&Request {
+        cwd: cwd.clone(),
+        config: args.config.clone(),
+        without_env_files: true,
+        overrides,
+        ..Request::default()
+    })?;
+    let data = config.persist.path().ok_or(ImportError::NotKept)?;
+    let from = match &args.from {
+        Some(from) => cwd.join(from),
+        None => cwd.join(".partykit/state"),
+    };
+    let rooms = original::rooms(&from)?;
+    if rooms.is_empty() {
+        return Err(ImportError::NoData { path: from.display().to_string() });
+    }
+    let candidates = names::candidates(&args.rooms, &args.rooms_from)?;
+    let known = names::by_hash(&candidates, &rooms);
+    let (named, unnamed): (Vec<_>, Vec<_>) =
+        rooms.into_iter().partition(|room| known.contains_key(&(room.party.clone(), room.hash.clone())));
+    let mut target = match args.dry_run {
+        true => None,
+        false => Some(Target::open(data)?),
+    };
+    for room in &named {
+        take_over(room, &known, &mut target)?;
+    }
+    report(&unnamed);
+    mention_other_stores(&from);
+    Ok(())
+}
+
+fn take_over(
+    room: &OriginalRoom,
+    known: &HashMap<(String, String), String>,
+    target: &mut Option<Target>,
+) -> Result<(), ImportError> {
+    let Some(name) = known.get(&(room.party.clone(), room.hash.clone())) else { return Ok(()) };
+    let key = RoomKey::new(room.party.as_str(), name.as_str());
+    let shown = format!("{}/{name}", room.party);
+    let entries = room.entries()?;
+    let count = entries.len();
+    let Some(target) = target else {
+        println!("  would import  {shown}: {count} values");
+        return Ok(());
+    };
+    match target.store(key, entries).map_err(|what| ImportError::Write { room: shown.clone(), what })? {
+        true => println!("  imported  {shown}: {count} values"),
+        false => println!("  kept      {shown}: it has data here already"),
+    }
+    Ok(())
+}
+
+fn report(unnamed: &[OriginalRoom]) {
+    if unnamed.is_empty() {
+        return;
+    }
+    println!("Rooms whose names are not known: {}. Name them, and import again:", unnamed.len());
+    println!("  partyrun import --room NAME, or --rooms-from FILE with URLs such as /party/NAME in it");
+    for room in unnamed {
+        println!("  {}/? ({})", room.party, room.hash);
+    }
+}
+
+fn mention_other_stores(from: &Path) {
+    for (folder, what) in [("kv", "KV stores"), ("r2", "R2 stores")] {
+        let full = std::fs::read_dir(from.join(folder)).is_ok_and(|mut entries| entries.next().is_some());
+        if full {
+            println!("{what} ({}) are not imported.", from.join(folder).display());
+        }
+    }
+}
+
+// Our own store.
+struct Target {
+    store: Arc<dyn Store>,
+    rooms: WorkerStore,
+}
+
+impl Target {
+    fn open(data: &Path) -> Result<Self, ImportError> {
+        let failed = |error| ImportError::Store { path: data.display().to_string(), error };
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(data).map_err(failed)?);
+        // The original's limits held when it stored the values; a room is taken over as one batch.
+        let limits = Limits {
+            keys_per_call_max: usize::MAX,
+            undurable_bytes_max: usize::MAX,
+            value_bytes_max: Limits::default().value_bytes_ceiling,
+            ..Limits::default()
+        };
+        let rooms = WorkerStore::open(&*store, Arc::new(limits)).map_err(failed)?;
+        Ok(Self { store, rooms })
+    }
+
+    // False if the room has data already.
+    fn store(&self, key: RoomKey, entries: Vec<Entry>) -> Result<bool, String> {
+        let text = |error: StorageError| error.to_string();
+        let mut room = self.rooms.room(key);
+        let one = ListOptions { limit: Some(1), ..ListOptions::default() };
+        if !room.list(&one).map_err(text)?.is_empty() {
+            return Ok(false);
+        }
+        room.put_many(entries).map_err(text)?;
+        if let Some(batch) = room.take_batch() {
+            let (sender, done) = std::sync::mpsc::channel();
+            self.store.commit(
+                batch,
+                Box::new(move |result| {
+                    // The receiver waits below.
+                    let _waited = sender.send(result);
+                }),
+            );
+            done.recv()
+                .map_err(|_| "the store ended".to_string())?
+                .map_err(|error: StoreError| error.to_string())?;
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.store.close();
+    }
+}

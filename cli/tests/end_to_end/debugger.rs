@@ -1,0 +1,77 @@
+//! `--inspect`: a real client of the DevTools protocol, and clients that are none.
+
+use crate::support::{Project, Server, free_port, get, node, partyrun};
+
+const TYPESCRIPT: &str = "import type * as Party from 'partykit/server';
+export default class Server implements Party.Server {
+  constructor(readonly room: Party.Room) {}
+
+  onMessage(message: string, connection: Party.Connection) {
+    const doubled: string = message + message;
+    console.log('got', doubled);
+    connection.send(doubled);
+  }
+}
+";
+
+fn debugged(project: &Project, flag: &str) -> (Server, u16) {
+    let (port, debugger) = (free_port(), free_port());
+    let mut command = partyrun();
+    command.args(["dev", "server.ts", "--persist", "false", "--port", &port.to_string()]);
+    command.arg(format!("{flag}={debugger}")).current_dir(project.path());
+    let server = Server::start(command, port);
+    server.wait_for("Debugger on");
+    (server, debugger)
+}
+
+#[test]
+fn breakpoints_in_typescript_hit() {
+    let project = Project::new(&[("server.ts", TYPESCRIPT)]);
+    let (server, debugger) = debugged(&project, "--inspect");
+    server.wait_for("Ready on");
+    // The room exists when the client connects to it; line 7 prints.
+    let Some(text) = server.client("debugger.mjs", &[&format!("127.0.0.1:{debugger}"), "7"]) else { return };
+    for line in [
+        "targets edge main/abc",
+        "unknown target Unexpected server response: 404",
+        "breakpoints 1",
+        "paused in onMessage abab!",
+        "echo abab",
+        "console log abab",
+        "snapshot true",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "no `{line}` in:\n{text}");
+    }
+    // The terminal sees what the debugger's console saw.
+    server.wait_for("[main/abc] got abab");
+    server.stop();
+}
+
+#[test]
+fn the_start_waits_for_a_debugger() {
+    let project = Project::new(&[("server.ts", TYPESCRIPT)]);
+    let (server, debugger) = debugged(&project, "--inspect-brk");
+    let Some((ended, text)) = node("paused.mjs", &[&format!("127.0.0.1:{debugger}")]) else { return };
+    assert!(ended && text.contains("waits edge") && text.contains("paused at file:///bundle.js"), "{text}");
+    server.wait_for("Ready on");
+}
+
+#[test]
+fn only_this_machine_by_its_own_name_is_answered() {
+    let project = Project::new(&[("server.ts", TYPESCRIPT)]);
+    let (server, debugger) = debugged(&project, "--inspect");
+    server.wait_for("Ready on");
+    let ask = |path: &str, host: &str| get(debugger, path, host).unwrap();
+    assert!(ask("/json/version", "localhost").1.contains("\"Browser\":\"partyrun/"));
+    assert_eq!(ask("/json/list", "127.0.0.1").0, 200);
+    for host in ["evil.test", "localhost.evil.test"] {
+        assert_eq!(ask("/json/list", host).0, 400, "{host}");
+    }
+    assert_eq!(ask("/nothing", "localhost").0, 404);
+    let mut second = partyrun();
+    let (port, flag) = (free_port().to_string(), format!("--inspect={debugger}"));
+    let output =
+        second.args(["dev", "server.ts", "--port", &port, &flag]).current_dir(project.path()).output();
+    let text = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(text.contains(&format!("The debugger's port {debugger} is in use")), "{text}");
+}

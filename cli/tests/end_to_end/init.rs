@@ -1,0 +1,47 @@
+//! `init`: projects that run, files that stay.
+
+use std::time::Instant;
+
+use crate::support::Project;
+
+#[test]
+fn every_template_without_a_client_build_runs_at_once() {
+    for template in ["typescript", "javascript", "chat"] {
+        let begun = Instant::now();
+        let project = Project::new(&[]);
+        let (code, text) = project.run(&["init", "my-party", "--template", template]);
+        assert!(code == Some(0) && text.contains("cd my-party") && text.contains("partyrun dev"), "{text}");
+        let inside = Project::within(&project, "my-party");
+        let server = inside.serve(&["dev"]);
+        let (status, page) = server.get("/");
+        assert!(status == 200 && page.contains("<h1>my-party</h1>"), "{template}: {page}");
+        if template != "chat" {
+            assert_eq!(server.get("/party/lobby").1, r#"{"room":"lobby","visits":1}"#);
+        }
+        eprintln!("{template}: from nothing to an answer in {:?}", begun.elapsed());
+        server.stop();
+        let ignored = std::fs::read_to_string(inside.file(".gitignore")).unwrap();
+        assert!(ignored.lines().any(|line| line == ".partyrun"), "{ignored}");
+    }
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let project = Project::new(&[
+        ("src/server.ts", "mine"),
+        (".gitignore", "mine\nnode_modules"),
+        ("package.json", "{}"),
+    ]);
+    let (code, text) = project.run(&["init"]);
+    assert!(code == Some(1) && text.contains("src/server.ts exists already."), "{text}");
+    assert!(!project.file("partykit.json").exists(), "all or nothing");
+    std::fs::remove_file(project.file("src/server.ts")).unwrap();
+    let (code, text) = project.run(&["init", "--dry-run"]);
+    assert!(code == Some(0) && text.contains("Nothing was written"), "{text}");
+    assert!(!project.file("partykit.json").exists());
+    let (code, text) = project.run(&["init"]);
+    assert!(code == Some(0) && text.contains("keep   package.json"), "{text}");
+    assert_eq!(std::fs::read_to_string(project.file("package.json")).unwrap(), "{}");
+    let ignored = std::fs::read_to_string(project.file(".gitignore")).unwrap();
+    assert!(ignored.starts_with("mine\nnode_modules\n.partyrun\n"), "{ignored}");
+}

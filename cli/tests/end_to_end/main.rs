@@ -1,0 +1,15 @@
+//! The command as people use it: a terminal, a debugger, a file that is built and served, a server that dies.
+//!
+//! How: each test runs the binary in a temporary project on a free port and waits for what it prints. Clients are Node
+//! programs in `clients/`, which use the packages of `tests/`; where those are not installed, the test says that it is
+//! skipped. A process is killed with its group when its test ends.
+
+mod debugger;
+mod errors;
+mod import;
+mod init;
+mod keys;
+mod package;
+mod reload;
+mod serve;
+mod support;

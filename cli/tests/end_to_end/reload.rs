@@ -1,0 +1,109 @@
+//! Saving: swapped code, kept storage, sockets that stay or hear 1012, broken code, changed settings, and memory.
+
+use crate::support::{Project, Server};
+
+fn server(word: &str, hibernate: bool) -> String {
+    format!(
+        "export default class Server {{
+  options = {{ hibernate: {hibernate} }};
+  constructor(room) {{ this.room = room; }}
+  async onRequest() {{
+    const count = ((await this.room.storage.get('count')) ?? 0) + 1;
+    await this.room.storage.put('count', count);
+    return new Response(`{word} ${{count}} ${{this.room.env.A}}`);
+  }}
+  onMessage(message, connection) {{ connection.send('{word} ' + message); }}
+}}
+"
+    )
+}
+
+fn start(hibernate: bool) -> (Project, Server) {
+    let project = Project::new(&[
+        ("server.js", &server("one", hibernate)),
+        ("partykit.json", r#"{ "main": "server.js", "vars": { "A": "a" } }"#),
+    ]);
+    let server = project.serve(&["dev"]);
+    (project, server)
+}
+
+#[test]
+fn a_save_swaps_and_a_broken_one_does_not() {
+    let (project, server_process) = start(true);
+    assert_eq!(server_process.get("/party/x").1, "one 1 a");
+    project.write("server.js", &server("two", true));
+    server_process.wait_for_times("Updated and ready", 1);
+    assert_eq!(server_process.get("/party/x").1, "two 2 a");
+    project.write("server.js", "export default class {");
+    server_process.wait_for("The last working version goes on.");
+    assert_eq!(server_process.get("/party/x").1, "two 3 a");
+    project.write("server.js", "throw new Error('at the start');");
+    server_process.wait_for_times("The last working version goes on.", 2);
+    assert!(server_process.output().contains("at the start"));
+    assert_eq!(server_process.get("/party/x").1, "two 4 a");
+    project.write("server.js", &server("three", true));
+    server_process.wait_for_times("Updated and ready", 2);
+    assert_eq!(server_process.get("/party/x").1, "three 5 a");
+    server_process.stop();
+}
+
+#[test]
+fn sockets_of_hibernating_rooms_stay_and_others_are_closed() {
+    for (hibernate, expected) in [(true, "two after"), (false, "closed 1012")] {
+        let (project, server_process) = start(hibernate);
+        let file = project.file("server.js").to_string_lossy().into_owned();
+        let changed = server("two", hibernate);
+        let Some(text) = server_process.client("survives.mjs", &[&file, &changed]) else { return };
+        assert!(text.contains("one before") && text.contains(expected), "{hibernate}: {text}");
+    }
+}
+
+#[test]
+fn changed_settings_come_into_effect() {
+    let (project, server_process) = start(true);
+    assert_eq!(server_process.get("/party/x").1, "one 1 a");
+    project.write("partykit.json", r#"{ "main": "server.js", "vars": { "A": "b" } }"#);
+    server_process.wait_for_times("Updated and ready", 1);
+    assert_eq!(server_process.get("/party/x").1, "one 2 b");
+    project.write(".env", "A=from-env\n");
+    server_process.wait_for_times("Updated and ready", 2);
+    assert_eq!(server_process.get("/party/x").1, "one 3 from-env");
+    project.write("partykit.json", r#"{ "main": "server.js", "nope": 1 }"#);
+    server_process.wait_for("The last working version goes on.");
+    assert!(server_process.output().contains("nope"));
+    // Static files need another server, on the same port.
+    project.write("public/index.html", "<h1>files</h1>");
+    project.write("partykit.json", r#"{ "main": "server.js", "serve": "public" }"#);
+    server_process.wait_for("starting again");
+    server_process.wait_for_times("Updated and ready", 3);
+    assert_eq!(server_process.get("/").1, "<h1>files</h1>");
+    assert_eq!(server_process.get("/party/x").1, "one 4 from-env");
+    server_process.stop();
+}
+
+// The short form: PARTYRUN_RELOADS=500 is the long one.
+#[test]
+fn reloads_leave_memory_flat() {
+    let rounds = std::env::var("PARTYRUN_RELOADS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let (project, server_process) = start(true);
+    let pid = server_process.served_by();
+    let mut early = 0;
+    for round in 1..=rounds {
+        project.write("server.js", &server(&format!("version{round}"), true));
+        server_process.wait_for_times("Updated and ready", round);
+        let body = server_process.get("/party/x").1;
+        assert!(body.starts_with(&format!("version{round} ")), "{body}");
+        if round == rounds / 3 {
+            early = resident_kib(pid);
+        }
+    }
+    let late = resident_kib(pid);
+    eprintln!("{rounds} reloads: {early} KiB after a third, {late} KiB at the end");
+    assert!(late < early + early / 4 + 20_000, "{early} KiB grew to {late} KiB");
+}
+
+fn resident_kib(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
