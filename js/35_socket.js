@@ -8,12 +8,14 @@ const { core, primordials } = __bootstrap;
 const {
   ArrayBufferIsView,
   ArrayPrototypePush,
+  ArrayPrototypeShift,
   Error,
   NumberIsInteger,
   ObjectDefineProperties,
   ObjectDefineProperty,
   PromisePrototypeThen,
-  PromiseResolve,
+  ReflectApply,
+  RangeError,
   String,
   Symbol,
   TypeError,
@@ -26,7 +28,7 @@ const {
   DataViewPrototypeGetByteOffset,
   Uint8Array,
 } = primordials;
-const { EventTarget, MessageEvent, CloseEvent, ErrorEvent, Event, defineEventHandler, listenerCount } = core
+const { EventTarget, MessageEvent, CloseEvent, ErrorEvent, Event, listenerCount, setTarget } = core
   .loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
@@ -35,12 +37,14 @@ const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const kIndex = Symbol("index");
 const kState = Symbol("state of the connection");
 const kPeer = Symbol("other end");
-const kWaiting = Symbol("events before accept");
+const kWaiting = Symbol("events on their way");
+const kDraining = Symbol("an event is about to be delivered");
 const kAccepted = Symbol("accepted");
 const kUrl = Symbol("url");
 const kProtocol = Symbol("protocol");
 const kAttachment = Symbol("attachment");
 const kBinaryType = Symbol("binary type");
+const kHandlers = Symbol("handlers in properties");
 const kBrand = Symbol("made by the runtime");
 
 const CONNECTING = 0;
@@ -96,10 +100,12 @@ class WebSocket extends EventTarget {
     this[kIndex] = -1;
     this[kPeer] = null;
     this[kWaiting] = null;
+    this[kDraining] = false;
     this[kUrl] = null;
     this[kProtocol] = "";
     this[kAttachment] = null;
     this[kBinaryType] = "blob";
+    this[kHandlers] = null;
     if (url === kBrand) {
       this[kState] = OPEN;
       this[kAccepted] = false;
@@ -135,11 +141,7 @@ class WebSocket extends EventTarget {
   accept() {
     if (this[kAccepted]) return;
     this[kAccepted] = true;
-    const waiting = this[kWaiting];
-    this[kWaiting] = null;
-    if (waiting !== null) {
-      for (let i = 0; i < waiting.length; i++) later(waiting[i]);
-    }
+    if (this[kWaiting] !== null) drainSoon(this);
   }
 
   send(data) {
@@ -151,7 +153,7 @@ class WebSocket extends EventTarget {
     if (this[kState] === CONNECTING) {
       throw new DOMException("The WebSocket is not open yet.", "InvalidStateError");
     }
-    if (this[kState] === CLOSING && this[kClosedHere]) {
+    if (this[kState] >= CLOSING && this[kClosedHere]) {
       throw new TypeError("Can't call WebSocket send() after close().");
     }
     const peer = this[kPeer];
@@ -171,11 +173,16 @@ class WebSocket extends EventTarget {
     const peer = this[kPeer];
     if (peer !== null) {
       const end = { code: number < 0 ? 1005 : number, reason: text };
-      deliver(peer, () => closed(peer, end.code, end.reason, true));
-      later(() => closed(this, end.code, end.reason, true));
+      closePeer(peer, end.code, end.reason);
+      deliver(this, closeEvent(end.code, end.reason));
     } else if (this[kIndex] >= 0) {
       core.ops.op_socket_close(this[kIndex], number, text);
     }
+  }
+
+  dispatchEvent(event) {
+    callHandler(this, event);
+    return callListeners(this, event);
   }
 
   serializeAttachment(value) {
@@ -188,28 +195,60 @@ class WebSocket extends EventTarget {
 
 const kClosedHere = Symbol("closed by this end");
 
-function later(task) {
-  PromisePrototypeThen(PromiseResolve(undefined), task);
-}
-
 function sendToHost(index, data) {
   if (typeof data === "string") checkSent(hot.op_socket_send_text(index, data));
   else if (isBinary(data)) checkSent(hot.op_socket_send_binary(index, bytesOf(data)));
   else checkSent(hot.op_socket_send_text(index, String(data)));
 }
 
-function deliver(socket, task) {
-  if (socket[kAccepted]) later(task);
-  else ArrayPrototypePush(socket[kWaiting] ??= [], task);
+// --- events on their way to user code ------------------------------------------------------------------------------
+
+// What waits for a socket is one of these; the end of a pair may go to the host before it has seen them.
+function messageEvent(data) {
+  return { deliver: received, data, code: 0, reason: "", how: 0 };
+}
+
+function closeEvent(code, reason, how = ENDED_HERE) {
+  return { deliver: ended, data: undefined, code, reason, how };
+}
+
+// Events wait until the socket is accepted, and then for a turn of the event loop of their own: code that awaited the
+// socket still has its listeners to attach, in the microtasks that follow.
+function deliver(socket, event) {
+  ArrayPrototypePush(socket[kWaiting] ??= [], event);
+  if (socket[kAccepted]) drainSoon(socket);
+}
+
+function drainSoon(socket) {
+  if (socket[kDraining]) return;
+  socket[kDraining] = true;
+  PromisePrototypeThen(core.ops.op_void_async_deferred(), () => drainOne(socket));
+}
+
+// One event a turn, so that what it started in microtasks comes before the next.
+function drainOne(socket) {
+  socket[kDraining] = false;
+  const waiting = socket[kWaiting];
+  if (waiting === null) return;
+  const event = ArrayPrototypeShift(waiting);
+  if (waiting.length === 0) socket[kWaiting] = null;
+  else drainSoon(socket);
+  event.deliver(socket, event);
 }
 
 function deliverToPeer(peer, data) {
   // The other end may belong to the host by now: it was handed out with a 101 answer.
   if (peer[kIndex] >= 0) sendToHost(peer[kIndex], data);
-  else deliver(peer, () => received(peer, data));
+  else deliver(peer, messageEvent(data));
 }
 
-function received(socket, data) {
+function closePeer(peer, code, reason) {
+  if (peer[kIndex] >= 0) core.ops.op_socket_close(peer[kIndex], code === 1005 ? -1 : code, reason);
+  else deliver(peer, closeEvent(code, reason));
+}
+
+function received(socket, event) {
+  const { data } = event;
   if (socket[kState] >= CLOSED) return;
   socket.dispatchEvent(new MessageEvent("message", { data }));
 }
@@ -217,12 +256,30 @@ function received(socket, data) {
 function closed(socket, code, reason, wasClean) {
   if (socket[kState] === CLOSED) return;
   socket[kState] = CLOSED;
-  socket.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
+  socket.dispatchEvent(finished(code, reason, wasClean));
+}
+
+function finished(code, reason, wasClean) {
+  return new CloseEvent("close", { code, reason, wasClean });
+}
+
+// How a socket ended, as the host tells it: the first two are clean.
+const ENDED_BY_PEER = 0;
+const ENDED_HERE = 1;
+const ENDED_LOST = 2;
+const ENDED_FAILED = 3;
+
+function ended(socket, { code, reason, how }) {
+  if (how === ENDED_FAILED) failed(socket, reason);
+  closed(socket, code, reason, how <= ENDED_HERE);
 }
 
 function failed(socket, message) {
-  const error = new Error(message);
-  socket.dispatchEvent(new ErrorEvent("error", { error, message }));
+  socket.dispatchEvent(failedEvent(new Error(message)));
+}
+
+function failedEvent(error) {
+  return new ErrorEvent("error", { error, message: error.message });
 }
 
 // Gives a socket object to a socket of the host.
@@ -237,7 +294,7 @@ function fromHost(index) {
   const waiting = early[index];
   early[index] = undefined;
   if (waiting !== undefined) {
-    for (let i = 0; i < waiting.length; i++) deliver(socket, () => waiting[i](socket));
+    for (let i = 0; i < waiting.length; i++) deliverFromHost(index, waiting[i]);
   }
   return socket;
 }
@@ -245,11 +302,28 @@ function fromHost(index) {
 // Events of a socket that user code was not given yet: its answer is still on the way.
 const early = [];
 
-function deliverFromHost(index, task) {
+function deliverFromHost(index, event) {
   const socket = sockets[index];
-  if (socket === undefined) ArrayPrototypePush(early[index] ??= [], task);
-  else if (socket[kAccepted]) task(socket);
-  else deliver(socket, () => task(socket));
+  if (socket === undefined) {
+    ArrayPrototypePush(early[index] ??= [], event);
+    return;
+  }
+  if (event.code !== 0) forget(index);
+  if (socket[kAccepted] && socket[kWaiting] === null) event.deliver(socket, event);
+  else deliver(socket, event);
+}
+
+// The socket's last event has come: the host may give its index to another one.
+function forget(index) {
+  sockets[index] = undefined;
+  core.ops.op_socket_forget(index);
+}
+
+// Takes a host socket's waiting events away from it, for whoever goes on with the socket instead of user code.
+function takeWaiting(socket) {
+  const waiting = socket[kWaiting] ?? [];
+  socket[kWaiting] = null;
+  return waiting;
 }
 
 async function connect(socket, url, protocols) {
@@ -298,12 +372,53 @@ function bindPair(end, index) {
   end[kPeer] = null;
   other[kPeer] = null;
   adopt(other, index);
-  const waiting = end[kWaiting];
-  end[kWaiting] = null;
-  return { other, waiting };
+  // What was said before the answer was ready leaves now.
+  passOn(takeWaiting(end), index);
 }
 
-for (const name of ["open", "message", "close", "error"]) defineEventHandler(WebSocket.prototype, name);
+// Sends events that were meant for user code to the host's socket `index`.
+function passOn(events, index) {
+  for (let i = 0; i < events.length; i++) {
+    const { code, data, reason } = events[i];
+    if (code === 0) sendToHost(index, data);
+    else core.ops.op_socket_close(index, code === 1005 || code === 1006 ? -1 : code, reason);
+  }
+}
+
+// The handler of `onmessage` and its kin comes before all listeners, whenever it was set, and before the room's own
+// `onMessage` (spec 2.5).
+for (const name of ["open", "message", "close", "error"]) {
+  ObjectDefineProperty(WebSocket.prototype, "on" + name, {
+    __proto__: null,
+    configurable: true,
+    enumerable: true,
+    get() {
+      return this[kHandlers]?.[name] ?? null;
+    },
+    set(handler) {
+      this[kHandlers] ??= { __proto__: null };
+      this[kHandlers][name] = typeof handler === "function" ? handler : null;
+    },
+  });
+}
+
+function callHandler(socket, event) {
+  const handler = socket[kHandlers]?.[event.type];
+  if (handler === undefined || handler === null) return;
+  setTarget(event, socket);
+  try {
+    ReflectApply(handler, socket, [event]);
+  } catch (error) {
+    console.error(error);
+  }
+}
+
+const dispatchToListeners = EventTarget.prototype.dispatchEvent;
+
+function callListeners(socket, event) {
+  return ReflectApply(dispatchToListeners, socket, [event]);
+}
+
 const constants = { __proto__: null };
 const numbers = { CONNECTING, OPEN, CLOSING, CLOSED };
 for (const name in numbers) {
@@ -323,26 +438,39 @@ core.defineGlobalProperties(globalThis, {
 return {
   adopt,
   bindPair,
+  callHandler,
+  callListeners,
   checkSent,
   closed,
   CLOSED,
+  closeEvent,
   CLOSING,
   deliverFromHost,
-  failed,
+  ENDED_BY_PEER,
+  ENDED_FAILED,
+  ENDED_HERE,
+  ENDED_LOST,
+  failedEvent,
+  finished,
+  forget,
   fromHost,
   isBinary,
   kAccepted,
   kAttachment,
   kBrand,
   kClosedHere,
+  kHandlers,
   kIndex,
   kPeer,
   kState,
   listenerCount,
+  messageEvent,
   OPEN,
+  passOn,
   received,
   sendToHost,
   sockets,
+  takeWaiting,
   WebSocket,
 };
 })();

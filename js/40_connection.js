@@ -9,6 +9,10 @@ const {
   ArrayIsArray,
   ArrayPrototypeIncludes,
   ArrayPrototypePush,
+  ArrayPrototypeReverse,
+  ArrayPrototypeSymbolIterator,
+  Error,
+  Map,
   MapPrototypeDelete,
   MapPrototypeGet,
   MapPrototypeSet,
@@ -29,9 +33,9 @@ const {
   kIndex,
   kState,
   OPEN,
-  sockets,
   WebSocket,
 } = core.loadExtScript("ext:partyrun/35_socket.js");
+const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 
 const kTags = Symbol("tags");
@@ -64,7 +68,7 @@ class Connection extends WebSocket {
     return this[kValue];
   }
   set state(value) {
-    this[kValue] = value;
+    this.setState(() => value);
   }
   get socket() {
     return this;
@@ -95,7 +99,9 @@ class Connection extends WebSocket {
 ObjectDefineProperty(Connection, "name", { __proto__: null, value: "WebSocket" });
 
 function storeAttachment(connection, value) {
-  const bytes = core.serialize(value, { forStorage: true });
+  const bytes = core.serialize(value, { forStorage: true }, (message) => {
+    throw new DOMException(message, "DataCloneError");
+  });
   if (bytes.byteLength > ATTACHMENT_BYTES_MAX) {
     throw new Error(
       `A WebSocket 'attachment' cannot be larger than ${ATTACHMENT_BYTES_MAX} bytes.` +
@@ -136,10 +142,6 @@ function unregister(connection) {
   }
   const next = MapPrototypeGet(byId, connection.id);
   if (next !== undefined) hide(next, false);
-}
-
-function forget(index) {
-  sockets[index] = undefined;
 }
 
 // A room that wakes from hibernation finds its connections again: id, uri, tags and state come from the host.
@@ -191,12 +193,15 @@ function getConnection(id) {
 
 function* iterate(tag) {
   for (const { 1: connection } of registered) {
-    if (connection[kHidden]) continue;
-    // Without hibernation a closing connection is listed until it is gone (spec 2.6).
-    if (hibernating && connection[kState] !== OPEN) continue;
-    if (tag && !hasTag(connection, tag)) continue;
-    yield connection;
+    if (isListed(connection, tag)) yield connection;
   }
+}
+
+function isListed(connection, tag) {
+  if (connection[kHidden]) return false;
+  // Without hibernation a closing connection is listed until it is gone (spec 2.6).
+  if (hibernating && connection[kState] !== OPEN) return false;
+  return !tag || hasTag(connection, tag);
 }
 
 function hasTag(connection, tag) {
@@ -208,10 +213,14 @@ function getConnections(tag) {
   if (!started) {
     console.warn("Party.getConnections was invoked before first connection. This will always return an empty list.");
   }
-  if (hibernating && tag === "") return [].values();
+  if (!hibernating) return iterate(tag);
+  if (tag === "") return ArrayPrototypeSymbolIterator([]);
+  const list = [];
+  for (const { 1: connection } of registered) {
+    if (isListed(connection, tag)) ArrayPrototypePush(list, connection);
+  }
   // The original lists the newest first when it hibernates and no tag is asked for (spec 2.6).
-  if (hibernating && !tag) return [...iterate(tag)].reverse().values();
-  return iterate(tag);
+  return ArrayPrototypeSymbolIterator(tag ? list : ArrayPrototypeReverse(list));
 }
 
 function isWithout(without, id) {
@@ -253,7 +262,9 @@ function skip(without) {
 // The deprecated `room.connections`: the map itself without hibernation, a copy with it (spec 2.4).
 function connectionsMap() {
   const map = new Map();
-  for (const connection of iterate()) map.set(connection.id, connection);
+  for (const { 1: connection } of registered) {
+    if (isListed(connection)) MapPrototypeSet(map, connection.id, connection);
+  }
   return map;
 }
 
@@ -262,7 +273,6 @@ return {
   Connection,
   connectionsMap,
   createConnection,
-  forget,
   getConnection,
   getConnections,
   kClosedHere,

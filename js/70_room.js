@@ -5,15 +5,46 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { Error, JSONParse, Number, ObjectDefineProperties, PromisePrototypeThen, PromiseResolve, TypeError } = primordials;
+const {
+  Error,
+  ErrorPrototype,
+  JSONParse,
+  Number,
+  ObjectDefineProperties,
+  ObjectPrototypeIsPrototypeOf,
+  PromisePrototypeThen,
+  PromiseResolve,
+  RangeError,
+  String,
+  TypeError,
+} = primordials;
 const { hold, release } = core.loadExtScript("ext:partyrun/45_gate.js");
 const { incomingRequest, isResponse, kWebSocket, respond, respondText } = core.loadExtScript(
   "ext:partyrun/30_http.js",
 );
 const connections = core.loadExtScript("ext:partyrun/40_connection.js");
-const { closed, CLOSED, CLOSING, deliverFromHost, failed, kClosedHere, kIndex, kState, received, sockets } = core.loadExtScript(
-  "ext:partyrun/35_socket.js",
-);
+const {
+  callHandler,
+  callListeners,
+  CLOSED,
+  closeEvent,
+  CLOSING,
+  deliverFromHost,
+  ENDED_BY_PEER,
+  ENDED_FAILED,
+  ENDED_HERE,
+  ENDED_LOST,
+  failedEvent,
+  finished,
+  forget,
+  kClosedHere,
+  kHandlers,
+  kIndex,
+  kState,
+  messageEvent,
+  OPEN,
+  sockets,
+} = core.loadExtScript("ext:partyrun/35_socket.js");
 const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/50_storage.js");
 const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
@@ -27,8 +58,8 @@ function isPromise(value) {
 }
 
 function messageOf(error, fallback) {
-  const message = typeof error === "object" && error !== null ? error.message : error;
-  return message === undefined || message === null || `${message}` === "" ? fallback : `${message}`;
+  const message = ObjectPrototypeIsPrototypeOf(ErrorPrototype, error) ? `${error.message}` : String(error);
+  return message === "" ? fallback : message;
 }
 
 // --- Party.Room ---------------------------------------------------------------------------------------------------
@@ -255,13 +286,19 @@ function requestFailed(id, error) {
     fetchFailed(id, new TypeError(text), false);
     return;
   }
-  const status = "code" in error ? Number(error.code) : 500;
+  const status = statusOf(error);
   if (!(status >= 200 && status <= 599)) {
     const text = "Responses may only be constructed with status codes in the range 200 to 599, inclusive.";
     fetchFailed(id, new RangeError(text), false);
     return;
   }
   respondText(id, status, messageOf(error, "Uncaught exception when making a request"));
+}
+
+// A numeric `code` is the status (spec 1.4). One that is there without a value makes the default one of a Response.
+function statusOf(error) {
+  if (!("code" in error)) return 500;
+  return error.code === undefined ? 200 : Number(error.code);
 }
 
 // --- WebSockets ---------------------------------------------------------------------------------------------------
@@ -320,9 +357,12 @@ function connectFailed(connection, error) {
 function message(index, data) {
   const socket = sockets[index];
   if (!isConnection(socket)) {
-    deliverFromHost(index, (other) => received(other, data));
+    deliverFromHost(index, messageEvent(data));
     return;
   }
+  const heard = isHeard(socket);
+  const event = heard ? new MessageEvent("message", { data }) : null;
+  if (heard) callHandler(socket, event);
   if (server.onMessage) {
     try {
       const result = server.message(data, socket);
@@ -331,7 +371,7 @@ function message(index, data) {
       reportHandlerError(error);
     }
   }
-  if (hasListeners(socket)) received(socket, data);
+  if (heard) callListeners(socket, event);
 }
 
 function reportHandlerError(error) {
@@ -339,48 +379,50 @@ function reportHandlerError(error) {
 }
 
 const { Connection } = connections;
-const { eventTargetData } = core.loadExtScript("ext:deno_web/02_event.js");
+const { eventTargetData, MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 
 function isConnection(socket) {
   return socket instanceof Connection;
 }
 
-function hasListeners(socket) {
-  return socket[eventTargetData] !== undefined;
+// Whether user code listens on the socket itself: most rooms have handlers only.
+function isHeard(socket) {
+  return socket[kHandlers] !== null || socket[eventTargetData] !== undefined;
 }
 
-// How a socket ended, as the host tells it.
-const ENDED_BY_PEER = 0;
-const ENDED_HERE = 1;
-const ENDED_LOST = 2;
-const ENDED_FAILED = 3;
-
-const STATE_AFTER = { __proto__: null, [ENDED_BY_PEER]: CLOSING, [ENDED_HERE]: CLOSED, [ENDED_LOST]: 1, [ENDED_FAILED]: CLOSED };
+// What `readyState` says while onClose or onError runs (spec 2.5).
+const STATE_AFTER = {
+  __proto__: null,
+  [ENDED_BY_PEER]: CLOSING,
+  [ENDED_HERE]: CLOSED,
+  [ENDED_LOST]: OPEN,
+  [ENDED_FAILED]: CLOSED,
+};
 
 function end(index, how, code, reason) {
   const socket = sockets[index];
   if (!isConnection(socket)) {
-    deliverFromHost(index, (other) => {
-      connections.forget(index);
-      if (how === ENDED_FAILED) failed(other, reason);
-      closed(other, code, reason, how <= ENDED_HERE);
-    });
+    deliverFromHost(index, closeEvent(code, reason, how));
     return;
   }
-  connections.forget(index);
+  forget(index);
   connections.unregister(socket);
   socket[kState] = STATE_AFTER[how];
+  const heard = isHeard(socket);
+  const failure = how === ENDED_FAILED ? new Error("internal error") : null;
+  const event = !heard
+    ? null
+    : failure === null
+    ? finished(code, reason, how <= ENDED_HERE)
+    : failedEvent(failure);
+  if (heard) callHandler(socket, event);
   try {
-    const result = how === ENDED_FAILED && !server.hibernate
-      ? server.error(socket, new Error("internal error"))
-      : server.close(socket);
+    const result = failure === null ? server.close(socket) : server.error(socket, failure);
     if (isPromise(result)) PromisePrototypeThen(PromiseResolve(result), undefined, reportHandlerError);
   } catch (error) {
     reportHandlerError(error);
   }
-  if (!hasListeners(socket)) return;
-  if (how === ENDED_FAILED) failed(socket, "internal error");
-  else closed(socket, code, reason, how <= ENDED_HERE);
+  if (heard) callListeners(socket, event);
 }
 
 // --- alarms -------------------------------------------------------------------------------------------------------

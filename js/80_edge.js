@@ -6,9 +6,9 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { JSONParse, ObjectHasOwn, PromisePrototypeThen, PromiseResolve, SafeMap, String, TypeError } = primordials;
-const { incomingRequest, isRequest, isResponse, kWebSocket, respond, respondText, serializeHeaders, takeBody, toInnerRequest } =
+const { incomingRequest, isRequest, isResponse, kCf, kWebSocket, respond, respondText, serializeHeaders, takeBody, toInnerRequest, toInnerResponse } =
   core.loadExtScript("ext:partyrun/30_http.js");
-const { bindPair, fromHost, kIndex, kPeer } = core.loadExtScript("ext:partyrun/35_socket.js");
+const { bindPair, fromHost, kIndex, kPeer, passOn, sockets, takeWaiting } = core.loadExtScript("ext:partyrun/35_socket.js");
 const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
 const { messageOf } = core.loadExtScript("ext:partyrun/70_room.js");
@@ -61,17 +61,17 @@ function describe(entries, info) {
   return { problem: null, parties: described };
 }
 
-function createLobby(id) {
-  const lobby = {
-    env: lobbyParts.env,
-    ai: undefined,
-    assets: createAssets(),
-    parties: lobbyParts.parties,
-    vectorize: {},
-    analytics: { writeDataPoint() {} },
-    bindings: { r2: {}, kv: {} },
-  };
-  return id === undefined ? lobby : { id, ...lobby };
+function createLobby(id, handler) {
+  const { env, parties } = lobbyParts;
+  const assets = createAssets();
+  const analytics = { writeDataPoint() {} };
+  const vectorize = {};
+  const bindings = { r2: {}, kv: {} };
+  // The order of the keys is that of the original, for code that lists them.
+  if (id === undefined) return { env, ai: undefined, parties, vectorize, analytics, assets, bindings };
+  return handler === "onBeforeConnect"
+    ? { id, env, ai: undefined, assets, parties, vectorize, analytics, bindings }
+    : { id, env, ai: undefined, parties, assets, vectorize, analytics, bindings };
 }
 
 class ExecutionContext {
@@ -98,24 +98,24 @@ async function before(id, name, party, room, method, url, headers, body, cf) {
   const request = incomingRequest(id, method, url, headers, body, cfOf(cf));
   let result;
   try {
-    result = await handler.call(exported, request, createLobby(room), new ExecutionContext());
+    result = await handler.call(exported, request, createLobby(room, name), new ExecutionContext());
   } catch (error) {
     console.error(`${name} error`, error);
-    respondText(id, 401, error ? messageOf(error, "") : "Unauthorised");
+    respondText(id, 401, messageOf(error, error === "" ? "Unauthorised" : ""));
     return;
   }
   try {
     if (isResponse(result)) answer(id, result);
-    else if (isRequest(result)) forward(id, result, result === request);
-    else if (name === "onBeforeConnect") forward(id, request, true);
+    else if (isRequest(result)) forward(id, result);
+    else if (name === "onBeforeConnect") forward(id, request);
     else throw new TypeError(`Invalid URL: ${String(result)}`);
   } catch (error) {
     edgeFailed(id, error);
   }
 }
 
-// Hands the request on to the room. `same` tells whether it is the one that came in: only that one keeps its `cf`.
-function forward(id, request, same) {
+// Hands the request on to the room. One that was made anew has lost its `cf`.
+function forward(id, request) {
   const inner = toInnerRequest(request);
   const body = takeBody(inner.body);
   core.ops.op_edge_forward(
@@ -125,7 +125,7 @@ function forward(id, request, same) {
     serializeHeaders(inner.headerList),
     typeof body === "string" ? core.encode(body) : typeof body === "object" ? body : null,
     typeof body === "number" ? body : 0,
-    same,
+    request[kCf] !== undefined,
   );
 }
 
@@ -141,14 +141,15 @@ function answer(id, response) {
     respond(id, response);
     return;
   }
-  const headers = serializeHeaders([...response.headers].map(([name, value]) => [name, value]));
-  if (end[kPeer] === null) {
-    core.ops.op_edge_relay(id, headers, end[kIndex]);
+  const headers = serializeHeaders(toInnerResponse(response).headerList);
+  const index = core.ops.op_edge_accept(id, headers);
+  if (end[kPeer] !== null) {
+    bindPair(end, index);
     return;
   }
-  const index = core.ops.op_edge_accept(id, headers);
-  const { waiting } = bindPair(end, index);
-  if (waiting !== null) { for (const task of waiting) task(); }
+  passOn(takeWaiting(end), index);
+  sockets[end[kIndex]] = undefined;
+  core.ops.op_edge_relay(index, end[kIndex]);
 }
 
 // --- onFetch, onSocket, onCron ------------------------------------------------------------------------------------
@@ -177,7 +178,9 @@ async function socket(id, url, headers, cf) {
     await exported.onSocket(accepted, createLobby(), new ExecutionContext());
     core.ops.op_connection_accept(index);
   } catch (error) {
-    edgeFailed(id, error);
+    console.warn("fetch error", error);
+    sockets[index] = undefined;
+    core.ops.op_edge_refuse(index, messageOf(error, ""));
   }
 }
 

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use deno_core::v8;
-use partyrun_net::Response;
+use partyrun_net::{Response, SocketEvent};
 use partyrun_store::{DueAlarm, RoomKey, RoomStorage, TransactionId};
 use tokio::sync::oneshot;
 
@@ -120,6 +120,20 @@ impl Actor {
     pub(crate) fn push(&self, event: Event) {
         self.last_event.set(Instant::now());
         self.inbox.borrow_mut().push_back(event);
+    }
+
+    /// Takes what a socket said, and what JavaScript was not given yet, out of the inbox.
+    pub(crate) fn take_socket_events(&self, index: u32) -> Vec<SocketEvent<'static>> {
+        let mut taken = Vec::new();
+        let mut kept = VecDeque::new();
+        for event in self.inbox.borrow_mut().drain(..) {
+            match event.of_socket(index) {
+                Ok(event) => taken.push(event),
+                Err(event) => kept.push_back(event),
+            }
+        }
+        *self.inbox.borrow_mut() = kept;
+        taken
     }
 
     /// Makes the actor's task run.

@@ -94,7 +94,12 @@ pub enum Before {
     /// This is the answer.
     Respond(Response),
     /// The room gets this request.
-    Forward(Request),
+    Forward {
+        /// The request as the handler left it.
+        request: Request,
+        /// Whether `request.cf` goes with it: a request that was made anew has none.
+        keeps_cf: bool,
+    },
 }
 
 /// What a static `onFetch` decided.
@@ -208,7 +213,13 @@ impl Engine {
 
     /// Gives a request to a room; one that carries an upgrade is a WebSocket handshake, accepted with status 101.
     pub async fn room(&self, key: RoomKey, request: Request) -> Response {
-        match self.0.ask(key, request, Origin::Network).await {
+        self.forward(key, request, true).await
+    }
+
+    /// Gives a room what [`Engine::before`] forwards.
+    pub async fn forward(&self, key: RoomKey, request: Request, keeps_cf: bool) -> Response {
+        let origin = if keeps_cf { Origin::Network } else { Origin::Handler };
+        match self.0.ask(key, request, origin).await {
             Ok(response) => response,
             Err(message) => Response::text(500, message),
         }

@@ -5,7 +5,7 @@
 
 use deno_core::v8;
 use partyrun_extensions::add_stream;
-use partyrun_net::{Body, Request};
+use partyrun_net::{Body, CloseFrame, Request, SocketEvent};
 use partyrun_store::DueAlarm;
 use tokio::sync::oneshot;
 
@@ -36,11 +36,33 @@ pub(crate) enum Event {
     Cron(u32, Cron),
 }
 
+impl Event {
+    /// The event as the socket `index` gave it, or the event itself if it is another's.
+    pub(crate) fn of_socket(self, index: u32) -> Result<SocketEvent<'static>, Self> {
+        match self {
+            Self::Text(of, text) if of == index => Ok(SocketEvent::Text(text.into())),
+            Self::Binary(of, bytes) if of == index => Ok(SocketEvent::Binary(bytes.into())),
+            Self::End(of, ending) if of == index => {
+                let close = CloseFrame { code: ending.code, reason: ending.reason };
+                Ok(match ending.how {
+                    Ending::LOST => SocketEvent::Lost,
+                    Ending::FAILED => SocketEvent::Failed(close),
+                    _ if close.code == 1005 => SocketEvent::Close(None),
+                    _ => SocketEvent::Close(Some(close)),
+                })
+            }
+            other => Err(other),
+        }
+    }
+}
+
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The network.
     Network,
+    /// The network, with a request that a static handler made anew.
+    Handler,
     /// Another room or a static handler, through a stub.
     Stub,
 }

@@ -12,7 +12,7 @@ use deno_core::v8;
 use deno_error::JsErrorBox;
 use http::header;
 use partyrun_extensions as ext;
-use partyrun_net::{CloseFrame, RequestUrl, Response, SharedFrame, Upgrade};
+use partyrun_net::{CloseFrame, RequestUrl, Response, SharedFrame, SocketSink, Upgrade};
 use partyrun_store::{RoomKey, RoomStorage, StorageError};
 
 use crate::actor::Actor;
@@ -194,6 +194,12 @@ impl ext::Host for HostSlot {
                  Use `parties.NAME.get(id).socket()` for a room of this project."
             )))
         })
+    }
+
+    fn socket_forget(&self, index: u32) {
+        if let Some(actor) = self.actor() {
+            actor.sockets.borrow_mut().remove(index);
+        }
     }
 
     fn connection_accept(&self, index: u32) {
@@ -407,6 +413,13 @@ impl ext::Host for HostSlot {
         let wants_socket = headers
             .get(header::UPGRADE)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        if wants_socket && request.upgrade.is_none() {
+            let text = "Worker tried to return a WebSocket in a response to a request which did not contain \
+                        the header \"Upgrade: websocket\".";
+            let _gone = sender.send(Before::Respond(Response::text(500, text)));
+            return;
+        }
+        let keeps_cf = forwarded.keeps_cf;
         let forwarded = partyrun_net::Request {
             method: http::Method::from_bytes(forwarded.method.as_bytes()).unwrap_or(http::Method::GET),
             url,
@@ -415,7 +428,7 @@ impl ext::Host for HostSlot {
             peer: request.peer,
             upgrade: request.upgrade.filter(|_| wants_socket),
         };
-        let _gone = sender.send(Before::Forward(forwarded));
+        let _gone = sender.send(Before::Forward { request: forwarded, keeps_cf });
     }
 
     fn edge_pass(&self, id: u32) {
@@ -448,17 +461,29 @@ impl ext::Host for HostSlot {
         })
     }
 
-    fn edge_relay(&self, id: u32, headers: &str, socket: u32) {
+    fn edge_relay(&self, client: u32, socket: u32) {
         let Some(actor) = self.actor() else { return };
-        let index = edge::open(&actor, id, parse_headers(headers));
-        let mut sockets = actor.sockets.borrow_mut();
-        let (Some(client), Some(room)) = (sockets.socket(index), sockets.socket(socket)) else { return };
-        sockets.accept(index);
-        client.set_sink(Rc::new(Relay { other: room.clone() }));
-        room.set_sink(Rc::new(Relay { other: client }));
+        let outer = actor.sockets.borrow_mut().socket(client);
+        let inner = actor.sockets.borrow_mut().socket(socket);
+        let (Some(outer), Some(inner)) = (outer, inner) else { return };
+        let (to_inner, to_outer) = (Relay { other: inner.clone() }, Relay { other: outer.clone() });
+        // What arrived and was not given to JavaScript yet goes first.
+        for (index, relay) in [(client, &to_inner), (socket, &to_outer)] {
+            for event in actor.take_socket_events(index) {
+                relay.event(event);
+            }
+        }
+        outer.set_sink(Rc::new(to_inner));
+        inner.set_sink(Rc::new(to_outer));
         // Both go on without the isolate; JavaScript no longer knows them.
-        sockets.remove(index);
-        sockets.remove(socket);
+        actor.sockets.borrow_mut().remove(client);
+        actor.sockets.borrow_mut().remove(socket);
+    }
+
+    fn edge_refuse(&self, index: u32, message: &str) {
+        if let Some(actor) = self.actor() {
+            actor.sockets.borrow_mut().refuse(index, Response::text(500, message));
+        }
     }
 
     fn edge_open(&self, id: u32) -> u32 {

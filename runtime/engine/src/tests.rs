@@ -294,7 +294,6 @@ fn a_program_that_cannot_start_says_why() {
 }
 
 #[test]
-#[ignore = "the socket of a stub does not get its first message yet"]
 fn rooms_reach_each_other_and_keep_their_sockets_through_hibernation() {
     run(async {
         let bench = start(

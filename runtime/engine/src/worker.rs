@@ -458,7 +458,7 @@ impl Worker {
     }
 
     fn hibernate(&mut self, key: &RoomKey) -> bool {
-        let Some(room) = self.rooms.get(key).cloned() else { return false };
+        let Some(room) = self.rooms.get(key).cloned() else { return true };
         if !room.is_live() {
             return true;
         }

@@ -74,8 +74,8 @@ pub struct Forwarded {
     pub headers: String,
     /// The body.
     pub body: Body,
-    /// Whether it is the request that came in, which keeps its `cf`.
-    pub same: bool,
+    /// Whether it is the request that came in, or a copy of it: those keep their `cf`.
+    pub keeps_cf: bool,
 }
 
 /// The bounds of `storage.list`.
@@ -113,6 +113,7 @@ pub trait Host {
         url: String,
         protocols: String,
     ) -> LocalFuture<Result<(u32, String), JsErrorBox>>;
+    fn socket_forget(&self, index: u32);
     fn connection_accept(&self, index: u32);
     fn connection_list(&self, index: u32, listed: bool);
     fn connection_attach(&self, index: u32, bytes: &[u8]);
@@ -150,7 +151,8 @@ pub trait Host {
     fn edge_pass(&self, id: u32);
     fn edge_wait(&self, change: i32);
     fn edge_accept(&self, id: u32, headers: &str) -> u32;
-    fn edge_relay(&self, id: u32, headers: &str, socket: u32);
+    fn edge_relay(&self, client: u32, socket: u32);
+    fn edge_refuse(&self, index: u32, message: &str);
     fn edge_open(&self, id: u32) -> u32;
 
     fn bundle_wasm(&self, index: u32) -> Option<Arc<v8::CompiledWasmModule>>;

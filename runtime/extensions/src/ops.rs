@@ -103,6 +103,11 @@ pub(crate) fn op_connection_accept(state: &OpState, #[smi] index: u32) {
 }
 
 #[op2(fast)]
+pub(crate) fn op_socket_forget(state: &OpState, #[smi] index: u32) {
+    host(state).socket_forget(index);
+}
+
+#[op2(fast)]
 pub(crate) fn op_connection_list(state: &OpState, #[smi] index: u32, listed: bool) {
     host(state).connection_list(index, listed);
 }
@@ -426,10 +431,10 @@ pub(crate) fn op_edge_forward(
     #[string] headers: String,
     #[buffer] bytes: Option<JsBuffer>,
     #[smi] resource: u32,
-    same: bool,
+    keeps_cf: bool,
 ) -> Result<(), JsErrorBox> {
     let body = body_of(state, bytes, resource)?;
-    host(state).edge_forward(id, Forwarded { method, url, headers, body, same });
+    host(state).edge_forward(id, Forwarded { method, url, headers, body, keeps_cf });
     Ok(())
 }
 
@@ -450,8 +455,13 @@ pub(crate) fn op_edge_accept(state: &OpState, #[smi] id: u32, #[string] headers:
 }
 
 #[op2(fast)]
-pub(crate) fn op_edge_relay(state: &OpState, #[smi] id: u32, #[string] headers: &str, #[smi] socket: u32) {
-    host(state).edge_relay(id, headers, socket);
+pub(crate) fn op_edge_relay(state: &OpState, #[smi] client: u32, #[smi] socket: u32) {
+    host(state).edge_relay(client, socket);
+}
+
+#[op2(fast)]
+pub(crate) fn op_edge_refuse(state: &OpState, #[smi] index: u32, #[string] message: &str) {
+    host(state).edge_refuse(index, message);
 }
 
 #[op2(fast)]

@@ -35,7 +35,7 @@ impl Server {
         }
         match self.engine.before(key.clone(), request).await {
             Before::Respond(response) => response,
-            Before::Forward(request) => self.engine.room(key, request).await,
+            Before::Forward { request, keeps_cf } => self.engine.forward(key, request, keeps_cf).await,
         }
     }
 
