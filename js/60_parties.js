@@ -5,16 +5,16 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { Error, ObjectKeys, String, StringPrototypeStartsWith, TypeError } = primordials;
+const { Error, String, StringPrototypeStartsWith, TypeError } = primordials;
 const { incomingResponse, isRequest, kHostId, kWebSocket, serializeHeaders, takeBody, toInnerRequest } = core
   .loadExtScript("ext:partyrun/30_http.js");
-const { fromHost, kAccepted } = core.loadExtScript("ext:partyrun/35_socket.js");
+const { fromHost } = core.loadExtScript("ext:partyrun/35_socket.js");
 
 // fetch(), fetch("/path", init?), fetch(init), fetch(request), fetch("/path", request)
 function splitArguments(first, second) {
   if (first === undefined || first === null || first === "") return { path: "", init: second };
   if (typeof first === "string") {
-    if (!StringPrototypeStartsWith(first, "/")) throw new TypeError("Path must start with /");
+    if (!StringPrototypeStartsWith(first, "/")) throw new Error("Path must start with /");
     return { path: first, init: second };
   }
   return { path: "", init: first };
@@ -106,5 +106,5 @@ function createAssets() {
   };
 }
 
-return { createAssets, createParties, kAccepted, ObjectKeys };
+return { createAssets, createParties };
 })();

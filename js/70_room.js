@@ -45,7 +45,7 @@ const {
   OPEN,
   sockets,
 } = core.loadExtScript("ext:partyrun/35_socket.js");
-const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/50_storage.js");
+const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/52_transaction.js");
 const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
 

@@ -417,7 +417,13 @@ impl Actor {
             }
             other => other.to_string(),
         };
-        self.reset_reason.borrow_mut().get_or_insert(reason);
+        self.reset_soon(&reason);
+    }
+
+    /// Resets the room at the end of this turn; what it says from now on is not sent.
+    pub(crate) fn reset_soon(&self, reason: &str) {
+        self.gate.shut();
+        self.reset_reason.borrow_mut().get_or_insert_with(|| reason.to_string());
     }
 
     /// Ends this life of the room: the isolate goes, requests are answered with `reason`, sockets are closed with 1011.

@@ -32,6 +32,8 @@ type DurableSender = oneshot::Sender<Result<(), String>>;
 pub(crate) struct Gate {
     // This turn has written something.
     wrote: Cell<bool>,
+    // The room will be reset at the end of this turn: what it says from now on is never sent.
+    shut: Cell<bool>,
     // The newest batch that is not durable yet.
     pending: Cell<Option<u64>>,
     turn: RefCell<Vec<Output>>,
@@ -48,7 +50,12 @@ impl Gate {
 
     /// Whether what is said now may leave with the end of the turn.
     pub(crate) fn is_open(&self) -> bool {
-        !self.wrote.get() && self.pending.get().is_none()
+        !self.wrote.get() && !self.shut.get() && self.pending.get().is_none()
+    }
+
+    /// Lets nothing more of this turn out: its room will be reset.
+    pub(crate) fn shut(&self) {
+        self.shut.set(true);
     }
 
     /// Keeps something for later.
@@ -69,6 +76,9 @@ impl Gate {
 
     /// Hands the turn's writes to the store and what may leave to the sockets.
     pub(crate) fn end_of_turn(&self, actor: &Actor) {
+        if self.shut.get() {
+            return;
+        }
         if self.wrote.take() {
             let batch = actor.storage.as_ref().and_then(|storage| storage.borrow_mut().take_batch());
             if let Some(batch) = batch {
@@ -128,6 +138,7 @@ impl Gate {
         self.turn.borrow_mut().clear();
         self.waiting_turn.borrow_mut().clear();
         self.wrote.set(false);
+        self.shut.set(false);
     }
 }
 

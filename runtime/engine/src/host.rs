@@ -57,7 +57,7 @@ impl HostSlot {
         let result = body(&mut storage.borrow_mut());
         result.map_err(|error| {
             if error.resets_room() {
-                actor.reset_reason.borrow_mut().get_or_insert(error.to_string());
+                actor.reset_soon(&error.to_string());
             }
             js_error(&error)
         })
@@ -138,7 +138,7 @@ impl ext::Host for HostSlot {
 
     fn room_reset(&self, reason: &str) {
         if let Some(actor) = self.actor() {
-            actor.reset_reason.borrow_mut().get_or_insert(reason.to_string());
+            actor.reset_soon(reason);
             actor.wake();
         }
     }
@@ -513,7 +513,11 @@ async fn party_fetch(actor: Rc<Actor>, request: ext::PartyRequest, url: &str) ->
     if id.is_empty() {
         return Ok(reply_of(Response::text(500, "No room id found in request url"), None));
     }
-    let headers = parse_headers(&request.headers);
+    let mut headers = parse_headers(&request.headers);
+    // As on the network: a body whose length is known says it.
+    if let ext::Body::Bytes(bytes) = &request.body {
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| http::HeaderValue::from(bytes.len()));
+    }
     let wants_socket =
         headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let (upgrade, offer) = if wants_socket {

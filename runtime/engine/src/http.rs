@@ -75,7 +75,8 @@ pub(crate) fn outgoing_body(body: ext::Body) -> Body {
 pub(crate) fn reply_of(response: Response, socket: Option<u32>) -> ext::Reply {
     ext::Reply {
         status: response.status,
-        reason: response.reason.unwrap_or_default(),
+        // A response of the network always has a reason phrase; one of another room shall look the same.
+        reason: response.reason.unwrap_or_else(|| standard_reason(response.status).to_string()),
         headers: header_string(&response.headers),
         body: match response.body {
             Body::Empty => ext::Body::None,
@@ -84,6 +85,10 @@ pub(crate) fn reply_of(response: Response, socket: Option<u32>) -> ext::Reply {
         },
         socket,
     }
+}
+
+fn standard_reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("")
 }
 
 type Pieces = futures_util::stream::LocalBoxStream<'static, Result<Bytes, String>>;

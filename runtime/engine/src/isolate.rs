@@ -39,6 +39,11 @@ pub(crate) enum CallError {
     Failed(&'static str),
 }
 
+// Takes the resource id 0.
+struct NoResource;
+
+impl deno_core::Resource for NoResource {}
+
 /// The functions of `js/90_dispatch.js`.
 pub(crate) struct Calls {
     pub(crate) start: v8::Global<v8::Function>,
@@ -94,7 +99,13 @@ impl Isolate {
             ..Default::default()
         })
         .map_err(|error| CallError::Thrown(error.to_string()))?;
-        runtime.op_state().borrow_mut().put(HostRef(slot.clone()));
+        {
+            let state = runtime.op_state();
+            let mut state = state.borrow_mut();
+            state.put(HostRef(slot.clone()));
+            // Ops say "no resource" with 0, so that no stream may have it.
+            let _zero = state.resource_table.add(NoResource);
+        }
         let debuggee =
             inspector.map(|inspector| Debuggee::new(inspector, runtime.inspector().get_session_sender()));
         let handle = runtime.v8_isolate().thread_safe_handle();

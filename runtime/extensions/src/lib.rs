@@ -84,6 +84,7 @@ deno_core::extension!(
         "40_connection.js",
         "45_gate.js",
         "50_storage.js",
+        "52_transaction.js",
         "60_parties.js",
         "65_cf.js",
         "70_room.js",
