@@ -13,10 +13,11 @@ use std::time::Instant;
 
 use deno_core::v8;
 use partyrun_net::{Response, SocketEvent};
-use partyrun_store::{DueAlarm, RoomKey, RoomStorage, TransactionId};
+use partyrun_store::{RoomKey, RoomStorage, TransactionId};
 use tokio::sync::oneshot;
 
 use crate::Source;
+use crate::alarms::RunningAlarm;
 use crate::event::{Event, Waiting, dispatch};
 use crate::gate::Gate;
 use crate::isolate::{CallError, Entered, Isolate, call, text};
@@ -57,7 +58,7 @@ pub(crate) struct Actor {
     next_request: Cell<u32>,
     pub(crate) storage: Option<RefCell<RoomStorage>>,
     pub(crate) transactions: RefCell<Vec<TransactionId>>,
-    pub(crate) alarms: RefCell<HashMap<u32, DueAlarm>>,
+    pub(crate) alarms: RefCell<HashMap<u32, RunningAlarm>>,
     pub(crate) gate: Gate,
     pub(crate) held: Cell<bool>,
     pub(crate) hibernates: Cell<bool>,
@@ -393,20 +394,6 @@ impl Actor {
         }
     }
 
-    /// An alarm's handler has ended.
-    pub(crate) fn alarm_done(&self, token: u32, succeeded: bool) {
-        use partyrun_store::AlarmOutcome;
-        let Some(due) = self.alarms.borrow_mut().remove(&token) else { return };
-        let Some(storage) = &self.storage else { return };
-        let outcome = if succeeded { AlarmOutcome::Succeeded } else { AlarmOutcome::Failed };
-        let now = partyrun_store::now_ms();
-        let ended = storage.borrow_mut().end_alarm(outcome, now, jitter());
-        self.gate.wrote();
-        if ended.is_err() {
-            self.shared.release_alarm(&due.room, now + 2000);
-        }
-    }
-
     fn fail_turn(&self, error: &CallError) {
         let reason = match error {
             CallError::Terminated if self.isolate.borrow().as_ref().is_some_and(Isolate::heap_exhausted) => {
@@ -506,6 +493,11 @@ impl Actor {
             && self.sockets.borrow().allow_eviction(self.hibernates.get())
     }
 
+    /// Whether a handler runs or `waitUntil` keeps something alive.
+    pub(crate) fn at_work(&self) -> bool {
+        self.waits.get() > 0 || !self.requests.borrow().is_empty()
+    }
+
     /// Whether the room has an isolate.
     pub(crate) fn is_live(&self) -> bool {
         self.isolate.borrow().is_some()
@@ -571,12 +563,4 @@ impl Actor {
     pub(crate) fn durable(&self) -> Option<oneshot::Receiver<Result<(), String>>> {
         self.gate.wait(self)
     }
-}
-
-// Up to a quarter of the delay (spec 2.11), from the clock: alarms need to be spread, not to be secret.
-fn jitter() -> f64 {
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| now.subsec_nanos());
-    f64::from(nanos % 1000) / 1000.0
 }

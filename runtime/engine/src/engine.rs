@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use partyrun_net::{Request, Response};
 use partyrun_store::{RoomKey, Store};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::alarms;
 use crate::edge::PartyDescription;
 use crate::event::{self, Cron, Origin};
 use crate::inspect::Inspector;
@@ -23,12 +24,8 @@ use crate::program::Program;
 use crate::watchdog::Watchdog;
 use crate::worker::{self, Message, Setup};
 
-/// Alarms that are taken from the store at once.
-const ALARMS_AT_ONCE: usize = 256;
 /// What workers get to close their sockets, after the grace for their events.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
-/// The clock may jump, so that the scheduler looks at least so often (threat 24).
-const ALARM_LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Where console output comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,8 +142,8 @@ pub struct RoomState {
 type Sender = mpsc::UnboundedSender<Message>;
 
 pub(crate) struct Inner {
-    options: EngineOptions,
-    store: Arc<dyn Store>,
+    pub(crate) options: EngineOptions,
+    pub(crate) store: Arc<dyn Store>,
     observer: Arc<dyn Observer>,
     program: RwLock<Arc<Program>>,
     parties: RwLock<Arc<[PartyDescription]>>,
@@ -155,7 +152,8 @@ pub(crate) struct Inner {
     edge: RwLock<Option<Sender>>,
     watchdog: Watchdog,
     hasher: RandomState,
-    stopping: AtomicBool,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) alarms_running: AtomicUsize,
     this: Weak<Inner>,
 }
 
@@ -192,6 +190,7 @@ impl Engine {
             watchdog,
             hasher: RandomState::new(),
             stopping: AtomicBool::new(false),
+            alarms_running: AtomicUsize::new(0),
         });
         let (edge, parties) = inner.start_edge().await?;
         *write(&inner.edge) = Some(edge);
@@ -202,7 +201,7 @@ impl Engine {
                 write(&inner.workers).push(worker);
             }
         }
-        start_alarms(&inner)?;
+        alarms::start(&inner)?;
         Ok(Self(inner))
     }
 
@@ -350,7 +349,7 @@ impl Inner {
         answer.await.unwrap_or_else(|_| Ok(Response::text(500, "The room was reset.")))
     }
 
-    fn worker_of(&self, key: &RoomKey) -> Result<Sender, StartError> {
+    pub(crate) fn worker_of(&self, key: &RoomKey) -> Result<Sender, StartError> {
         let workers = read(&self.workers);
         if !workers.is_empty() {
             let place = (self.hasher.hash_one(key) % workers.len() as u64) as usize;
@@ -434,54 +433,4 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-// The thread that sleeps until the next alarm. 100,000 stored alarms cost it nothing: the database keeps their order.
-fn start_alarms(inner: &Arc<Inner>) -> Result<(), StartError> {
-    let (wake, woken) = std::sync::mpsc::channel::<()>();
-    inner.store.on_earlier_alarm(Arc::new(move |_| {
-        let _gone = wake.send(());
-    }));
-    let engine = Arc::downgrade(inner);
-    std::thread::Builder::new()
-        .name("alarms".to_string())
-        .spawn(move || {
-            loop {
-                let Some(engine) = engine.upgrade().filter(|engine| !engine.stopping.load(Ordering::Acquire))
-                else {
-                    return;
-                };
-                let sleep = fire_due(&engine);
-                drop(engine);
-                if woken.recv_timeout(sleep) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected) {
-                    return;
-                }
-            }
-        })
-        .map_err(|error| StartError::Machine(format!("the alarm thread could not be started: {error}")))?;
-    Ok(())
-}
-
-// Sends what is due to its rooms and answers how long nothing will be.
-fn fire_due(engine: &Inner) -> Duration {
-    let now = partyrun_store::now_ms();
-    let Ok(due) = engine.store.alarms_due(now, ALARMS_AT_ONCE) else { return Duration::from_secs(1) };
-    let more = due.len() == ALARMS_AT_ONCE;
-    for alarm in due {
-        let room = alarm.room.clone();
-        let sent = engine.worker_of(&room).is_ok_and(|worker| worker.send(Message::Alarm(alarm)).is_ok());
-        if !sent {
-            engine.store.release_alarm(&room, now + 2000);
-        }
-    }
-    if more {
-        return Duration::ZERO;
-    }
-    match engine.store.next_alarm() {
-        Ok(Some(at_ms)) => {
-            Duration::from_millis(u64::try_from(at_ms - partyrun_store::now_ms()).unwrap_or(0))
-                .clamp(Duration::from_millis(1), ALARM_LOOK_EVERY)
-        }
-        _ => ALARM_LOOK_EVERY,
-    }
 }

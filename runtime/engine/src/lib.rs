@@ -9,6 +9,7 @@
 //! - User code that goes wrong ends its own room at most: `actor.rs` resets it, the worker goes on.
 
 mod actor;
+mod alarms;
 mod edge;
 mod engine;
 mod event;

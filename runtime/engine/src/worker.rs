@@ -31,6 +31,7 @@ use crate::{Level, Observer, Source};
 const STACK_BYTES: usize = 4 << 20;
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const WORK_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What others ask of a worker.
 pub(crate) enum Message {
@@ -280,6 +281,7 @@ impl Worker {
             room.close();
         }
         if let Some(edge) = self.edge.take() {
+            finish(&edge).await;
             edge.sockets.borrow_mut().close_all(1012, "Service Restart");
             edge.close();
         }
@@ -418,25 +420,9 @@ impl Worker {
     }
 
     fn alarm(&mut self, due: DueAlarm) {
-        let room = self.room(due.room.clone());
         let token = self.next_alarm;
         self.next_alarm = if token >= 0x3fff_ffff { 1 } else { token + 1 };
-        let Some(storage) = &room.storage else { return };
-        let started = storage.borrow_mut().start_alarm(&due);
-        match started {
-            Ok(true) => {
-                room.gate.wrote();
-                room.alarms.borrow_mut().insert(token, due.clone());
-                room.push(Event::Alarm(token, due));
-                room.wake();
-            }
-            // It was changed or deleted meanwhile.
-            Ok(false) => {
-                room.gate.wrote();
-                room.wake();
-            }
-            Err(_) => self.shared.release_alarm(&due.room, partyrun_store::now_ms() + 2000),
-        }
+        self.room(due.room.clone()).start_alarm(token, due);
     }
 
     fn durable(&mut self, serial: u64, seq: u64, result: Result<(), String>) {
@@ -484,6 +470,7 @@ impl Worker {
 
     fn sweep(&mut self) {
         let now = Instant::now();
+        self.rooms.values().for_each(|room| room.end_overdue_alarms(now));
         let due: Vec<(RoomKey, Rc<Actor>)> = self
             .rooms
             .iter()
@@ -556,6 +543,14 @@ impl Worker {
             room.swap();
         }
         self.shared.refill();
+    }
+}
+
+// The static handlers that are running, and what they gave to `waitUntil`, get a while to end.
+async fn finish(edge: &Actor) {
+    let until = Instant::now() + edge.shared.limits.wait_until_max;
+    while edge.at_work() && Instant::now() < until {
+        tokio::time::sleep(WORK_LOOK_EVERY).await;
     }
 }
 

@@ -133,6 +133,10 @@ limits! {
     alarm_time_max: Duration = Duration::from_secs(900), "time", "the attempt counts as failed";
     /// Repetitions of a failed alarm.
     alarm_retries_max: u32 = 6, "attempts", "the alarm is dropped with an error line";
+    /// Alarms that run at the same time in the process.
+    alarms_running_max: usize = 1000, "alarms", "the others wait";
+    /// Time that static handlers and `waitUntil` get when the server stops or its code is changed.
+    wait_until_max: Duration = Duration::from_secs(10), "time", "the work is dropped";
     /// Bytes of static files, plain and compressed, that are kept in memory.
     asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least used are forgotten";
     /// Length of a static file that is kept in memory.

@@ -1,0 +1,46 @@
+// The crossing that KV namespaces, buckets and vector indexes share: a call names kind, binding and method, its arguments
+// cross as JSON and a value's bytes beside them (runtime/bindings). The answer comes when what was changed is durable.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const {
+  ArrayBufferIsView,
+  Error,
+  JSONParse,
+  JSONStringify,
+  ObjectPrototypeIsPrototypeOf,
+  Uint8Array,
+} = primordials;
+const { ReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
+
+// Answers the result, and the stored bytes where the method reads some.
+async function callBinding(kind, binding, method, args, bytes) {
+  const reply = await core.ops.op_binding_call(kind, binding, method, JSONStringify(args), bytes ?? null);
+  if (reply.error !== null) throw new Error(reply.error);
+  return { result: JSONParse(reply.json), bytes: reply.bytes };
+}
+
+function isStream(value) {
+  return ObjectPrototypeIsPrototypeOf(ReadableStream.prototype, value);
+}
+
+// The bytes of a value that may be stored; `refuse` makes the error for every other one. What can change is copied now.
+function bytesOf(value, refuse) {
+  if (typeof value === "string") return core.encode(value);
+  if (core.isAnyArrayBuffer(value)) return new Uint8Array(core.structuredClone(value));
+  if (ArrayBufferIsView(value)) {
+    const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    return new Uint8Array(bytes);
+  }
+  if (isStream(value) || ObjectPrototypeIsPrototypeOf(Blob.prototype, value)) return readAll(value);
+  throw refuse();
+}
+
+async function readAll(streamOrBlob) {
+  return new Uint8Array(await new Response(streamOrBlob).arrayBuffer());
+}
+
+return { bytesOf, callBinding };
+})();

@@ -1,0 +1,84 @@
+// A KV namespace: `context.bindings.kv.NAME` (spec 2.14). Texts are those of the original's namespace.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { ArrayBufferPrototypeSlice, JSONParse, JSONStringify, Number, String, Symbol, TypeError } = primordials;
+const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_binding.js");
+
+const kBinding = Symbol("binding");
+
+function keyOf(key) {
+  const name = String(key);
+  if (name === "") throw new TypeError("Key name cannot be empty.");
+  if (name === "." || name === "..") throw new TypeError(`"${name}" is not allowed as a key name.`);
+  return name;
+}
+
+function typeOf(options) {
+  const type = typeof options === "string" ? options : options?.type;
+  return type === undefined || type === null ? "text" : String(type);
+}
+
+function readAs(type, bytes) {
+  switch (type) {
+    case "text":
+      return core.decode(bytes);
+    case "json":
+      return JSONParse(core.decode(bytes));
+    case "arrayBuffer":
+      return ArrayBufferPrototypeSlice(bytes.buffer, bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+    case "stream":
+      return new Response(bytes).body;
+  }
+  throw new TypeError('Unknown response type. Possible types are "text", "arrayBuffer", "json", and "stream".');
+}
+
+const NO_VALUE = () =>
+  new TypeError("KV put() accepts only strings, ArrayBuffers, ArrayBufferViews, and ReadableStreams as values.");
+
+const number = (value) => value === undefined || value === null ? undefined : Number(value);
+
+class KvNamespace {
+  constructor(binding) {
+    this[kBinding] = binding;
+  }
+
+  async get(key, options) {
+    return (await this.getWithMetadata(key, options)).value;
+  }
+
+  async getWithMetadata(key, options) {
+    const { result, bytes } = await callBinding("kv", this[kBinding], "get", { key: keyOf(key) });
+    if (!result.found) return { value: null, metadata: null, cacheStatus: null };
+    return { value: readAs(typeOf(options), bytes), metadata: result.metadata, cacheStatus: null };
+  }
+
+  async put(key, value, options) {
+    const name = keyOf(key);
+    const bytes = await bytesOf(value, NO_VALUE);
+    const args = {
+      key: name,
+      expiration: number(options?.expiration),
+      ttl: number(options?.expirationTtl),
+      metadata: options?.metadata === undefined ? undefined : JSONParse(JSONStringify(options.metadata)),
+    };
+    await callBinding("kv", this[kBinding], "put", args, bytes);
+  }
+
+  async delete(key) {
+    await callBinding("kv", this[kBinding], "delete", { key: keyOf(key) });
+  }
+
+  async list(options) {
+    const args = { prefix: String(options?.prefix ?? ""), limit: number(options?.limit), cursor: options?.cursor || undefined };
+    const { result } = await callBinding("kv", this[kBinding], "list", args);
+    const { keys, complete, cursor } = result;
+    return complete
+      ? { keys, list_complete: true, cacheStatus: null }
+      : { keys, list_complete: false, cursor, cacheStatus: null };
+  }
+}
+
+return { KvNamespace };
+})();

@@ -1,0 +1,272 @@
+// A bucket of objects: `context.bindings.r2.NAME` (spec 2.14). Multipart uploads are not available: an object is put whole.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const {
+  ArrayIsArray,
+  ArrayPrototypePush,
+  Date,
+  DatePrototypeGetTime,
+  Error,
+  Number,
+  NumberParseInt,
+  ObjectKeys,
+  ObjectPrototypeIsPrototypeOf,
+  StringPrototypeReplaceAll,
+  StringPrototypeSplit,
+  StringPrototypeStartsWith,
+  StringPrototypeSlice,
+  StringPrototypeTrim,
+  String,
+  Symbol,
+  TypeError,
+  Uint8Array,
+} = primordials;
+const { Headers } = core.loadExtScript("ext:deno_fetch/20_headers.js");
+const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_binding.js");
+
+const kBinding = Symbol("binding");
+const kContent = Symbol("content");
+
+// Field of httpMetadata -> header.
+const HEADERS = {
+  __proto__: null,
+  contentType: "content-type",
+  contentLanguage: "content-language",
+  contentDisposition: "content-disposition",
+  contentEncoding: "content-encoding",
+  cacheControl: "cache-control",
+  cacheExpiry: "expires",
+};
+
+function isHeaders(value) {
+  return ObjectPrototypeIsPrototypeOf(Headers.prototype, value);
+}
+
+function hexToBuffer(hex) {
+  const bytes = new Uint8Array(hex.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = NumberParseInt(StringPrototypeSlice(hex, 2 * i, 2 * i + 2), 16);
+  return bytes.buffer;
+}
+
+function hexOf(value) {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "string") return value;
+  const bytes = bytesOf(value, () => new TypeError("A checksum is a hex string or an ArrayBuffer."));
+  let hex = "";
+  for (let i = 0; i < bytes.length; i++) hex += (bytes[i] < 16 ? "0" : "") + bytes[i].toString(16);
+  return hex;
+}
+
+// --- what is handed out -------------------------------------------------------------------------------------------
+
+class Checksums {
+  constructor(object) {
+    this.md5 = hexToBuffer(object.md5);
+    if (object.sha256 !== null) this.sha256 = hexToBuffer(object.sha256);
+    this[kContent] = object;
+  }
+  toJSON() {
+    const { md5, sha256 } = this[kContent];
+    return sha256 === null ? { md5 } : { md5, sha256 };
+  }
+}
+
+function httpMetadataOf(stored) {
+  return stored.cacheExpiry === undefined ? stored : { ...stored, cacheExpiry: new Date(stored.cacheExpiry) };
+}
+
+class R2Object {
+  constructor(object) {
+    this.key = object.key;
+    this.version = object.version;
+    this.size = object.size;
+    this.etag = object.etag;
+    this.httpEtag = `"${object.etag}"`;
+    this.uploaded = new Date(object.uploaded);
+    this.httpMetadata = httpMetadataOf(object.http);
+    this.customMetadata = object.custom;
+    this.range = undefined;
+    this.checksums = new Checksums(object);
+    this.storageClass = "Standard";
+  }
+
+  writeHttpMetadata(headers) {
+    for (const name in HEADERS) {
+      const value = this.httpMetadata[name];
+      if (value !== undefined) headers.set(HEADERS[name], name === "cacheExpiry" ? value.toUTCString() : value);
+    }
+  }
+}
+
+class R2ObjectBody extends R2Object {
+  constructor(object, bytes, range) {
+    super(object);
+    this[kContent] = new Response(bytes);
+    this.range = range ?? { offset: 0, length: object.size };
+  }
+  get body() {
+    return this[kContent].body;
+  }
+  get bodyUsed() {
+    return this[kContent].bodyUsed;
+  }
+  arrayBuffer() {
+    return this[kContent].arrayBuffer();
+  }
+  text() {
+    return this[kContent].text();
+  }
+  json() {
+    return this[kContent].json();
+  }
+  async blob() {
+    const bytes = await this[kContent].arrayBuffer();
+    return new Blob([bytes], { type: this.httpMetadata.contentType ?? "" });
+  }
+}
+Object.defineProperty(R2Object, "name", { value: "HeadResult" });
+Object.defineProperty(R2ObjectBody, "name", { value: "GetResult" });
+
+// --- arguments ----------------------------------------------------------------------------------------------------
+
+function timeOf(date) {
+  return date === undefined || date === null ? undefined : DatePrototypeGetTime(new Date(date));
+}
+
+function tagsOf(value) {
+  if (value === undefined || value === null) return [];
+  const list = [];
+  const parts = ArrayIsArray(value) ? value : StringPrototypeSplit(String(value), ",");
+  for (let i = 0; i < parts.length; i++) {
+    let tag = StringPrototypeTrim(String(parts[i]));
+    if (StringPrototypeStartsWith(tag, "W/")) tag = StringPrototypeSlice(tag, 2);
+    ArrayPrototypePush(list, StringPrototypeReplaceAll(tag, '"', ""));
+  }
+  return list;
+}
+
+function conditionOf(onlyIf) {
+  if (onlyIf === undefined || onlyIf === null) return undefined;
+  if (isHeaders(onlyIf)) {
+    return {
+      etagMatches: tagsOf(onlyIf.get("if-match")),
+      etagDoesNotMatch: tagsOf(onlyIf.get("if-none-match")),
+      uploadedBefore: timeOf(onlyIf.get("if-unmodified-since")),
+      uploadedAfter: timeOf(onlyIf.get("if-modified-since")),
+    };
+  }
+  return {
+    etagMatches: tagsOf(onlyIf.etagMatches),
+    etagDoesNotMatch: tagsOf(onlyIf.etagDoesNotMatch),
+    uploadedBefore: timeOf(onlyIf.uploadedBefore),
+    uploadedAfter: timeOf(onlyIf.uploadedAfter),
+  };
+}
+
+function rangeOf(range) {
+  if (range === undefined || range === null) return undefined;
+  const number = (value) => value === undefined || value === null || value === "" ? undefined : Number(value);
+  if (!isHeaders(range)) return { offset: number(range.offset), length: number(range.length), suffix: number(range.suffix) };
+  const header = range.get("range");
+  if (header === null || !StringPrototypeStartsWith(header, "bytes=")) return undefined;
+  const [first, last] = StringPrototypeSplit(StringPrototypeSlice(header, 6), "-");
+  if (first === "") return { suffix: number(last) };
+  return { offset: number(first), length: last === "" ? undefined : Number(last) - Number(first) + 1 };
+}
+
+function httpOf(metadata) {
+  const http = {};
+  if (metadata === undefined || metadata === null) return http;
+  for (const name in HEADERS) {
+    const value = isHeaders(metadata) ? metadata.get(HEADERS[name]) ?? undefined : metadata[name];
+    if (value !== undefined) http[name] = name === "cacheExpiry" ? timeOf(value) : String(value);
+  }
+  return http;
+}
+
+function customOf(metadata) {
+  const custom = {};
+  if (metadata === undefined || metadata === null) return custom;
+  const names = ObjectKeys(metadata);
+  for (let i = 0; i < names.length; i++) custom[names[i]] = String(metadata[names[i]]);
+  return custom;
+}
+
+const NO_VALUE = () =>
+  new TypeError("put() accepts null, a string, an ArrayBuffer, an ArrayBufferView, a Blob or a ReadableStream.");
+
+const NO_MULTIPART = "Multipart uploads are not available in partyrun: put the object as a whole.";
+
+class R2Bucket {
+  constructor(binding) {
+    this[kBinding] = binding;
+  }
+
+  async head(key) {
+    const { result } = await callBinding("r2", this[kBinding], "head", { key: String(key) });
+    return result.object === null ? null : new R2Object(result.object);
+  }
+
+  async get(key, options) {
+    const args = { key: String(key), range: rangeOf(options?.range), condition: conditionOf(options?.onlyIf) };
+    const { result, bytes } = await callBinding("r2", this[kBinding], "get", args);
+    if (result.object === null) return null;
+    return result.met ? new R2ObjectBody(result.object, bytes, result.range) : new R2Object(result.object);
+  }
+
+  async put(key, value, options) {
+    const bytes = value === null ? new Uint8Array(0) : await bytesOf(value, NO_VALUE);
+    const args = {
+      key: String(key),
+      http: httpOf(options?.httpMetadata),
+      custom: customOf(options?.customMetadata),
+      md5: hexOf(options?.md5),
+      sha256: hexOf(options?.sha256),
+      condition: conditionOf(options?.onlyIf),
+    };
+    const { result } = await callBinding("r2", this[kBinding], "put", args, bytes);
+    return result.object === null ? null : new R2Object(result.object);
+  }
+
+  async delete(keys) {
+    const list = ArrayIsArray(keys) ? keys : [keys];
+    const names = [];
+    for (let i = 0; i < list.length; i++) ArrayPrototypePush(names, String(list[i]));
+    await callBinding("r2", this[kBinding], "delete", { keys: names });
+  }
+
+  async list(options) {
+    const text = (value) => value === undefined || value === null ? undefined : String(value);
+    const args = {
+      prefix: text(options?.prefix) ?? "",
+      limit: options?.limit === undefined ? undefined : Number(options.limit),
+      cursor: text(options?.cursor),
+      delimiter: text(options?.delimiter),
+      startAfter: text(options?.startAfter),
+    };
+    const { result } = await callBinding("r2", this[kBinding], "list", args);
+    const include = options?.include ?? [];
+    const objects = [];
+    for (let i = 0; i < result.objects.length; i++) {
+      const object = result.objects[i];
+      if (!include.includes("httpMetadata")) object.http = {};
+      if (!include.includes("customMetadata")) object.custom = {};
+      ArrayPrototypePush(objects, new R2Object(object));
+    }
+    const page = { objects, delimitedPrefixes: result.prefixes, truncated: result.truncated };
+    if (result.truncated) page.cursor = result.cursor;
+    return page;
+  }
+
+  async createMultipartUpload() {
+    throw new Error(NO_MULTIPART);
+  }
+  resumeMultipartUpload() {
+    throw new Error(NO_MULTIPART);
+  }
+}
+
+return { R2Bucket };
+})();

@@ -1,0 +1,28 @@
+// What a room's context and a lobby have in common: `ai`, `vectorize` and `bindings`, as the configuration names them
+// (spec 2.14). `resources` is `{ kv, r2, vectorize, ai }`: names with what they are bound to, and the options of `ai`.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { ObjectKeys } = primordials;
+const { KvNamespace } = core.loadExtScript("ext:partyrun/55_kv.js");
+const { R2Bucket } = core.loadExtScript("ext:partyrun/56_r2.js");
+const { VectorizeIndex } = core.loadExtScript("ext:partyrun/57_vectorize.js");
+
+function each(bound, Kind) {
+  const made = {};
+  const names = ObjectKeys(bound);
+  for (let i = 0; i < names.length; i++) made[names[i]] = new Kind(bound[names[i]]);
+  return made;
+}
+
+function createResources({ kv = {}, r2 = {}, vectorize = {}, ai = undefined }) {
+  return {
+    vectorize: each(vectorize, VectorizeIndex),
+    ai: ai ?? undefined,
+    bindings: { r2: each(r2, R2Bucket), kv: each(kv, KvNamespace) },
+  };
+}
+
+return { createResources };
+})();
