@@ -143,8 +143,12 @@ const shared = {
     const time = core.ops.op_storage_get_alarm();
     return time < 0 ? null : time;
   },
-  setAlarm: (owner, _count, time) => core.ops.op_storage_set_alarm(alarmTime(owner, time)),
-  deleteAlarm: () => core.ops.op_storage_delete_alarm(),
+  setAlarm(owner, _count, time) {
+    core.ops.op_storage_set_alarm(alarmTime(owner, time));
+  },
+  deleteAlarm() {
+    core.ops.op_storage_delete_alarm();
+  },
 };
 
 class DurableObjectStorage {

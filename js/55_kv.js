@@ -37,6 +37,8 @@ function readAs(type, bytes) {
 const NO_VALUE = () =>
   new TypeError("KV put() accepts only strings, ArrayBuffers, ArrayBufferViews, and ReadableStreams as values.");
 
+const isObject = (value) => typeof value === "object" && value !== null;
+
 const number = (value) => value === undefined || value === null ? undefined : Number(value);
 
 class KvNamespace {
@@ -56,7 +58,7 @@ class KvNamespace {
 
   async put(key, value, options) {
     const name = keyOf(key);
-    const bytes = await bytesOf(value, NO_VALUE);
+    const bytes = await bytesOf(isObject(value) ? value : String(value), NO_VALUE);
     const args = {
       key: name,
       expiration: number(options?.expiration),

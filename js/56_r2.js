@@ -73,12 +73,17 @@ class Checksums {
   }
 }
 
+function whole(object) {
+  return { offset: 0, length: object.size };
+}
+
 function httpMetadataOf(stored) {
   return stored.cacheExpiry === undefined ? stored : { ...stored, cacheExpiry: new Date(stored.cacheExpiry) };
 }
 
 class R2Object {
-  constructor(object) {
+  // What was asked for has a range, the whole object unless a part of it was wanted; what is put or listed has none.
+  constructor(object, range) {
     this.key = object.key;
     this.version = object.version;
     this.size = object.size;
@@ -87,7 +92,7 @@ class R2Object {
     this.uploaded = new Date(object.uploaded);
     this.httpMetadata = httpMetadataOf(object.http);
     this.customMetadata = object.custom;
-    this.range = undefined;
+    this.range = range;
     this.checksums = new Checksums(object);
     this.storageClass = "Standard";
   }
@@ -102,9 +107,8 @@ class R2Object {
 
 class R2ObjectBody extends R2Object {
   constructor(object, bytes, range) {
-    super(object);
+    super(object, range);
     this[kContent] = new Response(bytes);
-    this.range = range ?? { offset: 0, length: object.size };
   }
   get body() {
     return this[kContent].body;
@@ -195,7 +199,10 @@ function customOf(metadata) {
 }
 
 const NO_VALUE = () =>
-  new TypeError("put() accepts null, a string, an ArrayBuffer, an ArrayBufferView, a Blob or a ReadableStream.");
+  new TypeError(
+    "Failed to execute 'put' on 'R2Bucket': parameter 2 is not of type " +
+      "'ReadableStream or ArrayBuffer or ArrayBufferView or string or Blob'.",
+  );
 
 const NO_MULTIPART = "Multipart uploads are not available in partyrun: put the object as a whole.";
 
@@ -206,18 +213,22 @@ class R2Bucket {
 
   async head(key) {
     const { result } = await callBinding("r2", this[kBinding], "head", { key: String(key) });
-    return result.object === null ? null : new R2Object(result.object);
+    return result.object === null ? null : new R2Object(result.object, whole(result.object));
   }
 
   async get(key, options) {
     const args = { key: String(key), range: rangeOf(options?.range), condition: conditionOf(options?.onlyIf) };
     const { result, bytes } = await callBinding("r2", this[kBinding], "get", args);
     if (result.object === null) return null;
-    return result.met ? new R2ObjectBody(result.object, bytes, result.range) : new R2Object(result.object);
+    const range = result.range ?? whole(result.object);
+    return result.met ? new R2ObjectBody(result.object, bytes, range) : new R2Object(result.object, range);
   }
 
   async put(key, value, options) {
     const bytes = value === null ? new Uint8Array(0) : await bytesOf(value, NO_VALUE);
+    if ((options?.md5 ?? null) !== null && (options?.sha256 ?? null) !== null) {
+      throw new TypeError("You cannot specify multiple hashing algorithms.");
+    }
     const args = {
       key: String(key),
       http: httpOf(options?.httpMetadata),

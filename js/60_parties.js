@@ -6,7 +6,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { Error, String, StringPrototypeStartsWith, TypeError } = primordials;
-const { incomingResponse, isRequest, kHostId, kWebSocket, serializeHeaders, takeBody, toInnerRequest } = core
+const { incomingResponse, isRequest, kCf, kWebSocket, serializeHeaders, takeBody, toInnerRequest } = core
   .loadExtScript("ext:partyrun/30_http.js");
 const { fromHost } = core.loadExtScript("ext:partyrun/35_socket.js");
 
@@ -40,7 +40,8 @@ async function send(party, id, path, init) {
     serializeHeaders(inner.headerList),
     isText ? core.encode(body) : typeof body === "object" ? body : null,
     typeof body === "number" ? body : 0,
-    request[kHostId] ?? 0,
+    // A request that came from outside keeps its `cf` when it is handed on.
+    request[kCf] === undefined ? 0 : 1,
   );
   if (reply.error !== null) throw new TypeError(reply.error);
   const response = incomingResponse(

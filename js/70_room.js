@@ -47,6 +47,7 @@ const {
 } = core.loadExtScript("ext:partyrun/35_socket.js");
 const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/52_transaction.js");
 const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
+const { createResources } = core.loadExtScript("ext:partyrun/58_resources.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
 
 let room;
@@ -68,6 +69,7 @@ function createRoom(info) {
   const storage = new DurableObjectStorage();
   const parties = createParties(info.parties);
   const assets = createAssets();
+  const { vectorize, ai, bindings } = createResources(JSONParse(info.resources));
   const created = {
     id: info.id,
     internalID: info.internalId,
@@ -76,7 +78,7 @@ function createRoom(info) {
     storage,
     blockConcurrencyWhile,
     broadcast: connections.broadcast,
-    context: { parties, vectorize: {}, ai: undefined, assets, bindings: { r2: {}, kv: {} } },
+    context: { parties, vectorize, ai, assets, bindings },
     getConnection: connections.getConnection,
     getConnections: connections.getConnections,
     analytics: createAnalytics(),

@@ -10,6 +10,7 @@ const { incomingRequest, isRequest, isResponse, kCf, kWebSocket, respond, respon
   core.loadExtScript("ext:partyrun/30_http.js");
 const { bindPair, fromHost, kIndex, kPeer, passOn, sockets, takeWaiting } = core.loadExtScript("ext:partyrun/35_socket.js");
 const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
+const { createResources } = core.loadExtScript("ext:partyrun/58_resources.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
 const { messageOf } = core.loadExtScript("ext:partyrun/70_room.js");
 
@@ -41,7 +42,7 @@ function validate(exported, warn) {
 
 function describe(entries, info) {
   const parties = createParties(info.parties);
-  lobbyParts = { env: JSONParse(info.env), parties };
+  lobbyParts = { env: JSONParse(info.env), parties, ...createResources(JSONParse(info.resources)) };
   const described = [];
   for (const name in entries) {
     const exported = entries[name].default;
@@ -62,16 +63,14 @@ function describe(entries, info) {
 }
 
 function createLobby(id, handler) {
-  const { env, parties } = lobbyParts;
+  const { env, parties, ai, vectorize, bindings } = lobbyParts;
   const assets = createAssets();
   const analytics = { writeDataPoint() {} };
-  const vectorize = {};
-  const bindings = { r2: {}, kv: {} };
   // The order of the keys is that of the original, for code that lists them.
-  if (id === undefined) return { env, ai: undefined, parties, vectorize, analytics, assets, bindings };
+  if (id === undefined) return { env, ai, parties, vectorize, analytics, assets, bindings };
   return handler === "onBeforeConnect"
-    ? { id, env, ai: undefined, assets, parties, vectorize, analytics, bindings }
-    : { id, env, ai: undefined, parties, assets, vectorize, analytics, bindings };
+    ? { id, env, ai, assets, parties, vectorize, analytics, bindings }
+    : { id, env, ai, parties, assets, vectorize, analytics, bindings };
 }
 
 class ExecutionContext {
@@ -186,11 +185,21 @@ async function socket(id, url, headers, cf) {
 
 async function cron(id, name, expression, scheduledTime) {
   const exported = servers.get("main");
-  const event = { scheduledTime, cron: expression, name, noRetry() {} };
+  let retry = true;
+  const event = {
+    scheduledTime,
+    cron: expression,
+    name,
+    noRetry() {
+      retry = false;
+    },
+  };
   try {
     await exported.onCron(event, createLobby(), new ExecutionContext());
     respondText(id, 200, `ran cron ${name}: ${expression}`);
   } catch (error) {
+    // The host takes this reason for a mark; no client sees it.
+    if (!retry) core.ops.op_response_reason(id, "no retry");
     edgeFailed(id, error);
   }
 }

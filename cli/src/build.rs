@@ -181,6 +181,7 @@ pub(crate) fn program(parts: &Parts, config: &Config, port: u16) -> Result<Progr
     program.process_env =
         config.process_env.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     program.parties.clone_from(&parts.parties);
+    program.resources = crate::bindings::resources(config).to_string();
     program.wasm.clone_from(&parts.wasm);
     program.binaries.clone_from(&parts.binaries);
     Ok(program)

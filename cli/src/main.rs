@@ -5,6 +5,7 @@
 
 mod args;
 mod banner;
+mod bindings;
 mod build;
 mod completions;
 mod debugger;

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use partyrun_bindings::{BindingError, Bindings};
 use partyrun_config::{Config, ConfigError};
 use partyrun_engine::{
-    Engine, EngineOptions, Inspector, Level, Observer, Program, Source, StartError, Workers,
+    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source, StartError, Workers,
 };
 use partyrun_limits::Limits;
 use partyrun_net::{Front, FrontOptions, Response};
-use partyrun_server::{AssetsError, Server, ServerOptions, StaticFiles, StaticOptions};
+use partyrun_server::{AssetsError, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock};
 use partyrun_store::{Memory, Sqlite, Store, StoreError};
 
+use crate::bindings;
 use crate::build::BuildError;
 use crate::output::Output;
 use crate::release::ReleaseError;
@@ -49,6 +51,8 @@ pub(crate) enum RunError {
     Nothing { path: String },
     #[error("`serve` in the configuration: {0}")]
     Assets(#[from] AssetsError),
+    #[error("{0}")]
+    Bindings(#[from] BindingError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
 }
@@ -88,8 +92,12 @@ impl Running {
         let Plan { config, output, program, listener, workers, limits, development, inspector } = plan;
         let store = open_store(&config)?;
         let assets = static_files(&config, &limits)?;
-        let host =
-            Arc::new(Host { root: config.root.clone(), output: output.clone(), assets: assets.clone() });
+        let host = Arc::new(Host {
+            root: config.root.clone(),
+            output: output.clone(),
+            assets: assets.clone(),
+            bindings: bindings::open(&config, &limits)?,
+        });
         let options = EngineOptions { limits: limits.clone(), workers, inspector };
         let engine = Engine::start(options, program, store, host).await?;
         let crons = config.crons.clone();
@@ -98,7 +106,7 @@ impl Running {
         partyrun_net::front::raise_descriptor_limit();
         let front = Front::start(vec![listener], server, limits, FrontOptions::default())
             .map_err(machine("The HTTP threads cannot be started"))?;
-        let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, output));
+        let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, SystemClock, output));
         Ok(Self { engine, front, clock })
     }
 
@@ -131,9 +139,14 @@ struct Host {
     root: PathBuf,
     output: Arc<Output>,
     assets: Option<StaticFiles>,
+    bindings: Option<Bindings>,
 }
 
 impl Observer for Host {
+    fn binding(&self, call: BindingCall) -> BoxFuture<'static, Result<BindingReply, String>> {
+        bindings::call(self.bindings.clone(), call)
+    }
+
     fn console(&self, source: &Source, level: Level, text: &str) {
         if self.output.is_json() {
             self.output.console(source, level, text);

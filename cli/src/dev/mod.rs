@@ -289,6 +289,7 @@ fn serves_otherwise(old: &Config, new: &Config) -> bool {
 fn announce(config: &Config, output: &Output) {
     config.notes.iter().for_each(|note| output.note(note));
     config.warnings.iter().for_each(|warning| output.problem(warning));
+    crate::bindings::ai_missing(config).into_iter().for_each(|line| output.problem(line));
     if config.serve.as_ref().is_some_and(|serve| serve.build.is_some()) {
         output.problem("`serve.build` is not supported yet: build the client with a tool of its own, for example esbuild.");
     }

@@ -83,7 +83,10 @@ mod tests {
     #[test]
     fn what_was_written_is_found_again_and_a_newer_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        open(Some(folder.path())).unwrap().execute("INSERT INTO vector_index VALUES ('a', 2, 'cosine')", []).unwrap();
+        open(Some(folder.path()))
+            .unwrap()
+            .execute("INSERT INTO vector_index VALUES ('a', 2, 'cosine')", [])
+            .unwrap();
         let again = open(Some(folder.path())).unwrap();
         let count: i64 = again.query_row("SELECT count(*) FROM vector_index", [], |row| row.get(0)).unwrap();
         assert_eq!(count, 1);

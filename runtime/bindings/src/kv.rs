@@ -35,7 +35,8 @@ fn check_key(limits: &Limits, method: &str, key: &str) -> Result<(), BindingErro
 fn get(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Reply, BindingError> {
     let Key { key } = arguments::read(&call.arguments)?;
     check_key(limits, "GET", &key)?;
-    let sql = "SELECT value, metadata FROM kv WHERE namespace = ? AND key = ? AND coalesce(expires_ms > ?, 1)";
+    let sql =
+        "SELECT value, metadata FROM kv WHERE namespace = ? AND key = ? AND coalesce(expires_ms > ?, 1)";
     let found = database
         .prepare_cached(sql)?
         .query_row(params![call.binding, key.as_bytes(), now_ms()], |row| {
@@ -46,7 +47,10 @@ fn get(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Reply
         None => Reply { json: r#"{"found":false}"#.to_string(), bytes: None },
         Some((value, metadata)) => {
             let metadata = metadata.unwrap_or_else(|| "null".to_string());
-            Reply { json: format!(r#"{{"found":true,"metadata":{metadata}}}"#), bytes: Some(Bytes::from(value)) }
+            Reply {
+                json: format!(r#"{{"found":true,"metadata":{metadata}}}"#),
+                bytes: Some(Bytes::from(value)),
+            }
         }
     })
 }
@@ -69,9 +73,13 @@ fn put(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Reply
         )));
     }
     let expires_ms = expires(arguments.expiration, arguments.ttl)?;
-    database
-        .prepare_cached("INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![call.binding, arguments.key.as_bytes(), value, metadata, expires_ms])?;
+    database.prepare_cached("INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)")?.execute(params![
+        call.binding,
+        arguments.key.as_bytes(),
+        value,
+        metadata,
+        expires_ms
+    ])?;
     // What has expired is invisible already; a write is the moment to free its space.
     database
         .prepare_cached("DELETE FROM kv WHERE namespace = ? AND expires_ms <= ?")?
@@ -83,17 +91,19 @@ fn expires(expiration: Option<i64>, ttl: Option<i64>) -> Result<Option<i64>, Bin
     let now_s = now_ms() / 1000;
     let refuse = |text: String| Err(BindingError::refused(format!("KV PUT failed: 400 Invalid {text}")));
     match (ttl, expiration) {
-        (Some(ttl), _) if ttl <= 0 => refuse(format!("expiration_ttl of {ttl}. Please specify integer greater than 0.")),
+        (Some(ttl), _) if ttl <= 0 => {
+            refuse(format!("expiration_ttl of {ttl}. Please specify integer greater than 0."))
+        }
         (Some(ttl), _) if ttl < TTL_SECONDS_MIN => {
             refuse(format!("expiration_ttl of {ttl}. Expiration TTL must be at least {TTL_SECONDS_MIN}."))
         }
         (Some(ttl), _) => Ok(Some((now_s + ttl) * 1000)),
-        (None, Some(at)) if at <= now_s => {
-            refuse(format!("expiration of {at}. Please specify integer greater than the current number of seconds since the UNIX epoch."))
-        }
-        (None, Some(at)) if at < now_s + TTL_SECONDS_MIN => {
-            refuse(format!("expiration of {at}. Expiration times must be at least {TTL_SECONDS_MIN} seconds in the future."))
-        }
+        (None, Some(at)) if at <= now_s => refuse(format!(
+            "expiration of {at}. Please specify integer greater than the current number of seconds since the UNIX epoch."
+        )),
+        (None, Some(at)) if at < now_s + TTL_SECONDS_MIN => refuse(format!(
+            "expiration of {at}. Expiration times must be at least {TTL_SECONDS_MIN} seconds in the future."
+        )),
         (None, at) => Ok(at.map(|at| at * 1000)),
     }
 }
@@ -111,12 +121,8 @@ fn delete(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Re
 fn list(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Reply, BindingError> {
     let List { prefix, limit, cursor, .. } = arguments::read(&call.arguments)?;
     check_key(limits, "GET", &prefix)?;
-    let limit = limit.unwrap_or(LIST_MAX);
-    if limit < 1 {
-        return Err(BindingError::refused(format!(
-            "KV GET failed: 400 Invalid key_count_limit of {limit}. Please specify an integer greater than 0."
-        )));
-    }
+    // None, or one that makes no sense, is the most there is.
+    let limit = limit.filter(|limit| *limit > 0).unwrap_or(LIST_MAX);
     if limit > LIST_MAX {
         return Err(BindingError::refused(format!(
             "KV GET failed: 400 Invalid key_count_limit of {limit}. Please specify an integer less than {LIST_MAX}."
@@ -128,8 +134,7 @@ fn list(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Repl
     // No key is empty, so that everything comes after the empty one.
     let after = cursor.unwrap_or_default();
     let mut statement = database.prepare_cached(sql)?;
-    let arguments =
-        params![call.binding, prefix.as_bytes(), after.as_bytes(), end, end, now_ms(), limit + 1];
+    let arguments = params![call.binding, prefix.as_bytes(), after.as_bytes(), end, end, now_ms(), limit + 1];
     let rows = statement.query_map(arguments, |row| {
         Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<i64>>(2)?))
     })?;

@@ -75,7 +75,7 @@ pub(crate) fn call(database: &Transaction<'_>, limits: &Limits, call: &Call) -> 
 }
 
 fn check_key(limits: &Limits, method: &str, key: &str) -> Result<(), BindingError> {
-    if key.is_empty() || key.len() > limits.r2_key_bytes_max {
+    if key.len() > limits.r2_key_bytes_max {
         let text = format!("{method}: The specified object name is not valid. (10020)");
         return Err(BindingError::Refused(text));
     }
@@ -164,7 +164,9 @@ fn put(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Reply
         http: arguments.http.to_string(),
         custom: arguments.custom.to_string(),
     };
-    let sql = format!("INSERT OR REPLACE INTO object (bucket, {FIELDS}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    let sql = format!(
+        "INSERT OR REPLACE INTO object (bucket, {FIELDS}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    );
     database.prepare_cached(&sql)?.execute(params![
         call.binding,
         object.key.as_bytes(),
@@ -223,9 +225,9 @@ fn list(database: &Transaction<'_>, call: &Call) -> Result<Reply, BindingError> 
             let rest = object.key.strip_prefix(&prefix)?;
             rest.find(delimiter).map(|at| format!("{prefix}{}{delimiter}", &rest[..at]))
         });
-        let known = group.as_ref().is_some_and(|group| {
-            prefixes.last() == Some(group) || after.starts_with(group.as_str())
-        });
+        let known = group
+            .as_ref()
+            .is_some_and(|group| prefixes.last() == Some(group) || after.starts_with(group.as_str()));
         if !known && objects.len() + prefixes.len() == usize::try_from(limit).unwrap_or(usize::MAX) {
             truncated = true;
             break;
@@ -238,7 +240,9 @@ fn list(database: &Transaction<'_>, call: &Call) -> Result<Reply, BindingError> 
         }
     }
     let cursor = last.filter(|_| truncated);
-    Reply::json(&json!({ "objects": objects, "prefixes": prefixes, "truncated": truncated, "cursor": cursor }))
+    Reply::json(
+        &json!({ "objects": objects, "prefixes": prefixes, "truncated": truncated, "cursor": cursor }),
+    )
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -262,9 +266,13 @@ mod tests {
         assert_eq!(of(None, Some(3), None), Some((0, 3)));
         assert_eq!(of(None, None, Some(3)), Some((7, 3)));
         assert_eq!(of(None, None, Some(30)), Some((0, 10)));
-        for (offset, length, suffix) in
-            [(Some(10), None, None), (Some(-1), None, None), (None, Some(0), None), (None, None, Some(0)), (Some(1), None, Some(1))]
-        {
+        for (offset, length, suffix) in [
+            (Some(10), None, None),
+            (Some(-1), None, None),
+            (None, Some(0), None),
+            (None, None, Some(0)),
+            (Some(1), None, Some(1)),
+        ] {
             assert_eq!(of(offset, length, suffix), None);
         }
     }

@@ -42,7 +42,8 @@ impl Metric {
     }
 
     fn score(self, a: &[f32], b: &[f32]) -> f64 {
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
         match self {
             Self::DotProduct => dot(a, b),
             Self::Euclidean => {
@@ -129,7 +130,9 @@ fn store(
     if vectors.len() > limits.vectors_per_call_max {
         return Err(BindingError::refused(format!(
             "{} takes at most {} vectors in one call; {} were given",
-            call.method, limits.vectors_per_call_max, vectors.len()
+            call.method,
+            limits.vectors_per_call_max,
+            vectors.len()
         )));
     }
     let sql = format!("{verb} INTO vector VALUES (?, ?, ?, ?, ?)");
@@ -159,7 +162,8 @@ fn query(database: &Transaction<'_>, index: &Index, call: &Call) -> Result<Reply
         return Err(BindingError::refused(format!("topK must be between 1 and {TOP_K_MAX}")));
     }
     index.check(&query.vector)?;
-    let sql = "SELECT id, namespace, vals, metadata FROM vector WHERE name = ? AND (? IS NULL OR namespace = ?)";
+    let sql =
+        "SELECT id, namespace, vals, metadata FROM vector WHERE name = ? AND (? IS NULL OR namespace = ?)";
     let mut statement = database.prepare_cached(sql)?;
     let mut found = Vec::new();
     for row in statement.query_map(params![index.name, query.namespace, query.namespace], vector_of)? {
@@ -184,8 +188,8 @@ fn query(database: &Transaction<'_>, index: &Index, call: &Call) -> Result<Reply
 // A filter names fields (with dots inside objects) and what they must be: a value, or `{ $eq, $ne, $in, $nin, $lt, .. }`.
 fn passes(filter: &Map<String, Value>, metadata: Option<&Value>) -> bool {
     filter.iter().all(|(path, wanted)| {
-        let found = metadata
-            .and_then(|metadata| path.split('.').try_fold(metadata, |value, name| value.get(name)));
+        let found =
+            metadata.and_then(|metadata| path.split('.').try_fold(metadata, |value, name| value.get(name)));
         match wanted {
             Value::Object(operators) => {
                 operators.iter().all(|(operator, operand)| compare(operator, found, operand))
@@ -312,7 +316,9 @@ mod tests {
         let metadata = json!({ "year": 1999, "by": { "name": "Ada" } });
         let passes = |filter: Value| passes(filter.as_object().unwrap(), Some(&metadata));
         assert!(passes(json!({ "year": 1999, "by.name": "Ada" })));
-        assert!(passes(json!({ "year": { "$gte": 1999, "$lt": 2000 }, "by.name": { "$in": ["Ada", "Eve"] } })));
+        assert!(passes(
+            json!({ "year": { "$gte": 1999, "$lt": 2000 }, "by.name": { "$in": ["Ada", "Eve"] } })
+        ));
         assert!(!passes(json!({ "year": { "$ne": 1999 } })));
         assert!(!passes(json!({ "missing": 1 })));
         assert!(!passes(json!({ "year": { "$unknown": 1 } })));

@@ -300,6 +300,7 @@ impl Actor {
                 "internalId": key.internal_id(),
                 "env": program.env,
                 "parties": program.parties,
+                "resources": program.resources,
             });
             let info =
                 deno_core::serde_v8::to_v8(scope, info).map_err(|_| CallError::Failed("starting a room"))?;
@@ -543,7 +544,9 @@ impl Actor {
     fn describe_in(&self, entered: &mut Entered<'_>) -> Result<crate::edge::Described, CallError> {
         let program = self.shared.program.borrow().clone();
         let described = entered.scope(|scope, calls| {
-            let info = serde_json::json!({ "env": program.env, "parties": program.parties });
+            let info = serde_json::json!({
+                "env": program.env, "parties": program.parties, "resources": program.resources,
+            });
             let info = deno_core::serde_v8::to_v8(scope, info)
                 .map_err(|_| CallError::Failed("reading the parties"))?;
             let value = call(scope, &calls.describe, &[info])?;

@@ -128,7 +128,9 @@ impl Actor {
             Err(_) => self.shared.release_alarm(&due.room, now + REFUSED_WAIT_MS),
             Ok(AlarmEnd::GivenUp) => {
                 let runs = due.attempt + 1;
-                self.tell(&format!("The alarm failed {runs} times and is dropped. Set it again with `storage.setAlarm`."));
+                self.tell(&format!(
+                    "The alarm failed {runs} times and is dropped. Set it again with `storage.setAlarm`."
+                ));
             }
             Ok(_) => {}
         }

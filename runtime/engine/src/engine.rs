@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use partyrun_extensions::{BindingCall, BindingReply};
 use partyrun_limits::Limits;
 use partyrun_net::{Request, Response};
 use partyrun_store::{RoomKey, Store};
@@ -56,6 +57,12 @@ pub trait Observer: Send + Sync {
 
     /// `assets.fetch(path)`: the file, or `None` where there is none.
     fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>>;
+
+    /// A call of a local binding (spec 2.14); an error is what the caller's promise rejects with.
+    fn binding(&self, call: BindingCall) -> BoxFuture<'static, Result<BindingReply, String>> {
+        let refused = format!("there is no local {} here", call.kind);
+        Box::pin(async move { Err(refused) })
+    }
 }
 
 /// How rooms are spread over threads.
@@ -107,6 +114,18 @@ pub enum Fetched {
     /// It returned nothing; the request goes on without its body.
     Pass(Request),
 }
+
+/// How a run of `onCron` ended.
+#[derive(Debug)]
+pub struct CronOutcome {
+    /// What a run by hand answers: 200, or 500 with the message.
+    pub response: Response,
+    /// The handler did not call `noRetry()`.
+    pub may_retry: bool,
+}
+
+/// As js/80_edge.js says it.
+const NO_RETRY: &str = "no retry";
 
 /// Why an engine, or a new program, could not start.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -249,9 +268,12 @@ impl Engine {
     }
 
     /// Calls the static `onCron` of the main party.
-    pub async fn cron(&self, name: String, expression: String, scheduled_ms: i64) -> Response {
+    pub async fn cron(&self, name: String, expression: String, scheduled_ms: i64) -> CronOutcome {
         let cron = Cron { name, expression, scheduled_ms };
-        self.0.edge(|reply| Message::Cron(cron, reply)).await.unwrap_or_else(stopping)
+        let mut response = self.0.edge(|reply| Message::Cron(cron, reply)).await.unwrap_or_else(stopping);
+        // The handler's side marks an answer after `noRetry()` with a reason that no client shall see.
+        let may_retry = response.reason.take().is_none_or(|reason| reason != NO_RETRY);
+        CronOutcome { response, may_retry }
     }
 
     /// Takes a room out of memory now, as after its idle time. False if something is in progress or a socket needs it.

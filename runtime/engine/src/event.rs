@@ -65,6 +65,8 @@ pub(crate) enum Origin {
     Handler,
     /// Another room or a static handler, through a stub.
     Stub,
+    /// The network, through a room that hands the request on with a stub.
+    Forwarded,
 }
 
 /// A request on its way to a room, with the static handler that sees it first.
@@ -132,14 +134,14 @@ pub(crate) fn dispatch<'s>(
             call(scope, &calls.message, &arguments)?;
         }
         Event::Request(id, request, origin) => {
-            let stub = v8::Boolean::new(scope, origin == Origin::Stub).into();
-            let external = v8::Boolean::new(scope, origin == Origin::Network).into();
+            let stub = v8::Boolean::new(scope, origin != Origin::Network).into();
+            let external = v8::Boolean::new(scope, origin != Origin::Stub).into();
             let [method, url, headers, body] = request_values(scope, request)?;
             let arguments = [number(scope, id), method, url, headers, body, external, stub];
             call(scope, &calls.request, &arguments)?;
         }
         Event::Connect(index, pk, request, origin) => {
-            let external = v8::Boolean::new(scope, origin == Origin::Network).into();
+            let external = v8::Boolean::new(scope, origin != Origin::Stub).into();
             let pk = text(scope, &pk)?;
             let [_, url, headers, _] = request_values(scope, request)?;
             let arguments = [number(scope, index), pk, url, headers, external];

@@ -401,6 +401,23 @@ impl ext::Host for HostSlot {
         Box::pin(async move { asking.await.map(|response| reply_of(response, None)) })
     }
 
+    fn binding_call(&self, call: ext::BindingCall) -> ext::LocalFuture<Result<ext::BindingReply, String>> {
+        let Some(actor) = self.actor() else {
+            return Box::pin(async { Err("Bindings cannot be used while modules are loaded.".to_string()) });
+        };
+        let durable = actor.durable();
+        let calling = actor.shared.observer.clone();
+        Box::pin(async move {
+            // What a binding stores leaves the room, like what it says.
+            if let Some(durable) = durable
+                && !matches!(durable.await, Ok(Ok(())))
+            {
+                return Err("The room was reset.".to_string());
+            }
+            calling.binding(call).await
+        })
+    }
+
     fn edge_forward(&self, id: u32, forwarded: ext::Forwarded) {
         let Some(actor) = self.actor() else { return };
         let Some(request) = actor.requests.borrow_mut().remove(&id) else { return };
@@ -535,7 +552,11 @@ async fn party_fetch(actor: Rc<Actor>, request: ext::PartyRequest, url: &str) ->
         upgrade,
     };
     let key = RoomKey::new(request.party, id);
-    let response = actor.shared.engine()?.ask(key, message, Origin::Stub).await?;
+    let response = actor
+        .shared
+        .engine()?
+        .ask(key, message, if request.forwarded { Origin::Forwarded } else { Origin::Stub })
+        .await?;
     if response.status != 101 {
         return Ok(reply_of(response, None));
     }

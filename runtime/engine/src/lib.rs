@@ -28,9 +28,11 @@ mod worker;
 
 pub use edge::PartyDescription;
 pub use engine::{
-    Before, Counts, Engine, EngineOptions, Fetched, Level, Observer, RoomState, Source, StartError, Workers,
+    Before, Counts, CronOutcome, Engine, EngineOptions, Fetched, Level, Observer, RoomState, Source, StartError,
+    Workers,
 };
 pub use inspect::{Inspector, Session, Target};
+pub use partyrun_extensions::{BindingCall, BindingReply};
 pub use program::{BUNDLE_NAME, Program, ProgramError};
 
 /// The version of the V8 that is linked.

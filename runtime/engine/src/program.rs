@@ -38,6 +38,8 @@ pub struct Program {
     pub cf: String,
     /// All parties that a stub can name, in the order of the configuration, `main` last (spec 2.9).
     pub parties: Vec<String>,
+    /// The local bindings: `{ kv, r2, vectorize }` by name, and the options of `ai` (spec 2.14), as JSON.
+    pub resources: String,
     /// The host that URLs of stubs carry.
     pub host: String,
     /// The source map as debuggers shall have it: a `data:` URL.
@@ -60,6 +62,7 @@ impl Program {
             code: code.as_bytes().into(),
             source_map: source_map.map(Into::into),
             env: "{}".to_string(),
+            resources: "{}".to_string(),
             process_env: HashMap::new(),
             cf: "{}".to_string(),
             parties: vec!["main".to_string()],

@@ -266,7 +266,13 @@ impl Worker {
             tokio::select! {
                 biased;
                 message = receiver.recv() => match message {
-                    None | Some(Message::Stop) => break,
+                    None => break,
+                    Some(Message::Stop) => {
+                        if let Some(edge) = &self.edge {
+                            finish(edge).await;
+                        }
+                        break;
+                    }
                     Some(Message::Drain(grace)) => {
                         self.drain(&mut receiver, grace).await;
                         break;
@@ -281,7 +287,6 @@ impl Worker {
             room.close();
         }
         if let Some(edge) = self.edge.take() {
-            finish(&edge).await;
             edge.sockets.borrow_mut().close_all(1012, "Service Restart");
             edge.close();
         }

@@ -46,8 +46,8 @@ pub struct PartyRequest {
     pub headers: String,
     /// The body.
     pub body: Body,
-    /// The incoming request that is passed on, if it is one (0: none).
-    pub forwarded: u32,
+    /// Whether it is a request from outside that is handed on: it keeps its `cf`.
+    pub forwarded: bool,
 }
 
 /// The answer to a [`PartyRequest`] or to an asset lookup.
@@ -62,6 +62,28 @@ pub struct Reply {
     pub body: Body,
     /// The socket that a 101 answer carries.
     pub socket: Option<u32>,
+}
+
+/// A call of a local binding: a KV namespace, a bucket, a vector index.
+pub struct BindingCall {
+    /// `kv`, `r2` or `vectorize`.
+    pub kind: String,
+    /// What the configuration binds the name to.
+    pub binding: String,
+    /// The method.
+    pub method: String,
+    /// Its arguments, as JSON.
+    pub arguments: String,
+    /// The value that is stored, if the method stores one.
+    pub bytes: Option<Bytes>,
+}
+
+/// What a binding's method answers: its result as JSON, and the stored value if it reads one.
+pub struct BindingReply {
+    /// The result.
+    pub json: String,
+    /// The stored value.
+    pub bytes: Option<Bytes>,
 }
 
 /// A request that a static handler forwards to its room.
@@ -146,6 +168,7 @@ pub trait Host {
     fn party_url(&self, party: &str, id: &str, path: &str) -> Result<String, JsErrorBox>;
     fn party_fetch(&self, request: PartyRequest) -> LocalFuture<Result<Reply, String>>;
     fn assets_fetch(&self, path: String) -> LocalFuture<Option<Reply>>;
+    fn binding_call(&self, call: BindingCall) -> LocalFuture<Result<BindingReply, String>>;
 
     fn edge_forward(&self, id: u32, request: Forwarded);
     fn edge_pass(&self, id: u32);

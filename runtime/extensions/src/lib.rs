@@ -14,7 +14,10 @@ use std::sync::Arc;
 use deno_core::Extension;
 
 pub use body::{BodyResource, add_stream};
-pub use host::{Body, BodyStream, Forwarded, Host, HostRef, ListOptions, LocalFuture, PartyRequest, Reply};
+pub use host::{
+    BindingCall, BindingReply, Body, BodyStream, Forwarded, Host, HostRef, ListOptions, LocalFuture,
+    PartyRequest, Reply,
+};
 
 use ops::*;
 
@@ -64,6 +67,7 @@ deno_core::extension!(
         op_party_url,
         op_party_fetch,
         op_assets_fetch,
+        op_binding_call,
         op_edge_forward,
         op_edge_pass,
         op_edge_wait,
@@ -85,6 +89,11 @@ deno_core::extension!(
         "45_gate.js",
         "50_storage.js",
         "52_transaction.js",
+        "54_binding.js",
+        "55_kv.js",
+        "56_r2.js",
+        "57_vectorize.js",
+        "58_resources.js",
         "60_parties.js",
         "65_cf.js",
         "70_room.js",

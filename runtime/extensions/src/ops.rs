@@ -18,7 +18,7 @@ use deno_error::JsErrorBox;
 use serde::Serialize;
 
 use crate::body::add_stream;
-use crate::host::{Body, Forwarded, Host, HostRef, ListOptions, PartyRequest, Reply};
+use crate::host::{BindingCall, Body, Forwarded, Host, HostRef, ListOptions, PartyRequest, Reply};
 
 fn host(state: &OpState) -> &dyn Host {
     &*state.borrow::<HostRef>().0
@@ -399,7 +399,15 @@ pub(crate) fn op_party_fetch(
     let fetching = {
         let mut borrowed = state.borrow_mut();
         let body = body_of(&mut borrowed, bytes, resource)?;
-        host(&borrowed).party_fetch(PartyRequest { party, id, path, method, headers, body, forwarded })
+        host(&borrowed).party_fetch(PartyRequest {
+            party,
+            id,
+            path,
+            method,
+            headers,
+            body,
+            forwarded: forwarded != 0,
+        })
     };
     Ok(async move {
         match fetching.await {
@@ -418,6 +426,36 @@ pub(crate) async fn op_assets_fetch(
     let fetching = host(&state.borrow()).assets_fetch(path);
     let reply = fetching.await;
     Ok(reply.map(|reply| ReplyParts::new(&mut state.borrow_mut(), reply)))
+}
+
+#[derive(Serialize)]
+pub(crate) struct BindingParts {
+    error: Option<String>,
+    json: String,
+    bytes: Option<ToJsBuffer>,
+}
+
+#[op2]
+#[serde]
+pub(crate) fn op_binding_call(
+    state: &OpState,
+    #[string] kind: String,
+    #[string] binding: String,
+    #[string] method: String,
+    #[string] arguments: String,
+    #[buffer] bytes: Option<JsBuffer>,
+) -> impl Future<Output = Result<BindingParts, JsErrorBox>> + use<> {
+    let bytes = bytes.map(|bytes| Bytes::copy_from_slice(&bytes));
+    let calling = host(state).binding_call(BindingCall { kind, binding, method, arguments, bytes });
+    async move {
+        Ok(match calling.await {
+            Ok(reply) => {
+                let bytes = reply.bytes.map(|bytes| ToJsBuffer::from(Vec::from(bytes)));
+                BindingParts { error: None, json: reply.json, bytes }
+            }
+            Err(message) => BindingParts { error: Some(message), json: String::new(), bytes: None },
+        })
+    }
 }
 
 // --- edge -------------------------------------------------------------------------------------------------------------

@@ -137,6 +137,18 @@ limits! {
     alarms_running_max: usize = 1000, "alarms", "the others wait";
     /// Time that static handlers and `waitUntil` get when the server stops or its code is changed.
     wait_until_max: Duration = Duration::from_secs(10), "time", "the work is dropped";
+    /// Length of a key in a local KV namespace.
+    kv_key_bytes_max: usize = 512, "bytes", "the call rejects";
+    /// Length of a value in a local KV namespace.
+    kv_value_bytes_max: usize = 25 * MIB, "bytes", "the call rejects";
+    /// Length of a key's metadata in a local KV namespace, as JSON.
+    kv_metadata_bytes_max: usize = 1024, "bytes", "the call rejects";
+    /// Length of a key in a local bucket.
+    r2_key_bytes_max: usize = 1024, "bytes", "the call rejects";
+    /// Length of an object in a local bucket.
+    r2_value_bytes_max: usize = 100 * MIB, "bytes", "the call rejects";
+    /// Vectors that one call gives to a local index.
+    vectors_per_call_max: usize = 1000, "vectors", "the call rejects";
     /// Bytes of static files, plain and compressed, that are kept in memory.
     asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least used are forgotten";
     /// Length of a static file that is kept in memory.

@@ -92,7 +92,7 @@ impl Server {
         let known = self.options.crons.iter().find(|(known, _)| *known == name);
         let expression = known.map_or("* * * * *", |(_, expression)| expression).to_string();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.engine.cron(name, expression, i64::try_from(now.as_millis()).unwrap_or(i64::MAX)).await
+        self.engine.cron(name, expression, i64::try_from(now.as_millis()).unwrap_or(i64::MAX)).await.response
     }
 }
 

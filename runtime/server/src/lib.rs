@@ -16,7 +16,7 @@ use partyrun_engine::Engine;
 use partyrun_limits::Limits;
 use partyrun_net::{Handler, Request, Response};
 
-pub use crons::run_crons;
+pub use crons::{Clock, CronRunner, SystemClock, run_crons};
 pub use partyrun_assets::{AssetsError, Options as StaticOptions};
 pub use static_files::StaticFiles;
 
