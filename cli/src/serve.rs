@@ -10,7 +10,8 @@ use futures_util::future::BoxFuture;
 use partyrun_bindings::{BindingError, Bindings};
 use partyrun_config::{Config, ConfigError};
 use partyrun_engine::{
-    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source, StartError, Workers,
+    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source,
+    StartError, Workers,
 };
 use partyrun_limits::Limits;
 use partyrun_net::{Front, FrontOptions, Response};

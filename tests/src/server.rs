@@ -127,6 +127,11 @@ impl Process {
         Ok(Self { group, output })
     }
 
+    /// Its process id, which is also that of its group.
+    pub fn id(&self) -> u32 {
+        self.group.unsigned_abs()
+    }
+
     /// Asks it to end (SIGTERM) and waits; what has not ended by then is killed.
     pub async fn stop(&self, within: Duration) {
         signal_group(self.group, libc::SIGTERM);

@@ -428,10 +428,7 @@ impl Actor {
         for event in events {
             self.refuse(event, reason);
         }
-        let tokens: Vec<u32> = self.alarms.borrow().keys().copied().collect();
-        for token in tokens {
-            self.alarm_done(token, false);
-        }
+        self.fail_alarms();
         let ids: Vec<u32> = self.requests.borrow().keys().copied().collect();
         for id in ids {
             self.answer(id, Response::text(500, reason));
@@ -443,6 +440,13 @@ impl Actor {
     /// Drops the isolate; what outlives it stays.
     pub(crate) fn drop_isolate(&self) {
         *self.isolate.borrow_mut() = None;
+        if let Some(storage) = &self.storage {
+            // A transaction that was open belonged to the isolate: it is rolled back with it.
+            let mut storage = storage.borrow_mut();
+            storage.discard_turn();
+            storage.shrink();
+        }
+        self.transactions.borrow_mut().clear();
         self.start.set(Start::New);
         self.held.set(false);
         self.busy.set(false);
@@ -465,6 +469,8 @@ impl Actor {
             self.sockets.borrow_mut().close_all(1012, "Service Restart");
             self.inbox.borrow_mut().clear();
         }
+        self.fail_alarms();
+        self.gate.end_of_turn(self);
     }
 
     /// Whether the isolate may go now: nothing is in progress, and no socket needs the instance.

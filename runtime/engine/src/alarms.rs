@@ -149,6 +149,14 @@ impl Actor {
         }
     }
 
+    /// Takes all runs for failed ones: their isolate is gone.
+    pub(crate) fn fail_alarms(&self) {
+        let tokens: Vec<u32> = self.alarms.borrow().keys().copied().collect();
+        for token in tokens {
+            self.alarm_done(token, false);
+        }
+    }
+
     fn alarm_left(&self) {
         if let Ok(engine) = self.shared.engine() {
             engine.alarms_running.fetch_sub(1, Ordering::AcqRel);

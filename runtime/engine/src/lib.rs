@@ -28,8 +28,8 @@ mod worker;
 
 pub use edge::PartyDescription;
 pub use engine::{
-    Before, Counts, CronOutcome, Engine, EngineOptions, Fetched, Level, Observer, RoomState, Source, StartError,
-    Workers,
+    Before, Counts, CronOutcome, Engine, EngineOptions, Fetched, Level, Observer, RoomState, Source,
+    StartError, Workers,
 };
 pub use inspect::{Inspector, Session, Target};
 pub use partyrun_extensions::{BindingCall, BindingReply};

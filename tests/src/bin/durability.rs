@@ -1,0 +1,284 @@
+//! `durability`: what a room has told must be there, whatever happens to the process or the disk.
+//!
+//! `kill`: many rooms count in steps, each stored and told (`fixtures/durability`). At a random moment the server is
+//! killed with SIGKILL; after its restart every room must know at least the last step that it told, at most the last that
+//! was sent, and its three ways of storing a step must agree. `full`: the server may not write files beyond a size, as on a
+//! full disk; puts must fail with an error, reset their room alone, lose nothing that was told, and work again when there
+//! is room. A kill alone does not prove that data was synced, because the page cache survives it: power loss is tested in
+//! `partyrun_store`, on a file layer that drops what was not synced.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use partyrun_tests::frame::Message;
+use partyrun_tests::project::Project;
+use partyrun_tests::request::{Answer, Ask, exchange};
+use partyrun_tests::runtime::{Programs, READY_PATTERN, Runtime};
+use partyrun_tests::server::{self, Process, free_port, wait_for_line};
+use partyrun_tests::socket::{self, Event, Opened};
+use regex::Regex;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+const START_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Steps of a room that are on their way at the same time.
+const IN_FLIGHT: u64 = 4;
+/// The size beyond which the server may not write a file in `full`.
+const FILE_BYTES_MAX: u64 = 3 << 20;
+const BLOB_BYTES: usize = 100_000;
+
+#[derive(Debug, Parser)]
+#[command(about = "Kills the server, or fills its disk, and looks for what was told and is gone.")]
+struct Args {
+    mode: Mode,
+    /// How often the server is killed.
+    #[arg(long, default_value_t = 30)]
+    runs: u32,
+    #[arg(long, default_value_t = 100)]
+    rooms: usize,
+    /// The longest time until a kill.
+    #[arg(long, default_value_t = 1500)]
+    millis: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Mode {
+    Kill,
+    Full,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(
+            |runtime| {
+                tokio::task::LocalSet::new().block_on(&runtime, async {
+                    match args.mode {
+                        Mode::Kill => kill(&args).await,
+                        Mode::Full => full(&args).await,
+                    }
+                })
+            },
+        );
+    server::kill_all();
+    match outcome {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("FAILED {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The project and the server that runs it, again and again on the same port.
+struct Bench {
+    project: Project,
+    programs: Programs,
+    port: u16,
+}
+
+impl Bench {
+    fn new() -> Result<Self> {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let partyrun = match std::env::var_os("PARTYRUN_BIN") {
+            Some(path) => PathBuf::from(path),
+            None => std::env::current_exe()?.with_file_name("partyrun"),
+        };
+        ensure!(
+            partyrun.is_file(),
+            "no such program: `{}`; build it or set PARTYRUN_BIN",
+            partyrun.display()
+        );
+        let project = Project::copy(&tests.join("../fixtures/durability"), tests)?;
+        let port = free_port().map_err(anyhow::Error::msg)?;
+        Ok(Self { project, programs: Programs { partyrun, packages: tests.to_owned() }, port })
+    }
+
+    async fn start(&self, file_bytes_max: Option<u64>) -> Result<Process> {
+        let args = self.programs.dev_args(Runtime::Partyrun, Some("server.ts"), self.port, &[]);
+        let mut command = self.programs.command(Runtime::Partyrun, self.project.path(), &args);
+        if let Some(bytes) = file_bytes_max {
+            // SAFETY: between fork and exec only async-signal-safe system calls are made.
+            unsafe { command.pre_exec(move || limit_files(bytes)) };
+        }
+        let process = Process::start(command).map_err(anyhow::Error::msg)?;
+        let ready = Regex::new(READY_PATTERN)?;
+        wait_for_line(&process.output, &ready, 0, START_MAX).await.map_err(anyhow::Error::msg)?;
+        Ok(process)
+    }
+
+    async fn ask(&self, method: &str, room: &str, body: String) -> Result<Answer> {
+        let target = format!("/party/{room}");
+        let ask = Ask { method: method.to_owned(), target, headers: Vec::new(), body: body.into() };
+        let answer = tokio::time::timeout(ANSWER_MAX, exchange(self.port, &ask)).await;
+        answer.context("no answer in time")?.map_err(anyhow::Error::msg)
+    }
+
+    async fn stored(&self, room: &str) -> Result<serde_json::Value> {
+        let answer = self.ask("GET", room, String::new()).await?;
+        serde_json::from_slice(&answer.body).with_context(|| format!("{room} answered `{}`", answer.text()))
+    }
+}
+
+// A soft limit, which may be raised again; beyond it writes fail instead of ending the process.
+fn limit_files(bytes: u64) -> std::io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` lives through the call; ignoring a signal has no precondition.
+    let outcome = unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &limit)
+    };
+    if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+// --- kill ---------------------------------------------------------------------------------------------------------------
+
+/// What one room was sent and has told.
+#[derive(Default)]
+struct Counted {
+    sent: Cell<u64>,
+    told: Cell<u64>,
+}
+
+async fn kill(args: &Args) -> Result<String> {
+    let bench = Rc::new(Bench::new()?);
+    let rooms: Rc<Vec<Counted>> = Rc::new((0..args.rooms).map(|_| Counted::default()).collect());
+    let mut random = std::process::id();
+    for run in 1..=args.runs {
+        let process = bench.start(None).await?;
+        check(&bench, &rooms).await.with_context(|| format!("before run {run}"))?;
+        let counting: Vec<_> = (0..args.rooms)
+            .map(|room| tokio::task::spawn_local(count(bench.clone(), rooms.clone(), room)))
+            .collect();
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let until = 100 + u64::from(random >> 8) % args.millis.max(1);
+        tokio::time::sleep(Duration::from_millis(until)).await;
+        process.kill().await;
+        for task in counting {
+            task.abort();
+            // What the room had told before it died is counted already.
+            let _aborted = task.await;
+        }
+    }
+    let process = bench.start(None).await?;
+    check(&bench, &rooms).await?;
+    process.kill().await;
+    let told: u64 = rooms.iter().map(|room| room.told.get()).sum();
+    ensure!(told > 0, "no room told anything: nothing was tested");
+    Ok(format!("{told} steps told by {} rooms in {} runs, none lost, none torn", args.rooms, args.runs))
+}
+
+// Sends steps to one room until the connection breaks.
+async fn count(bench: Rc<Bench>, rooms: Rc<Vec<Counted>>, room: usize) -> Result<()> {
+    let counted = &rooms[room];
+    let target = format!("/party/room-{room}");
+    let opened = socket::open(bench.port, &target, &[], &[]).await.map_err(anyhow::Error::msg)?;
+    let Opened::Socket(socket, _) = opened else { bail!("the socket was refused") };
+    // A step that was sent in an earlier life and never told may be stored: counting goes on after it.
+    let mut told = counted.sent.get();
+    loop {
+        while counted.sent.get() < told + IN_FLIGHT {
+            let step = counted.sent.get() + 1;
+            counted.sent.set(step);
+            socket.send(1, step.to_string().as_bytes()).await.map_err(anyhow::Error::msg)?;
+        }
+        match socket.next(ANSWER_MAX).await {
+            Some(Event::Message(Message::Text(text))) => {
+                told = text.parse().with_context(|| format!("told `{text}`"))?;
+                counted.told.set(told);
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+async fn check(bench: &Bench, rooms: &[Counted]) -> Result<()> {
+    for (number, counted) in rooms.iter().enumerate() {
+        let stored = bench.stored(&format!("room-{number}")).await?;
+        let step = |name: &str| stored[name].as_u64().unwrap_or(u64::MAX);
+        let (first, second, last) = (step("first"), step("second"), step("last"));
+        ensure!(first == second && second == last, "room {number} is torn: {stored}");
+        let (told, sent) = (counted.told.get(), counted.sent.get());
+        ensure!(first >= told, "room {number} told step {told} and has stored {first}");
+        ensure!(first <= sent, "room {number} has step {first}, sent were {sent}");
+    }
+    Ok(())
+}
+
+// --- full ---------------------------------------------------------------------------------------------------------------
+
+async fn full(args: &Args) -> Result<String> {
+    let bench = Bench::new()?;
+    let process = bench.start(Some(FILE_BYTES_MAX)).await?;
+    let mut told = vec![0_u64; args.rooms.clamp(2, 8)];
+    let mut refused = None;
+    for round in 0..200 {
+        let number = round % told.len();
+        let answer = bench.ask("POST", &format!("room-{number}"), BLOB_BYTES.to_string()).await?;
+        if answer.status == 200 {
+            told[number] = answer.text().parse()?;
+        } else {
+            refused = Some((number, answer));
+            break;
+        }
+    }
+    let Some((number, answer)) = refused else { bail!("the disk never became full") };
+    ensure!(answer.status == 500, "a put on a full disk was answered with {}", answer.status);
+    ensure!(
+        answer.text().contains("could not be stored"),
+        "the answer does not say why: `{}`",
+        answer.text()
+    );
+    for (room, told) in told.iter().enumerate() {
+        let stored = bench.stored(&format!("room-{room}")).await?;
+        let (blobs, counted) = (stored["blobs"].as_u64(), stored["counted"].as_u64());
+        ensure!(blobs == Some(*told) && counted == Some(*told), "room {room} told {told} and has {stored}");
+    }
+    for process in descendants(process.id()) {
+        raise_files(process)?;
+    }
+    let answer = bench.ask("POST", &format!("room-{number}"), BLOB_BYTES.to_string()).await?;
+    ensure!(
+        answer.status == 200,
+        "with room again a put was answered with {} `{}`",
+        answer.status,
+        answer.text()
+    );
+    process.kill().await;
+    let process = bench.start(None).await?;
+    let stored = bench.stored(&format!("room-{number}")).await?;
+    ensure!(stored["counted"].as_u64() == Some(told[number] + 1), "after a kill: {stored}");
+    process.kill().await;
+    let blobs: u64 = told.iter().sum();
+    Ok(format!(
+        "{blobs} blobs told, then `{}`; nothing told was lost, and puts work again",
+        answer_text(&answer)
+    ))
+}
+
+fn answer_text(answer: &Answer) -> String {
+    answer.text().chars().take(40).collect()
+}
+
+// The process and all that it has started: the server runs under a supervisor.
+fn descendants(process: u32) -> Vec<u32> {
+    let list =
+        std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let children = list.split_whitespace().filter_map(|child| child.parse().ok());
+    children.flat_map(descendants).chain([process]).collect()
+}
+
+fn raise_files(process: u32) -> Result<()> {
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let process = libc::pid_t::try_from(process)?;
+    // SAFETY: `limit` lives through the call, and no old limit is asked for.
+    let outcome = unsafe { libc::prlimit(process, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
+    ensure!(outcome == 0, "the limit cannot be raised: {}", std::io::Error::last_os_error());
+    Ok(())
+}
