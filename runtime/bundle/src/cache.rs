@@ -11,7 +11,7 @@ use crate::record::ModuleRecord;
 use crate::transform::Settings;
 
 /// Raised whenever the meaning of a record changes.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// Names one source under one set of settings.
 pub(crate) type Key = [u8; 32];

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::cache::{Cache, Key};
 use crate::record::{Asset, Import, ImportKind, ModuleRecord};
-use crate::resolve::{Resolve, Resolved, package_name};
+use crate::resolve::{Found, Resolve, Resolved, package_name};
 use crate::transform::{ModuleHint, Settings, transform};
 use crate::{BundleErrors, BundleOptions, Diagnostic, value};
 
@@ -38,6 +38,8 @@ pub(crate) struct Module {
     /// Node's own rules apply when this file imports CommonJS: the default export is `module.exports`.
     pub(crate) node_mode: bool,
     pub(crate) typescript: bool,
+    /// Evaluating the module may do something besides making its exports, for all that its package says.
+    pub(crate) side_effects: bool,
     importer: Option<usize>,
 }
 
@@ -56,6 +58,7 @@ struct Pending {
     path: PathBuf,
     hint: ModuleHint,
     importer: Option<usize>,
+    side_effects: bool,
     empty: bool,
 }
 
@@ -135,7 +138,7 @@ impl Walk<'_> {
         let specifier = absolute.to_string_lossy().into_owned();
         match self.resolve.specifier(&self.options.root.join("package.json"), &specifier, ImportKind::Static)
         {
-            Resolved::File(path, hint) => Some(self.add(path, hint, None)),
+            Resolved::File(found) => Some(self.add(found, None)),
             _ => {
                 let message = format!("Could not find the entry \"{}\"", path.display());
                 self.errors.push(Diagnostic::plain(message));
@@ -145,17 +148,18 @@ impl Walk<'_> {
         }
     }
 
-    fn add(&mut self, path: PathBuf, hint: ModuleHint, importer: Option<usize>) -> usize {
-        self.add_file(path, hint, importer, false)
+    fn add(&mut self, found: Found, importer: Option<usize>) -> usize {
+        self.add_file(found, importer, false)
     }
 
-    fn add_file(&mut self, path: PathBuf, hint: ModuleHint, importer: Option<usize>, empty: bool) -> usize {
+    fn add_file(&mut self, found: Found, importer: Option<usize>, empty: bool) -> usize {
+        let Found { path, hint, side_effects } = found;
         if let Some(index) = self.known.get(&path) {
             return *index;
         }
         let index = self.known.len();
         self.known.insert(path.clone(), index);
-        self.pending.push(Pending { index, path, hint, importer, empty });
+        self.pending.push(Pending { index, path, hint, importer, side_effects, empty });
         index
     }
 
@@ -209,6 +213,7 @@ impl Walk<'_> {
             targets: Vec::new(),
             node_mode: settings.hint == ModuleHint::Esm,
             typescript: settings.typescript,
+            side_effects: file.side_effects,
             importer: file.importer,
             path: file.path,
         };
@@ -229,6 +234,10 @@ impl Walk<'_> {
             "wasm" => module.record = Arc::new(value::asset(Asset::Wasm)),
             "bin" => module.record = Arc::new(value::asset(Asset::Binary)),
             _ => module.source = String::from_utf8_lossy(&bytes).into_owned(),
+        }
+        match extension {
+            "wasm" | "bin" | "json" | "txt" | "html" => module.side_effects = false,
+            _ => {}
         }
         match extension {
             "wasm" | "bin" => module.bytes = bytes.into(),
@@ -266,15 +275,16 @@ impl Walk<'_> {
         if let Some(pattern) = &import.pattern {
             let found = glob(path, pattern);
             let files =
-                found.into_iter().map(|(name, file)| (name, self.add(file, ModuleHint::None, Some(index))));
+                found.into_iter().map(|(name, file)| (name, self.add(Found::plain(file), Some(index))));
             return Target::Glob(files.collect());
         }
         match self.resolve.specifier(path, &import.specifier, import.kind) {
-            Resolved::File(file, hint) => Target::Module(self.add(file, hint, Some(index))),
+            Resolved::File(found) => Target::Module(self.add(found, Some(index))),
             Resolved::Builtin(name) => Target::Builtin(name),
             Resolved::Empty => {
                 let file = PathBuf::from(format!("(empty)/{}", import.specifier));
-                Target::Module(self.add_file(file, ModuleHint::None, Some(index), true))
+                let found = Found { side_effects: false, ..Found::plain(file) };
+                Target::Module(self.add_file(found, Some(index), true))
             }
             Resolved::Missing(message) => {
                 if !import.guarded {

@@ -90,6 +90,6 @@ impl Bundler {
     /// Bundles the project as it is on disk now.
     pub fn build(&mut self) -> Result<Bundle, BundleErrors> {
         let graph = graph::Graph::walk(&self.options, &mut self.cache)?;
-        link::link(&graph)
+        link::link(&graph, self.options.minify)
     }
 }

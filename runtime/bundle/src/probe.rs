@@ -11,16 +11,22 @@ use swc_ecma_visit::{Visit, VisitMut, VisitWith, noop_visit_type};
 /// What a module contains.
 #[derive(Default)]
 pub(crate) struct Probe {
+    /// `import`, `export` or `import.meta`.
     pub(crate) module_syntax: bool,
+    /// `export` or `import.meta`: nothing that CommonJS code can contain.
+    pub(crate) exports: bool,
     pub(crate) top_level_await: bool,
     pub(crate) top_level_return: bool,
     pub(crate) top_level_using: bool,
     pub(crate) decorators: bool,
     pub(crate) accessors: bool,
     pub(crate) jsx: bool,
+    /// `this` of the module itself: in CommonJS it is `module.exports`.
+    pub(crate) top_level_this: bool,
     /// The most functions inside each other.
     pub(crate) scopes_max: u32,
     depth: u32,
+    this_depth: u32,
 }
 
 impl Probe {
@@ -57,15 +63,17 @@ impl Visit for Probe {
         // `import x = require()` and `export =` are CommonJS in TypeScript's clothes.
         if !matches!(decl, ModuleDecl::TsImportEquals(_) | ModuleDecl::TsExportAssignment(_)) {
             self.module_syntax = true;
+            self.exports |= !matches!(decl, ModuleDecl::Import(_));
         }
         if matches!(decl, ModuleDecl::TsImportEquals(import) if import.is_export) {
-            self.module_syntax = true;
+            (self.module_syntax, self.exports) = (true, true);
         }
         decl.visit_children_with(self);
     }
 
     fn visit_meta_prop_expr(&mut self, meta: &MetaPropExpr) {
         self.module_syntax |= meta.kind == MetaPropKind::ImportMeta;
+        self.exports |= meta.kind == MetaPropKind::ImportMeta;
     }
 
     fn visit_await_expr(&mut self, expr: &AwaitExpr) {
@@ -108,8 +116,32 @@ impl Visit for Probe {
         fragment.visit_children_with(self);
     }
 
+    fn visit_this_expr(&mut self, _: &swc_ecma_ast::ThisExpr) {
+        self.top_level_this |= self.this_depth == 0;
+    }
+
     fn visit_function(&mut self, function: &Function) {
+        self.this_depth += 1;
         self.inside(|this| function.visit_children_with(this));
+        self.this_depth -= 1;
+    }
+
+    fn visit_constructor(&mut self, constructor: &swc_ecma_ast::Constructor) {
+        self.this_depth += 1;
+        self.inside(|this| constructor.visit_children_with(this));
+        self.this_depth -= 1;
+    }
+
+    fn visit_getter_prop(&mut self, getter: &swc_ecma_ast::GetterProp) {
+        self.this_depth += 1;
+        self.inside(|this| getter.visit_children_with(this));
+        self.this_depth -= 1;
+    }
+
+    fn visit_setter_prop(&mut self, setter: &swc_ecma_ast::SetterProp) {
+        self.this_depth += 1;
+        self.inside(|this| setter.visit_children_with(this));
+        self.this_depth -= 1;
     }
 
     fn visit_arrow_expr(&mut self, arrow: &ArrowExpr) {
@@ -119,7 +151,9 @@ impl Visit for Probe {
     fn visit_class(&mut self, class: &Class) {
         class.decorators.visit_with(self);
         class.super_class.visit_with(self);
+        self.this_depth += 1;
         self.inside(|this| class.body.visit_with(this));
+        self.this_depth -= 1;
     }
 }
 

@@ -125,6 +125,8 @@ pub(crate) struct Part {
     pub(crate) uses: Vec<u32>,
     /// Imports that this part's `require` and `import()` calls refer to.
     pub(crate) imports: Vec<u32>,
+    /// A variable whose value is a function or class without a name: it takes the variable's.
+    pub(crate) anonymous: bool,
     /// Evaluating the part has no effect that others could see.
     pub(crate) pure: bool,
 }

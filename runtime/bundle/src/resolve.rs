@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oxc_resolver::{AliasValue, ResolveError, ResolveOptions, Resolver, TsConfig, TsconfigDiscovery};
+use oxc_resolver::{AliasValue, ResolveError, ResolveOptions, Resolver, SideEffects, TsConfig, TsconfigDiscovery};
 
 use crate::BundleOptions;
 use crate::record::ImportKind;
@@ -11,10 +11,24 @@ use crate::transform::{ModuleHint, Settings};
 
 /// What a specifier means.
 pub(crate) enum Resolved {
-    File(PathBuf, ModuleHint),
+    File(Found),
     Builtin(String),
     Empty,
     Missing(String),
+}
+
+/// A file, and what its package says about it.
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) hint: ModuleHint,
+    pub(crate) side_effects: bool,
+}
+
+impl Found {
+    /// A file of which nothing is known.
+    pub(crate) fn plain(path: PathBuf) -> Self {
+        Self { path, hint: ModuleHint::None, side_effects: true }
+    }
 }
 
 /// Modules of Node.js; importing one never fails at build time.
@@ -116,7 +130,10 @@ impl Resolve {
                     Some(oxc_resolver::PackageType::CommonJs) => ModuleHint::CommonJs,
                     None => ModuleHint::None,
                 };
-                Resolved::File(resolution.path().to_path_buf(), hint)
+                let side_effects = resolution.package_json().is_none_or(|package| {
+                    package.side_effects().is_none_or(|listed| has_side_effects(&listed, package.directory(), resolution.path()))
+                });
+                Resolved::File(Found { path: resolution.path().to_path_buf(), hint, side_effects })
             }
             Err(ResolveError::Ignored(_)) => Resolved::Empty,
             Err(
@@ -150,6 +167,21 @@ impl Resolve {
             apply(&config, &mut settings);
         }
         settings
+    }
+}
+
+/// Whether the `sideEffects` field of a package covers a file.
+fn has_side_effects(listed: &SideEffects<'_>, package: &Path, file: &Path) -> bool {
+    let name = file.strip_prefix(package).unwrap_or(file).to_string_lossy();
+    let covers = |pattern: &str| {
+        let pattern = pattern.strip_prefix("./").or(pattern.strip_prefix('/')).unwrap_or(pattern);
+        // A pattern without a folder means the file in every folder.
+        if pattern.contains('/') { fast_glob::glob_match(pattern, &*name) } else { fast_glob::glob_match(format!("**/{pattern}"), &*name) }
+    };
+    match listed {
+        SideEffects::Bool(any) => *any,
+        SideEffects::String(pattern) => covers(pattern),
+        SideEffects::Array(patterns) => patterns.iter().any(|pattern| covers(pattern)),
     }
 }
 

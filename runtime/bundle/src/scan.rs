@@ -34,6 +34,7 @@ struct Piece {
     item: ModuleItem,
     declares: Vec<u32>,
     pure: bool,
+    anonymous: bool,
 }
 
 struct Scanner<'a> {
@@ -61,7 +62,13 @@ pub(crate) fn scan(mut program: Program, scan: &Scan<'_>) -> Result<ModuleRecord
             std::mem::take(&mut script.body).into_iter().map(ModuleItem::Stmt).collect()
         }
     };
-    if scan.form == ModuleForm::CommonJs { scanner.common_js(body) } else { scanner.module(body) }
+    // CommonJS code with `import` statements, as old compilers made it, needs the tables of an ES module.
+    let has_imports = body.iter().any(ModuleItem::is_module_decl);
+    if scan.form == ModuleForm::CommonJs && !has_imports {
+        scanner.common_js(body)
+    } else {
+        scanner.module(body)
+    }
 }
 
 impl Scanner<'_> {
@@ -98,12 +105,11 @@ impl Scanner<'_> {
             let Program::Module(module) = &mut program else { return Err(vec![]) };
             let mut described = Vec::with_capacity(pieces.len());
             for piece in pieces {
-                described.push((piece.declares, piece.pure));
+                described.push((piece.declares, piece.pure, piece.anonymous));
                 module.body.push(piece.item);
             }
             global_names = free_names(&program, self.scan.unresolved);
-            let (meta, mut errors) = self.rewrite(&mut program, false);
-            errors.extend(self.unknown_exports());
+            let (meta, errors) = self.rewrite(&mut program, self.scan.form == ModuleForm::CommonJs);
             if !errors.is_empty() {
                 return Err(errors);
             }
@@ -113,8 +119,9 @@ impl Scanner<'_> {
             let Program::Module(module) = program else { return Err(vec![]) };
             let mut parts = self.import_parts();
             parts.extend(meta.map(|symbol| self.meta_part(symbol)));
-            for (item, (declares, pure)) in module.body.into_iter().zip(described) {
-                parts.push(self.print(item, declares, pure).map_err(|error| vec![(0, error.to_string())])?);
+            for (item, (declares, pure, anonymous)) in module.body.into_iter().zip(described) {
+                let part = self.print(item, declares, pure).map_err(|error| vec![(0, error.to_string())])?;
+                parts.push(Part { anonymous, ..part });
             }
             Ok(self.record(parts, inner_names, global_names))
         }
@@ -153,11 +160,6 @@ impl Scanner<'_> {
         }
     }
 
-    /// `export { x }` where nothing declares `x`: types are gone by now, so it is a mistake.
-    fn unknown_exports(&self) -> Problems {
-        Vec::new()
-    }
-
     fn part(&self, kind: PartKind, code: Text, declares: Vec<u32>, pure: bool) -> Part {
         let mut uses = FxHashSet::default();
         let mut imports = FxHashSet::default();
@@ -173,7 +175,7 @@ impl Scanner<'_> {
             list.sort_unstable();
             list
         };
-        Part { kind, code, declares, uses: sorted(uses), imports: sorted(imports), pure }
+        Part { kind, code, declares, uses: sorted(uses), imports: sorted(imports), anonymous: false, pure }
     }
 
     fn print(&self, item: ModuleItem, declares: Vec<u32>, pure: bool) -> std::io::Result<Part> {
@@ -207,19 +209,21 @@ impl Scanner<'_> {
     fn piece(&mut self, mut item: ModuleItem) -> Piece {
         let pure = self.scan.purity.item(&item);
         let mut declares = Vec::new();
+        let mut anonymous = false;
         if let ModuleItem::Stmt(stmt) = &mut item {
             match stmt {
                 Stmt::Decl(Decl::Fn(function)) => declares.push(self.scope.declare(&function.ident)),
                 Stmt::Decl(Decl::Class(class)) => declares.push(self.scope.declare(&class.ident)),
                 Stmt::Decl(Decl::Var(var)) => {
                     var.kind = VarDeclKind::Var;
+                    anonymous = is_anonymous(var);
                     let ids: Vec<Ident> = find_pat_ids(&var.decls);
                     declares.extend(ids.iter().map(|id| self.scope.declare(id)));
                 }
                 _ => {}
             }
         }
-        Piece { item, declares, pure }
+        Piece { item, declares, pure, anonymous }
     }
 
     fn item(&mut self, item: ModuleItem, out: &mut Vec<ModuleItem>) {
@@ -394,6 +398,17 @@ impl Scanner<'_> {
         });
         self.statics.push(index);
         index
+    }
+}
+
+/// Whether the only declarator names the function or class that is its value.
+fn is_anonymous(var: &VarDecl) -> bool {
+    let [VarDeclarator { name: Pat::Ident(_), init: Some(init), .. }] = var.decls.as_slice() else { return false };
+    match &**init {
+        Expr::Arrow(_) => true,
+        Expr::Fn(function) => function.ident.is_none(),
+        Expr::Class(class) => class.ident.is_none(),
+        _ => false,
     }
 }
 

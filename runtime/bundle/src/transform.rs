@@ -228,12 +228,18 @@ fn lower(
 }
 
 fn form(program: &Program, probe: &Probe, hint: ModuleHint, unresolved: SyntaxContext) -> ModuleForm {
-    if probe.module_syntax || probe.top_level_await || hint == ModuleHint::Esm {
+    if probe.exports || probe.top_level_await {
         return ModuleForm::Esm;
     }
     let mut uses = crate::probe::CommonJsUse::new(unresolved);
     program.visit_with(&mut uses);
-    if uses.found || probe.top_level_return || hint == ModuleHint::CommonJs {
+    // What the code does counts more than what its package says: UMD files are found in `"type": "module"` packages.
+    if uses.found || probe.top_level_return {
+        return ModuleForm::CommonJs;
+    }
+    if probe.module_syntax || hint == ModuleHint::Esm {
+        ModuleForm::Esm
+    } else if probe.top_level_this || hint == ModuleHint::CommonJs {
         ModuleForm::CommonJs
     } else {
         ModuleForm::Unknown

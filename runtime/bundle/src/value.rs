@@ -63,6 +63,7 @@ fn record(text: String, slots: Vec<(u32, Slot)>, asset: Option<Asset>) -> Module
         declares: Vec::new(),
         uses: Vec::new(),
         imports: Vec::new(),
+        anonymous: false,
         pure: true,
     };
     ModuleRecord {

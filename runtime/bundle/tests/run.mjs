@@ -1,31 +1,49 @@
-// Runs a bundle the way the engine does, or a module natively, and prints what its entry exports.
+// Runs one bundle in a process of its own and prints what it logged and exports, as JSON: `run.mjs script FILE` the way
+// the engine runs ours, `run.mjs module FILE` for an ES module, either esbuild's bundle or unbundled files.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
-import { inspect } from "node:util";
+import { format, inspect } from "node:util";
 import vm from "node:vm";
 
 const [kind, file] = process.argv.slice(2);
-const require = createRequire(import.meta.url);
+const require = (globalThis.require = createRequire(import.meta.url));
+const lines = [];
+const out = process.stdout;
+// Nothing but the bundle's own output may differ: the colours and positions of a terminal do.
+for (const name of ["log", "warn", "error", "info", "debug"]) console[name] = (...list) => lines.push(format(...list));
+// An isolate of ours has it, this version of Node.js does not.
+globalThis.WebSocket ??= class WebSocket extends EventTarget {};
+globalThis.print = (...list) => lines.push(list.join(" "));
+process.on("unhandledRejection", (error) => lines.push("unhandled " + error));
 
 async function load() {
-  if (kind === "native") return import(pathToFileURL(file).href);
-  const host = {
-    builtin: (name) => require(name),
-    wasm: (index) => "wasm " + index,
-    binary: (index) => "binary " + index,
-  };
-  const start = new vm.Script(readFileSync(file, "ascii"), { filename: file }).runInThisContext();
-  return (await start(host)).main;
+  if (kind === "module") {
+    const start = performance.now();
+    const main = await import(pathToFileURL(file).href);
+    return [main, performance.now() - start];
+  }
+  const binary = (index) => new Uint8Array([index, 1, 2]).buffer;
+  const host = { builtin: (name) => require(name), wasm: (index) => "wasm " + index, binary };
+  const source = readFileSync(file, "latin1");
+  const start = performance.now();
+  const entries = await new vm.Script(source, { filename: file }).runInThisContext()(host);
+  return [entries.main, performance.now() - start];
 }
 
+let result;
 try {
-  const main = await load();
-  console.log(Object.keys(main).sort().join());
-  for (const key of Object.keys(main).sort()) {
-    const value = main[key];
-    console.log(key, inspect(key === "run" ? await value() : typeof value === "function" ? "function" : value));
-  }
+  const [main, ms] = await load();
+  const exports = Object.keys(main).sort().map((key) => `${key}: ${shape(main[key])}`);
+  if (typeof main.run === "function") await main.run();
+  result = { lines, exports, ms };
 } catch (error) {
-  console.log("threw", error.name, error.message);
+  result = { lines, error: `${error?.name}: ${error?.message}`, stack: error?.stack };
+}
+out.write(JSON.stringify(result) + "\n", () => process.exit(0));
+
+function shape(value) {
+  if (typeof value === "function") return `function ${value.name} ${value.length}`;
+  if (typeof value !== "object" || value === null) return inspect(value);
+  return `${value[Symbol.toStringTag] ?? value.constructor?.name ?? "object"} ${Object.keys(value).sort()}`;
 }

@@ -1,4 +1,5 @@
 var __pk_define = Object.defineProperty;
+var __pk_name = (fn, name, given) => { if (fn.name === given) __pk_define(fn, "name", { value: name, configurable: true }); };
 var __pk_esm = (fn) => {
  var state = 0, error;
  return () => {

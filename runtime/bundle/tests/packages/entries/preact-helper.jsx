@@ -1,0 +1,3 @@
+/** @jsxRuntime automatic */
+/** @jsxImportSource preact */
+export const signal = <i key="k">!</i>;
