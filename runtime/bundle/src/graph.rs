@@ -59,7 +59,14 @@ struct Pending {
     hint: ModuleHint,
     importer: Option<usize>,
     side_effects: bool,
-    empty: bool,
+    made: Option<Made>,
+}
+
+/// A module that no file is read for.
+#[derive(Debug, Clone, Copy)]
+enum Made {
+    Empty,
+    Fetch,
 }
 
 struct Loaded {
@@ -70,6 +77,26 @@ struct Loaded {
 
 /// Enough for sources nested thousands of levels deep; only touched pages cost memory.
 const STACK_BYTES: usize = 256 << 20;
+
+/// Built-in modules that a room has no use for: no files, no processes, no threads.
+const ABSENT_BUILTINS: [&str; 16] = [
+    "child_process",
+    "cluster",
+    "dgram",
+    "dns",
+    "domain",
+    "fs",
+    "http2",
+    "inspector",
+    "readline",
+    "repl",
+    "trace_events",
+    "tty",
+    "v8",
+    "vm",
+    "wasi",
+    "worker_threads",
+];
 
 struct Walk<'a> {
     options: &'a BundleOptions,
@@ -107,6 +134,11 @@ impl Graph {
         }
         while !walk.pending.is_empty() {
             walk.generation();
+        }
+        for (path, problem) in walk.resolve.problems() {
+            let name = relative(&options.root, &path);
+            walk.warnings.push(Diagnostic::in_file(problem, Path::new(&name)));
+            walk.inputs.push(path);
         }
         let Walk { modules, errors, warnings, inputs, .. } = walk;
         if !errors.is_empty() {
@@ -149,17 +181,17 @@ impl Walk<'_> {
     }
 
     fn add(&mut self, found: Found, importer: Option<usize>) -> usize {
-        self.add_file(found, importer, false)
+        self.add_file(found, importer, None)
     }
 
-    fn add_file(&mut self, found: Found, importer: Option<usize>, empty: bool) -> usize {
+    fn add_file(&mut self, found: Found, importer: Option<usize>, made: Option<Made>) -> usize {
         let Found { path, hint, side_effects } = found;
         if let Some(index) = self.known.get(&path) {
             return *index;
         }
         let index = self.known.len();
         self.known.insert(path.clone(), index);
-        self.pending.push(Pending { index, path, hint, importer, side_effects, empty });
+        self.pending.push(Pending { index, path, hint, importer, side_effects, made });
         index
     }
 
@@ -217,7 +249,10 @@ impl Walk<'_> {
             importer: file.importer,
             path: file.path,
         };
-        if file.empty {
+        if let Some(made) = file.made {
+            if matches!(made, Made::Fetch) {
+                module.record = Arc::new(value::fetch());
+            }
             return Job::Done(Box::new(Loaded { module, problems: Vec::new(), fresh: None }));
         }
         self.inputs.push(module.path.clone());
@@ -280,12 +315,12 @@ impl Walk<'_> {
         }
         match self.resolve.specifier(path, &import.specifier, import.kind) {
             Resolved::File(found) => Target::Module(self.add(found, Some(index))),
-            Resolved::Builtin(name) => Target::Builtin(name),
-            Resolved::Empty => {
-                let file = PathBuf::from(format!("(empty)/{}", import.specifier));
-                let found = Found { side_effects: false, ..Found::plain(file) };
-                Target::Module(self.add_file(found, Some(index), true))
+            Resolved::Builtin(name) => {
+                self.warn_builtin(index, import, &name);
+                Target::Builtin(name)
             }
+            Resolved::Empty => self.made(index, format!("(empty)/{}", import.specifier), Made::Empty),
+            Resolved::Fetch => self.made(index, "(fetch)".into(), Made::Fetch),
             Resolved::Missing(message) => {
                 if !import.guarded {
                     self.missing(index, import, message);
@@ -293,6 +328,26 @@ impl Walk<'_> {
                 Target::Missing
             }
         }
+    }
+
+    fn made(&mut self, importer: usize, name: String, made: Made) -> Target {
+        let found = Found { side_effects: false, ..Found::plain(name.into()) };
+        Target::Module(self.add_file(found, Some(importer), Some(made)))
+    }
+
+    /// The project's own imports of modules that only exist in Node.js; packages usually guard theirs.
+    fn warn_builtin(&mut self, index: usize, import: &Import, name: &str) {
+        let Some(module) = self.modules.get(index) else { return };
+        let base = name.strip_prefix("node:").unwrap_or(name);
+        let base = base.split('/').next().unwrap_or(base);
+        if import.guarded || module.name.contains("node_modules/") || !ABSENT_BUILTINS.contains(&base) {
+            return;
+        }
+        let message = format!(
+            "\"{}\" can be imported, but most of its functions throw when they are called",
+            import.specifier
+        );
+        self.warnings.push(Diagnostic::at(message, Path::new(&module.name), &module.source, import.start));
     }
 
     fn missing(&mut self, index: usize, import: &Import, message: String) {

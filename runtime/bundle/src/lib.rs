@@ -13,6 +13,7 @@ mod link;
 mod marker;
 mod names;
 mod nesting;
+mod package;
 mod print;
 mod probe;
 mod purity;
@@ -21,7 +22,9 @@ mod resolve;
 mod rewrite;
 mod scan;
 mod source_map;
+mod strict;
 mod transform;
+mod tsconfig;
 mod value;
 
 use std::path::PathBuf;

@@ -4,6 +4,7 @@
 
 mod bind;
 mod fill;
+mod helpers;
 mod live;
 mod naming;
 mod order;
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::graph::{Graph, Target};
 use crate::record::PartKind;
 use crate::source_map::{Output, Source};
-use crate::{Bundle, BundleErrors};
+use crate::{Bundle, BundleErrors, Diagnostic};
 use bind::{Binder, Meaning};
 use live::Live;
 use naming::Naming;
@@ -29,6 +30,7 @@ struct Linker<'a> {
     live: Live,
     order: Order,
     naming: Naming,
+    warnings: Vec<Diagnostic>,
     out: Output,
     wasm: Vec<usize>,
     binaries: Vec<usize>,
@@ -41,11 +43,8 @@ pub(crate) fn link(graph: &Graph, minify: bool) -> Result<Bundle, BundleErrors> 
     binder.check(&meanings)?;
     let live = Live::find(graph, &binder, &meanings);
     let order = Order::find(graph, &binder, &live);
-    let errors = binder.check_required(&order.waits);
-    if !errors.is_empty() {
-        let (warnings, inputs) = (graph.warnings.clone(), graph.inputs.clone());
-        return Err(BundleErrors { errors, warnings, inputs });
-    }
+    let mut warnings = graph.warnings.clone();
+    warnings.extend(binder.required_waits(&order.waits));
     let mut linker = Linker {
         graph,
         minify,
@@ -54,6 +53,7 @@ pub(crate) fn link(graph: &Graph, minify: bool) -> Result<Bundle, BundleErrors> 
         live,
         order,
         naming: Naming::default(),
+        warnings,
         out: Output::default(),
         wasm: Vec::new(),
         binaries: Vec::new(),
@@ -66,7 +66,8 @@ pub(crate) fn link(graph: &Graph, minify: bool) -> Result<Bundle, BundleErrors> 
 impl<'a> Linker<'a> {
     /// The symbols that a live part of the module declares.
     fn live_symbols(&self, index: usize) -> Vec<u32> {
-        let parts = self.binder.module(index).map(|module| module.record.parts.as_slice()).unwrap_or_default();
+        let parts =
+            self.binder.module(index).map(|module| module.record.parts.as_slice()).unwrap_or_default();
         let live = parts.iter().enumerate().filter(|(number, _)| self.live.part(index, *number));
         let mut symbols: Vec<u32> = live.flat_map(|(_, part)| part.declares.iter().copied()).collect();
         symbols.sort_unstable();
@@ -82,11 +83,11 @@ impl<'a> Linker<'a> {
 
     fn finish(self) -> Bundle {
         let modules = &self.graph.modules;
-        let source = |module: &'a crate::graph::Module| Source {
-            name: format!("file:///{}", module.name),
-            text: &module.source,
-        };
-        let source_map = self.out.source_map(&modules.iter().map(source).collect::<Vec<_>>());
+        let sources: Vec<_> = modules
+            .iter()
+            .map(|module| Source { name: format!("file:///{}", module.name), text: &module.source })
+            .collect();
+        let source_map = self.out.source_map(&sources);
         let files = |list: &[usize]| {
             let found = list.iter().filter_map(|index| modules.get(*index));
             found.map(|module| (module.name.clone(), module.bytes.clone())).collect::<Vec<_>>()
@@ -106,7 +107,7 @@ impl<'a> Linker<'a> {
             hash,
             source_map,
             inputs: self.graph.inputs.clone(),
-            warnings: self.graph.warnings.clone(),
+            warnings: self.warnings,
             wasm,
             binaries,
         }

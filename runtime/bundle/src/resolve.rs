@@ -1,19 +1,25 @@
 //! Resolution: from a specifier in a file to what it means (spec 6.1, 6.3). Node's algorithm with PartyKit's
 //! conditions, browser fields and tsconfig paths comes from `oxc_resolver`; built-in modules are decided here, before.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use oxc_resolver::{AliasValue, ResolveError, ResolveOptions, Resolver, SideEffects, TsConfig, TsconfigDiscovery};
+use oxc_resolver::{AliasValue, ResolveError, ResolveOptions, Resolver, TsconfigDiscovery};
 
 use crate::BundleOptions;
+use crate::package::Packages;
 use crate::record::ImportKind;
 use crate::transform::{ModuleHint, Settings};
+use crate::tsconfig::{self, CompilerOptions};
 
 /// What a specifier means.
 pub(crate) enum Resolved {
     File(Found),
     Builtin(String),
     Empty,
+    /// A package that only brings `fetch` to Node.js.
+    Fetch,
     Missing(String),
 }
 
@@ -71,7 +77,13 @@ pub(crate) fn package_name(specifier: &str) -> Option<String> {
 pub(crate) struct Resolve {
     import: Resolver,
     require: Resolver,
+    /// For files whose tsconfig.json is broken.
+    import_alone: Resolver,
+    require_alone: Resolver,
     aliases: Vec<String>,
+    packages: Packages,
+    /// Broken configurations and what is wrong with them.
+    problems: RefCell<BTreeMap<PathBuf, String>>,
 }
 
 impl Resolve {
@@ -102,38 +114,58 @@ impl Resolve {
             ..ResolveOptions::default()
         };
         let import = Resolver::new(base.clone());
-        let require =
-            import.clone_with_options(ResolveOptions { condition_names: conditions("require"), ..base });
-        Self { import, require, aliases: options.alias.iter().map(|(name, _)| name.clone()).collect() }
+        let for_require = ResolveOptions { condition_names: conditions("require"), ..base.clone() };
+        Self {
+            require: import.clone_with_options(for_require.clone()),
+            import_alone: import.clone_with_options(ResolveOptions { tsconfig: None, ..base }),
+            require_alone: import.clone_with_options(ResolveOptions { tsconfig: None, ..for_require }),
+            import,
+            aliases: options.alias.iter().map(|(name, _)| name.clone()).collect(),
+            packages: Packages::default(),
+            problems: RefCell::default(),
+        }
+    }
+
+    fn is_aliased(&self, specifier: &str) -> bool {
+        self.aliases.iter().any(|alias| {
+            specifier
+                .strip_prefix(alias.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
     }
 
     /// What `specifier` means in `file`.
     pub(crate) fn specifier(&self, file: &Path, specifier: &str, kind: ImportKind) -> Resolved {
-        let aliased = |alias: &String| {
-            specifier
-                .strip_prefix(alias.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if !self.aliases.iter().any(aliased) {
-            if specifier == "partykit/server" {
+        if !self.is_aliased(specifier) {
+            if specifier == "partykit/server" || specifier == "fsevents" {
                 return Resolved::Empty;
+            }
+            if matches!(specifier, "node-fetch" | "cross-fetch" | "isomorphic-fetch" | "cross-fetch/polyfill")
+            {
+                return Resolved::Fetch;
             }
             if let Some(name) = builtin(specifier) {
                 return Resolved::Builtin(name);
             }
         }
-        let resolver = if kind.is_require() { &self.require } else { &self.import };
-        match resolver.resolve_file(file, specifier) {
+        let (resolver, alone) = if kind.is_require() {
+            (&self.require, &self.require_alone)
+        } else {
+            (&self.import, &self.import_alone)
+        };
+        let resolution = resolver.resolve_file(file, specifier).or_else(|error| {
+            let Some(problem) = tsconfig::problem(&error) else { return Err(error) };
+            if let Some((path, _)) = CompilerOptions::alone(file) {
+                self.problems.borrow_mut().insert(path, problem);
+            }
+            alone.resolve_file(file, specifier)
+        });
+        match resolution {
             Ok(resolution) => {
-                let hint = match resolution.package_json().and_then(|package| package.r#type()) {
-                    Some(oxc_resolver::PackageType::Module) => ModuleHint::Esm,
-                    Some(oxc_resolver::PackageType::CommonJs) => ModuleHint::CommonJs,
-                    None => ModuleHint::None,
-                };
-                let side_effects = resolution.package_json().is_none_or(|package| {
-                    package.side_effects().is_none_or(|listed| has_side_effects(&listed, package.directory(), resolution.path()))
-                });
-                Resolved::File(Found { path: resolution.path().to_path_buf(), hint, side_effects })
+                let path = resolution.into_path_buf();
+                let package = self.packages.of(&path);
+                let (hint, side_effects) = (package.hint, package.has_side_effects(&path));
+                Resolved::File(Found { path, hint, side_effects })
             }
             Err(ResolveError::Ignored(_)) => Resolved::Empty,
             Err(
@@ -161,46 +193,24 @@ impl Resolve {
             ..Settings::default()
         };
         // Packages are published compiled: a tsconfig.json beside them is not meant for us.
-        if !file.components().any(|component| component.as_os_str() == "node_modules")
-            && let Ok(Some(config)) = self.import.find_tsconfig(file)
-        {
-            apply(&config, &mut settings);
+        if !file.components().any(|component| component.as_os_str() == "node_modules") {
+            match self.import.find_tsconfig(file) {
+                Ok(Some(config)) => CompilerOptions::of(&config).apply(&mut settings),
+                Ok(None) => {}
+                Err(error) => {
+                    if let Some((path, compiler)) = CompilerOptions::alone(file) {
+                        let problem = tsconfig::problem(&error).unwrap_or_else(|| error.to_string());
+                        self.problems.borrow_mut().insert(path, problem);
+                        compiler.apply(&mut settings);
+                    }
+                }
+            }
         }
         settings
     }
-}
 
-/// Whether the `sideEffects` field of a package covers a file.
-fn has_side_effects(listed: &SideEffects<'_>, package: &Path, file: &Path) -> bool {
-    let name = file.strip_prefix(package).unwrap_or(file).to_string_lossy();
-    let covers = |pattern: &str| {
-        let pattern = pattern.strip_prefix("./").or(pattern.strip_prefix('/')).unwrap_or(pattern);
-        // A pattern without a folder means the file in every folder.
-        if pattern.contains('/') { fast_glob::glob_match(pattern, &*name) } else { fast_glob::glob_match(format!("**/{pattern}"), &*name) }
-    };
-    match listed {
-        SideEffects::Bool(any) => *any,
-        SideEffects::String(pattern) => covers(pattern),
-        SideEffects::Array(patterns) => patterns.iter().any(|pattern| covers(pattern)),
+    /// Configurations that could not be read as they are meant.
+    pub(crate) fn problems(&self) -> BTreeMap<PathBuf, String> {
+        self.problems.take()
     }
-}
-
-fn apply(config: &TsConfig, settings: &mut Settings) {
-    let compiler = &config.compiler_options;
-    let target = compiler.target.as_deref().unwrap_or("esnext").to_ascii_lowercase();
-    let is_old = matches!(
-        &*target,
-        "es3" | "es5" | "es6" | "es2015" | "es2016" | "es2017" | "es2018" | "es2019" | "es2020" | "es2021"
-    );
-    settings.assign_fields = !compiler.use_define_for_class_fields.unwrap_or(!is_old);
-    settings.legacy_decorators = compiler.experimental_decorators.unwrap_or(false);
-    settings.decorator_metadata = compiler.emit_decorator_metadata.unwrap_or(false);
-    settings.verbatim_imports =
-        compiler.verbatim_module_syntax.unwrap_or(false) || compiler.preserve_value_imports.unwrap_or(false);
-    let jsx = compiler.jsx.as_deref().unwrap_or("react");
-    settings.jsx_automatic = matches!(jsx, "react-jsx" | "react-jsxdev");
-    settings.jsx_development = jsx == "react-jsxdev";
-    settings.jsx_factory.clone_from(&compiler.jsx_factory);
-    settings.jsx_fragment.clone_from(&compiler.jsx_fragment_factory);
-    settings.jsx_source.clone_from(&compiler.jsx_import_source);
 }

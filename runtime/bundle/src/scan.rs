@@ -403,7 +403,9 @@ impl Scanner<'_> {
 
 /// Whether the only declarator names the function or class that is its value.
 fn is_anonymous(var: &VarDecl) -> bool {
-    let [VarDeclarator { name: Pat::Ident(_), init: Some(init), .. }] = var.decls.as_slice() else { return false };
+    let [VarDeclarator { name: Pat::Ident(_), init: Some(init), .. }] = var.decls.as_slice() else {
+        return false;
+    };
     match &**init {
         Expr::Arrow(_) => true,
         Expr::Fn(function) => function.ident.is_none(),

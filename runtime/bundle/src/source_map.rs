@@ -25,10 +25,18 @@ impl Output {
         self.mappings.push((self.code.len(), module, source));
     }
 
-    /// The map as JSON. `code` is ASCII, so its bytes are its columns.
+    /// Puts text before all that was written.
+    pub(crate) fn prepend(&mut self, text: &str) {
+        self.code.insert_str(0, text);
+        self.mappings.iter_mut().for_each(|mapping| mapping.0 += text.len());
+    }
+
+    /// The map as JSON, with the sources that something in the code came from. `code` is ASCII, so its bytes are its
+    /// columns.
     pub(crate) fn source_map(&self, sources: &[Source<'_>]) -> Vec<u8> {
-        let starts: Vec<Vec<u32>> = sources.iter().map(|source| line_starts(source.text)).collect();
-        let mut mappings = String::new();
+        let mut places: Vec<Option<Place<'_>>> = sources.iter().map(|_| None).collect();
+        let mut used: Vec<usize> = Vec::new();
+        let mut mappings = String::with_capacity(self.mappings.len() * 6);
         let (mut line_start, mut at) = (0, 0);
         let mut last = (0i64, 0i64, 0i64, 0i64);
         let mut first = true;
@@ -41,12 +49,13 @@ impl Output {
                 first = true;
             }
             at = *offset;
-            let (Some(lines), Some(text)) = (starts.get(*module), sources.get(*module)) else { continue };
-            let line = lines.partition_point(|start| start <= source).saturating_sub(1);
-            let start = lines.get(line).copied().unwrap_or(0);
-            let before = text.text.get(start as usize..*source as usize).unwrap_or_default();
-            let column = if before.is_ascii() { before.len() } else { before.encode_utf16().count() };
-            let now = ((offset - line_start) as i64, *module as i64, line as i64, column as i64);
+            let (Some(slot), Some(text)) = (places.get_mut(*module), sources.get(*module)) else { continue };
+            let place = slot.get_or_insert_with(|| {
+                used.push(*module);
+                Place::new(text.text, used.len() - 1)
+            });
+            let (line, column) = place.locate(*source);
+            let now = ((offset - line_start) as i64, place.number as i64, line as i64, column as i64);
             if !first {
                 mappings.push(',');
             }
@@ -56,14 +65,62 @@ impl Output {
             }
             last = now;
         }
-        let map = serde_json::json!({
-            "version": 3,
-            "sources": sources.iter().map(|source| &source.name).collect::<Vec<_>>(),
-            "sourcesContent": sources.iter().map(|source| source.text).collect::<Vec<_>>(),
-            "names": [],
-            "mappings": mappings,
-        });
-        map.to_string().into_bytes()
+        let used: Vec<&Source<'_>> = used.iter().filter_map(|module| sources.get(*module)).collect();
+        let map = Map {
+            version: 3,
+            sources: used.iter().map(|source| &*source.name).collect(),
+            sources_content: used.iter().map(|source| source.text).collect(),
+            names: [],
+            mappings: &mappings,
+        };
+        serde_json::to_vec(&map).unwrap_or_default()
+    }
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Map<'a> {
+    version: u8,
+    sources: Vec<&'a str>,
+    sources_content: Vec<&'a str>,
+    names: [&'a str; 0],
+    mappings: &'a str,
+}
+
+/// A reader of one source: turns byte offsets, which mostly ascend, into lines and columns.
+struct Place<'a> {
+    text: &'a str,
+    /// The source's number in the map.
+    number: usize,
+    starts: Vec<u32>,
+    is_ascii: bool,
+    /// Offset, line and column that were asked for last.
+    last: (u32, usize, usize),
+}
+
+impl<'a> Place<'a> {
+    fn new(text: &'a str, number: usize) -> Self {
+        Self { text, number, starts: line_starts(text), is_ascii: text.is_ascii(), last: (0, 0, 0) }
+    }
+
+    fn locate(&mut self, offset: u32) -> (usize, usize) {
+        let (before, mut line, mut column) = self.last;
+        let next = self.starts.get(line + 1).copied().unwrap_or(u32::MAX);
+        let mut from = before;
+        if offset < before || offset >= next {
+            line = self.starts.partition_point(|start| *start <= offset).saturating_sub(1);
+            from = self.starts.get(line).copied().unwrap_or(0);
+            column = 0;
+        }
+        // A long line is walked through once, not from its start for each of its places.
+        column += if self.is_ascii {
+            (offset - from) as usize
+        } else {
+            let between = self.text.get(from as usize..offset as usize).unwrap_or_default();
+            between.chars().map(char::len_utf16).sum()
+        };
+        self.last = (offset, line, column);
+        (line, column)
     }
 }
 

@@ -27,6 +27,7 @@ use crate::probe::Probe;
 use crate::purity::Purity;
 use crate::record::{ModuleForm, ModuleRecord};
 use crate::scan::{Scan, scan};
+use crate::strict::Strict;
 
 /// What the file's name and its package say about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -157,6 +158,13 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
     let (unresolved_mark, top_level_mark) = (Mark::new(), Mark::new());
     let unresolved = SyntaxContext::empty().apply_mark(unresolved_mark);
     resolver(unresolved_mark, top_level_mark, settings.typescript).process(&mut program);
+    if program.is_script() {
+        let mut strict = Strict { unresolved, start: start.0, errors: Vec::new() };
+        program.visit_mut_with(&mut strict);
+        if !strict.errors.is_empty() {
+            return Err(strict.errors);
+        }
+    }
     lower(&mut program, settings, &probe, (unresolved_mark, top_level_mark), &source_map, &comments);
     let defines = parse_defines(&settings.defines, unresolved)?;
     program.visit_mut_with(&mut Fold { defines: &defines, unresolved });

@@ -55,6 +55,23 @@ pub(crate) fn empty() -> ModuleRecord {
     record(String::new(), Vec::new(), None)
 }
 
+/// What packages that bring `fetch` to Node.js are replaced with: the runtime's own (spec 6.3).
+pub(crate) fn fetch() -> ModuleRecord {
+    let code = "const fetch = (...args) => globalThis.fetch(...args);\n\
+        const { Headers, Request, Response, FormData, Blob, File, AbortController } = globalThis;\n\
+        class FetchError extends Error {}\nclass AbortError extends Error {}\n\
+        const isRedirect = (code) => [301, 302, 303, 307, 308].includes(code);\n\
+        module.exports = Object.assign(fetch, { fetch, default: fetch, Headers, Request, Response, FormData, Blob, File,\n \
+        AbortController, FetchError, AbortError, isRedirect });\n\
+        Object.defineProperty(module.exports, \"__esModule\", { value: true });";
+    let globals = ["globalThis", "Error", "Object"].map(str::to_string).to_vec();
+    ModuleRecord {
+        form: ModuleForm::CommonJs,
+        global_names: globals,
+        ..record(code.into(), Vec::new(), None)
+    }
+}
+
 fn record(text: String, slots: Vec<(u32, Slot)>, asset: Option<Asset>) -> ModuleRecord {
     let code = Text { text, slots, mappings: Vec::new() };
     let part = Part {

@@ -45,5 +45,6 @@ out.write(JSON.stringify(result) + "\n", () => process.exit(0));
 function shape(value) {
   if (typeof value === "function") return `function ${value.name} ${value.length}`;
   if (typeof value !== "object" || value === null) return inspect(value);
-  return `${value[Symbol.toStringTag] ?? value.constructor?.name ?? "object"} ${Object.keys(value).sort()}`;
+  // esbuild's namespaces inside of a bundle inherit from Object.prototype.
+  return `${value[Symbol.toStringTag] === "Module" ? "Object" : value.constructor?.name ?? "object"} ${Object.keys(value).sort()}`;
 }

@@ -180,7 +180,8 @@ impl<'a> Binder<'a> {
         let mut problems = Vec::new();
         for (index, module) in self.graph.modules.iter().enumerate() {
             let record = &module.record;
-            let used: FxHashSet<u32> = record.parts.iter().flat_map(|part| part.uses.iter().copied()).collect();
+            let used: FxHashSet<u32> =
+                record.parts.iter().flat_map(|part| part.uses.iter().copied()).collect();
             for (number, meaning) in meanings.get(index).into_iter().flatten().enumerate() {
                 // A type that was re-exported, or imported and kept: nothing reads it (spec 6.1).
                 let is_type = module.typescript && !used.contains(&(number as u32));
@@ -195,8 +196,10 @@ impl<'a> Binder<'a> {
                 }
             }
         }
-        let mut errors: Vec<Diagnostic> =
-            problems.into_iter().filter_map(|(index, import, text)| self.problem(index, import, text)).collect();
+        let mut errors: Vec<Diagnostic> = problems
+            .into_iter()
+            .filter_map(|(index, import, text)| self.problem(index, import, text))
+            .collect();
         errors.extend(self.undeclared());
         if errors.is_empty() {
             return Ok(());
@@ -209,7 +212,9 @@ impl<'a> Binder<'a> {
         let other = self.esm_target(module, import).and_then(|other| self.module(other));
         let file = other.map(|other| other.name.as_str()).unwrap_or_default();
         match meaning {
-            Meaning::Ambiguous => format!("Several `export *` in \"{file}\" export \"{name}\", and they differ"),
+            Meaning::Ambiguous => {
+                format!("Several `export *` in \"{file}\" export \"{name}\", and they differ")
+            }
             _ => format!("No matching export in \"{file}\" for import \"{name}\""),
         }
     }
@@ -226,7 +231,8 @@ impl<'a> Binder<'a> {
     /// `export { x }` where nothing declares `x`. In TypeScript it may be a type, and is left out.
     fn undeclared(&self) -> Vec<Diagnostic> {
         let mut found = Vec::new();
-        for (index, module) in self.graph.modules.iter().enumerate().filter(|(_, module)| !module.typescript) {
+        for (index, module) in self.graph.modules.iter().enumerate().filter(|(_, module)| !module.typescript)
+        {
             let record = &module.record;
             let declared: FxHashSet<u32> =
                 record.parts.iter().flat_map(|part| part.declares.iter().copied()).collect();
@@ -273,17 +279,18 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// `require` of a module that has to be awaited.
-    pub(super) fn check_required(&self, waits: &[bool]) -> Vec<Diagnostic> {
+    /// `require` of a module that has to be awaited throws when it runs, as in Node.js.
+    pub(super) fn required_waits(&self, waits: &[bool]) -> Vec<Diagnostic> {
         let mut errors = Vec::new();
         for (index, module) in self.graph.modules.iter().enumerate() {
             for (number, import) in (0u32..).zip(&module.record.imports) {
                 if import.kind == ImportKind::Require
+                    && !import.guarded
                     && let Some(other) = self.esm_target(index, number)
                     && waits.get(other).copied().unwrap_or(false)
                 {
                     let message =
-                        format!("\"{}\" uses top-level await and cannot be required", import.specifier);
+                        format!("`require` of \"{}\" throws: it uses top-level await", import.specifier);
                     errors.extend(self.problem(index, number, message));
                 }
             }

@@ -69,6 +69,9 @@ impl Linker<'_> {
                     Some(module) if module.record.form == ModuleForm::Unknown => {
                         format!("(() => ({function}(), {{}}))")
                     }
+                    _ if self.order.waits(*other) => {
+                        format!("(() => __pk_waits({}))", quote(self.specifier(index, import)))
+                    }
                     _ => format!("(() => ({function}(), __pk_toCommonJS({})))", self.naming.object(*other)),
                 }
             }

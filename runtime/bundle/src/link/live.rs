@@ -47,8 +47,9 @@ impl Live {
         let count = graph.modules.len();
         let declarers = graph.modules.iter().map(|module| {
             let parts = (0u32..).zip(&module.record.parts);
-            let mut list: Vec<_> =
-                parts.flat_map(|(part, found)| found.declares.iter().map(move |symbol| (*symbol, part))).collect();
+            let mut list: Vec<_> = parts
+                .flat_map(|(part, found)| found.declares.iter().map(move |symbol| (*symbol, part)))
+                .collect();
             list.sort_unstable();
             list
         });
@@ -153,7 +154,9 @@ impl<'a> Marker<'a, '_> {
                     self.open.push(Task::Part(module, *part as usize));
                 }
             }
-            Meaning::Namespace(module) | Meaning::Dynamic(module, _) => self.open.push(Task::Namespace(module)),
+            Meaning::Namespace(module) | Meaning::Dynamic(module, _) => {
+                self.open.push(Task::Namespace(module))
+            }
             Meaning::Import(module, import) | Meaning::Member(module, import, _) => {
                 self.live.bound.insert((module, import));
                 self.open.push(Task::Import(module, import));

@@ -56,7 +56,8 @@ impl Naming {
                 && (common_js || linker.order.is_lazy(index))
                 && let Some(slot) = self.functions.get_mut(index)
             {
-                *slot = names.give(&format!("{}_{base}", if common_js { "require" } else { "init" }), captured);
+                *slot =
+                    names.give(&format!("{}_{base}", if common_js { "require" } else { "init" }), captured);
             }
             if linker.live.namespace(index)
                 && !common_js
@@ -88,7 +89,8 @@ impl Naming {
             let symbols = &module.record.symbols;
             let mut given = vec![String::new(); symbols.len()];
             for symbol in linker.live_symbols(index) {
-                let Some(found) = symbols.get(symbol as usize).filter(|found| found.binding == Binding::Local)
+                let Some(found) =
+                    symbols.get(symbol as usize).filter(|found| found.binding == Binding::Local)
                 else {
                     continue;
                 };

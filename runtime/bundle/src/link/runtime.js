@@ -87,6 +87,9 @@ var __pk_builtinNs = (name) => {
 var __pk_missing = (name) => {
  throw Object.assign(new Error("Cannot find module '" + name + "'"), { code: "MODULE_NOT_FOUND" });
 };
+var __pk_waits = (name) => {
+ throw Object.assign(new Error("'" + name + "' uses top-level await and cannot be required"), { code: "ERR_REQUIRE_ASYNC_MODULE" });
+};
 var __pk_require = Object.assign((name) => __pk_missing(name), { resolve: (name) => name });
 var __pk_dynamic = async (name) => __pk_missing(String(name));
 var __pk_glob = (files) => async (name) => {

@@ -4,6 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::Linker;
 use super::bind::{Meaning, is_common_js};
+use super::helpers::helpers;
 use super::order::Step;
 use crate::graph::{Module, Target};
 use crate::record::{Part, PartKind, Text};
@@ -11,8 +12,6 @@ use crate::value::quote;
 
 impl<'a> Linker<'a> {
     pub(super) fn write(&mut self) {
-        self.out.push("'use strict';\n(function(host) {\n");
-        self.out.push(include_str!("runtime.js"));
         self.write_variables();
         for (index, module) in self.graph.modules.iter().enumerate() {
             if !self.live.module(index) {
@@ -27,20 +26,26 @@ impl<'a> Linker<'a> {
         }
         self.write_main();
         self.out.push("})\n");
+        let helpers = helpers(&self.out.code);
+        self.out.prepend(&format!("'use strict';\n(function(host) {{\n{helpers}"));
     }
 
     /// Import variables that the main sequence does not declare.
     fn write_variables(&mut self) {
         let steps = self.order.steps.iter();
         let main: FxHashSet<(usize, u32)> = steps
-            .filter_map(|step| if let Step::Import(module, import) = step { Some((*module, *import)) } else { None })
+            .filter_map(
+                |step| if let Step::Import(module, import) = step { Some((*module, *import)) } else { None },
+            )
             .collect();
         let mut names: Vec<&str> = Vec::new();
         for (index, module) in self.graph.modules.iter().enumerate() {
             let own = self.live.module(index) && (is_common_js(module) || self.order.is_lazy(index));
             let imports = self.binder.statics(index).filter(|_| !own);
             let imports = imports.filter(|import| !main.contains(&(index, *import)));
-            names.extend(imports.map(|import| self.naming.import(index, import)).filter(|name| !name.is_empty()));
+            names.extend(
+                imports.map(|import| self.naming.import(index, import)).filter(|name| !name.is_empty()),
+            );
         }
         if !names.is_empty() {
             let line = format!("var {};\n", names.join(", "));
@@ -90,8 +95,11 @@ impl<'a> Linker<'a> {
         let head = format!("var {} = __pk_cjs(function(exports, module) {{\n", self.naming.function(index));
         self.out.push(&head);
         let imports = self.binder.statics(index).collect::<Vec<_>>();
-        let names: Vec<&str> =
-            imports.iter().map(|import| self.naming.import(index, *import)).filter(|name| !name.is_empty()).collect();
+        let names: Vec<&str> = imports
+            .iter()
+            .map(|import| self.naming.import(index, *import))
+            .filter(|name| !name.is_empty())
+            .collect();
         if !names.is_empty() {
             let line = format!("var {};\n", names.join(", "));
             self.out.push(&line);
@@ -126,7 +134,8 @@ impl<'a> Linker<'a> {
             self.out.push("\n");
             self.write_name(index, module, part);
         }
-        let opening = if self.order.waits(index) { "__pk_async(async (self) => {" } else { "__pk_esm(() => {" };
+        let opening =
+            if self.order.waits(index) { "__pk_async(async (self) => {" } else { "__pk_esm(() => {" };
         let line = format!("var {} = {opening}\n", self.naming.function(index));
         self.out.push(&line);
         for import in self.binder.statics(index).collect::<Vec<_>>() {
@@ -243,7 +252,9 @@ impl<'a> Linker<'a> {
                 }
             }
             Some(Target::Builtin(_)) if variable.is_empty() => return,
-            Some(Target::Builtin(name)) => format!("{keyword}{variable} = __pk_builtinNs({});\n", quote(name)),
+            Some(Target::Builtin(name)) => {
+                format!("{keyword}{variable} = __pk_builtinNs({});\n", quote(name))
+            }
             _ => return,
         };
         self.out.push(&line);

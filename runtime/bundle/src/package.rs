@@ -1,0 +1,105 @@
+//! Packages: what the nearest `package.json` says about the files below it, which is not always the `package.json` of
+//! the package's root. A broken one says nothing; whoever resolves through it reports it.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+
+use crate::transform::ModuleHint;
+
+/// The fields that concern single files.
+#[derive(Debug, Default)]
+pub(crate) struct Package {
+    folder: PathBuf,
+    pub(crate) hint: ModuleHint,
+    side_effects: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SideEffects {
+    Any(bool),
+    One(String),
+    Some(Vec<String>),
+    Unknown(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    #[serde(rename = "type")]
+    kind: Option<serde_json::Value>,
+    side_effects: Option<SideEffects>,
+}
+
+impl Package {
+    /// Whether evaluating the file may do something besides making its exports.
+    pub(crate) fn has_side_effects(&self, file: &Path) -> bool {
+        let Some(listed) = &self.side_effects else { return true };
+        let name = file.strip_prefix(&self.folder).unwrap_or(file).to_string_lossy();
+        listed.iter().any(|pattern| {
+            let pattern = pattern.strip_prefix("./").or(pattern.strip_prefix('/')).unwrap_or(pattern);
+            // A pattern without a folder means the file in every folder.
+            if pattern.contains('/') {
+                fast_glob::glob_match(pattern, &*name)
+            } else {
+                fast_glob::glob_match(format!("**/{pattern}"), &*name)
+            }
+        })
+    }
+
+    fn read(folder: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(folder.join("package.json")).ok()?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let fields: Fields = serde_json::from_str(text).unwrap_or(Fields { kind: None, side_effects: None });
+        let hint = match fields.kind.as_ref().and_then(serde_json::Value::as_str) {
+            Some("module") => ModuleHint::Esm,
+            Some("commonjs") => ModuleHint::CommonJs,
+            _ => ModuleHint::None,
+        };
+        let side_effects = match fields.side_effects {
+            Some(SideEffects::Any(false)) => Some(Vec::new()),
+            Some(SideEffects::One(pattern)) => Some(vec![pattern]),
+            Some(SideEffects::Some(patterns)) => Some(patterns),
+            Some(SideEffects::Any(true) | SideEffects::Unknown(_)) | None => None,
+        };
+        Some(Self { folder: folder.to_path_buf(), hint, side_effects })
+    }
+}
+
+/// All that were looked up in one build.
+#[derive(Default)]
+pub(crate) struct Packages {
+    folders: RefCell<FxHashMap<PathBuf, Arc<Package>>>,
+}
+
+impl Packages {
+    /// The nearest one above a file.
+    pub(crate) fn of(&self, file: &Path) -> Arc<Package> {
+        let mut missed = Vec::new();
+        let mut found = None;
+        for folder in file.ancestors().skip(1) {
+            if let Some(known) = self.folders.borrow().get(folder) {
+                found = Some(known.clone());
+                break;
+            }
+            missed.push(folder);
+            // The folder of all packages belongs to none of them.
+            if folder.file_name().is_some_and(|name| name == "node_modules") {
+                break;
+            }
+            if let Some(package) = Package::read(folder) {
+                found = Some(Arc::new(package));
+                break;
+            }
+        }
+        let found = found.unwrap_or_default();
+        for folder in missed {
+            self.folders.borrow_mut().insert(folder.to_path_buf(), found.clone());
+        }
+        found
+    }
+}

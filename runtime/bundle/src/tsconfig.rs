@@ -1,0 +1,112 @@
+//! TypeScript configurations: which settings of the nearest `tsconfig.json` a file is compiled with. One whose `extends`
+//! cannot be followed still counts with what it says itself, and gives a warning.
+
+use std::path::{Path, PathBuf};
+
+use oxc_resolver::{ResolveError, TsConfig};
+use serde::Deserialize;
+
+use crate::transform::Settings;
+
+/// The options that concern the compiler.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct CompilerOptions {
+    target: Option<String>,
+    use_define_for_class_fields: Option<bool>,
+    experimental_decorators: Option<bool>,
+    emit_decorator_metadata: Option<bool>,
+    verbatim_module_syntax: Option<bool>,
+    preserve_value_imports: Option<bool>,
+    jsx: Option<String>,
+    jsx_factory: Option<String>,
+    jsx_fragment_factory: Option<String>,
+    jsx_import_source: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    #[serde(default)]
+    compiler_options: CompilerOptions,
+}
+
+impl CompilerOptions {
+    /// With everything that the file extends.
+    pub(crate) fn of(config: &TsConfig) -> Self {
+        let options = &config.compiler_options;
+        Self {
+            target: options.target.clone(),
+            use_define_for_class_fields: options.use_define_for_class_fields,
+            experimental_decorators: options.experimental_decorators,
+            emit_decorator_metadata: options.emit_decorator_metadata,
+            verbatim_module_syntax: options.verbatim_module_syntax,
+            preserve_value_imports: options.preserve_value_imports,
+            jsx: options.jsx.clone(),
+            jsx_factory: options.jsx_factory.clone(),
+            jsx_fragment_factory: options.jsx_fragment_factory.clone(),
+            jsx_import_source: options.jsx_import_source.clone(),
+        }
+    }
+
+    /// What the nearest file above `file` says itself.
+    pub(crate) fn alone(file: &Path) -> Option<(PathBuf, Self)> {
+        let paths = file.ancestors().skip(1).map(|folder| folder.join("tsconfig.json"));
+        let (path, mut text) =
+            paths.filter_map(|path| std::fs::read_to_string(&path).ok().map(|text| (path, text))).next()?;
+        let parsed =
+            json_strip_comments::strip(&mut text).is_ok().then(|| serde_json::from_str::<File>(&text).ok());
+        Some((path, parsed.flatten().map(|file| file.compiler_options).unwrap_or_default()))
+    }
+
+    /// Turns the options into ours.
+    pub(crate) fn apply(&self, settings: &mut Settings) {
+        let target = self.target.as_deref().unwrap_or("esnext").to_ascii_lowercase();
+        let is_old = matches!(
+            &*target,
+            "es3"
+                | "es5"
+                | "es6"
+                | "es2015"
+                | "es2016"
+                | "es2017"
+                | "es2018"
+                | "es2019"
+                | "es2020"
+                | "es2021"
+        );
+        settings.assign_fields = !self.use_define_for_class_fields.unwrap_or(!is_old);
+        settings.legacy_decorators = self.experimental_decorators.unwrap_or(false);
+        settings.decorator_metadata = self.emit_decorator_metadata.unwrap_or(false);
+        settings.verbatim_imports =
+            self.verbatim_module_syntax.unwrap_or(false) || self.preserve_value_imports.unwrap_or(false);
+        let jsx = self.jsx.as_deref().unwrap_or("react");
+        settings.jsx_automatic = matches!(jsx, "react-jsx" | "react-jsxdev");
+        settings.jsx_development = jsx == "react-jsxdev";
+        settings.jsx_factory.clone_from(&self.jsx_factory);
+        settings.jsx_fragment.clone_from(&self.jsx_fragment_factory);
+        settings.jsx_source.clone_from(&self.jsx_import_source);
+    }
+}
+
+/// What is wrong with a configuration, if that is why resolution failed.
+pub(crate) fn problem(error: &ResolveError) -> Option<String> {
+    match error {
+        ResolveError::TsconfigNotFound(path) => {
+            Some(format!("Cannot find the base configuration \"{}\"", path.display()))
+        }
+        ResolveError::TsconfigSelfReference(path) => {
+            Some(format!("The configuration \"{}\" refers to itself", path.display()))
+        }
+        ResolveError::TsconfigCircularExtend(_) => {
+            Some("Configurations extend each other in a circle".into())
+        }
+        ResolveError::TsconfigLoadFailed { source, .. } => {
+            Some(problem(source).unwrap_or_else(|| source.to_string()))
+        }
+        ResolveError::Json(error) if error.path.file_name().is_some_and(|name| name != "package.json") => {
+            Some(format!("{}: {}", error.path.display(), error.message))
+        }
+        _ => None,
+    }
+}

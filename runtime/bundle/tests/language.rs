@@ -1,0 +1,190 @@
+//! Languages: TypeScript, JSX, decorators, class fields and newer syntax, each as a small program whose output is known.
+
+mod common;
+
+use common::{Outcome, Project, prints};
+
+const ESNEXT: &str = r#"{ "compilerOptions": { "target": "esnext" } }"#;
+
+#[test]
+fn typescript_forms() -> Outcome<()> {
+    let main = r#"
+        import type { Gone } from "./nowhere"; import { type Also, value } from "./other"; import { OnlyType } from "./other";
+        import type * as Party from "partykit/server";
+        export type { Gone }; export { type Also } from "./other";
+        enum Color { Red = 1, Blue, Text = "t" } const enum Fast { A = 5, B = A << 1 } declare enum Never { X }
+        namespace Space { export const inner = Color.Blue; export namespace Deep { export function f() { return inner } } }
+        abstract class Base { abstract x(): void; protected constructor(readonly a: number, public b?: string) {} }
+        class Sub extends Base { declare kept: number; late = (this as any).a; constructor() { super(3, "b") } x() {} }
+        function over(a: string): void; function over(a: number): void; function over(a: unknown) { return a as never }
+        const cast = <any>value, sat = { k: 1 } satisfies object, sure = cast!.length;
+        let x: OnlyType | Party.Server = undefined as never; function guard(this: void, v: unknown): asserts v is string {}
+        print(Color.Blue, Color[2], Color.Text, Fast.B, Space.inner, Space.Deep.f(), new Sub().late, new Sub().b, sat.k, sure, typeof over, typeof guard, x);
+    "#;
+    let other = r#"export const value = "four"; export interface OnlyType { a: 1 } export type Also = 1"#;
+    prints(&[("main.ts", main), ("other.ts", other)], "2 Blue t 10 2 2 3 b 1 4 function function ")
+}
+
+#[test]
+fn import_equals_and_export_equals() -> Outcome<()> {
+    let main = r#"import lib = require("./lib"); import fn from "./fn"; import Alias = lib.inner; print(lib.inner.v, Alias.v, fn(2))"#;
+    let lib = "export namespace inner { export const v = 1 }";
+    prints(
+        &[
+            ("main.ts", main),
+            ("lib.ts", lib),
+            ("fn.ts", "function twice(n: number) { return n * 2 }\nexport = twice"),
+        ],
+        "1 1 4",
+    )
+}
+
+#[test]
+fn define_semantics_of_class_fields() -> Outcome<()> {
+    let main = "class A { set x(v) { print('set', v) } } class B extends A { x = 1; y; constructor(readonly p = 2) { super() } } print(Object.keys(new B()).join())";
+    prints(&[("main.ts", main)], "x,y,p")?;
+    let assign = r#"{ "compilerOptions": { "useDefineForClassFields": false } }"#;
+    prints(&[("main.ts", main), ("tsconfig.json", assign)], "set 1\np")?;
+    prints(
+        &[("main.ts", main), ("tsconfig.json", r#"{ "compilerOptions": { "target": "ES2020" } }"#)],
+        "set 1\np",
+    )
+}
+
+#[test]
+fn a_field_does_not_see_parameter_properties_yet() -> Outcome<()> {
+    let main = "class A { early = this.room; constructor(readonly room: string) {} } print(new A('r').early, new A('r').room)";
+    prints(&[("main.ts", main), ("tsconfig.json", ESNEXT)], " r")
+}
+
+#[test]
+fn legacy_decorators() -> Outcome<()> {
+    let main = r#"
+        const log = (name: string) => (...args: any[]) => { print(name, typeof args[0], String(args[1]), typeof args[2]) };
+        function seal(target: any) { return class Sealed extends target { sealed = true } as any }
+        @seal @log("class") class A { @log("field") x = 1; @log("method") m(@log("param") p: string) {} @log("static") static s = 2; }
+        print((new A() as any).sealed, new A().x, A.s);
+    "#;
+    let config = r#"{ "compilerOptions": { "experimentalDecorators": true } }"#;
+    prints(
+        &[("main.ts", main), ("tsconfig.json", config)],
+        "field object x undefined\nparam object m number\nmethod object m object\nstatic function s undefined\nclass function undefined undefined\ntrue 1 2",
+    )
+}
+
+#[test]
+fn decorator_metadata() -> Outcome<()> {
+    let main = r#"
+        (Reflect as any).metadata = (key: string, value: any) => () => print(key, Array.isArray(value) ? value.map((v) => v.name).join() : value?.name);
+        class Dep {} const mark: any = () => {};
+        class A { @mark x!: Dep; @mark m(a: string, b: Dep): number { return 1 } }
+        print(new A().m("", new Dep()));
+    "#;
+    let config =
+        r#"{ "compilerOptions": { "experimentalDecorators": true, "emitDecoratorMetadata": true } }"#;
+    prints(
+        &[("main.ts", main), ("tsconfig.json", config)],
+        "design:type Dep\ndesign:type Function\ndesign:paramtypes String,Dep\ndesign:returntype Number\n1",
+    )
+}
+
+#[test]
+fn standard_decorators_accessors_and_using() -> Outcome<()> {
+    let main = r#"
+        const log = (value, context) => { print(context.kind, String(context.name), context.static) };
+        @log class A { @log m() {} @log accessor a = 4; @log static #p = 1; @log get g() { return 2 } }
+        const a = new A(); a.a++; print(a.a, a.g);
+        { using r = { [Symbol.dispose]() { print("disposed") } }; print("inside") }
+        using top = { [Symbol.dispose]() { print("end") } };
+        await (async () => { await using r = { async [Symbol.asyncDispose]() { print("later") } } })();
+        export class K { static { print("static block") } }
+    "#;
+    for name in ["main.js", "main.ts"] {
+        let project = Project::new(&[(name, main)])?;
+        let log = project.log(name)?;
+        let expected = "static block\nend";
+        assert!(
+            log.contains("method m false") && log.contains("accessor a false") && log.contains("class A"),
+            "{log}"
+        );
+        assert!(log.contains("5 2\ninside\ndisposed\nlater") && log.ends_with(expected), "{name}\n{log}");
+    }
+    Ok(())
+}
+
+#[test]
+fn jsx_of_all_kinds() -> Outcome<()> {
+    let h = "export const h = (tag, props, ...c) => typeof tag === 'function' ? tag({ ...props, c }) : `<${tag} ${JSON.stringify(props)}>${c.flat().join('')}`; export const Frag = ({ c }) => `[${c.join('')}]`; export const React = { createElement: h, Fragment: Frag };";
+    let body = "const A = (p) => 'A' + JSON.stringify(p); const x = 1, rest = { q: 2 };";
+    let page = "print(<div a=\"b\" {...rest}>{x} t&amp;<A k={x} /></div>); print(<><b /></>)";
+    let classic = format!("import {{ React }} from './h'; {body} {page}");
+    let expected = r#"<div {"a":"b","q":2}>1 t&A{"k":1,"c":[]}
+[<b null>]"#;
+    prints(&[("main.tsx", &classic), ("h.js", h)], expected)?;
+    prints(&[("main.jsx", &classic), ("h.js", h)], expected)?;
+    let pragma = format!("/** @jsx h @jsxFrag Frag */ import {{ h, Frag }} from './h'; {body} {page}");
+    prints(&[("main.tsx", &pragma), ("h.js", h)], expected)?;
+    let config =
+        r#"{ "compilerOptions": { "jsx": "react", "jsxFactory": "h", "jsxFragmentFactory": "Frag" } }"#;
+    let factory = format!("import {{ h, Frag }} from './h'; {body} {page}");
+    prints(&[("main.tsx", &factory), ("h.js", h), ("tsconfig.json", config)], expected)?;
+    let runtime = "export const jsx = (tag, props, key) => typeof tag === 'function' ? tag(props) : `<${tag} ${JSON.stringify(props)} ${key ?? ''}>`; export const jsxs = jsx; export const Fragment = (p) => '[' + p.children + ']';";
+    let source = "print(<p k={1} key=\"y\">{[1].map((n) => <i key={n} />)}</p>, <><b /></>)";
+    let config = r#"{ "compilerOptions": { "jsx": "react-jsx", "jsxImportSource": "lib" } }"#;
+    prints(
+        &[("main.tsx", source), ("node_modules/lib/jsx-runtime.js", runtime), ("tsconfig.json", config)],
+        r#"<p {"k":1,"children":["<i {} 1>"]} y> [<b {} >]"#,
+    )?;
+    let comment = format!("/** @jsxImportSource lib */ {source}");
+    let config = r#"{ "compilerOptions": { "jsx": "react-jsx" } }"#;
+    prints(
+        &[("main.tsx", &comment), ("node_modules/lib/jsx-runtime.js", runtime), ("tsconfig.json", config)],
+        r#"<p {"k":1,"children":["<i {} 1>"]} y> [<b {} >]"#,
+    )
+}
+
+#[test]
+fn verbatim_imports_keep_side_effects() -> Outcome<()> {
+    let config = r#"{ "compilerOptions": { "verbatimModuleSyntax": true } }"#;
+    let main = "import { Thing } from './other'; print('main')";
+    let other = "print('other'); export const Thing = 1";
+    prints(&[("main.ts", main), ("other.ts", other), ("tsconfig.json", config)], "other\nmain")?;
+    prints(&[("main.ts", main), ("other.ts", other)], "main")
+}
+
+#[test]
+fn sloppy_scripts_become_strict() -> Outcome<()> {
+    let old = r#"
+        var package = 1, static = { package }; function f(_, _, last) { return last } function interface() { return 010 + "\07".length }
+        var { package: let, static: yield = 5 } = { package: 2 };
+        exports.all = [package, static.package, f(1, 2, 3), interface(), let, yield];
+    "#;
+    prints(&[("main.js", "import { all } from './old'; print(all.join())"), ("old.js", old)], "1,1,3,9,2,5")?;
+    let project = Project::new(&[
+        ("main.js", "import './old'"),
+        ("old.js", "with ({}) {}\nexports.x = 1; delete exports"),
+    ])?;
+    let errors = project.errors("main.js")?.to_string();
+    assert!(errors.contains("A `with` statement") && errors.contains("old.js:1:1"), "{errors}");
+    assert!(errors.contains("`delete` of a variable"), "{errors}");
+    Ok(())
+}
+
+#[test]
+fn names_survive_renaming() -> Outcome<()> {
+    let main = r#"import { A as B, f as g } from "./a"; import h from "./h"; import K from "./k"; class A {} function f() {}
+        print(A.name, B.name, f.name, g.name, h.name, K.name, new B().constructor.name)"#;
+    let files = [
+        ("main.js", main),
+        ("a.js", "export class A {} export function f() {}"),
+        ("h.js", "export default () => 1"),
+        ("k.js", "export default class {}"),
+    ];
+    prints(&files, "A A f f default default A")
+}
+
+#[test]
+fn text_survives_as_ascii() -> Outcome<()> {
+    let main = "const é = `x${'☃'}\\n😀`, o = { ключ: 1, '\u{2028}': 2 }; class Ü {} print(é, Object.keys(o).map(escape).join(), Ü.name, /[ä-ö]/u.test('ö'), String.raw`\\é`)";
+    prints(&[("main.ts", main)], "x☃\n😀 %u043A%u043B%u044E%u0447,%u2028 Ü true \\é")
+}
