@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use partyrun_bundle::{Bundle, BundleErrors, BundleOptions, Bundler};
 
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// A folder that goes away with its value.
-pub struct Project(pub PathBuf);
+pub(crate) struct Project(pub(crate) PathBuf);
 
 impl Project {
-    pub fn new(files: &[(&str, &str)]) -> Outcome<Self> {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Outcome<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("partyrun-bundle-{}-{number}", std::process::id()));
@@ -25,32 +25,32 @@ impl Project {
         Ok(project)
     }
 
-    pub fn write(&self, file: &str, bytes: &[u8]) -> Outcome<()> {
+    pub(crate) fn write(&self, file: &str, bytes: &[u8]) -> Outcome<()> {
         let path = self.0.join(file);
         std::fs::create_dir_all(path.parent().unwrap_or(&self.0))?;
         Ok(std::fs::write(path, bytes)?)
     }
 
-    pub fn link(&self, target: &str, link: &str) -> Outcome<()> {
+    pub(crate) fn link(&self, target: &str, link: &str) -> Outcome<()> {
         let path = self.0.join(link);
         std::fs::create_dir_all(path.parent().unwrap_or(&self.0))?;
         Ok(std::os::unix::fs::symlink(self.0.join(target), path)?)
     }
 
-    pub fn options(&self, main: &str) -> BundleOptions {
+    pub(crate) fn options(&self, main: &str) -> BundleOptions {
         BundleOptions { root: self.0.clone(), main: main.into(), ..BundleOptions::default() }
     }
 
-    pub fn build(&self, main: &str) -> Result<Bundle, BundleErrors> {
+    pub(crate) fn build(&self, main: &str) -> Result<Bundle, BundleErrors> {
         Bundler::new(self.options(main)).build()
     }
 
     /// What the bundle prints, a line each, and the message of an error that ends it.
-    pub fn log(&self, main: &str) -> Outcome<String> {
+    pub(crate) fn log(&self, main: &str) -> Outcome<String> {
         self.log_of(&self.build(main)?)
     }
 
-    pub fn log_of(&self, bundle: &Bundle) -> Outcome<String> {
+    pub(crate) fn log_of(&self, bundle: &Bundle) -> Outcome<String> {
         assert!(bundle.code.is_ascii());
         let out = self.0.join("bundle.out.js");
         std::fs::write(&out, &bundle.code)?;
@@ -71,7 +71,7 @@ impl Project {
     }
 
     /// The messages of a build that has to fail.
-    pub fn errors(&self, main: &str) -> Outcome<BundleErrors> {
+    pub(crate) fn errors(&self, main: &str) -> Outcome<BundleErrors> {
         match self.build(main) {
             Ok(_) => Err("it was built".into()),
             Err(errors) => Ok(errors),
@@ -86,7 +86,7 @@ impl Drop for Project {
 }
 
 /// Bundles the files, the first of which is the entry, and compares what they print.
-pub fn prints(files: &[(&str, &str)], expected: &str) -> Outcome<()> {
+pub(crate) fn prints(files: &[(&str, &str)], expected: &str) -> Outcome<()> {
     let main = files.first().map(|file| file.0).unwrap_or_default();
     let log = Project::new(files)?.log(main)?;
     assert_eq!(log, expected, "\n{files:#?}");
