@@ -1,34 +1,92 @@
 //! The record cache: a file is transformed once per content and settings, in memory and, when a folder is given, on
 //! disk. `graph` asks it before it transforms. A broken or unwritable folder costs time, never a build.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 use crate::record::ModuleRecord;
 use crate::transform::Settings;
 
+impl Kept {
+    fn is_settled(&self) -> bool {
+        let modified = self.stamp.modified.and_then(|modified| self.read.duration_since(modified).ok());
+        modified.is_some_and(|age| age >= STAMP_AGE_MIN)
+    }
+}
+
 /// Raised whenever the meaning of a record changes.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
 /// Names one source under one set of settings.
 pub(crate) type Key = [u8; 32];
 
+/// A file as it was read, and what tells whether it is still the same.
+pub(crate) struct Kept {
+    stamp: Stamp,
+    read: SystemTime,
+    pub(crate) bytes: Bytes,
+    pub(crate) text: Arc<str>,
+    pub(crate) hash: Key,
+}
+
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    changed: (i64, i64),
+    inode: u64,
+    size: u64,
+}
+
+impl Stamp {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        let found = std::fs::metadata(file)?;
+        let changed = (found.ctime(), found.ctime_nsec());
+        Ok(Self { modified: found.modified().ok(), changed, inode: found.ino(), size: found.len() })
+    }
+}
+
+/// A file that changed so shortly before it was read may have changed again without another time.
+const STAMP_AGE_MIN: Duration = Duration::from_secs(2);
+
 /// Records by content.
 pub(crate) struct Cache {
     folder: Option<PathBuf>,
+    files: FxHashMap<PathBuf, Arc<Kept>>,
     records: FxHashMap<Key, Arc<ModuleRecord>>,
 }
 
 impl Cache {
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, records: FxHashMap::default() }
+        Self { folder, files: FxHashMap::default(), records: FxHashMap::default() }
+    }
+
+    /// The file's contents, as text or as bytes, from memory when it did not change.
+    pub(crate) fn read(&mut self, file: &Path, is_binary: bool) -> std::io::Result<Arc<Kept>> {
+        let stamp = Stamp::of(file)?;
+        if let Some(kept) = self.files.get(file).filter(|kept| kept.stamp == stamp && kept.is_settled()) {
+            return Ok(kept.clone());
+        }
+        let read = SystemTime::now();
+        let bytes = std::fs::read(file)?;
+        let hash = Sha256::digest(&bytes).into();
+        let (text, bytes) = if is_binary {
+            (Arc::default(), bytes.into())
+        } else {
+            (String::from_utf8_lossy(&bytes).into(), Bytes::new())
+        };
+        let kept = Arc::new(Kept { stamp, read, bytes, text, hash });
+        self.files.insert(file.to_path_buf(), kept.clone());
+        Ok(kept)
     }
 
     /// The name of what `transform` makes of these arguments.
-    pub(crate) fn key(source: &str, settings: &Settings) -> Key {
+    pub(crate) fn key(source: &Key, settings: &Settings) -> Key {
         let mut hash = Sha256::new();
         hash.update(format!("{FORMAT_VERSION} {} {settings:?}\n", env!("CARGO_PKG_VERSION")));
         hash.update(source);

@@ -1,18 +1,22 @@
 //! The module graph: starting at the entries, reads and transforms every file that is reached, a generation at a time
 //! and in parallel, and resolves what it imports. It collects all problems before it gives up. `link` reads the result.
 
+mod glob;
+mod jobs;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, Kept};
 use crate::record::{Asset, Import, ImportKind, ModuleRecord};
 use crate::resolve::{Found, Resolve, Resolved, package_name};
-use crate::transform::{ModuleHint, Settings, transform};
+use crate::transform::{ModuleHint, Settings};
 use crate::{BundleErrors, BundleOptions, Diagnostic, value};
+use glob::glob;
+use jobs::{Job, Loaded, run};
 
 /// What an import leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub(crate) struct Module {
     pub(crate) path: PathBuf,
     /// Relative to the project folder, with `/`.
     pub(crate) name: String,
-    pub(crate) source: String,
+    pub(crate) source: Arc<str>,
     pub(crate) bytes: Bytes,
     pub(crate) record: Arc<ModuleRecord>,
     /// One per import of the record.
@@ -68,15 +72,6 @@ enum Made {
     Empty,
     Fetch,
 }
-
-struct Loaded {
-    module: Module,
-    problems: Vec<(u32, String)>,
-    fresh: Option<Key>,
-}
-
-/// Enough for sources nested thousands of levels deep; only touched pages cost memory.
-const STACK_BYTES: usize = 256 << 20;
 
 /// Built-in modules that a room has no use for: no files, no processes, no threads.
 const ABSENT_BUILTINS: [&str; 16] = [
@@ -239,7 +234,7 @@ impl Walk<'_> {
         let settings = self.resolve.settings(&file.path, file.hint, self.options);
         let mut module = Module {
             name,
-            source: String::new(),
+            source: Arc::default(),
             bytes: Bytes::new(),
             record: Arc::new(value::empty()),
             targets: Vec::new(),
@@ -256,43 +251,49 @@ impl Walk<'_> {
             return Job::Done(Box::new(Loaded { module, problems: Vec::new(), fresh: None }));
         }
         self.inputs.push(module.path.clone());
-        let bytes = match std::fs::read(&module.path) {
-            Ok(bytes) => bytes,
+        let is_binary =
+            module.path.extension().is_some_and(|extension| extension == "wasm" || extension == "bin");
+        match self.cache.read(&module.path, is_binary) {
+            Ok(kept) => self.load(module, &kept, settings),
             Err(error) => {
                 let problems = vec![(0, format!("Could not read the file: {error}"))];
-                return Job::Done(Box::new(Loaded { module, problems, fresh: None }));
+                Job::Done(Box::new(Loaded { module, problems, fresh: None }))
             }
-        };
+        }
+    }
+
+    /// Makes a module of what was read, by the kind of file.
+    fn load(&mut self, mut module: Module, kept: &Kept, settings: Settings) -> Job {
         let mut problems = Vec::new();
         let extension = module.path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        match extension {
-            "wasm" => module.record = Arc::new(value::asset(Asset::Wasm)),
-            "bin" => module.record = Arc::new(value::asset(Asset::Binary)),
-            _ => module.source = String::from_utf8_lossy(&bytes).into_owned(),
-        }
-        match extension {
-            "wasm" | "bin" | "json" | "txt" | "html" => module.side_effects = false,
-            _ => {}
-        }
-        match extension {
-            "wasm" | "bin" => module.bytes = bytes.into(),
-            "json" => match value::json(&module.source) {
-                Ok(record) => module.record = Arc::new(record),
-                Err(problem) => problems.push(problem),
-            },
-            "txt" | "html" => module.record = Arc::new(value::text(&module.source)),
+        let value = match extension {
+            "wasm" => Ok(value::asset(Asset::Wasm)),
+            "bin" => Ok(value::asset(Asset::Binary)),
+            "json" => value::json(&kept.text),
+            "txt" | "html" => Ok(value::text(&kept.text)),
             "ts" | "tsx" | "mts" | "cts" | "js" | "jsx" | "mjs" | "cjs" => {
-                let key = Cache::key(&module.source, &settings);
+                module.source = kept.text.clone();
+                let key = Cache::key(&kept.hash, &settings);
                 return match self.cache.get(&key) {
-                    Some(record) => Job::Done(Box::new(Loaded {
-                        module: Module { record, ..module },
-                        problems,
-                        fresh: None,
-                    })),
+                    Some(record) => {
+                        let module = Module { record, ..module };
+                        Job::Done(Box::new(Loaded { module, problems, fresh: None }))
+                    }
                     None => Job::Transform(Box::new((module, settings, key))),
                 };
             }
-            _ => problems.push((0, format!("No loader is configured for \".{extension}\" files"))),
+            _ => Err((0, format!("No loader is configured for \".{extension}\" files"))),
+        };
+        module.side_effects = false;
+        module.bytes = kept.bytes.clone();
+        match value {
+            Ok(record) => module.record = Arc::new(record),
+            Err(problem) => {
+                if extension == "json" {
+                    module.source = kept.text.clone();
+                }
+                problems.push(problem);
+            }
         }
         Job::Done(Box::new(Loaded { module, problems, fresh: None }))
     }
@@ -362,60 +363,6 @@ impl Walk<'_> {
     }
 }
 
-enum Job {
-    Done(Box<Loaded>),
-    Transform(Box<(Module, Settings, Key)>),
-}
-
-impl Job {
-    fn run(self) -> Loaded {
-        match self {
-            Self::Done(loaded) => *loaded,
-            Self::Transform(work) => {
-                let (mut module, settings, key) = *work;
-                let problems = match transform(&module.source, &settings) {
-                    Ok(record) => {
-                        module.record = Arc::new(record);
-                        Vec::new()
-                    }
-                    Err(problems) => problems,
-                };
-                Loaded { module, problems, fresh: Some(key) }
-            }
-        }
-    }
-}
-
-/// Runs the jobs on all processors; the results are in the jobs' order.
-fn run(jobs: Vec<Job>) -> Vec<Loaded> {
-    let work = jobs.iter().filter(|job| matches!(job, Job::Transform(_))).count();
-    if work == 0 {
-        return jobs.into_iter().map(Job::run).collect();
-    }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work);
-    let slots: Vec<std::sync::Mutex<Option<Job>>> =
-        jobs.into_iter().map(|job| std::sync::Mutex::new(Some(job))).collect();
-    let next = AtomicUsize::new(0);
-    let take = || {
-        let mut done = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(slot) = slots.get(number) else { return done };
-            let job = slot.lock().ok().and_then(|mut job| job.take());
-            done.extend(job.map(|job| (number, job.run())));
-        }
-    };
-    let mut loaded: Vec<(usize, Loaded)> = std::thread::scope(|scope| {
-        let spawn = |_| std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, take).ok();
-        let workers: Vec<_> = (0..threads).filter_map(spawn).collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
-    });
-    // Whatever no thread could be started for.
-    loaded.extend(take());
-    loaded.sort_by_key(|(number, _)| *number);
-    loaded.into_iter().map(|(_, loaded)| loaded).collect()
-}
-
 fn relative(root: &Path, path: &Path) -> String {
     let mut base = root;
     let mut up = String::new();
@@ -427,39 +374,4 @@ fn relative(root: &Path, path: &Path) -> String {
         base = parent;
         up.push_str("../");
     }
-}
-
-/// The files that `import()` of a pattern can mean; a `*` matches anything, also across folders.
-fn glob(importer: &Path, pattern: &[String]) -> Vec<(String, PathBuf)> {
-    let (Some(folder), Some(first)) = (importer.parent(), pattern.first()) else { return Vec::new() };
-    let prefix = first.rfind('/').map_or("", |at| first.get(..=at).unwrap_or_default());
-    let mut found = Vec::new();
-    let mut folders = vec![(prefix.to_string(), folder.join(prefix))];
-    while let Some((name, folder)) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let file = format!("{name}{}", entry.file_name().to_string_lossy());
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() && entry.file_name() != "node_modules" => {
-                    folders.push((format!("{file}/"), entry.path()));
-                }
-                Ok(kind) if kind.is_file() && matches(&file, pattern) => found.push((file, entry.path())),
-                _ => {}
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn matches(name: &str, pattern: &[String]) -> bool {
-    let (Some(first), Some(last)) = (pattern.first(), pattern.last()) else { return false };
-    let Some(mut rest) = name.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()))
-    else {
-        return false;
-    };
-    for piece in pattern.get(1..pattern.len() - 1).unwrap_or_default() {
-        let Some(at) = rest.find(piece.as_str()) else { return false };
-        rest = rest.get(at + piece.len()..).unwrap_or_default();
-    }
-    true
 }

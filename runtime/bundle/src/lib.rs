@@ -5,7 +5,9 @@
 //! project and knows nothing of V8; the script asks its host for built-in modules, WebAssembly and binary files.
 
 mod cache;
+mod declared;
 mod diagnostic;
+mod fields;
 mod fold;
 mod graph;
 mod hoist;

@@ -75,6 +75,12 @@ impl<'a> Linker<'a> {
         symbols
     }
 
+    /// Whether an inner scope of a module binds or mentions a name.
+    fn mentions(&self, index: usize, name: &str) -> bool {
+        let names = self.binder.module(index).map(|module| module.record.inner_names.as_slice());
+        names.unwrap_or_default().binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+    }
+
     fn specifier(&self, index: usize, import: u32) -> &'a str {
         let module = self.binder.module(index);
         let found = module.and_then(|module| module.record.imports.get(import as usize));

@@ -144,6 +144,7 @@ impl Resolve {
             {
                 return Resolved::Fetch;
             }
+            // Before `browser` fields: a package's stand-in for a module that the runtime has is not wanted.
             if let Some(name) = builtin(specifier) {
                 return Resolved::Builtin(name);
             }
@@ -154,10 +155,10 @@ impl Resolve {
             (&self.import, &self.import_alone)
         };
         let resolution = resolver.resolve_file(file, specifier).or_else(|error| {
-            let Some(problem) = tsconfig::problem(&error) else { return Err(error) };
-            if let Some((path, _)) = CompilerOptions::alone(file) {
-                self.problems.borrow_mut().insert(path, problem);
+            if tsconfig::problem(&error).is_none() {
+                return Err(error);
             }
+            self.tsconfig_problem(file, &error);
             alone.resolve_file(file, specifier)
         });
         match resolution {
@@ -194,19 +195,29 @@ impl Resolve {
         };
         // Packages are published compiled: a tsconfig.json beside them is not meant for us.
         if !file.components().any(|component| component.as_os_str() == "node_modules") {
-            match self.import.find_tsconfig(file) {
-                Ok(Some(config)) => CompilerOptions::of(&config).apply(&mut settings),
-                Ok(None) => {}
-                Err(error) => {
-                    if let Some((path, compiler)) = CompilerOptions::alone(file) {
-                        let problem = tsconfig::problem(&error).unwrap_or_else(|| error.to_string());
-                        self.problems.borrow_mut().insert(path, problem);
-                        compiler.apply(&mut settings);
+            let config = self.import.find_tsconfig(file);
+            if let Err(error) = &config {
+                self.tsconfig_problem(file, error);
+            }
+            match CompilerOptions::alone(file) {
+                Some((path, compiler)) if self.problems.borrow().contains_key(&path) => {
+                    compiler.apply(&mut settings);
+                }
+                _ => {
+                    if let Ok(Some(config)) = config {
+                        CompilerOptions::of(&config).apply(&mut settings);
                     }
                 }
             }
         }
         settings
+    }
+
+    fn tsconfig_problem(&self, file: &Path, error: &ResolveError) {
+        if let Some((path, _)) = CompilerOptions::alone(file) {
+            let problem = tsconfig::problem(error).unwrap_or_else(|| error.to_string());
+            self.problems.borrow_mut().insert(path, problem);
+        }
     }
 
     /// Configurations that could not be read as they are meant.

@@ -4,9 +4,9 @@
 use rustc_hash::FxHashMap;
 use swc_common::{DUMMY_SP, Span, SyntaxContext, util::take::Take};
 use swc_ecma_ast::{
-    AssignPatProp, CallExpr, Callee, Expr, ExprOrSpread, Ident, IdentName, KeyValuePatProp, KeyValueProp,
-    Lit, MemberExpr, MemberProp, MetaPropExpr, MetaPropKind, ObjectPatProp, Pat, Prop, PropName,
-    SimpleAssignTarget, Str, TryStmt, UnaryExpr, UnaryOp, UpdateExpr,
+    ArrayLit, AssignPatProp, CallExpr, Callee, Expr, ExprOrSpread, Ident, IdentName, KeyValuePatProp,
+    KeyValueProp, Lit, MemberExpr, MemberProp, MetaPropExpr, MetaPropKind, ObjectPatProp, Pat, Prop,
+    PropName, SimpleAssignTarget, Str, TaggedTpl, TryStmt, UnaryExpr, UnaryOp, UpdateExpr,
 };
 use swc_ecma_visit::{VisitMut, VisitMutWith, noop_visit_mut_type};
 
@@ -215,6 +215,35 @@ impl Rewriter<'_> {
         }
     }
 
+    /// A tag can see the raw text of its template, where an escape is not the character that it stands for. So a
+    /// template with other characters than ASCII becomes a call with the same strings.
+    fn ascii_template(&self, tagged: &mut TaggedTpl) -> Option<Expr> {
+        if tagged.tpl.quasis.iter().all(|quasi| quasi.raw.is_ascii()) {
+            return None;
+        }
+        let text = |text: &str| Some(Box::new(Expr::Lit(Lit::Str(text.into()))).into());
+        let list = |elems: Vec<Option<ExprOrSpread>>| {
+            ExprOrSpread::from(Box::new(Expr::Array(ArrayLit { elems, ..Default::default() })))
+        };
+        let quasis = &tagged.tpl.quasis;
+        // An invalid escape has no value: a hole reads as `undefined`.
+        let cooked = quasis.iter().map(|quasi| text(quasi.cooked.as_ref()?.as_str()?)).collect();
+        let raw = quasis.iter().map(|quasi| text(&quasi.raw)).collect();
+        let helper = Ident::new("__pk_template".into(), DUMMY_SP, self.unresolved);
+        let strings = CallExpr {
+            callee: Callee::Expr(Box::new(helper.into())),
+            args: vec![list(cooked), list(raw)],
+            ..Default::default()
+        };
+        let values = std::mem::take(&mut tagged.tpl.exprs).into_iter().map(ExprOrSpread::from);
+        Some(Expr::Call(CallExpr {
+            span: tagged.span,
+            callee: Callee::Expr(tagged.tag.take()),
+            args: std::iter::once(Box::new(Expr::Call(strings)).into()).chain(values).collect(),
+            ..Default::default()
+        }))
+    }
+
     fn rewrite_meta(&mut self, expr: &mut Expr) -> bool {
         let is_meta =
             |expr: &Expr| matches!(expr, Expr::MetaProp(MetaPropExpr { kind: MetaPropKind::ImportMeta, .. }));
@@ -279,14 +308,21 @@ impl VisitMut for Rewriter<'_> {
                 if self.rewrite_call(call) {
                     return;
                 }
+                // `import("x").catch(...)` is as good as `try`.
+                let guarded = u32::from(handles_rejection(call));
+                self.try_depth += guarded;
                 if let Callee::Expr(callee) = &mut call.callee {
                     self.callee(callee);
                 }
+                self.try_depth -= guarded;
                 call.args.visit_mut_with(self);
             }
             Expr::TaggedTpl(tagged) => {
                 self.callee(&mut tagged.tag);
                 tagged.tpl.visit_mut_with(self);
+                if let Some(call) = self.ascii_template(tagged) {
+                    *expr = call;
+                }
             }
             // Neither works on a binding: the namespace object has to refuse them when they run.
             Expr::Unary(UnaryExpr { op: UnaryOp::Delete, arg, .. }) if arg.is_member() => {
@@ -418,6 +454,17 @@ impl VisitMut for Rewriter<'_> {
     }
     fn visit_mut_break_stmt(&mut self, _: &mut swc_ecma_ast::BreakStmt) {}
     fn visit_mut_continue_stmt(&mut self, _: &mut swc_ecma_ast::ContinueStmt) {}
+}
+
+/// Whether a call is `x.catch(...)` or `x.then(a, b)`.
+fn handles_rejection(call: &CallExpr) -> bool {
+    let Callee::Expr(callee) = &call.callee else { return false };
+    let Expr::Member(MemberExpr { prop: MemberProp::Ident(name), .. }) = &**callee else { return false };
+    match &*name.sym {
+        "catch" => true,
+        "then" => call.args.len() > 1,
+        _ => false,
+    }
 }
 
 fn original_argument(call: &mut CallExpr) -> Option<&mut ExprOrSpread> {

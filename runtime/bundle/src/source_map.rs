@@ -37,18 +37,17 @@ impl Output {
         let mut places: Vec<Option<Place<'_>>> = sources.iter().map(|_| None).collect();
         let mut used: Vec<usize> = Vec::new();
         let mut mappings = String::with_capacity(self.mappings.len() * 6);
-        let (mut line_start, mut at) = (0, 0);
+        let mut line_start = 0;
         let mut last = (0i64, 0i64, 0i64, 0i64);
         let mut first = true;
+        let mut newlines = memchr::memchr_iter(b'\n', self.code.as_bytes()).peekable();
         for (offset, module, source) in &self.mappings {
-            let between = self.code.as_bytes().get(at..*offset).unwrap_or_default();
-            for (index, _) in between.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+            while let Some(newline) = newlines.next_if(|newline| newline < offset) {
                 mappings.push(';');
-                line_start = at + index + 1;
+                line_start = newline + 1;
                 last.0 = 0;
                 first = true;
             }
-            at = *offset;
             let (Some(slot), Some(text)) = (places.get_mut(*module), sources.get(*module)) else { continue };
             let place = slot.get_or_insert_with(|| {
                 used.push(*module);
@@ -125,8 +124,8 @@ impl<'a> Place<'a> {
 }
 
 fn line_starts(text: &str) -> Vec<u32> {
-    let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-    std::iter::once(0).chain(ends.map(|(at, _)| at as u32 + 1)).collect()
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes());
+    std::iter::once(0).chain(ends.map(|at| at as u32 + 1)).collect()
 }
 
 fn vlq(value: i64, out: &mut String) {

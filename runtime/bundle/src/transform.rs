@@ -19,6 +19,8 @@ use swc_ecma_transforms_react::{Options as JsxOptions, Runtime, react};
 use swc_ecma_transforms_typescript::{Config as TypeConfig, TsxConfig, tsx, typescript};
 use swc_ecma_visit::{VisitMutWith, VisitWith};
 
+use crate::declared;
+use crate::fields::AssignFields;
 use crate::fold::{Defines, Fold};
 use crate::marker::Markers;
 use crate::nesting;
@@ -166,6 +168,10 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
         }
     }
     lower(&mut program, settings, &probe, (unresolved_mark, top_level_mark), &source_map, &comments);
+    let repeated = declared::repeated(&program, start.0);
+    if !repeated.is_empty() {
+        return Err(repeated);
+    }
     let defines = parse_defines(&settings.defines, unresolved)?;
     program.visit_mut_with(&mut Fold { defines: &defines, unresolved });
     let form = form(&program, &probe, settings.hint, unresolved);
@@ -201,6 +207,9 @@ fn lower(
     if probe.top_level_using {
         // V8 runs `using` everywhere but at the top level of a bundled module, whose end is not a block's end.
         explicit_resource_management::explicit_resource_management().process(program);
+    }
+    if settings.assign_fields {
+        program.visit_mut_with(&mut AssignFields);
     }
     if settings.typescript {
         let config = TypeConfig {
@@ -263,6 +272,11 @@ fn parse_defines(defines: &[(String, String)], unresolved: SyntaxContext) -> Res
         let syntax = Syntax::Es(EsSyntax::default());
         let mut expr: Box<Expr> = parse_file_as_expr(&file, syntax, EsVersion::EsNext, None, &mut Vec::new())
             .map_err(|error| vec![(0, format!("`define` of `{name}`: {}", error.kind().msg()))])?;
+        // The parser stops after the first expression.
+        let end = swc_common::Spanned::span_hi(&expr).0.saturating_sub(file.start_pos.0) as usize;
+        if value.get(end..).is_some_and(|rest| !rest.trim_matches([' ', '\t', '\n', ')', ';']).is_empty()) {
+            return Err(vec![(0, format!("`define` of `{name}` is not one expression: {value}"))]);
+        }
         expr.visit_mut_with(&mut crate::probe::Generated { unresolved });
         parsed.insert(name.clone(), expr);
     }

@@ -31,7 +31,8 @@ export function graph(seed) {
   const flavour = below(4); // 0: ES modules only; 1: no await, `require` of ES modules; 2 and 3: the rest
   const kinds = Array.from({ length: count }, (_, i) => (i && flavour && below(3) === 0 ? "cjs" : "mjs"));
   const files = {};
-  for (let i = 0; i < count; i++) files[`m${i}.${kinds[i]}`] = kinds[i] === "cjs" ? commonjs(i, below, kinds, flavour > 1) : module(i, below, kinds, flavour);
+  for (let i = 0; i < count; i++)
+    files[`m${i}.${kinds[i]}`] = kinds[i] === "cjs" ? commonjs(i, below, kinds, flavour > 1) : module(i, below, kinds, flavour);
   return files;
 }
 
@@ -49,32 +50,66 @@ function commonjs(i, below, kinds, awaits) {
       `try { print("nested ${i}", require("${name}").common) } catch (e) { print("throw", e.name) }\n`,
     ][below(4)];
   }
-  text += [``, `Object.defineProperty(exports, "__esModule", { value: true });\nexports.default = "d${i}";\n`, `exports.v${i} = ${i} + 100;\n`][below(3)];
+  text += [
+    ``,
+    `Object.defineProperty(exports, "__esModule", { value: true });\nexports.default = "d${i}";\n`,
+    `exports.v${i} = ${i} + 100;\n`,
+  ][below(3)];
   return text + `print("end ${i}");\n`;
 }
 
 function module(i, below, kinds, flavour) {
-  let head = "", body = "";
+  let head = "",
+    body = "";
   for (let edge = below(4); edge > 0; edge--) {
     const other = below(kinds.length);
     const name = `./m${other}.${kinds[other]}`;
     const pick = below(9);
     if (pick === 0) head += `import "${name}";\n`;
-    if (pick === 1) { head += `import * as ns${edge} from "${name}";\n`; body += `print("ns ${i}", Object.keys(ns${edge}).sort().join(), typeof ns${edge}.f${other});\n`; }
-    if (pick === 2) { head += `import { f${other} as g${edge} } from "${name}";\n`; body += `print("call ${i}", typeof g${edge} === "function" ? g${edge}() : "none");\n`; }
+    if (pick === 1) {
+      head += `import * as ns${edge} from "${name}";\n`;
+      body += `print("ns ${i}", Object.keys(ns${edge}).sort().join(), typeof ns${edge}.f${other});\n`;
+    }
+    if (pick === 2) {
+      head += `import { f${other} as g${edge} } from "${name}";\n`;
+      body += `print("call ${i}", typeof g${edge} === "function" ? g${edge}() : "none");\n`;
+    }
     // An ES module made by esbuild cannot list names that it learns at run time.
     if (pick === 3 && other !== i && (i || !flavour)) head += `export * from "${name}";\n`;
     if (pick === 4 && other !== i) head += `export { f${other} as re${i}_${edge} } from "${name}";\n`;
     if (pick === 5 && other !== i) head += `export * as star${i}_${edge} from "${name}";\n`;
-    if (pick === 6) { head += `import d${edge} from "${name}";\n`; body += `print("default ${i}", typeof d${edge}, typeof d${edge} === "string" ? d${edge} : "");\n`; }
-    if (pick === 7) body += `export const lazy${i}_${edge} = () => import("${name}").then((m) => print("dynamic ${i}", Object.keys(m).sort().join(), m.v${other}));\n`;
-    if (pick === 8) { head += `import { v${other} as w${edge} } from "${name}";\n`; body += `export function see${i}_${edge}() { return w${edge} }\n`; }
+    if (pick === 6) {
+      head += `import d${edge} from "${name}";\n`;
+      body += `print("default ${i}", typeof d${edge}, typeof d${edge} === "string" ? d${edge} : "");\n`;
+    }
+    if (pick === 7)
+      body += `export const lazy${i}_${edge} = () => import("${name}").then((m) => print("dynamic ${i}", Object.keys(m).sort().join(), m.v${other}));\n`;
+    if (pick === 8) {
+      head += `import { v${other} as w${edge} } from "${name}";\n`;
+      body += `export function see${i}_${edge}() { return w${edge} }\n`;
+    }
   }
-  let text = head + `print("start ${i}");\nexport var v${i} = ${i};\nexport function f${i}() { v${i}++; return "f${i}:" + v${i} }\nexport var common = "c${i}";\n`;
-  text += [`export default "d${i}";\n`, `export default function () { return ${i} }\n`, `var local${i} = "l${i}"; export { local${i} as default };\n`][below(3)];
+  let text =
+    head +
+    `print("start ${i}");\nexport var v${i} = ${i};\nexport function f${i}() { v${i}++; return "f${i}:" + v${i} }\nexport var common = "c${i}";\n`;
+  text += [
+    `export default "d${i}";\n`,
+    `export default function () { return ${i} }\n`,
+    `var local${i} = "l${i}"; export { local${i} as default };\n`,
+  ][below(3)];
   if (flavour > 1 && below(4) === 0) text += `await null;\nprint("awaited ${i}");\n`;
-  text += body + [``, `v${i} = "changed ${i}";\n`, `{ var hidden${i} = 1; let inner = 2; print("block", hidden${i} + inner); }\n`][below(3)];
-  if (i === 0) text += `export async function run() { for (const key of Object.keys(own).sort()) { const x = own[key]; if (/^(lazy|see)/.test(key)) print("run", key, await x()); else if (typeof x !== "function") print("value", key, typeof x === "object" ? Object.keys(x).sort().join() : x) } }\nimport * as own from "./m0.mjs";\n`;
+  text +=
+    body + [``, `v${i} = "changed ${i}";\n`, `{ var hidden${i} = 1; let inner = 2; print("block", hidden${i} + inner); }\n`][below(3)];
+  if (i === 0)
+    text += `import * as own from "./m0.mjs";
+export async function run() {
+  for (const key of Object.keys(own).sort()) {
+    const x = own[key];
+    if (/^(lazy|see)/.test(key)) print("run", key, await x());
+    else if (typeof x !== "function") print("value", key, typeof x === "object" ? Object.keys(x).sort().join() : x);
+  }
+}
+`;
   return text + `print("end ${i}");\n`;
 }
 
@@ -119,26 +154,36 @@ async function compare(seed, folder, bundler, esbuild) {
   const files = graph(seed);
   mkdirSync(folder, { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, name), text);
-  const main = path.join(folder, "m0.mjs"), ours = path.join(folder, "ours.js"), theirs = path.join(folder, "theirs.mjs");
+  const main = path.join(folder, "m0.mjs"),
+    ours = path.join(folder, "ours.js"),
+    theirs = path.join(folder, "theirs.mjs");
   const built = await bundler.run({ root: folder, main, out: ours });
   const other = await esbuild.build({ ...esbuildOptions, entryPoints: [main], outfile: theirs, keepNames: true }).catch((error) => error);
   if (!built.ok || other instanceof Error) {
     const agree = !built.ok && other instanceof Error;
-    const text = agree ? "" : `seed ${seed}: ${built.errors?.join("\n") ?? "built"}\n--- esbuild: ${other.message ?? "built"}\n${show(files)}`;
+    const text = agree
+      ? ""
+      : `seed ${seed}: ${built.errors?.join("\n") ?? "built"}\n--- esbuild: ${other.message ?? "built"}\n${show(files)}`;
     return { reason: agree ? "both refuse" : undefined, text };
   }
-  const mine = await inWorker("script", ours), yours = await inWorker("module", theirs);
+  const mine = await inWorker("script", ours),
+    yours = await inWorker("module", theirs);
   if (same(mine, yours)) return { reason: "same" };
   // A cycle whose modules await each other: esbuild's functions wait for themselves.
   if (yours[0] === "hangs" && mine[0] !== "hangs") return { reason: "esbuild never ends, ours does" };
   const native = await inWorker("module", main);
   if (same(mine, native)) return { reason: "esbuild departs, ours is as Node.js" };
   // Node.js finds fewer names in CommonJS, has dead zones in cycles, and runs awaiting siblings side by side.
-  return { text: `seed ${seed}\n--- ours\n${mine.join("\n")}\n--- esbuild\n${yours.join("\n")}\n--- node\n${native.join("\n")}\n${show(files)}` };
+  return {
+    text: `seed ${seed}\n--- ours\n${mine.join("\n")}\n--- esbuild\n${yours.join("\n")}\n--- node\n${native.join("\n")}\n${show(files)}`,
+  };
 }
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-const show = (files) => Object.entries(files).map(([name, text]) => `=== ${name}\n${text}`).join("");
+const show = (files) =>
+  Object.entries(files)
+    .map(([name, text]) => `=== ${name}\n${text}`)
+    .join("");
 
 /** A thread per few programs: modules stay loaded in a thread, and a hang must end. */
 async function inWorker(kind, file) {
@@ -146,10 +191,16 @@ async function inWorker(kind, file) {
   const { thread } = worker;
   const answer = await new Promise((resolve) => {
     const timer = setTimeout(() => resolve(["hangs"]), 2000);
-    thread.once("message", (lines) => { clearTimeout(timer); resolve(lines); });
+    thread.once("message", (lines) => {
+      clearTimeout(timer);
+      resolve(lines);
+    });
     thread.postMessage({ kind, file });
   });
-  if (++worker.uses > 200 || answer[0] === "hangs") { await thread.terminate(); worker = undefined; }
+  if (++worker.uses > 200 || answer[0] === "hangs") {
+    await thread.terminate();
+    worker = undefined;
+  }
   return answer;
 }
 

@@ -9,7 +9,10 @@ use common::{Outcome, Project};
 
 #[test]
 fn strange_files() -> Outcome<()> {
-    let project = Project::new(&[("main.js", "import './binary.js'; import './folder'; import './locked.js'; import './utf16.js'; import './empty.json'; import 'cycle'")])?;
+    let project = Project::new(&[(
+        "main.js",
+        "import './binary.js'; import './folder'; import './locked.js'; import './utf16.js'; import './empty.json'; import 'cycle'",
+    )])?;
     project.write("binary.js", &(0..=255u8).cycle().take(4096).collect::<Vec<_>>())?;
     project.write("utf16.js", b"\xff\xfel\0e\0t\0")?;
     project.write("empty.json", b"")?;
@@ -27,10 +30,19 @@ fn strange_files() -> Outcome<()> {
 
 #[test]
 fn broken_packages() -> Outcome<()> {
-    for package in ["{", "[]", "null", "\"x\"", r#"{ "exports": 5 }"#, r#"{ "exports": { ".": { "import": ["../../out.js"] } } }"#,
-        r#"{ "main": 7, "browser": "no", "sideEffects": 3, "type": [] }"#, r#"{ "exports": { ".": "./a.js", "import": "./b.js" } }"#,
-        r#"{ "main": "../../../../../../etc/passwd" }"#, r#"{ "imports": { "x": 1 } }"#, "\u{0}"]
-    {
+    for package in [
+        "{",
+        "[]",
+        "null",
+        "\"x\"",
+        r#"{ "exports": 5 }"#,
+        r#"{ "exports": { ".": { "import": ["../../out.js"] } } }"#,
+        r#"{ "main": 7, "browser": "no", "sideEffects": 3, "type": [] }"#,
+        r#"{ "exports": { ".": "./a.js", "import": "./b.js" } }"#,
+        r#"{ "main": "../../../../../../etc/passwd" }"#,
+        r#"{ "imports": { "x": 1 } }"#,
+        "\u{0}",
+    ] {
         let project = Project::new(&[("main.js", "import 'p'"), ("node_modules/p/package.json", package)])?;
         // Either outcome is right; that there is one is the point.
         let _ = project.build("main.js");
@@ -42,11 +54,21 @@ fn broken_packages() -> Outcome<()> {
 
 #[test]
 fn large_and_deep_inputs() -> Outcome<()> {
-    let deep = |open: &str, close: &str, n: usize| format!("export const a = {}1{}", open.repeat(n), close.repeat(n));
+    let deep = |open: &str, close: &str, n: usize| {
+        format!("export const a = {}1{}", open.repeat(n), close.repeat(n))
+    };
     let line = format!("export const list = [{}];", "1234567,".repeat(1_250_000));
     let chain = format!("export const a = {}0;", "1+".repeat(100_000));
     let nested = format!("{}1{}", "if (a) {".repeat(3000), "}".repeat(3000));
-    let sources = [deep("(", ")", 3000), deep("[", "]", 100_000), deep("() => ", "", 20_000), deep("!", "", 50_000), line, chain, nested];
+    let sources = [
+        deep("(", ")", 3000),
+        deep("[", "]", 100_000),
+        deep("() => ", "", 20_000),
+        deep("!", "", 50_000),
+        line,
+        chain,
+        nested,
+    ];
     for source in sources {
         let start = Instant::now();
         let _ = Project::new(&[("main.js", &source)])?.build("main.js");
@@ -61,9 +83,18 @@ fn five_thousand_modules() -> Outcome<()> {
     let project = Project::new(&[("main.js", "import { v } from './m0'; print(v())")])?;
     for number in 0..count {
         let next = number + 1;
-        let (import, value) =
-            if next < count { (format!("import {{ v as next }} from './m{next}';"), "next()") } else { (String::new(), "1") };
-        project.write(&format!("m{number}.ts"), format!("{import} export const x{number} = 1; export const v = (): number => x{number} && {value};").as_bytes())?;
+        let (import, value) = if next < count {
+            (format!("import {{ v as next }} from './m{next}';"), "next()")
+        } else {
+            (String::new(), "1")
+        };
+        project.write(
+            &format!("m{number}.ts"),
+            format!(
+                "{import} export const x{number} = 1; export const v = (): number => x{number} && {value};"
+            )
+            .as_bytes(),
+        )?;
     }
     assert_eq!(project.log("main.js")?, "1");
     // Through `export *`, and lazily.
@@ -77,16 +108,25 @@ fn five_thousand_modules() -> Outcome<()> {
 
 /// Sources of many kinds, to be cut and changed.
 const SEEDS: [(&str, &str); 4] = [
-    ("a.ts", "import x, { y as z } from './b'; import * as ns from './c.cjs'; export * from './b'; export default class A<T> extends (ns.Base ?? Object) { #p = 1; @dec static s = z; get g(): number { return this.#p ?? x } constructor(readonly q = `t${z}`) { super() } } enum E { A = 1, B } namespace N { export const v = E.B } const dec: any = () => {};"),
-    ("a.tsx", "const A = (p: { a?: string }) => <div {...p} k={`${p.a}`}>text &amp; <><b/></>{p.a!}</div>; export const [q, { r = 1, ...s }] = [1, {}] as any; for (const x of [A]) { label: while (x) { break label } } export { q as 'a b' };"),
-    ("a.js", "var a = require('./b'); module.exports = function f(_, _) { try { return /[/]\\/(?<n>x)/u.test(arguments[0]) ? import('./b') : import.meta } catch { } finally { } }; async function* g() { for await (const x of y) yield* x ?? (await z)?.[0] }"),
+    ("a.ts", "import x, { y as z } from './b'; import * as ns from './c.cjs'; export * from './b';
+             export default class A<T> extends (ns.Base ?? Object) { #p = 1; @dec static s = z;
+             get g(): number { return this.#p ?? x } constructor(readonly q = `t${z}`) { super() } } enum E { A = 1,
+             B } namespace N { export const v = E.B } const dec: any = () => {};"),
+    ("a.tsx", "const A = (p: { a?: string }) => <div {...p} k={`${p.a}`}>text &amp; <><b/></>{p.a!}</div>;
+             export const [q, { r = 1, ...s }] = [1, {}] as any; for (const x of [A]) { label: while (x) { break label } } export { q as 'a b' };"),
+    ("a.js", "var a = require('./b'); module.exports = function f(_,
+             _) { try { return /[/]\\/(?<n>x)/u.test(arguments[0]) ? import('./b') : import.meta } catch { } finally { } };
+             async function* g() { for await (const x of y) yield* x ?? (await z)?.[0] }"),
     ("a.json", r#"{ "a": [1, -2.5e3, "\u00e9\n", null, true, { "b": {} }] }"#),
 ];
 
 #[test]
 fn truncated_and_mutated_sources() -> Outcome<()> {
     let rounds: u64 = std::env::var("PARTYRUN_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
-    let project = Project::new(&[("b.ts", "export default 1; export const y = 2"), ("c.cjs", "exports.Base = class {}")])?;
+    let project = Project::new(&[
+        ("b.ts", "export default 1; export const y = 2"),
+        ("c.cjs", "exports.Base = class {}"),
+    ])?;
     let mut state = 88_172_645_463_325_252u64;
     let mut below = |limit: usize| {
         state ^= state << 13;
@@ -94,7 +134,10 @@ fn truncated_and_mutated_sources() -> Outcome<()> {
         state ^= state << 17;
         (state % limit.max(1) as u64) as usize
     };
-    const PIECES: [&str; 24] = ["(", ")", "{", "}", "[", "]", "`", "'", "\"", "/*", "*/", "//", "=>", "import ", "export ", "await ", "\u{1}", "\u{2028}", "é", "<", ">", "@", "#", "\\u{1}"];
+    const PIECES: [&str; 24] = [
+        "(", ")", "{", "}", "[", "]", "`", "'", "\"", "/*", "*/", "//", "=>", "import ", "export ", "await ",
+        "\u{1}", "\u{2028}", "é", "<", ">", "@", "#", "\\u{1}",
+    ];
     for round in 0..rounds {
         let (name, source) = SEEDS[below(SEEDS.len())];
         let mut bytes = source.as_bytes().to_vec();
@@ -106,15 +149,26 @@ fn truncated_and_mutated_sources() -> Outcome<()> {
             match below(3) {
                 0 if !bytes.is_empty() => drop(bytes.remove(at)),
                 1 => drop(bytes.splice(at..at, PIECES[below(PIECES.len())].bytes())),
-                _ => drop(bytes.splice(at..at, source.bytes().skip(below(source.len())).take(below(30)).collect::<Vec<_>>())),
+                _ => drop(bytes.splice(
+                    at..at,
+                    source.bytes().skip(below(source.len())).take(below(30)).collect::<Vec<_>>(),
+                )),
             }
         }
         project.write(name, &bytes)?;
         let start = Instant::now();
         let built = project.build(name);
-        assert!(start.elapsed() < Duration::from_secs(10), "round {round}: {}", String::from_utf8_lossy(&bytes));
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "round {round}: {}",
+            String::from_utf8_lossy(&bytes)
+        );
         if let Err(errors) = built {
-            assert!(!errors.to_string().contains("compiler failed"), "round {round}: {}", String::from_utf8_lossy(&bytes));
+            assert!(
+                !errors.to_string().contains("compiler failed"),
+                "round {round}: {}",
+                String::from_utf8_lossy(&bytes)
+            );
         }
     }
     Ok(())

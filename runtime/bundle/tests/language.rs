@@ -42,12 +42,26 @@ fn import_equals_and_export_equals() -> Outcome<()> {
 #[test]
 fn define_semantics_of_class_fields() -> Outcome<()> {
     let main = "class A { set x(v) { print('set', v) } } class B extends A { x = 1; y; constructor(readonly p = 2) { super() } } print(Object.keys(new B()).join())";
-    prints(&[("main.ts", main)], "x,y,p")?;
+    prints(&[("main.ts", main)], "p,x,y")?;
     let assign = r#"{ "compilerOptions": { "useDefineForClassFields": false } }"#;
     prints(&[("main.ts", main), ("tsconfig.json", assign)], "set 1\np")?;
     prints(
         &[("main.ts", main), ("tsconfig.json", r#"{ "compilerOptions": { "target": "ES2020" } }"#)],
         "set 1\np",
+    )
+}
+
+#[test]
+fn assigned_fields_run_after_parameter_properties() -> Outcome<()> {
+    let main = r#"const a = "outer"; class Base { constructor(...list) { print("base", list.join()) } }
+        class A { x = a; ["k"] = this.p; #q = 5; static s = 2; static t = this.s + 1;
+            constructor(public p: number, a?: string) { "use strict"; print(this.x, this.k, a) } get q() { return this.#q } }
+        class B extends Base { y = 1 } class C extends Base { z = this.w; constructor(private w = 7) { print("before"); super(1, 2); print(this.z) } }
+        print(new A(4, "inner").q, A.t, new (B as any)(8, 9).y, new C().z)"#;
+    let config = r#"{ "compilerOptions": { "useDefineForClassFields": false } }"#;
+    prints(
+        &[("main.ts", main), ("tsconfig.json", config)],
+        "outer 4 inner\nbase 8,9\nbefore\nbase 1,2\n7\n5 3 1 7",
     )
 }
 
@@ -84,7 +98,7 @@ fn decorator_metadata() -> Outcome<()> {
         r#"{ "compilerOptions": { "experimentalDecorators": true, "emitDecoratorMetadata": true } }"#;
     prints(
         &[("main.ts", main), ("tsconfig.json", config)],
-        "design:type Dep\ndesign:type Function\ndesign:paramtypes String,Dep\ndesign:returntype Number\n1",
+        "design:type Dep\ndesign:returntype Number\ndesign:paramtypes String,Dep\ndesign:type Function\n1",
     )
 }
 
@@ -114,7 +128,9 @@ fn standard_decorators_accessors_and_using() -> Outcome<()> {
 
 #[test]
 fn jsx_of_all_kinds() -> Outcome<()> {
-    let h = "export const h = (tag, props, ...c) => typeof tag === 'function' ? tag({ ...props, c }) : `<${tag} ${JSON.stringify(props)}>${c.flat().join('')}`; export const Frag = ({ c }) => `[${c.join('')}]`; export const React = { createElement: h, Fragment: Frag };";
+    let h = "export const h = (tag, props, ...c) => typeof tag === 'function' ? tag({ ...props,
+             c }) : `<${tag} ${JSON.stringify(props)}>${c.flat().join('')}`; export const Frag = ({ c }) => `[${c.join('')}]`;
+             export const React = { createElement: h, Fragment: Frag };";
     let body = "const A = (p) => 'A' + JSON.stringify(p); const x = 1, rest = { q: 2 };";
     let page = "print(<div a=\"b\" {...rest}>{x} t&amp;<A k={x} /></div>); print(<><b /></>)";
     let classic = format!("import {{ React }} from './h'; {body} {page}");
@@ -128,7 +144,8 @@ fn jsx_of_all_kinds() -> Outcome<()> {
         r#"{ "compilerOptions": { "jsx": "react", "jsxFactory": "h", "jsxFragmentFactory": "Frag" } }"#;
     let factory = format!("import {{ h, Frag }} from './h'; {body} {page}");
     prints(&[("main.tsx", &factory), ("h.js", h), ("tsconfig.json", config)], expected)?;
-    let runtime = "export const jsx = (tag, props, key) => typeof tag === 'function' ? tag(props) : `<${tag} ${JSON.stringify(props)} ${key ?? ''}>`; export const jsxs = jsx; export const Fragment = (p) => '[' + p.children + ']';";
+    let runtime = "export const jsx = (tag, props, key) => typeof tag === 'function' ? tag(props) : `<${tag} ${JSON.stringify(props)} ${key ?? ''}>`;
+             export const jsxs = jsx; export const Fragment = (p) => '[' + p.children + ']';";
     let source = "print(<p k={1} key=\"y\">{[1].map((n) => <i key={n} />)}</p>, <><b /></>)";
     let config = r#"{ "compilerOptions": { "jsx": "react-jsx", "jsxImportSource": "lib" } }"#;
     prints(
@@ -185,6 +202,7 @@ fn names_survive_renaming() -> Outcome<()> {
 
 #[test]
 fn text_survives_as_ascii() -> Outcome<()> {
-    let main = "const é = `x${'☃'}\\n😀`, o = { ключ: 1, '\u{2028}': 2 }; class Ü {} print(é, Object.keys(o).map(escape).join(), Ü.name, /[ä-ö]/u.test('ö'), String.raw`\\é`)";
+    let main = "const é = `x${'☃'}\\n😀`, o = { ключ: 1, '\u{2028}': 2 }; class Ü {} 
+        print(é, Object.keys(o).map(escape).join(), Ü.name, /[ä-ö]/u.test('ö'), String.raw`\\é`)";
     prints(&[("main.ts", main)], "x☃\n😀 %u043A%u043B%u044E%u0447,%u2028 Ü true \\é")
 }

@@ -51,7 +51,7 @@ fn imports_field_and_self_reference() -> Outcome<()> {
 #[test]
 fn main_fields_and_browser_maps() -> Outcome<()> {
     let package = r#"{ "main": "./main.js", "module": "./module.js" }"#;
-    let browser = r#"{ "main": "./main.js", "browser": { "./main.js": "./web.js", "fs": false, "./gone": false, "inner": "./mine.js", "crypto": "./mine.js" } }"#;
+    let browser = r#"{ "main": "./main.js", "browser": { "./main.js": "./web.js", "outer": false, "./gone": false, "inner": "./mine.js" } }"#;
     let text = r#"{ "main": "./main.js", "module": "./module.js", "browser": "./web.js" }"#;
     prints(
         &[
@@ -64,13 +64,13 @@ fn main_fields_and_browser_maps() -> Outcome<()> {
             ("node_modules/c/package.json", browser),
             (
                 "node_modules/c/web.js",
-                "exports.list = [require('fs'), require('./gone'), require('inner').x, require('crypto').x]",
+                "exports.list = [require('outer'), require('./gone'), require('inner').x, typeof require('fs').statSync]",
             ),
             ("node_modules/c/mine.js", "exports.x = 'mine'"),
             ("node_modules/d/lib.js", "print('d lib')"),
             ("node_modules/d/package.json", r#"{ "main": "lib" }"#),
         ],
-        "a module\nb web\nd lib\n{\"list\":[{},{},\"mine\",\"mine\"]}",
+        "a module\nb web\nd lib\n{\"list\":[{},{},\"mine\",\"function\"]}",
     )
 }
 
@@ -174,7 +174,8 @@ fn symlinks_of_npm_pnpm_and_workspaces() -> Outcome<()> {
 
 #[test]
 fn alias_and_define() -> Outcome<()> {
-    let main = "import { x } from 'swapped'; import y from 'lib/sub'; import fs from 'fs'; print(x, y, fs, HOST, typeof HOST, process.env.MODE, NUM + 1, process.env.NODE_ENV, deep.er.name, ((HOST) => HOST)(5), typeof { HOST: 1 }.HOST)";
+    let main = "import { x } from 'swapped'; import y from 'lib/sub'; import fs from 'fs';
+             print(x, y, fs, HOST, typeof HOST, process.env.MODE, NUM + 1, process.env.NODE_ENV, deep.er.name, ((HOST) => HOST)(5), typeof { HOST: 1 }.HOST)";
     let project = Project::new(&[
         ("main.ts", main),
         ("mine.ts", "export const x = 'mine'"),
@@ -216,7 +217,8 @@ fn what_need_not_be_installed() -> Outcome<()> {
     prints(
         &[(
             "main.ts",
-            "import * as Party from 'partykit/server'; import type P from 'partykit/server'; import fetch, { Headers } from 'node-fetch'; import 'fsevents'; print(typeof Party, typeof fetch, Headers === globalThis.Headers)",
+            "import * as Party from 'partykit/server'; import type P from 'partykit/server'; import fetch, { Headers } from 'node-fetch';
+             import 'fsevents'; print(typeof Party, typeof fetch, Headers === globalThis.Headers)",
         )],
         "object function true",
     )

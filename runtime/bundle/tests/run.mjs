@@ -14,7 +14,7 @@ const out = process.stdout;
 for (const name of ["log", "warn", "error", "info", "debug"]) console[name] = (...list) => lines.push(format(...list));
 // An isolate of ours has it, this version of Node.js does not.
 globalThis.WebSocket ??= class WebSocket extends EventTarget {};
-globalThis.print = (...list) => lines.push(list.join(" "));
+globalThis.print = (...list) => void lines.push(list.join(" "));
 process.on("unhandledRejection", (error) => lines.push("unhandled " + error));
 
 async function load() {
@@ -34,7 +34,9 @@ async function load() {
 let result;
 try {
   const [main, ms] = await load();
-  const exports = Object.keys(main).sort().map((key) => `${key}: ${shape(main[key])}`);
+  const exports = Object.keys(main)
+    .sort()
+    .map((key) => `${key}: ${shape(main[key])}`);
   if (typeof main.run === "function") await main.run();
   result = { lines, exports, ms };
 } catch (error) {
@@ -46,5 +48,5 @@ function shape(value) {
   if (typeof value === "function") return `function ${value.name} ${value.length}`;
   if (typeof value !== "object" || value === null) return inspect(value);
   // esbuild's namespaces inside of a bundle inherit from Object.prototype.
-  return `${value[Symbol.toStringTag] === "Module" ? "Object" : value.constructor?.name ?? "object"} ${Object.keys(value).sort()}`;
+  return `${value[Symbol.toStringTag] === "Module" ? "Object" : (value.constructor?.name ?? "object")} ${Object.keys(value).sort()}`;
 }

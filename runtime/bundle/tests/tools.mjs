@@ -8,16 +8,18 @@ import { createInterface } from "node:readline";
 /** Starts `examples/jobs.rs`; `run` sends one job and gives its answer. */
 export function jobs() {
   const target = process.env.CARGO_TARGET_DIR ?? path.join(import.meta.dirname, "../../../target");
-  const child = spawn(path.join(target, "release/examples/jobs"), { stdio: ["pipe", "pipe", "inherit"] });
+  const program = process.env.PARTYRUN_JOBS ?? path.join(target, "release/examples/jobs");
+  const child = spawn(program, { stdio: ["pipe", "pipe", "inherit"] });
   const waiting = [];
   createInterface({ input: child.stdout }).on("line", (line) => waiting.shift()?.resolve(JSON.parse(line)));
   child.on("close", (code, signal) => waiting.forEach(({ reject }) => reject(new Error(`the bundler ended: ${code ?? signal}`))));
   return {
     child,
-    run: (job) => new Promise((resolve, reject) => {
-      waiting.push({ resolve, reject });
-      child.stdin.write(JSON.stringify(job) + "\n");
-    }),
+    run: (job) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ resolve, reject });
+        child.stdin.write(JSON.stringify(job) + "\n");
+      }),
     end: () => child.stdin.end(),
   };
 }

@@ -28,25 +28,25 @@ impl Naming {
             all.filter(|(index, _)| linker.live.module(*index))
         };
         let mut names = Names::new(modules().flat_map(|(_, module)| module.record.global_names.iter()));
-        let inner: Vec<FxHashSet<&str>> = linker
-            .graph
-            .modules
-            .iter()
-            .map(|module| module.record.inner_names.iter().map(String::as_str).collect())
+        let is_shared = |name: &&str| {
+            let starts = ["require_", "init_", "import_", "_"].iter().any(|start| name.starts_with(start));
+            starts || name.contains("_exports")
+        };
+        let everywhere: FxHashSet<&str> = modules()
+            .flat_map(|(_, module)| module.record.inner_names.iter().map(String::as_str).filter(is_shared))
             .collect();
-        let everywhere: FxHashSet<&str> =
-            modules().flat_map(|(_, module)| module.record.inner_names.iter().map(String::as_str)).collect();
+        let count = linker.graph.modules.len();
         let mut naming = Self {
-            functions: vec![String::new(); inner.len()],
-            objects: vec![String::new(); inner.len()],
+            functions: vec![String::new(); count],
+            objects: vec![String::new(); count],
             ..Self::default()
         };
         naming.shared(linker, &mut names, &everywhere);
-        naming.locals(linker, &mut names, &inner);
+        naming.locals(linker, &mut names);
         naming
     }
 
-    /// Names that any module may mention.
+    /// Names that any module may mention: `require_x`, `init_x`, `import_x` and `x_exports`.
     fn shared(&mut self, linker: &Linker<'_>, names: &mut Names, everywhere: &FxHashSet<&str>) {
         let captured = |name: &str| everywhere.contains(name);
         for (index, module) in linker.graph.modules.iter().enumerate() {
@@ -74,7 +74,7 @@ impl Naming {
         }
     }
 
-    fn locals(&mut self, linker: &Linker<'_>, names: &mut Names, inner: &[FxHashSet<&str>]) {
+    fn locals(&mut self, linker: &Linker<'_>, names: &mut Names) {
         let mut users: FxHashMap<(usize, u32), Vec<usize>> = FxHashMap::default();
         for (index, meanings) in linker.meanings.iter().enumerate() {
             for meaning in meanings {
@@ -97,7 +97,7 @@ impl Naming {
                 let users = users.get(&(index, symbol)).map(Vec::as_slice).unwrap_or_default();
                 let captured = |name: &str| {
                     let mut users = users.iter().chain(std::iter::once(&index));
-                    users.any(|user| inner.get(*user).is_some_and(|names| names.contains(name)))
+                    users.any(|user| linker.mentions(*user, name))
                 };
                 let name = match &*found.name {
                     "default" => names.give(&format!("{}_default", file_base(&module.name)), captured),

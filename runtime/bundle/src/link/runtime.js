@@ -84,6 +84,15 @@ var __pk_builtinNs = (name) => {
  }
  return ns;
 };
+var __pk_templates = new Map();
+var __pk_template = (cooked, raw) => {
+ var key = raw.join("\n${"), made = __pk_templates.get(key);
+ if (!made) {
+  made = Object.freeze(__pk_define(cooked, "raw", { value: Object.freeze(raw) }));
+  __pk_templates.set(key, made);
+ }
+ return made;
+};
 var __pk_missing = (name) => {
  throw Object.assign(new Error("Cannot find module '" + name + "'"), { code: "MODULE_NOT_FOUND" });
 };

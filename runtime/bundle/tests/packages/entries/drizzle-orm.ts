@@ -4,5 +4,13 @@ import { sqliteTable, text as stext, SQLiteSyncDialect } from "drizzle-orm/sqlit
 export const users = pgTable("users", { id: serial("id").primaryKey(), name: text("name").notNull(), age: integer("age").default(3) });
 export const notes = sqliteTable("notes", { body: stext("body") });
 export const links = relations(users, ({ many }) => ({ all: many(users) }));
-const query = new QueryBuilder().select().from(users).where(and(eq(users.id, 4), sql`${users.name} like ${"%x"}`)).orderBy(desc(users.age));
-console.log(JSON.stringify(query.toSQL()), JSON.stringify(new PgDialect().sqlToQuery(sql`select ${users.name}`)), new SQLiteSyncDialect().sqlToQuery(sql`${notes.body}`).sql);
+const query = new QueryBuilder()
+  .select()
+  .from(users)
+  .where(and(eq(users.id, 4), sql`${users.name} like ${"%x"}`))
+  .orderBy(desc(users.age));
+console.log(
+  JSON.stringify(query.toSQL()),
+  JSON.stringify(new PgDialect().sqlToQuery(sql`select ${users.name}`)),
+  new SQLiteSyncDialect().sqlToQuery(sql`${notes.body}`).sql,
+);

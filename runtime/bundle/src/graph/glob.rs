@@ -1,0 +1,38 @@
+//! Patterns: the files that an `import()` with an interpolated argument can reach.
+
+use std::path::{Path, PathBuf};
+
+/// The files that `import()` of a pattern can mean; a `*` matches anything, also across folders.
+pub(super) fn glob(importer: &Path, pattern: &[String]) -> Vec<(String, PathBuf)> {
+    let (Some(folder), Some(first)) = (importer.parent(), pattern.first()) else { return Vec::new() };
+    let prefix = first.rfind('/').map_or("", |at| first.get(..=at).unwrap_or_default());
+    let mut found = Vec::new();
+    let mut folders = vec![(prefix.to_string(), folder.join(prefix))];
+    while let Some((name, folder)) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let file = format!("{name}{}", entry.file_name().to_string_lossy());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && entry.file_name() != "node_modules" => {
+                    folders.push((format!("{file}/"), entry.path()));
+                }
+                Ok(kind) if kind.is_file() && matches(&file, pattern) => found.push((file, entry.path())),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn matches(name: &str, pattern: &[String]) -> bool {
+    let (Some(first), Some(last)) = (pattern.first(), pattern.last()) else { return false };
+    let Some(mut rest) = name.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()))
+    else {
+        return false;
+    };
+    for piece in pattern.get(1..pattern.len() - 1).unwrap_or_default() {
+        let Some(at) = rest.find(piece.as_str()) else { return false };
+        rest = rest.get(at + piece.len()..).unwrap_or_default();
+    }
+    true
+}
