@@ -31,7 +31,15 @@ use args::Command;
 
 fn main() -> ExitCode {
     let begun = std::time::Instant::now();
-    match args::Cli::parse().command {
+    let typed = match args::Cli::try_parse() {
+        Ok(typed) => typed,
+        Err(shown) => {
+            // Every error ends with 1, as the original's; clap's own code would be 2. Help and version are no errors.
+            let _broken_pipe = shown.print();
+            return if shown.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match typed.command {
         Command::Dev(args) => {
             supervisor::supervised(args.listen.json, |stop| reported(dev::run(&args, begun, stop)))
         }
