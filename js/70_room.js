@@ -12,6 +12,7 @@ const {
   Number,
   ObjectDefineProperties,
   ObjectPrototypeIsPrototypeOf,
+  Promise,
   PromisePrototypeThen,
   PromiseResolve,
   RangeError,
@@ -121,14 +122,15 @@ function createAnalytics() {
   };
 }
 
-// The rejection of `work` resets the room: user code cannot go on from it (spec 2.4).
+// The rejection of `work` resets the room: user code never goes on from it (spec 2.4).
 async function blockConcurrencyWhile(work) {
   hold();
   try {
     return await work();
   } catch (error) {
+    console.error(error);
     core.ops.op_room_reset(messageOf(error, "blockConcurrencyWhile failed"));
-    throw error;
+    return await new Promise(() => {});
   } finally {
     release();
   }

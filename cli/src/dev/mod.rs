@@ -49,7 +49,12 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let debugger = Debugger::start(args, &output)?;
     let builder = Builder::new(config.clone(), Mode::Development { port }, outdir.clone())?;
     let mut builder = builder.for_debuggers(debugger.is_some());
+    // Looking begins before the files are read: a change during the start must not be lost.
+    let mut watch = begin_watch(&config, &output);
     let built = output.while_waiting("Bundling", || builder.build())?;
+    if let Some(watch) = &mut watch {
+        watch.built(built.inputs.clone()).iter().for_each(|problem| output.problem(problem));
+    }
     Engine::init_platform();
     let runtime = serve::runtime()?;
     let result = runtime.block_on(async {
@@ -63,11 +68,8 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         if keys.is_some() {
             commands::hint(&output);
         }
-        let watch = begin_watch(&config, &output);
-        let files = built.inputs.clone();
         let mut session =
             Session { running, builder, config, built, request, outdir, setup: &mut setup, watch, keys };
-        session.look_at(files);
         session.serve(&mut requests).await;
         session.stop(&mut requests).await;
         Ok(())
