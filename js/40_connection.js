@@ -122,6 +122,7 @@ function register(connection) {
   const older = MapPrototypeGet(byId, connection.id);
   if (older !== undefined) hide(older, true);
   MapPrototypeSet(byId, connection.id, connection);
+  if (live !== null) MapPrototypeSet(live, connection.id, connection);
   MapPrototypeSet(registered, connection[kIndex], connection);
   core.ops.op_connection_list(connection[kIndex], true);
 }
@@ -136,12 +137,15 @@ function unregister(connection) {
   core.ops.op_connection_list(connection[kIndex], false);
   if (MapPrototypeGet(byId, connection.id) !== connection) return;
   MapPrototypeDelete(byId, connection.id);
+  if (live !== null) MapPrototypeDelete(live, connection.id);
   // An older connection with the same id, if it is still there, is found again.
   for (const { 1: other } of registered) {
     if (other.id === connection.id) MapPrototypeSet(byId, connection.id, other);
   }
   const next = MapPrototypeGet(byId, connection.id);
-  if (next !== undefined) hide(next, false);
+  if (next === undefined) return;
+  hide(next, false);
+  if (live !== null) MapPrototypeSet(live, next.id, next);
 }
 
 // A room that wakes from hibernation finds its connections again: id, uri, tags and state come from the host.
@@ -259,8 +263,19 @@ function skip(without) {
   }
 }
 
-// The deprecated `room.connections`: the map itself without hibernation, a copy with it (spec 2.4).
+// What the deprecated `room.connections` gave away without hibernation: it goes on to change with the room (spec 2.4).
+let live = null;
+
 function connectionsMap() {
+  if (!started) {
+    console.warn("Party.connections was invoked before first connection. This will always return an empty Map.");
+    return new Map();
+  }
+  if (hibernating) return copyConnections();
+  return live ??= copyConnections();
+}
+
+function copyConnections() {
   const map = new Map();
   for (const { 1: connection } of registered) {
     if (isListed(connection)) MapPrototypeSet(map, connection.id, connection);

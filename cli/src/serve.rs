@@ -15,7 +15,7 @@ use partyrun_engine::{
 };
 use partyrun_limits::Limits;
 use partyrun_net::{Front, FrontOptions, Response};
-use partyrun_server::{AssetsError, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock};
+use partyrun_server::{AssetsError, Network, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock};
 use partyrun_store::{Memory, Sqlite, Store, StoreError};
 
 use crate::bindings;
@@ -71,6 +71,7 @@ pub(crate) struct Plan {
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     pub(crate) development: bool,
+    pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) inspector: Option<Arc<Inspector>>,
 }
 
@@ -90,7 +91,17 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
 impl Running {
     /// Starts everything.
     pub(crate) async fn start(plan: Plan) -> Result<Self, RunError> {
-        let Plan { config, output, program, listener, workers, limits, development, inspector } = plan;
+        let Plan {
+            config,
+            output,
+            program,
+            listener,
+            workers,
+            limits,
+            development,
+            trusted_proxies,
+            inspector,
+        } = plan;
         let store = open_store(&config)?;
         let assets = static_files(&config, &limits)?;
         let host = Arc::new(Host {
@@ -102,7 +113,13 @@ impl Running {
         let options = EngineOptions { limits: limits.clone(), workers, inspector };
         let engine = Engine::start(options, program, store, host).await?;
         let crons = config.crons.clone();
-        let options = ServerOptions { limits: limits.clone(), development, crons: crons.clone(), assets };
+        let options = ServerOptions {
+            limits: limits.clone(),
+            development,
+            crons: crons.clone(),
+            assets,
+            trusted_proxies,
+        };
         let server = Arc::new(Server::new(engine.clone(), options, output.clone()));
         partyrun_net::front::raise_descriptor_limit();
         let front = Front::start(vec![listener], server, limits, FrontOptions::default())

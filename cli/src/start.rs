@@ -54,6 +54,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             workers: args.listen.workers.unwrap_or_default(),
             limits: Limits::production(),
             development: false,
+            trusted_proxies: args.listen.trusted_proxy.clone(),
             inspector: None,
         })
         .await?;

@@ -54,6 +54,10 @@ pub(crate) struct ListenArgs {
     /// Threads that run rooms: a number, or `per-room` [default: twice the cores, at least 4].
     #[arg(long, value_name = "COUNT", value_parser = workers)]
     pub(crate) workers: Option<Workers>,
+    /// A proxy in front of the server, or a network of such: its `x-forwarded-for` and `x-forwarded-proto` are believed.
+    /// May be given several times.
+    #[arg(long, value_name = "ADDRESS[/BITS]")]
+    pub(crate) trusted_proxy: Vec<partyrun_server::Network>,
     /// Print each line as a JSON object.
     #[arg(long)]
     pub(crate) json: bool,

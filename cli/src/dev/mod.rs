@@ -59,8 +59,15 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let runtime = serve::runtime()?;
     let result = runtime.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
-        let mut setup =
-            Setup { output: output.clone(), listener, port, workers: args.listen.workers, debugger };
+        let trusted_proxies = args.listen.trusted_proxy.clone();
+        let mut setup = Setup {
+            output: output.clone(),
+            listener,
+            port,
+            workers: args.listen.workers,
+            trusted_proxies,
+            debugger,
+        };
         let running = setup.start(&config, built.program.clone()).await?;
         banner::print(&Banner { config: &config, port, begun, release: None }, &output);
         link.ready(port);
@@ -84,6 +91,7 @@ struct Setup {
     listener: TcpListener,
     port: u16,
     workers: Option<partyrun_engine::Workers>,
+    trusted_proxies: Vec<partyrun_server::Network>,
     debugger: Option<Debugger>,
 }
 
@@ -98,6 +106,7 @@ impl Setup {
             workers: self.workers.unwrap_or_default(),
             limits: Limits::default(),
             development: true,
+            trusted_proxies: self.trusted_proxies.clone(),
             inspector: self.debugger.as_ref().map(|debugger| debugger.inspector.clone()),
         })
         .await

@@ -69,6 +69,18 @@ pub(crate) enum Origin {
     Forwarded,
 }
 
+impl Origin {
+    /// A stub hears of errors that a client is told.
+    fn is_stub(self) -> bool {
+        matches!(self, Self::Stub | Self::Forwarded)
+    }
+
+    /// `request.cf` comes with what came from outside, and goes with every copy of it.
+    fn keeps_cf(self) -> bool {
+        matches!(self, Self::Network | Self::Forwarded)
+    }
+}
+
 /// A request on its way to a room, with the static handler that sees it first.
 pub(crate) struct Before {
     pub(crate) handler: &'static str,
@@ -134,14 +146,14 @@ pub(crate) fn dispatch<'s>(
             call(scope, &calls.message, &arguments)?;
         }
         Event::Request(id, request, origin) => {
-            let stub = v8::Boolean::new(scope, origin != Origin::Network).into();
-            let external = v8::Boolean::new(scope, origin != Origin::Stub).into();
+            let stub = v8::Boolean::new(scope, origin.is_stub()).into();
+            let external = v8::Boolean::new(scope, origin.keeps_cf()).into();
             let [method, url, headers, body] = request_values(scope, request)?;
             let arguments = [number(scope, id), method, url, headers, body, external, stub];
             call(scope, &calls.request, &arguments)?;
         }
         Event::Connect(index, pk, request, origin) => {
-            let external = v8::Boolean::new(scope, origin != Origin::Stub).into();
+            let external = v8::Boolean::new(scope, origin.keeps_cf()).into();
             let pk = text(scope, &pk)?;
             let [_, url, headers, _] = request_values(scope, request)?;
             let arguments = [number(scope, index), pk, url, headers, external];

@@ -2,17 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::HeaderValue;
 use partyrun_assets::AssetsError;
 use partyrun_engine::{Before, Fetched, PartyDescription};
 use partyrun_net::{Request, Response, Route, RouteError};
 use partyrun_store::RoomKey;
 
-use crate::Server;
+use crate::{Server, client};
 
 impl Server {
     pub(crate) async fn dispatch(&self, mut request: Request) -> Response {
-        add_client_headers(&mut request);
+        client::tell(&mut request, &self.options.trusted_proxies);
         let path = request.path().to_string();
         match Route::parse(&path, self.options.limits.room_id_bytes_max) {
             Ok(Route::Room { party, room }) => self.room(RoomKey::new(party, room), request).await,
@@ -98,16 +97,6 @@ impl Server {
 
 fn has_hook(party: &PartyDescription, request: &Request) -> bool {
     if request.upgrade.is_some() { party.before_connect } else { party.before_request }
-}
-
-// What the hosted platform told about the client (spec 1.8 [P]). What a client says of itself is replaced.
-fn add_client_headers(request: &mut Request) {
-    let Ok(address) = HeaderValue::from_str(&request.peer.ip().to_string()) else { return };
-    let headers = &mut request.headers;
-    headers.insert("cf-connecting-ip", address.clone());
-    headers.insert("x-real-ip", address.clone());
-    headers.insert("x-forwarded-for", address);
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
 }
 
 fn parameter(query: &str, name: &str) -> Option<String> {

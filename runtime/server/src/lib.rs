@@ -4,6 +4,7 @@
 //! static handlers only where a module declares them, and reports each answer to a [`Reporter`]. It is the only crate
 //! that knows both the network and the engine.
 
+mod client;
 mod crons;
 mod dev;
 mod dispatch;
@@ -16,6 +17,7 @@ use partyrun_engine::Engine;
 use partyrun_limits::Limits;
 use partyrun_net::{Handler, Request, Response};
 
+pub use client::{Network, NetworkError};
 pub use crons::{Clock, CronRunner, SystemClock, run_crons};
 pub use partyrun_assets::{AssetsError, Options as StaticOptions};
 pub use static_files::StaticFiles;
@@ -39,6 +41,8 @@ pub struct ServerOptions {
     pub crons: Vec<(String, String)>,
     /// The static files, if there are any.
     pub assets: Option<StaticFiles>,
+    /// Proxies that are believed when they tell of their clients.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The handler of all requests of a project.
