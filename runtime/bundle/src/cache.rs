@@ -21,7 +21,7 @@ impl Kept {
 }
 
 /// Raised whenever the meaning of a record changes.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 
 /// Names one source under one set of settings.
 pub(crate) type Key = [u8; 32];

@@ -4,6 +4,7 @@
 //! (`transform`, `scan`, kept by content in `cache`), and links the records to text (`link`). It runs no code of the
 //! project and knows nothing of V8; the script asks its host for built-in modules, WebAssembly and binary files.
 
+mod ambient;
 mod cache;
 mod declared;
 mod diagnostic;

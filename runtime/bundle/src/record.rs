@@ -154,7 +154,5 @@ pub(crate) struct ModuleRecord {
     pub(crate) global_names: Vec<String>,
     pub(crate) top_level_await: bool,
     pub(crate) asset: Option<Asset>,
-    /// The file's own source map, as its `sourceMappingURL` comment names it.
-    pub(crate) source_mapping_url: Option<String>,
     pub(crate) warnings: Vec<(u32, String)>,
 }

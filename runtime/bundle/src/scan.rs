@@ -155,7 +155,6 @@ impl Scanner<'_> {
             global_names,
             top_level_await: self.scan.top_level_await,
             asset: None,
-            source_mapping_url: None,
             warnings: Vec::new(),
         }
     }

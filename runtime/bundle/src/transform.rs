@@ -19,6 +19,7 @@ use swc_ecma_transforms_react::{Options as JsxOptions, Runtime, react};
 use swc_ecma_transforms_typescript::{Config as TypeConfig, TsxConfig, tsx, typescript};
 use swc_ecma_visit::{VisitMutWith, VisitWith};
 
+use crate::ambient;
 use crate::declared;
 use crate::fields::AssignFields;
 use crate::fold::{Defines, Fold};
@@ -159,6 +160,9 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
     }
     let (unresolved_mark, top_level_mark) = (Mark::new(), Mark::new());
     let unresolved = SyntaxContext::empty().apply_mark(unresolved_mark);
+    if settings.typescript {
+        ambient::remove(&mut program);
+    }
     resolver(unresolved_mark, top_level_mark, settings.typescript).process(&mut program);
     if program.is_script() {
         let mut strict = Strict { unresolved, start: start.0, errors: Vec::new() };

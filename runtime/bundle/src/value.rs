@@ -94,7 +94,6 @@ fn record(text: String, slots: Vec<(u32, Slot)>, asset: Option<Asset>) -> Module
         global_names: vec!["JSON".into(), "host".into()],
         top_level_await: false,
         asset,
-        source_mapping_url: None,
         warnings: Vec::new(),
     }
 }

@@ -125,3 +125,24 @@ fn a_rebuild_sees_what_changed() -> Outcome<()> {
     assert_eq!(Bundler::new(options).build()?.code, last.code, "a broken cache is no cache");
     Ok(())
 }
+
+#[test]
+fn a_stack_trace_names_the_source() -> Outcome<()> {
+    let project = Project::new(&[
+        (
+            "src/main.ts",
+            "import { outer } from './lib';\n\nconst \u{e9} = '\u{1f600}'; outer<string>(\u{e9});\n",
+        ),
+        (
+            "src/lib.ts",
+            "interface A { a: 1 }\nenum E { A }\nexport function outer<T>(t: T) {\n  common();\n  return E.A;\n}\nimport common from 'old';",
+        ),
+        (
+            "node_modules/old/index.js",
+            "// A comment that is not printed.\nmodule.exports = function () {\n\n    throw new Error('deep');\n};",
+        ),
+    ])?;
+    let expected = "threw Error: deep\n  at file:///node_modules/old/index.js:4:11\n  at file:///src/lib.ts:4:3\n  at file:///src/main.ts:3:17";
+    assert_eq!(project.log("src/main.ts")?, expected);
+    Ok(())
+}

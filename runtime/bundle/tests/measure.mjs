@@ -16,7 +16,7 @@ const folder = mkdtempSync(path.join(tmpdir(), "partyrun-measure-"));
 const low = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 4)];
 const rounds = Number(process.env.ROUNDS ?? 7);
 
-await builds();
+if (!process.argv.includes("evaluation")) await builds();
 if (process.env.OUT) evaluations(process.env.OUT);
 rmSync(folder, { recursive: true, force: true });
 
@@ -64,7 +64,7 @@ function evaluations(out) {
     const name = file.slice(0, -".ours.js".length);
     // These wait for the network or for timers.
     if (["postgres", "pg", "rxjs", "partysocket"].includes(name)) continue;
-    const [a, b] = [evaluation("script", path.join(out, file)), evaluation("module", path.join(out, `${name}.theirs.mjs`))];
+    const [a, b] = [evaluation("ours", path.join(out, file)), evaluation("theirs", path.join(out, `${name}.theirs.mjs`))];
     console.log(`${name.padEnd(20)} ${a.toFixed(2).padStart(8)} ${b.toFixed(2).padStart(8)}`);
     mine += a;
     other += b;
@@ -75,7 +75,7 @@ function evaluations(out) {
 function evaluation(kind, file) {
   const local = path.join(folder, path.basename(file));
   copyFileSync(file, local);
-  const run = () => JSON.parse(execFileSync("node", ["--experimental-vm-modules", "--no-warnings", path.join(here, "evaluate.mjs"), kind, local, local + ".cache"]));
+  const run = () => JSON.parse(execFileSync("node", [path.join(here, "evaluate.mjs"), kind, local, local + ".cache"]));
   run();
   return low(Array.from({ length: rounds }, () => run().ms));
 }

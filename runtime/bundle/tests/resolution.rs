@@ -174,7 +174,7 @@ fn symlinks_of_npm_pnpm_and_workspaces() -> Outcome<()> {
 
 #[test]
 fn alias_and_define() -> Outcome<()> {
-    let main = "import { x } from 'swapped'; import y from 'lib/sub'; import fs from 'fs';
+    let main = "declare const HOST: string; declare let NUM: number, deep: any; import { x } from 'swapped'; import y from 'lib/sub'; import fs from 'fs';
              print(x, y, fs, HOST, typeof HOST, process.env.MODE, NUM + 1, process.env.NODE_ENV, deep.er.name, ((HOST) => HOST)(5), typeof { HOST: 1 }.HOST)";
     let project = Project::new(&[
         ("main.ts", main),

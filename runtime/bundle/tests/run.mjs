@@ -1,7 +1,7 @@
 // Runs one bundle in a process of its own and prints what it logged and exports, as JSON: `run.mjs script FILE` the way
 // the engine runs ours, `run.mjs module FILE` for an ES module, either esbuild's bundle or unbundled files.
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { existsSync, readFileSync } from "node:fs";
+import { SourceMap, createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { format, inspect } from "node:util";
 import vm from "node:vm";
@@ -40,9 +40,17 @@ try {
   if (typeof main.run === "function") await main.run();
   result = { lines, exports, ms };
 } catch (error) {
-  result = { lines, error: `${error?.name}: ${error?.message}`, stack: error?.stack };
+  result = { lines, error: `${error?.name}: ${error?.message}`, stack: error?.stack, frames: frames(error) };
 }
 out.write(JSON.stringify(result) + "\n", () => process.exit(0));
+
+/** The places of a stack trace in the bundle, as the source map beside it names them. */
+function frames(error) {
+  if (!existsSync(file + ".map") || typeof error?.stack !== "string") return [];
+  const map = new SourceMap(JSON.parse(readFileSync(file + ".map", "utf8")));
+  const places = [...error.stack.matchAll(/bundle\.out\.js:(\d+):(\d+)/g)].map(([, line, column]) => map.findEntry(line - 1, column - 1));
+  return places.filter((found) => found.originalSource).map((found) => `${found.originalSource}:${found.originalLine + 1}:${found.originalColumn + 1}`);
+}
 
 function shape(value) {
   if (typeof value === "function") return `function ${value.name} ${value.length}`;

@@ -54,6 +54,7 @@ impl Project {
         assert!(bundle.code.is_ascii());
         let out = self.0.join("bundle.out.js");
         std::fs::write(&out, &bundle.code)?;
+        std::fs::write(self.0.join("bundle.out.js.map"), &bundle.source_map)?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run.mjs");
         // An isolate does not compile strings either.
         let output = Command::new("node")
@@ -67,7 +68,9 @@ impl Project {
             .map_err(|error| format!("{error}: {text} {}", String::from_utf8_lossy(&output.stderr)))?;
         let lines = result["lines"].as_array().into_iter().flatten().filter_map(|line| line.as_str());
         let error = result["error"].as_str().map(|error| format!("threw {error}"));
-        Ok(lines.map(str::to_string).chain(error).collect::<Vec<_>>().join("\n"))
+        let frames = result["frames"].as_array().into_iter().flatten().filter_map(|frame| frame.as_str());
+        let frames = frames.map(|frame| format!("  at {frame}"));
+        Ok(lines.map(str::to_string).chain(error).chain(frames).collect::<Vec<_>>().join("\n"))
     }
 
     /// The messages of a build that has to fail.
