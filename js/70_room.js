@@ -38,6 +38,7 @@ const {
   failedEvent,
   finished,
   forget,
+  fromHost,
   kClosedHere,
   kHandlers,
   kIndex,
@@ -159,8 +160,11 @@ function createServer(exported) {
     close: (connection) => typeof instance.onClose === "function" ? instance.onClose(connection) : undefined,
     error: (connection, error) => typeof instance.onError === "function" ? instance.onError(connection, error) : undefined,
     alarm: () => typeof instance.onAlarm === "function" ? instance.onAlarm() : undefined,
-    request: typeof instance.onRequest === "function" ? (request) => instance.onRequest(request) : undefined,
-    // The original looks for the handler on the prototype, before there is an instance (spec 1.4).
+    get onRequest() {
+      return typeof instance.onRequest === "function";
+    },
+    request: (request) => instance.onRequest(request),
+    // For clients the original looks for the handler on the prototype, before there is an instance (spec 1.4).
     declaresRequest: exported.prototype.onRequest !== undefined,
   };
 }
@@ -179,7 +183,10 @@ function objectServer(object) {
     close: (connection) => object.onClose?.(connection, room),
     error: (connection, error) => object.onError?.(connection, error, room),
     alarm: () => object.onAlarm?.(room),
-    request: object.onRequest === undefined ? undefined : (request) => object.onRequest(request, room),
+    get onRequest() {
+      return typeof object.onRequest === "function";
+    },
+    request: (request) => object.onRequest(request, room),
     declaresRequest: object.onRequest !== undefined,
   };
 }
@@ -232,8 +239,8 @@ function startFailed(error) {
 // --- HTTP ---------------------------------------------------------------------------------------------------------
 
 function request(id, method, url, headers, body, cf, viaStub) {
-  if (!server.declaresRequest || server.request === undefined) {
-    const text = viaStub && !server.declaresRequest ? "Invalid onRequest handler" : "No onRequest handler";
+  if (!server.onRequest || !(viaStub || server.declaresRequest)) {
+    const text = viaStub ? "Invalid onRequest handler" : "No onRequest handler";
     if (!viaStub) console.warn("fetch error", new Error(text));
     respondText(id, 500, text);
     return;
@@ -347,15 +354,18 @@ function tagged(connection, ctx, tags) {
   }
 }
 
-// The handshake succeeds, then the socket is closed with the message (spec 1.4); nothing of the connection stays.
+// The handshake succeeds, then the socket is closed with the message (spec 1.4); nothing of the connection stays, and no
+// handler hears of it again: what the client still says goes to a socket without listeners.
 function connectFailed(connection, error) {
   console.error("Error when connecting");
   console.error(error);
   connections.unregister(connection);
-  core.ops.op_connection_accept(connection[kIndex]);
+  const index = connection[kIndex];
+  core.ops.op_connection_accept(index);
   connection[kState] = CLOSING;
   connection[kClosedHere] = true;
-  core.ops.op_socket_close(connection[kIndex], 1011, messageOf(error, "Uncaught exception when connecting"));
+  core.ops.op_socket_close(index, 1011, messageOf(error, "Uncaught exception when connecting"));
+  fromHost(index).accept();
 }
 
 function message(index, data) {

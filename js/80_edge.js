@@ -26,6 +26,9 @@ const STATIC_HANDLERS = ["unstable_onFetch", "onFetch", "onBeforeConnect", "onBe
 function validate(exported, warn) {
   if (exported === undefined) return "The module has no default export: export a class or an object with handlers.";
   const isClass = typeof exported === "function";
+  if (!isClass && (typeof exported !== "object" || exported === null)) {
+    return "The default export must be a class or an object with handlers.";
+  }
   for (const name of INSTANCE_HANDLERS) {
     if (ObjectHasOwn(exported, name) && typeof exported[name] !== "function") return `.${name} should be a function`;
   }

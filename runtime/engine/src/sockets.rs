@@ -30,6 +30,8 @@ struct Entry {
     skipped: bool,
     dirty: bool,
     closed_here: bool,
+    /// When it was listed first, counted in connections; 0 is never.
+    arrival: u64,
 }
 
 /// A handshake that has not been answered.
@@ -45,6 +47,7 @@ pub(crate) struct Sockets {
     free: Vec<u32>,
     dirty: Vec<u32>,
     count: usize,
+    arrivals: u64,
 }
 
 impl Sockets {
@@ -70,6 +73,7 @@ impl Sockets {
             skipped: false,
             dirty: false,
             closed_here: false,
+            arrival: 0,
         };
         if let Some(place) = self.entries.get_mut(index as usize) {
             *place = Some(entry);
@@ -168,8 +172,12 @@ impl Sockets {
     }
 
     pub(crate) fn list(&mut self, index: u32, listed: bool) {
-        if let Some(entry) = self.get(index) {
-            entry.listed = listed;
+        let next = self.arrivals + 1;
+        let Some(entry) = self.get(index) else { return };
+        entry.listed = listed;
+        if listed && entry.arrival == 0 {
+            entry.arrival = next;
+            self.arrivals = next;
         }
     }
 
@@ -273,14 +281,21 @@ impl Sockets {
             .all(|entry| hibernates && entry.connection.is_some() && entry.handshake.is_none())
     }
 
-    /// The connections of a room that hibernated.
+    /// The connections of a room that hibernated, in the order of their arrival: indexes are used again.
     pub(crate) fn hibernated(&self) -> impl Iterator<Item = (u32, &Connection)> {
-        self.entries.iter().enumerate().filter_map(|(index, place)| {
-            let entry = place.as_ref()?;
-            let connection = entry.connection.as_ref()?;
-            // A handshake that waits is no connection yet: its event is still to come.
-            entry.handshake.is_none().then_some((u32::try_from(index).ok()?, connection))
-        })
+        let mut found: Vec<(u64, u32, &Connection)> = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, place)| {
+                let entry = place.as_ref()?;
+                let connection = entry.connection.as_ref()?;
+                // A handshake that waits is no connection yet: its event is still to come.
+                entry.handshake.is_none().then_some((entry.arrival, u32::try_from(index).ok()?, connection))
+            })
+            .collect();
+        found.sort_unstable_by_key(|(arrival, ..)| *arrival);
+        found.into_iter().map(|(_, index, connection)| (index, connection))
     }
 
     /// Whether this side closed the socket.
