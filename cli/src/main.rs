@@ -10,6 +10,8 @@ mod build;
 mod completions;
 mod debugger;
 mod dev;
+#[cfg(test)]
+mod docs;
 mod import;
 mod init;
 mod keys;

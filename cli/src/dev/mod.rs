@@ -75,8 +75,18 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         if keys.is_some() {
             commands::hint(&output);
         }
-        let mut session =
-            Session { running, builder, config, built, request, outdir, setup: &mut setup, watch, keys };
+        let mut session = Session {
+            running,
+            builder,
+            config,
+            built,
+            request,
+            outdir,
+            setup: &mut setup,
+            watch,
+            keys,
+            down: false,
+        };
         session.serve(&mut requests).await;
         session.stop(&mut requests).await;
         Ok(())
@@ -123,6 +133,8 @@ struct Session<'setup> {
     setup: &'setup mut Setup,
     watch: Option<Watch>,
     keys: Option<Keys>,
+    // A restart failed, and the way back too: the next change tries again.
+    down: bool,
 }
 
 impl Session<'_> {
@@ -182,7 +194,7 @@ impl Session<'_> {
 
     async fn reload(&mut self, change: Change) -> Result<(), RunError> {
         let begun = Instant::now();
-        if change.settings {
+        if change.settings || self.down {
             return self.reload_settings(begun).await;
         }
         if change.sources_of_command {
@@ -213,7 +225,7 @@ impl Session<'_> {
                 "The port or the address changed in the configuration: restart partyrun to listen there.",
             );
         }
-        if serves_otherwise(&self.config, &config) {
+        if self.down || serves_otherwise(&self.config, &config) {
             self.restart(&config, built.program.clone()).await?;
         } else {
             self.running.engine.swap(built.program.clone()).await?;
@@ -232,11 +244,13 @@ impl Session<'_> {
         self.running.halt(GRACE).await;
         match self.setup.start(config, program).await {
             Ok(running) => {
-                self.running = running;
+                (self.running, self.down) = (running, false);
                 Ok(())
             }
             Err(error) => {
+                self.down = true;
                 self.running = self.setup.start(&self.config, self.built.program.clone()).await?;
+                self.down = false;
                 Err(error)
             }
         }

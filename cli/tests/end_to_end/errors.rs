@@ -55,7 +55,7 @@ fn the_banner_and_an_error() {
 [main/lobby] onRequest error Error: it failed
 [main/lobby]     at Server.onRequest (server.ts:10:11) {{
 [main/lobby]   [cause]: TypeError: the reason
-[main/lobby]       at Server.onRequest (server.ts:10:41)
+[main/lobby]       at Server.onRequest (server.ts:10:43)
 [main/lobby] }}
 [main/lobby] 
 [main/lobby]    8 |       return new Response('ok');

@@ -76,6 +76,12 @@ fn changed_settings_come_into_effect() {
     project.write("partykit.json", r#"{ "main": "server.js", "serve": "public" }"#);
     server_process.wait_for("starting again");
     server_process.wait_for_times("Updated and ready", 3);
+    // And back again: nothing of the former server holds the data.
+    project.write(
+        "partykit.json",
+        r#"{ "main": "server.js", "serve": "public", "crons": { "c": "0 0 * * *" } }"#,
+    );
+    server_process.wait_for_times("Updated and ready", 4);
     assert_eq!(server_process.get("/").1, "<h1>files</h1>");
     assert_eq!(server_process.get("/party/x").1, "one 4 from-env");
     server_process.stop();

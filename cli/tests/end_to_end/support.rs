@@ -130,10 +130,6 @@ impl Server {
         self.lines.lock().unwrap().join("\n")
     }
 
-    pub(crate) fn count(&self, part: &str) -> usize {
-        self.lines.lock().unwrap().iter().filter(|line| line.contains(part)).count()
-    }
-
     /// Waits for a line and answers it.
     pub(crate) fn wait_for(&self, part: &str) -> String {
         self.wait_for_times(part, 1)

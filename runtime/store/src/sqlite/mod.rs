@@ -58,7 +58,8 @@ pub struct Sqlite {
     board: Arc<AlarmBoard>,
     /// The scheduler's connection.
     alarms: Mutex<Connection>,
-    _lock: FolderLock,
+    /// Held until the store is closed, so that a successor may open the folder.
+    lock: Mutex<Option<FolderLock>>,
 }
 
 impl Sqlite {
@@ -92,7 +93,7 @@ impl Sqlite {
         let thread =
             std::thread::Builder::new().name("committer".into()).spawn(move || committer.run(messages))?;
         let (thread, alarms) = (Mutex::new(Some(thread)), Mutex::new(alarms));
-        Ok(Self { path, options, inbox, thread, board, alarms, _lock: lock })
+        Ok(Self { path, options, inbox, thread, board, alarms, lock: Mutex::new(Some(lock)) })
     }
 
     /// The database file.
@@ -190,6 +191,7 @@ impl Store for Sqlite {
         if thread.thread().id() != std::thread::current().id() {
             drop(thread.join());
         }
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

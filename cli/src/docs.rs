@@ -1,0 +1,126 @@
+//! The parts of `docs/` that are generated, and the test that they are as they should be: limits, configuration fields,
+//! flags, and every command line that a page shows. `PARTYRUN_WRITE_DOCS=1` writes the generated parts anew.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, Parser};
+use partyrun_limits::{Limits, TABLE};
+
+use crate::args::Cli;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+// A generated part stands between two comments that name it.
+fn check(page: &str, part: &str, generated: &str) {
+    let path = folder().join(page);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- {part}: generated -->\n"), format!("<!-- {part}: end -->"));
+    let from = text.find(&begin).unwrap_or_else(|| panic!("{page} has no part {part}")) + begin.len();
+    let to = text.find(&end).unwrap_or_else(|| panic!("{page} has no end of {part}"));
+    if text[from..to] == *generated {
+        return;
+    }
+    if std::env::var_os("PARTYRUN_WRITE_DOCS").is_some() {
+        std::fs::write(path, format!("{}{generated}{}", &text[..from], &text[to..])).unwrap();
+        return;
+    }
+    panic!("docs/{page}: the part `{part}` is old. Run the test with PARTYRUN_WRITE_DOCS=1.");
+}
+
+fn limits() -> String {
+    let (development, production) = (Limits::default(), Limits::production());
+    let mut table = String::from("| Limit | What | Default | Beyond it |\n|---|---|---|---|\n");
+    for row in TABLE {
+        let (dev, live) = ((row.default)(&development), (row.default)(&production));
+        let value = if dev == live { with_unit(&dev, row.unit) } else { format!("{dev} (`start`: {live})") };
+        let meaning = row.meaning.trim().trim_end_matches('.');
+        writeln!(table, "| `{}` | {meaning} | {value} | {} |", row.name, row.beyond).unwrap();
+    }
+    table
+}
+
+fn with_unit(value: &str, unit: &str) -> String {
+    match value.parse::<u64>() {
+        Ok(bytes) if unit == "bytes" && bytes >= 1 << 20 && bytes % (1 << 20) == 0 => {
+            format!("{} MiB", bytes >> 20)
+        }
+        Ok(bytes) if unit == "bytes" && bytes >= 1024 && bytes % 1024 == 0 => format!("{} KiB", bytes >> 10),
+        Ok(_) => format!("{value} {unit}"),
+        // Durations say their unit themselves, and shares have none.
+        Err(_) => value.to_string(),
+    }
+}
+
+fn flags() -> String {
+    let mut text = String::new();
+    let mut command = Cli::command();
+    command.build();
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+        writeln!(text, "### `partyrun {}`\n\n{about}.\n", sub.get_name()).unwrap();
+        writeln!(text, "| Flag | Meaning |\n|---|---|").unwrap();
+        for flag in sub.get_arguments().filter(|flag| !flag.is_hide_set() && flag.get_id() != "help") {
+            let long = flag.get_long().map(|long| format!("--{long}"));
+            let short = flag.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();
+            let value = flag
+                .get_value_names()
+                .unwrap_or_default()
+                .first()
+                .filter(|_| flag.get_action().takes_values());
+            let name = match (long, value) {
+                (Some(long), Some(value)) => format!("{short}{long} {value}"),
+                (Some(long), None) => format!("{short}{long}"),
+                (None, value) => value.map(ToString::to_string).unwrap_or_default(),
+            };
+            let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+            writeln!(text, "| `{name}` | {} |", help.replace('|', "\\|")).unwrap();
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn generated_parts_are_up_to_date() {
+    check("limits.md", "limits", &limits());
+    check("commands.md", "flags", &flags());
+    check("configure.md", "fields", &partyrun_config::reference());
+}
+
+#[test]
+fn every_command_line_in_the_pages_is_valid() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix("    ")) {
+            let line = line.split(" #").next().unwrap_or(line).trim();
+            let Some(line) =
+                line.strip_prefix("npx ").or(Some(line)).filter(|line| line.starts_with("partyrun "))
+            else {
+                continue;
+            };
+            let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+            if let Err(error) = Cli::try_parse_from(words) {
+                assert!(!error.use_stderr(), "{}: {line}: {error}", path.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen} command lines");
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let outside = target.starts_with("http") || target.is_empty();
+            assert!(outside || folder().join(target).exists(), "{}: {target}", path.display());
+        }
+    }
+}
