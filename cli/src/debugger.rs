@@ -21,7 +21,7 @@ pub(crate) struct Debugger {
 
 impl Debugger {
     /// Starts it, if a flag asks for it.
-    pub(crate) fn start(args: &DevArgs, output: &Output) -> Result<Option<Self>, RunError> {
+    pub(crate) fn start(args: &DevArgs, output: &Arc<Output>) -> Result<Option<Self>, RunError> {
         let Some(address) = args.inspect.or(args.inspect_brk) else { return Ok(None) };
         let listener = partyrun_net::bind(address).map_err(|error| match error.kind() {
             std::io::ErrorKind::AddrInUse => RunError::DebuggerPortInUse { port: address.port() },
@@ -30,7 +30,11 @@ impl Debugger {
         let address = listener.local_addr().map_err(machine("The debugger's port cannot be found"))?;
         let inspector = Inspector::new(args.inspect_brk.is_some());
         let product = format!("partyrun/{}", env!("CARGO_PKG_VERSION"));
-        let front = partyrun_inspector::serve(listener, inspector.clone(), product)
+        let told = output.clone();
+        let paused = Arc::new(move |title: &str| {
+            told.note(&format!("[{title}] paused by the debugger; other rooms of its thread wait meanwhile"));
+        });
+        let front = partyrun_inspector::serve(listener, inspector.clone(), product, paused)
             .map_err(machine("The debugger's thread cannot be started"))?;
         output.note(&format!("Debugger on http://{address} (chrome://inspect)"));
         if !address.ip().is_loopback() {

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     Engine::init_platform();
     let result = serve::runtime()?.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
-        let running = Running::start(Plan {
+        let starting = Running::start(Plan {
             config: config.clone(),
             output: output.clone(),
             program: program.clone(),
@@ -56,8 +56,11 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             development: false,
             trusted_proxies: args.listen.trusted_proxy.clone(),
             inspector: None,
-        })
-        .await?;
+        });
+        let running = tokio::select! {
+            running = starting => running?,
+            () = requests.next() => return Ok(()),
+        };
         banner::print(&Banner { config: &config, port, begun, release: release.as_deref() }, &output);
         link.ready(port);
         tokio::select! {

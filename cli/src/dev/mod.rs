@@ -68,7 +68,11 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
             trusted_proxies,
             debugger,
         };
-        let running = setup.start(&config, built.program.clone()).await?;
+        // A top-level await may take its time, and a debugger may hold the start.
+        let running = tokio::select! {
+            running = setup.start(&config, built.program.clone()) => running?,
+            () = requests.next() => return Ok(()),
+        };
         banner::print(&Banner { config: &config, port, begun, release: None }, &output);
         link.ready(port);
         let keys = if args.no_hotkeys || output.is_json() { None } else { Keys::of_terminal() };

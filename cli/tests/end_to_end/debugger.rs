@@ -42,6 +42,7 @@ fn breakpoints_in_typescript_hit() {
     ] {
         assert!(text.lines().any(|shown| shown == line), "no `{line}` in:\n{text}");
     }
+    server.wait_for("[main/abc] paused by the debugger; other rooms of its thread wait");
     // The terminal sees what the debugger's console saw.
     server.wait_for("[main/abc] got abab");
     server.stop();
@@ -54,6 +55,15 @@ fn the_start_waits_for_a_debugger() {
     let Some((ended, text)) = node("paused.mjs", &[&format!("127.0.0.1:{debugger}")]) else { return };
     assert!(ended && text.contains("waits edge") && text.contains("paused at file:///bundle.js"), "{text}");
     server.wait_for("Ready on");
+    server.stop();
+}
+
+#[test]
+fn a_start_that_waits_can_be_stopped() {
+    let project = Project::new(&[("server.ts", TYPESCRIPT)]);
+    let (server, _) = debugged(&project, "--inspect-brk");
+    server.wait_for("Waiting for a debugger");
+    assert!(!server.stop().contains("Ready on"));
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub struct Target {
 pub struct Session {
     to_isolate: UnboundedSender<String>,
     from_isolate: UnboundedReceiver<InspectorMsg>,
+    title: String,
     sessions: Arc<AtomicUsize>,
 }
 
@@ -87,7 +88,8 @@ impl Inspector {
         let kind = InspectorSessionKind::NonBlocking { wait_for_disconnect: false };
         entry.sender.unbounded_send(InspectorSessionProxy { channels, kind }).ok()?;
         entry.sessions.fetch_add(1, Ordering::Relaxed);
-        Some(Session { to_isolate, from_isolate, sessions: entry.sessions.clone() })
+        let (title, sessions) = (entry.title.clone(), entry.sessions.clone());
+        Some(Session { to_isolate, from_isolate, title, sessions })
     }
 
     pub(crate) fn pauses_on_start(&self) -> bool {
@@ -111,6 +113,11 @@ impl Inspector {
 }
 
 impl Session {
+    /// The target's title.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
     /// Sends a message of the protocol to the isolate. False when it is gone.
     pub fn send(&self, message: String) -> bool {
         self.to_isolate.unbounded_send(message).is_ok()

@@ -16,20 +16,27 @@ use partyrun_limits::Limits;
 use partyrun_net::{Body, Front, FrontOptions, Handler, Request, Response};
 use serde_json::{Value, json};
 
-/// The port is named in URLs of targets when a client sends no `Host`.
-#[derive(Debug)]
 struct Endpoint {
     inspector: Arc<Inspector>,
     address: SocketAddr,
     product: String,
     limits: Limits,
+    paused: Paused,
 }
 
-/// Starts the endpoint on a listener. `product` names this server to debuggers.
-pub fn serve(listener: TcpListener, inspector: Arc<Inspector>, product: String) -> std::io::Result<Front> {
+/// Hears the title of each target that pauses.
+pub type Paused = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Starts the endpoint on a listener. `product` names this server to debuggers; `paused` is told of pauses.
+pub fn serve(
+    listener: TcpListener,
+    inspector: Arc<Inspector>,
+    product: String,
+    paused: Paused,
+) -> std::io::Result<Front> {
     let address = listener.local_addr()?;
     let limits = limits();
-    let endpoint = Endpoint { inspector, address, product, limits: limits.clone() };
+    let endpoint = Endpoint { inspector, address, product, limits: limits.clone(), paused };
     let options = FrontOptions { threads: 1, ..FrontOptions::default() };
     Front::start(vec![listener], Arc::new(endpoint), limits, options)
 }
@@ -56,7 +63,7 @@ impl Handler for Endpoint {
             let id = path.trim_start_matches('/');
             return match self.inspector.connect(id) {
                 Some(session) => {
-                    session::start(upgrade, session, &self.limits);
+                    session::start(upgrade, session, &self.limits, self.paused.clone());
                     Response::switching_protocols()
                 }
                 None => Response::text(404, "There is no such target: it may have ended. See /json/list."),

@@ -6,13 +6,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::Paused;
 use partyrun_engine::Session;
 use partyrun_limits::Limits;
 use partyrun_net::{CloseFrame, Socket, SocketEvent, SocketSink, Upgrade};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+/// How V8 tells that code waits at a breakpoint.
+const PAUSED: &str = r#"{"method":"Debugger.paused""#;
+
 /// Joins both ends; must be called on a front's thread. It goes on until one of them ends.
-pub(crate) fn start(upgrade: Upgrade, session: Session, limits: &Limits) {
+pub(crate) fn start(upgrade: Upgrade, session: Session, limits: &Limits, paused: Paused) {
     let limits = Rc::new(limits.clone());
     tokio::task::spawn_local(async move {
         // A client that left during the handshake ends the session with it.
@@ -20,7 +24,7 @@ pub(crate) fn start(upgrade: Upgrade, session: Session, limits: &Limits) {
         let (sender, messages) = unbounded_channel();
         let socket = Socket::new(limits, Rc::new(Debugger { sender: RefCell::new(Some(sender)) }));
         if socket.attach(transport).is_ok() {
-            carry(&socket, session, messages).await;
+            carry(&socket, session, messages, &paused).await;
         }
     });
 }
@@ -29,6 +33,7 @@ async fn carry(
     socket: &Socket,
     mut session: Session,
     mut messages: tokio::sync::mpsc::UnboundedReceiver<String>,
+    paused: &Paused,
 ) {
     let close = |code, reason: &str| {
         socket.close(Some(CloseFrame { code, reason: reason.to_string() }));
@@ -46,6 +51,9 @@ async fn carry(
             },
             answer = session.next() => match answer {
                 Some(answer) => {
+                    if answer.starts_with(PAUSED) {
+                        paused(session.title());
+                    }
                     if socket.send_text(&answer).is_err() {
                         return;
                     }
