@@ -65,6 +65,16 @@ fn files_that_are_no_releases_are_refused() {
 }
 
 #[test]
+fn development_urls_are_no_matter_of_web_pages() {
+    let project = project();
+    let server = project.serve(&["dev", "--persist", "false"]);
+    server.get("/party/a");
+    let path = "/__partyrun__/rooms/main/a/hibernate";
+    assert_eq!(get(server.port, path, "evil.test").unwrap().0, 403);
+    assert_eq!(get(server.port, path, "localhost").unwrap().0, 405, "only the method is wrong");
+}
+
+#[test]
 fn a_folder_is_served_in_production() {
     let project = project();
     let folder = project.path().to_string_lossy().into_owned();

@@ -7,7 +7,7 @@
 
 mod session;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
@@ -54,7 +54,7 @@ fn limits() -> Limits {
 impl Handler for Endpoint {
     async fn call(&self, mut request: Request) -> Response {
         let host = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-        if !host.is_some_and(is_allowed) {
+        if !host.is_some_and(partyrun_net::host::is_own_name) {
             return Response::text(400, "Use an IP address or `localhost` to reach the debugger.");
         }
         let host = host.map_or_else(|| self.address.to_string(), str::to_owned);
@@ -104,30 +104,4 @@ fn answer(value: &Value) -> Response {
     response.headers.insert(http::header::CONTENT_TYPE, json);
     response.headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
-}
-
-// An address, or the one name that always means this machine.
-fn is_allowed(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_allowed;
-
-    #[test]
-    fn names_of_others_are_refused() {
-        for host in ["localhost", "LOCALHOST:9229", "127.0.0.1:9229", "[::1]:9229", "[::1]", "10.0.0.7"] {
-            assert!(is_allowed(host), "{host}");
-        }
-        for host in
-            ["evil.test", "evil.test:9229", "localhost.evil.test:9229", "127.0.0.1.evil.test", "", "[evil]:1"]
-        {
-            assert!(!is_allowed(host), "{host}");
-        }
-    }
 }

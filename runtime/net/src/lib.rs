@@ -6,6 +6,7 @@
 //! The crate knows nothing of V8, of storage or of configuration files: its bounds come from `partyrun_limits`.
 
 pub mod front;
+pub mod host;
 pub mod message;
 pub mod pipe;
 pub mod route;

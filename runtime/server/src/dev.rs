@@ -25,6 +25,9 @@ impl Server {
         else {
             return Some(Response::text(404, "Not found"));
         };
+        if !partyrun_net::host::is_own_request(&request.headers) {
+            return Some(Response::text(403, "Only a program of this machine's user may ask for this."));
+        }
         if request.method != http::Method::POST {
             return Some(Response::text(405, "Use POST."));
         }
