@@ -145,7 +145,7 @@ fn help_tells_commands_and_examples() {
         assert_eq!(code, Some(0), "{command}");
         assert!(command == "completions" || help.contains("Examples:"), "{command}: {help}");
     }
-    assert_eq!(project.run(&["nonsense"]).0, Some(2));
+    assert_eq!(project.run(&["nonsense"]).0, Some(1));
     let (code, page) = project.run(&["completions", "man"]);
     assert!(code == Some(0) && page.contains(".TH") && page.contains("PARTYRUN DEV"), "{page}");
 }
