@@ -10,6 +10,7 @@
 pub mod case;
 pub mod coverage;
 pub mod data;
+pub mod documents;
 pub mod execute;
 pub mod fixture;
 pub mod frame;

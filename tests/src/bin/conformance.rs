@@ -8,7 +8,7 @@ use partyrun_tests::case::Case;
 use partyrun_tests::fixture::{self, Fixture};
 use partyrun_tests::runtime::{Programs, Runtime};
 use partyrun_tests::schedule::{Outcome, Settings, run_all, runs_of};
-use partyrun_tests::{coverage, report, server};
+use partyrun_tests::{coverage, documents, report, server};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +32,9 @@ struct Args {
     /// Print the rows that no case covers, and nothing else.
     #[arg(long)]
     coverage: bool,
+    /// Bring the generated tables of the documents up to date, and nothing else.
+    #[arg(long)]
+    write_tables: bool,
     /// Print each case as it passes, with its time.
     #[arg(long)]
     verbose: bool,
@@ -86,6 +89,10 @@ fn run(args: &Args) -> Result<bool> {
     mistakes.extend(coverage::unknown_ids(&rows, &fixtures).iter().map(ToString::to_string));
     if args.list_better {
         print!("{}", report::better_table(&fixtures));
+        return Ok(true);
+    }
+    if args.write_tables {
+        documents::write(&tests.join(".."), &rows, &fixtures)?;
         return Ok(true);
     }
     if args.coverage {
