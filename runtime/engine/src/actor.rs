@@ -57,6 +57,8 @@ pub(crate) struct Actor {
     pub(crate) requests: RefCell<HashMap<u32, Request>>,
     next_request: Cell<u32>,
     pub(crate) storage: Option<RefCell<RoomStorage>>,
+    /// Counts the storages that the room has had: a new one follows a failed write.
+    pub(crate) life: Cell<u32>,
     pub(crate) transactions: RefCell<Vec<TransactionId>>,
     pub(crate) alarms: RefCell<HashMap<u32, RunningAlarm>>,
     pub(crate) gate: Gate,
@@ -90,6 +92,7 @@ impl Actor {
             requests: RefCell::default(),
             next_request: Cell::new(1),
             storage,
+            life: Cell::new(0),
             transactions: RefCell::default(),
             alarms: RefCell::default(),
             gate: Gate::default(),

@@ -83,7 +83,7 @@ impl Gate {
             let batch = actor.storage.as_ref().and_then(|storage| storage.borrow_mut().take_batch());
             if let Some(batch) = batch {
                 self.pending.set(Some(batch.seq));
-                actor.shared.commit(actor.serial, batch);
+                actor.shared.commit(actor.serial, actor.life.get(), batch);
             }
         }
         let outputs = self.turn.take();
@@ -105,8 +105,8 @@ impl Gate {
         actor.sockets.borrow_mut().flush();
     }
 
-    /// A batch is durable, or never will be.
-    pub(crate) fn settled(&self, actor: &Actor, seq: u64, result: Result<(), String>) {
+    /// A batch is durable.
+    pub(crate) fn settled(&self, actor: &Actor, seq: u64) {
         if self.pending.get().is_some_and(|pending| pending <= seq) {
             self.pending.set(None);
         }
@@ -114,11 +114,7 @@ impl Gate {
         let (done, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(waited, _)| *waited <= seq);
         *self.waiting.borrow_mut() = rest;
         for (_, sender) in done {
-            let _gone = sender.send(result.clone());
-        }
-        if result.is_err() {
-            self.held.borrow_mut().clear();
-            return;
+            let _gone = sender.send(Ok(()));
         }
         loop {
             let ready = self.held.borrow().front().is_some_and(|(waited, _)| *waited <= seq);
@@ -131,6 +127,15 @@ impl Gate {
             }
         }
         actor.sockets.borrow_mut().flush();
+    }
+
+    /// A batch never will be durable, and nothing that was written after it: what waited for any of them is forgotten.
+    pub(crate) fn fail(&self, reason: &str) {
+        self.pending.set(None);
+        self.held.borrow_mut().clear();
+        for (_, sender) in self.waiting.take() {
+            let _gone = sender.send(Err(reason.to_string()));
+        }
     }
 
     /// Forgets what the current turn wanted to say. What waits for earlier batches stays: those were acknowledged.

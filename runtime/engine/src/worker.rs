@@ -37,7 +37,8 @@ const WORK_LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) enum Message {
     Request(RoomKey, Request, Origin, oneshot::Sender<Result<Response, String>>),
     Alarm(DueAlarm),
-    Durable(u64, u64, Result<(), String>),
+    /// Actor, life of its storage, batch.
+    Durable(u64, u32, u64, Result<(), String>),
     Hibernate(RoomKey, oneshot::Sender<bool>),
     Before(Before, oneshot::Sender<crate::Before>),
     Fetch(Request, oneshot::Sender<crate::Fetched>),
@@ -77,11 +78,12 @@ impl Shared {
     }
 
     /// Hands a batch to the store; the worker hears when it is durable.
-    pub(crate) fn commit(&self, serial: u64, batch: Batch) {
+    pub(crate) fn commit(&self, serial: u64, life: u32, batch: Batch) {
         let sender = self.sender.clone();
         let seq = batch.seq;
         let done = move |result: Result<(), partyrun_store::StoreError>| {
-            let _gone = sender.send(Message::Durable(serial, seq, result.map_err(|error| error.to_string())));
+            let _gone =
+                sender.send(Message::Durable(serial, life, seq, result.map_err(|error| error.to_string())));
         };
         self.writer.commit(batch, Box::new(done));
     }
@@ -319,7 +321,7 @@ impl Worker {
         match message {
             Message::Request(key, request, origin, reply) => self.request(key, request, origin, reply),
             Message::Alarm(due) => self.alarm(due),
-            Message::Durable(serial, seq, result) => self.durable(serial, seq, result),
+            Message::Durable(serial, life, seq, result) => self.durable(serial, life, seq, result),
             Message::Hibernate(key, reply) => {
                 let _gone = reply.send(self.hibernate(&key));
             }
@@ -430,22 +432,24 @@ impl Worker {
         self.room(due.room.clone()).start_alarm(token, due);
     }
 
-    fn durable(&mut self, serial: u64, seq: u64, result: Result<(), String>) {
+    fn durable(&mut self, serial: u64, life: u32, seq: u64, result: Result<(), String>) {
         let Some(actor) = self.by_serial.get(&serial).and_then(Weak::upgrade) else { return };
-        if let Some(storage) = &actor.storage {
-            match &result {
-                Ok(()) => storage.borrow_mut().committed(seq),
-                Err(_) => storage.borrow_mut().failed(seq),
-            }
+        // Later batches of a life that has failed fail, too; the room has a new one by then.
+        if actor.life.get() != life {
+            return;
         }
-        let failure = result.clone().err();
-        actor.gate.settled(&actor, seq, result);
-        if let Some(failure) = failure {
-            actor.reset(&format!("its writes could not be stored: {failure}"));
-            if let (Some(storage), Some(key)) = (&actor.storage, actor.key()) {
-                *storage.borrow_mut() = self.shared.store.room(key.clone());
-            }
-        }
+        let (Some(storage), Some(key)) = (&actor.storage, actor.key()) else { return };
+        let Err(failure) = result else {
+            storage.borrow_mut().committed(seq);
+            actor.gate.settled(&actor, seq);
+            return;
+        };
+        storage.borrow_mut().failed(seq);
+        let reason = format!("its writes could not be stored: {failure}");
+        actor.gate.fail(&reason);
+        actor.reset(&reason);
+        *storage.borrow_mut() = self.shared.store.room(key.clone());
+        actor.life.set(actor.life.get().wrapping_add(1));
     }
 
     fn hibernate(&mut self, key: &RoomKey) -> bool {
