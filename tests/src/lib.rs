@@ -19,6 +19,7 @@ pub mod program;
 pub mod project;
 pub mod report;
 pub mod request;
+pub mod running;
 pub mod runtime;
 pub mod schedule;
 pub mod server;

@@ -10,19 +10,14 @@
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use partyrun_tests::frame::Message;
-use partyrun_tests::project::Project;
-use partyrun_tests::request::{Answer, Ask, exchange};
-use partyrun_tests::runtime::{Programs, READY_PATTERN, Runtime};
-use partyrun_tests::server::{self, Process, free_port, wait_for_line};
-use partyrun_tests::socket::{self, Event, Opened};
-use regex::Regex;
+use partyrun_tests::request::Answer;
+use partyrun_tests::running::{self, Place, family, say};
+use partyrun_tests::socket::Event;
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-const START_MAX: Duration = Duration::from_secs(60);
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Steps of a room that are on their way at the same time.
 const IN_FLIGHT: u64 = 4;
@@ -52,78 +47,21 @@ enum Mode {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let outcome =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(
-            |runtime| {
-                tokio::task::LocalSet::new().block_on(&runtime, async {
-                    match args.mode {
-                        Mode::Kill => kill(&args).await,
-                        Mode::Full => full(&args).await,
-                    }
-                })
-            },
-        );
-    server::kill_all();
-    match outcome {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
+    running::run(async {
+        match args.mode {
+            Mode::Kill => kill(&args).await,
+            Mode::Full => full(&args).await,
         }
-        Err(error) => {
-            eprintln!("FAILED {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
-/// The project and the server that runs it, again and again on the same port.
-struct Bench {
-    project: Project,
-    programs: Programs,
-    port: u16,
+async fn stored(place: &Place, room: &str) -> Result<serde_json::Value> {
+    let answer = place.ask("GET", &format!("/party/{room}"), String::new()).await?;
+    serde_json::from_slice(&answer.body).with_context(|| format!("{room} answered `{}`", answer.text()))
 }
 
-impl Bench {
-    fn new() -> Result<Self> {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let partyrun = match std::env::var_os("PARTYRUN_BIN") {
-            Some(path) => PathBuf::from(path),
-            None => std::env::current_exe()?.with_file_name("partyrun"),
-        };
-        ensure!(
-            partyrun.is_file(),
-            "no such program: `{}`; build it or set PARTYRUN_BIN",
-            partyrun.display()
-        );
-        let project = Project::copy(&tests.join("../fixtures/durability"), tests)?;
-        let port = free_port().map_err(anyhow::Error::msg)?;
-        Ok(Self { project, programs: Programs { partyrun, packages: tests.to_owned() }, port })
-    }
-
-    async fn start(&self, file_bytes_max: Option<u64>) -> Result<Process> {
-        let args = self.programs.dev_args(Runtime::Partyrun, Some("server.ts"), self.port, &[]);
-        let mut command = self.programs.command(Runtime::Partyrun, self.project.path(), &args);
-        if let Some(bytes) = file_bytes_max {
-            // SAFETY: between fork and exec only async-signal-safe system calls are made.
-            unsafe { command.pre_exec(move || limit_files(bytes)) };
-        }
-        let process = Process::start(command).map_err(anyhow::Error::msg)?;
-        let ready = Regex::new(READY_PATTERN)?;
-        wait_for_line(&process.output, &ready, 0, START_MAX).await.map_err(anyhow::Error::msg)?;
-        Ok(process)
-    }
-
-    async fn ask(&self, method: &str, room: &str, body: String) -> Result<Answer> {
-        let target = format!("/party/{room}");
-        let ask = Ask { method: method.to_owned(), target, headers: Vec::new(), body: body.into() };
-        let answer = tokio::time::timeout(ANSWER_MAX, exchange(self.port, &ask)).await;
-        answer.context("no answer in time")?.map_err(anyhow::Error::msg)
-    }
-
-    async fn stored(&self, room: &str) -> Result<serde_json::Value> {
-        let answer = self.ask("GET", room, String::new()).await?;
-        serde_json::from_slice(&answer.body).with_context(|| format!("{room} answered `{}`", answer.text()))
-    }
+async fn put_blob(place: &Place, room: usize) -> Result<Answer> {
+    place.ask("POST", &format!("/party/room-{room}"), BLOB_BYTES.to_string()).await
 }
 
 // A soft limit, which may be raised again; beyond it writes fail instead of ending the process.
@@ -147,27 +85,27 @@ struct Counted {
 }
 
 async fn kill(args: &Args) -> Result<String> {
-    let bench = Rc::new(Bench::new()?);
+    let place = Rc::new(Place::new("durability")?);
     let rooms: Rc<Vec<Counted>> = Rc::new((0..args.rooms).map(|_| Counted::default()).collect());
     let mut random = std::process::id();
     for run in 1..=args.runs {
-        let process = bench.start(None).await?;
-        check(&bench, &rooms).await.with_context(|| format!("before run {run}"))?;
+        let process = place.start(|_| {}).await?;
+        check(&place, &rooms).await.with_context(|| format!("before run {run}"))?;
         let counting: Vec<_> = (0..args.rooms)
-            .map(|room| tokio::task::spawn_local(count(bench.clone(), rooms.clone(), room)))
+            .map(|room| tokio::task::spawn_local(count(place.clone(), rooms.clone(), room)))
             .collect();
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let until = 100 + u64::from(random >> 8) % args.millis.max(1);
         tokio::time::sleep(Duration::from_millis(until)).await;
         process.kill().await;
+        // What the rooms told before they died may still be on its way: each reads to the end of its connection.
         for task in counting {
-            task.abort();
-            // What the room had told before it died is counted already.
-            let _aborted = task.await;
+            let ended = tokio::time::timeout(ANSWER_MAX, task).await;
+            ensure!(ended.is_ok(), "a connection outlived the server");
         }
     }
-    let process = bench.start(None).await?;
-    check(&bench, &rooms).await?;
+    let process = place.start(|_| {}).await?;
+    check(&place, &rooms).await?;
     process.kill().await;
     let told: u64 = rooms.iter().map(|room| room.told.get()).sum();
     ensure!(told > 0, "no room told anything: nothing was tested");
@@ -175,18 +113,16 @@ async fn kill(args: &Args) -> Result<String> {
 }
 
 // Sends steps to one room until the connection breaks.
-async fn count(bench: Rc<Bench>, rooms: Rc<Vec<Counted>>, room: usize) -> Result<()> {
+async fn count(place: Rc<Place>, rooms: Rc<Vec<Counted>>, room: usize) -> Result<()> {
     let counted = &rooms[room];
-    let target = format!("/party/room-{room}");
-    let opened = socket::open(bench.port, &target, &[], &[]).await.map_err(anyhow::Error::msg)?;
-    let Opened::Socket(socket, _) = opened else { bail!("the socket was refused") };
+    let socket = place.open(&format!("room-{room}")).await?;
     // A step that was sent in an earlier life and never told may be stored: counting goes on after it.
     let mut told = counted.sent.get();
     loop {
         while counted.sent.get() < told + IN_FLIGHT {
             let step = counted.sent.get() + 1;
             counted.sent.set(step);
-            socket.send(1, step.to_string().as_bytes()).await.map_err(anyhow::Error::msg)?;
+            say(&socket, &step.to_string()).await?;
         }
         match socket.next(ANSWER_MAX).await {
             Some(Event::Message(Message::Text(text))) => {
@@ -198,9 +134,9 @@ async fn count(bench: Rc<Bench>, rooms: Rc<Vec<Counted>>, room: usize) -> Result
     }
 }
 
-async fn check(bench: &Bench, rooms: &[Counted]) -> Result<()> {
+async fn check(place: &Place, rooms: &[Counted]) -> Result<()> {
     for (number, counted) in rooms.iter().enumerate() {
-        let stored = bench.stored(&format!("room-{number}")).await?;
+        let stored = stored(place, &format!("room-{number}")).await?;
         let step = |name: &str| stored[name].as_u64().unwrap_or(u64::MAX);
         let (first, second, last) = (step("first"), step("second"), step("last"));
         ensure!(first == second && second == last, "room {number} is torn: {stored}");
@@ -214,13 +150,17 @@ async fn check(bench: &Bench, rooms: &[Counted]) -> Result<()> {
 // --- full ---------------------------------------------------------------------------------------------------------------
 
 async fn full(args: &Args) -> Result<String> {
-    let bench = Bench::new()?;
-    let process = bench.start(Some(FILE_BYTES_MAX)).await?;
+    let place = Place::new("durability")?;
+    let limited = |command: &mut tokio::process::Command| {
+        // SAFETY: between fork and exec only async-signal-safe system calls are made.
+        unsafe { command.pre_exec(|| limit_files(FILE_BYTES_MAX)) };
+    };
+    let process = place.start(limited).await?;
     let mut told = vec![0_u64; args.rooms.clamp(2, 8)];
     let mut refused = None;
     for round in 0..200 {
         let number = round % told.len();
-        let answer = bench.ask("POST", &format!("room-{number}"), BLOB_BYTES.to_string()).await?;
+        let answer = put_blob(&place, number).await?;
         if answer.status == 200 {
             told[number] = answer.text().parse()?;
         } else {
@@ -236,14 +176,14 @@ async fn full(args: &Args) -> Result<String> {
         answer.text()
     );
     for (room, told) in told.iter().enumerate() {
-        let stored = bench.stored(&format!("room-{room}")).await?;
+        let stored = stored(&place, &format!("room-{room}")).await?;
         let (blobs, counted) = (stored["blobs"].as_u64(), stored["counted"].as_u64());
         ensure!(blobs == Some(*told) && counted == Some(*told), "room {room} told {told} and has {stored}");
     }
-    for process in descendants(process.id()) {
+    for process in family(process.id()) {
         raise_files(process)?;
     }
-    let answer = bench.ask("POST", &format!("room-{number}"), BLOB_BYTES.to_string()).await?;
+    let answer = put_blob(&place, number).await?;
     ensure!(
         answer.status == 200,
         "with room again a put was answered with {} `{}`",
@@ -251,8 +191,8 @@ async fn full(args: &Args) -> Result<String> {
         answer.text()
     );
     process.kill().await;
-    let process = bench.start(None).await?;
-    let stored = bench.stored(&format!("room-{number}")).await?;
+    let process = place.start(|_| {}).await?;
+    let stored = stored(&place, &format!("room-{number}")).await?;
     ensure!(stored["counted"].as_u64() == Some(told[number] + 1), "after a kill: {stored}");
     process.kill().await;
     let blobs: u64 = told.iter().sum();
@@ -264,14 +204,6 @@ async fn full(args: &Args) -> Result<String> {
 
 fn answer_text(answer: &Answer) -> String {
     answer.text().chars().take(40).collect()
-}
-
-// The process and all that it has started: the server runs under a supervisor.
-fn descendants(process: u32) -> Vec<u32> {
-    let list =
-        std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    let children = list.split_whitespace().filter_map(|child| child.parse().ok());
-    children.flat_map(descendants).chain([process]).collect()
 }
 
 fn raise_files(process: u32) -> Result<()> {
