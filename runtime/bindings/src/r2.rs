@@ -185,7 +185,9 @@ fn put(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Reply
 fn check_hash(name: &str, given: Option<&str>, computed: &str) -> Result<(), BindingError> {
     match given {
         Some(given) if !given.eq_ignore_ascii_case(computed) => Err(BindingError::refused(format!(
-            "put: The {name} checksum you specified did not match what we received.\nYou provided a {name} checksum with value: {given}\nActual {name} was: {computed} (10037)"
+            "put: The {name} checksum you specified did not match what we received.\n\
+             You provided a {name} checksum with value: {given}\n\
+             Actual {name} was: {computed} (10037)"
         ))),
         _ => Ok(()),
     }

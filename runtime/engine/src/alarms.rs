@@ -5,6 +5,7 @@
 //! has settled, when it took longer than `alarm_time_max`, or when its room was reset; what follows is the store's decision
 //! and part of the turn's writes.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +26,8 @@ const TAKEN_AT_ONCE: usize = 256;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How soon it looks again when as many run as may.
 const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
+/// A run that takes longer no longer keeps others waiting: the bound is for many that are due at once.
+const COUNTED_FOR: Duration = Duration::from_secs(5);
 /// How long an alarm waits whose room could not take it.
 const REFUSED_WAIT_MS: i64 = 2000;
 
@@ -32,6 +35,8 @@ const REFUSED_WAIT_MS: i64 = 2000;
 pub(crate) struct RunningAlarm {
     due: DueAlarm,
     since: Instant,
+    // It counts against `alarms_running_max`.
+    counted: Cell<bool>,
 }
 
 /// Starts the thread. It ends with its engine.
@@ -98,7 +103,8 @@ impl Actor {
         match started {
             Ok(true) => {
                 self.gate.wrote();
-                let running = RunningAlarm { due: due.clone(), since: Instant::now() };
+                let running =
+                    RunningAlarm { due: due.clone(), since: Instant::now(), counted: Cell::new(true) };
                 self.alarms.borrow_mut().insert(token, running);
                 self.push(Event::Alarm(token, due));
             }
@@ -117,8 +123,10 @@ impl Actor {
 
     /// An alarm's handler has ended.
     pub(crate) fn alarm_done(&self, token: u32, succeeded: bool) {
-        let Some(RunningAlarm { due, .. }) = self.alarms.borrow_mut().remove(&token) else { return };
-        self.alarm_left();
+        let Some(RunningAlarm { due, counted, .. }) = self.alarms.borrow_mut().remove(&token) else { return };
+        if counted.get() {
+            self.alarm_left();
+        }
         let Some(storage) = &self.storage else { return };
         let outcome = if succeeded { AlarmOutcome::Succeeded } else { AlarmOutcome::Failed };
         let now = partyrun_store::now_ms();
@@ -138,6 +146,11 @@ impl Actor {
 
     /// Takes runs that never settle for failed ones.
     pub(crate) fn end_overdue_alarms(&self, now: Instant) {
+        for running in self.alarms.borrow().values() {
+            if now.saturating_duration_since(running.since) > COUNTED_FOR && running.counted.replace(false) {
+                self.alarm_left();
+            }
+        }
         let max = self.shared.limits.alarm_time_max;
         let late = |running: &RunningAlarm| now.saturating_duration_since(running.since) > max;
         let overdue: Vec<u32> =

@@ -133,7 +133,7 @@ limits! {
     alarm_time_max: Duration = Duration::from_secs(900), "time", "the attempt counts as failed";
     /// Repetitions of a failed alarm.
     alarm_retries_max: u32 = 6, "attempts", "the alarm is dropped with an error line";
-    /// Alarms that run at the same time in the process.
+    /// Alarms of the process that have begun within the last seconds and still run.
     alarms_running_max: usize = 1000, "alarms", "the others wait";
     /// Time that static handlers and `waitUntil` get when the server stops or its code is changed.
     wait_until_max: Duration = Duration::from_secs(10), "time", "the work is dropped";
