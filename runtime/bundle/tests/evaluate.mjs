@@ -1,5 +1,9 @@
 // Evaluates one bundle in this fresh process with the code cache of an earlier run, and prints the milliseconds from
-// source text to the end of evaluation: `evaluate.mjs ours|theirs FILE CACHE`. Makes the cache when it is missing.
+// source text to the end of evaluation, and those of them that the processor worked:
+//
+//     evaluate.mjs ours|theirs FILE CACHE
+//
+// It makes the cache when it is missing.
 // esbuild's module becomes a function in a classic script, as ours is one: only for those V8 makes a cache with the
 // functions that were compiled late.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,12 +19,12 @@ const text = readFileSync(file, kind === "ours" ? "latin1" : "utf8");
 const source = kind === "ours" ? text : classic(text);
 const cachedData = existsSync(cache) ? readFileSync(cache) : undefined;
 
-const start = performance.now();
+const start = performance.now(), before = process.cpuUsage();
 const script = new vm.Script(source, { filename: file, cachedData });
 await script.runInThisContext()({ builtin: require, wasm: () => 0, binary: () => 0 });
-const ms = performance.now() - start;
+const ms = performance.now() - start, used = process.cpuUsage(before);
 if (!cachedData) writeFileSync(cache, script.createCachedData());
-process.stdout.write(JSON.stringify({ ms, rejected: script.cachedDataRejected ?? false }), () => process.exit(0));
+process.stdout.write(JSON.stringify({ ms, cpu: (used.user + used.system) / 1000, rejected: script.cachedDataRejected ?? false }), () => process.exit(0));
 
 function classic(module) {
   const names = (list) => list.replaceAll(/(\w+) as (\w+)/g, "$1: $2");
@@ -32,11 +36,12 @@ function classic(module) {
     .replaceAll(/^import ("[^"]+");$/gm, "require($1);")
     .replace(/^export \{[^}]*\};$/m, "")
     .replaceAll("import.meta.url", '"file:///x"');
-  const script = (kind) => `'use strict';\n(${kind}function(host) {\n${body}\n})`;
+  // Lines of the top level are not indented; in a block, `await` does not parse.
+  const inside = (kind) => `'use strict';\n(${kind}function(host) {\n${body}\n})`;
+  if (/^(?![\s/])(?!.*\basync\b).*\bawait\b/m.test(body)) return inside("async ");
   try {
-    new vm.Script(script(""));
-    return script("");
+    return new vm.Script(inside("")) && inside("");
   } catch {
-    return script("async ");
+    return inside("async ");
   }
 }

@@ -67,7 +67,9 @@ fn live_bindings_and_cycles() -> Outcome<()> {
 fn stars_conflict_and_nest() -> Outcome<()> {
     prints(
         &[
-            ("main.js", "import * as ns from './all.js'; import { own, deep } from './all.js'; print(Object.keys(ns).join(), own, deep, ns.sub.x, 'clash' in ns, ns.fromCjs)"),
+            ("main.js", "import * as ns from './all.js'; import { own, deep } from './all.js'; print(Object.keys(ns).join(), own, deep, ns.sub.x, 'clash' in ns, ns.fromCjs);
+                import * as two from './again.js'; print(Object.keys(two).sort().join(), two.fromCjs, Object.keys(await import('./again.js')).length)"),
+            ("again.js", "export * from './all.js'; export const again = 1"),
             ("all.js", "export * from './a.js'; export * from './b.js'; export * as sub from './a.js'; export const own = 'own';
              export * from './c.cjs'; export * from './all.js'"),
             ("a.js", "export const x = 'x', clash = 1, own = 'hidden'; export default 1; export * from './deep.js'"),
@@ -75,7 +77,7 @@ fn stars_conflict_and_nest() -> Outcome<()> {
             ("c.cjs", "exports.fromCjs = 'cjs'; exports.x = 'late'"),
             ("deep.js", "export const deep = 'deep'; export * from './a.js'"),
         ],
-        "deep,own,sub,x,y,fromCjs own deep x false cjs",
+        "deep,own,sub,x,y,fromCjs own deep x false cjs\nagain,deep,fromCjs,own,sub,x,y cjs 7",
     )
 }
 

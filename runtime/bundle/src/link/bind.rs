@@ -175,6 +175,27 @@ impl<'a> Binder<'a> {
         stars.iter().copied().filter(move |star| self.esm_target(module, *star).is_none())
     }
 
+    /// `export *` statements that lead to an ES module which has such names, directly or further on.
+    pub(super) fn passing_stars(&self, module: usize) -> Vec<usize> {
+        let stars = self.module(module).map(|module| module.record.stars.as_slice()).unwrap_or_default();
+        let led = stars.iter().filter_map(|star| self.esm_target(module, *star));
+        led.filter(|other| self.is_open(*other)).collect()
+    }
+
+    fn is_open(&self, module: usize) -> bool {
+        let (mut seen, mut open) = (FxHashSet::default(), vec![module]);
+        while let Some(index) = open.pop() {
+            let Some(found) = self.module(index).filter(|_| seen.insert(index)) else { continue };
+            for star in &found.record.stars {
+                match self.esm_target(index, *star) {
+                    Some(other) => open.push(other),
+                    None => return true,
+                }
+            }
+        }
+        false
+    }
+
     /// Imports of names that do not exist, and exports of names that nothing declares.
     pub(super) fn check(&self, meanings: &[Vec<Meaning<'a>>]) -> Result<(), BundleErrors> {
         let mut problems = Vec::new();

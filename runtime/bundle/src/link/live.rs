@@ -175,6 +175,9 @@ impl<'a> Marker<'a, '_> {
         }
         let names = self.binder.export_names(index);
         self.open.extend(names.iter().map(|name| Task::Meaning(self.binder.export(index, name))));
+        for other in self.binder.passing_stars(index) {
+            self.open.push(Task::Namespace(other));
+        }
         for star in self.binder.open_stars(index) {
             self.live.bound.insert((index, star));
             self.open.push(Task::Import(index, star));

@@ -141,6 +141,7 @@ impl<'a> Linker<'a> {
         for import in self.binder.statics(index).collect::<Vec<_>>() {
             self.write_imports(index, import);
         }
+        self.write_passing_stars(index);
         for part in live {
             self.write_lazy_part(index, module, part);
         }
@@ -264,6 +265,21 @@ impl<'a> Linker<'a> {
         }
     }
 
+    /// Names that another module's namespace got at run time.
+    fn write_passing_stars(&mut self, index: usize) {
+        if !self.live.namespace(index) {
+            return;
+        }
+        for other in self.binder.passing_stars(index) {
+            let line = format!(
+                "__pk_copy({}, {}, \"default\");\n",
+                self.naming.object(index),
+                self.naming.object(other)
+            );
+            self.out.push(&line);
+        }
+    }
+
     /// The flat modules and the entries.
     fn write_main(&mut self) {
         if self.order.main_waits {
@@ -285,6 +301,7 @@ impl<'a> Linker<'a> {
                     if !live.is_empty() {
                         self.write_comment(module);
                     }
+                    self.write_passing_stars(index);
                     for part in live {
                         self.write_flat_part(index, module, part);
                     }
