@@ -27,5 +27,6 @@ function install(ops) {
 
 install(core.ops);
 
-return { hot, install };
+// `ops` are those that all scripts see: the snapshot's warm-up replaces them for a while.
+return { hot, install, ops: core.ops };
 })();

@@ -287,6 +287,10 @@ return {
   broadcast,
   Connection,
   connectionsMap,
+  cool() {
+    hibernating = false;
+    started = false;
+  },
   createConnection,
   getConnection,
   getConnections,

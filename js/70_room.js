@@ -456,5 +456,13 @@ function alarm(token) {
   }
 }
 
-return { alarm, connect, end, isPromise, message, messageOf, request, start };
+// The snapshot's build lets a room run once, so that its functions are compiled, and then forgets it.
+function cool() {
+  room = undefined;
+  server = undefined;
+  onStartDone = false;
+  connections.cool();
+}
+
+return { alarm, connect, cool, end, isPromise, message, messageOf, request, start };
 })();

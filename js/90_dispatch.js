@@ -92,6 +92,7 @@ ObjectDefineProperty(globalThis, "__partyrun", {
     fetch: edge.fetch,
     socket: edge.socket,
     cron: edge.cron,
+    cool: room.cool,
   },
 });
 internals.partyrun = true;

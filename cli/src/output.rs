@@ -13,6 +13,8 @@ use partyrun_server::Reporter;
 use serde_json::json;
 
 const LINES_WAITING_MAX: usize = 16_384;
+/// Lines wait so long at most for those that come after them.
+const WRITE_EVERY: Duration = Duration::from_millis(5);
 
 enum Item {
     Line(String),
@@ -289,6 +291,9 @@ fn write_all(items: &Receiver<Item>) {
             }
         }
         drop(out.flush());
+        // Lines of the next moments are written together: waking this thread for each would cost the busy threads more
+        // than printing it. Nobody reads faster.
+        std::thread::sleep(WRITE_EVERY);
     }
 }
 

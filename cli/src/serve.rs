@@ -13,7 +13,7 @@ use partyrun_engine::{
     BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source,
     StartError, Workers,
 };
-use partyrun_limits::Limits;
+use partyrun_limits::{Limits, SettingError};
 use partyrun_net::{Front, FrontOptions, Response};
 use partyrun_server::{AssetsError, Network, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock};
 use partyrun_store::{Memory, Sqlite, Store, StoreError};
@@ -54,6 +54,8 @@ pub(crate) enum RunError {
     Assets(#[from] AssetsError),
     #[error("{0}")]
     Bindings(#[from] BindingError),
+    #[error("The flag `--limit`: {0}.")]
+    Limit(#[from] SettingError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
 }

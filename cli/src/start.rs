@@ -41,9 +41,11 @@ struct Servable {
 pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), RunError> {
     let json = output::json_wanted(&args.listen);
     let output = Arc::new(Output::new(json).map_err(machine("A thread cannot be started"))?);
+    let limits = args.listen.limits(Limits::production())?;
+    // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
+    Engine::init_platform();
     let Servable { config, listener, port, program, cache, release, folder } =
         servable(args, link.port, &output)?;
-    Engine::init_platform();
     let result = serve::runtime()?.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
         let starting = Running::start(Plan {
@@ -52,7 +54,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             program: program.clone(),
             listener,
             workers: args.listen.workers.unwrap_or_default(),
-            limits: Limits::production(),
+            limits,
             development: false,
             trusted_proxies: args.listen.trusted_proxy.clone(),
             inspector: None,

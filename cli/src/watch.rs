@@ -12,7 +12,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Editors write in several steps; a build begins when none came for so long.
-const QUIET: Duration = Duration::from_millis(40);
+const QUIET: Duration = Duration::from_millis(20);
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +98,12 @@ impl Watch {
     /// Waits for a change that matters, and then until the burst of events is over.
     pub(crate) async fn changed(&mut self) -> Change {
         let mut change: Option<Change> = None;
+        let mut last = tokio::time::Instant::now();
         loop {
+            // Files that do not matter, such as a log, never postpone the build.
             let event = match change {
                 None => self.events.recv().await,
-                Some(done) => match tokio::time::timeout(QUIET, self.events.recv()).await {
+                Some(done) => match tokio::time::timeout_at(last + QUIET, self.events.recv()).await {
                     Ok(event) => event,
                     Err(_quiet) => return done,
                 },
@@ -116,6 +118,7 @@ impl Watch {
                     sources_of_command: before.sources_of_command || of_command,
                     settings: before.settings || settings,
                 });
+                last = tokio::time::Instant::now();
             }
         }
     }

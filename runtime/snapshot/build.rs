@@ -3,6 +3,8 @@
 //! A snapshot is made here, never in the serving process: deno_web's scripts are files of the cargo registry, which exist
 //! on the machine that builds and nowhere else (design, section 3, "Cold start").
 
+mod warm;
+
 use std::collections::HashSet;
 use std::env;
 use std::error::Error;
@@ -13,6 +15,10 @@ use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    let ops = partyrun_extensions::own_op_names();
+    let warm_path = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("warm.js");
+    let script = fs::read_to_string(&warm_path)?;
+    println!("cargo:rerun-if-changed={}", warm_path.display());
     let snapshot = create_snapshot(
         CreateSnapshotOptions {
             cargo_manifest_dir: env!("CARGO_MANIFEST_DIR"),
@@ -20,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             skip_op_registration: false,
             extensions: partyrun_extensions::all(),
             extension_transpiler: None,
-            with_runtime_cb: None,
+            with_runtime_cb: Some(Box::new(move |runtime| warm::warm(runtime, &script, &ops))),
         },
         None,
     )?;

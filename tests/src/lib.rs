@@ -7,6 +7,7 @@
 //! Invariant: nothing here links partyrun or V8. Servers are child processes, known by their output and sockets only,
 //! so a defect of ours cannot hide on both ends of a connection.
 
+pub mod bench;
 pub mod case;
 pub mod coverage;
 pub mod data;

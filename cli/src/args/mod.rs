@@ -254,6 +254,10 @@ mod tests {
         assert_eq!(args.listen.persist.as_deref(), Some("true"));
         assert_eq!(dev(&["--persist", "false"]).unwrap().listen.persist.as_deref(), Some("false"));
         assert!(dev(&["--workers", "per-room"]).is_ok());
+        let limits =
+            |limit: &str| dev(&["--limit", limit]).unwrap().listen.limits(partyrun_limits::Limits::default());
+        assert_eq!(limits("spares_per_worker=0").unwrap().spares_per_worker, 0);
+        assert!(limits("no_such_limit=0").is_err());
         for bad in [["--workers", "0"], ["--var", "A"], ["--port", "70000"], ["--inspect=nowhere", "x"]] {
             assert!(dev(&bad).is_err(), "{bad:?}");
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use partyrun_config::{Overrides, Request};
 use partyrun_engine::Workers;
+use partyrun_limits::{Limits, SettingError};
 
 /// What the project is made from.
 #[derive(Debug, Default, Args)]
@@ -58,9 +59,22 @@ pub(crate) struct ListenArgs {
     /// May be given several times.
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub(crate) trusted_proxy: Vec<partyrun_server::Network>,
+    /// Limits that are not their defaults, each `NAME=VALUE`; times are written `200ms` or `10s`.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) limit: Vec<(String, String)>,
     /// Print each line as a JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl ListenArgs {
+    /// The limits in force, from those of the command.
+    pub(crate) fn limits(&self, mut limits: Limits) -> Result<Limits, SettingError> {
+        for (name, value) in &self.limit {
+            limits.set(name, value)?;
+        }
+        Ok(limits)
+    }
 }
 
 impl ProjectArgs {

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     if args.https || args.https_key_path.is_some() || args.https_cert_path.is_some() {
         return Err(RunError::Tls);
     }
+    let limits = args.listen.limits(Limits::default())?;
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let mut request = args.project.request(&cwd, args.script.clone(), &args.listen);
     request.env_local = true;
@@ -49,13 +50,14 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let debugger = Debugger::start(args, &output)?;
     let builder = Builder::new(config.clone(), Mode::Development { port }, outdir.clone())?;
     let mut builder = builder.for_debuggers(debugger.is_some());
+    // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
+    Engine::init_platform();
     // Looking begins before the files are read: a change during the start must not be lost.
     let mut watch = begin_watch(&config, &output);
     let built = output.while_waiting("Bundling", || builder.build())?;
     if let Some(watch) = &mut watch {
         watch.built(built.inputs.clone()).iter().for_each(|problem| output.problem(problem));
     }
-    Engine::init_platform();
     let runtime = serve::runtime()?;
     let result = runtime.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
@@ -66,6 +68,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
             port,
             workers: args.listen.workers,
             trusted_proxies,
+            limits,
             debugger,
         };
         // A top-level await may take its time, and a debugger may hold the start.
@@ -106,6 +109,7 @@ struct Setup {
     port: u16,
     workers: Option<partyrun_engine::Workers>,
     trusted_proxies: Vec<partyrun_server::Network>,
+    limits: Limits,
     debugger: Option<Debugger>,
 }
 
@@ -118,7 +122,7 @@ impl Setup {
             program,
             listener,
             workers: self.workers.unwrap_or_default(),
-            limits: Limits::default(),
+            limits: self.limits.clone(),
             development: true,
             trusted_proxies: self.trusted_proxies.clone(),
             inspector: self.debugger.as_ref().map(|debugger| debugger.inspector.clone()),

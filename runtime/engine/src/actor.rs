@@ -72,6 +72,10 @@ pub(crate) struct Actor {
     isolate: RefCell<Option<Isolate>>,
     waker: RefCell<Option<Waker>>,
     last_event: Cell<Instant>,
+    // A socket was told to stop reading, because the inbox was full.
+    choked: Cell<bool>,
+    // Garbage was collected since the last event.
+    tidied: Cell<bool>,
     // The event loop has something pending: timers, fetches.
     busy: Cell<bool>,
     closed: Cell<bool>,
@@ -106,6 +110,8 @@ impl Actor {
             isolate: RefCell::default(),
             waker: RefCell::default(),
             last_event: Cell::new(Instant::now()),
+            choked: Cell::new(false),
+            tidied: Cell::new(false),
             busy: Cell::new(false),
             closed: Cell::new(false),
             turns: Cell::new(0),
@@ -123,6 +129,7 @@ impl Actor {
     /// Adds an event. [`Actor::wake`] makes its turn come.
     pub(crate) fn push(&self, event: Event) {
         self.last_event.set(Instant::now());
+        self.tidied.set(false);
         self.inbox.borrow_mut().push_back(event);
     }
 
@@ -177,6 +184,7 @@ impl Actor {
             return Poll::Ready(());
         }
         self.park(context.waker());
+        self.shared.note_activity();
         if let Err(error) = self.turn(context) {
             self.fail_turn(&error);
         }
@@ -195,8 +203,19 @@ impl Actor {
         }
     }
 
+    /// Whether a socket must stop reading; if so, it is told when it may go on.
+    pub(crate) fn chokes(&self) -> bool {
+        let full = self.inbox_full();
+        if full {
+            self.choked.set(true);
+        }
+        full
+    }
+
+    // Most turns find nobody waiting: looking at every socket of a large room after each turn would cost more than it.
     fn resume_sockets(&self) {
-        if !self.inbox_full() {
+        if self.choked.get() && !self.inbox_full() {
+            self.choked.set(false);
             self.sockets.borrow().resume();
         }
     }
@@ -494,6 +513,21 @@ impl Actor {
             && !self.held.get()
             && self.start.get() != Start::Starting
             && self.gate.is_open()
+    }
+
+    /// Whether the room has been quiet long enough for its garbage to be collected, once.
+    pub(crate) fn wants_tidying(&self, now: Instant) -> bool {
+        !self.tidied.get()
+            && self.is_live()
+            && now.saturating_duration_since(self.last_event.get()) >= self.shared.limits.room_tidy_after
+    }
+
+    /// Collects the garbage of a room that may stay in memory for long because of its sockets.
+    pub(crate) fn tidy(&self) {
+        self.tidied.set(true);
+        if let Some(isolate) = &mut *self.isolate.borrow_mut() {
+            isolate.tidy();
+        }
     }
 
     /// Whether nothing is in progress and no socket needs the instance.

@@ -27,6 +27,11 @@ use crate::worker::{self, Message, Setup};
 
 /// What workers get to close their sockets, after the grace for their events.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
+/// How often, and how far apart, a room that was asked to leave is asked again.
+const HIBERNATE_ATTEMPTS_MAX: usize = 40;
+const HIBERNATE_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// How often a message is offered to a room whose worker ends at the same moment.
+const SEND_ATTEMPTS_MAX: usize = 3;
 
 /// Where console output comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +178,7 @@ pub(crate) struct Inner {
     hasher: RandomState,
     pub(crate) stopping: AtomicBool,
     pub(crate) alarms_running: AtomicUsize,
+    making_spare: Arc<AtomicBool>,
     this: Weak<Inner>,
 }
 
@@ -210,13 +216,14 @@ impl Engine {
             hasher: RandomState::new(),
             stopping: AtomicBool::new(false),
             alarms_running: AtomicUsize::new(0),
+            making_spare: Arc::default(),
         });
         let (edge, parties) = inner.start_edge().await?;
         *write(&inner.edge) = Some(edge);
         *write(&inner.parties) = parties;
         if let Workers::Count(count) = inner.options.workers {
             for number in 0..count.max(1) {
-                let worker = inner.start_worker(format!("worker-{number}"), inner.spares())?;
+                let worker = inner.start_worker(format!("worker-{number}"), inner.spares(), None)?;
                 write(&inner.workers).push(worker);
             }
         }
@@ -277,14 +284,23 @@ impl Engine {
     }
 
     /// Takes a room out of memory now, as after its idle time. False if something is in progress or a socket needs it.
+    /// What is about to end, such as a write that is not durable yet, gets a moment.
     pub async fn hibernate(&self, key: RoomKey) -> bool {
-        let (reply, answer) = oneshot::channel();
-        match self.0.worker_of(&key) {
-            Ok(worker) if worker.send(Message::Hibernate(key, reply)).is_ok() => {
-                answer.await.unwrap_or(false)
+        for _ in 0..HIBERNATE_ATTEMPTS_MAX {
+            let (reply, answer) = oneshot::channel();
+            let sent = self
+                .0
+                .worker_of(&key)
+                .is_ok_and(|worker| worker.send(Message::Hibernate(key.clone(), reply)).is_ok());
+            if !sent {
+                return false;
             }
-            _ => false,
+            if answer.await.unwrap_or(false) {
+                return true;
+            }
+            tokio::time::sleep(HIBERNATE_AGAIN_AFTER).await;
         }
+        false
     }
 
     /// Changes to a new program. Where it cannot be evaluated, the old one goes on.
@@ -363,9 +379,15 @@ impl Inner {
             return Ok(stopping());
         }
         let (reply, answer) = oneshot::channel();
-        let worker = self.worker_of(&key).map_err(|error| error.to_string())?;
-        if worker.send(Message::Request(key, request, origin, reply)).is_err() {
-            return Ok(stopping());
+        let mut message = Message::Request(key.clone(), request, origin, reply);
+        // A worker that serves one room may have ended with it just now; then there is a new one.
+        for attempt in 0.. {
+            let worker = self.worker_of(&key).map_err(|error| error.to_string())?;
+            match worker.send(message) {
+                Ok(()) => break,
+                Err(_) if attempt == SEND_ATTEMPTS_MAX => return Ok(stopping()),
+                Err(mpsc::error::SendError(unsent)) => message = unsent,
+            }
         }
         // A dropped sender means that the room was retired in between: there is nobody who could answer.
         answer.await.unwrap_or_else(|_| Ok(Response::text(500, "The room was reset.")))
@@ -382,7 +404,7 @@ impl Inner {
         if let Some(worker) = per_room.get(key) {
             return Ok(worker.clone());
         }
-        let worker = self.start_worker(format!("room {}", key.id()), 0)?;
+        let worker = self.start_worker(format!("room {}", key.id()), 0, Some(key))?;
         per_room.insert(key.clone(), worker.clone());
         Ok(worker)
     }
@@ -395,13 +417,41 @@ impl Inner {
         }
     }
 
+    /// The worker of one room wants to end. It may if nobody has sent it anything more; from then on the room gets a new
+    /// worker.
+    pub(crate) fn retire_worker(
+        &self,
+        key: &RoomKey,
+        receiver: &mut mpsc::UnboundedReceiver<Message>,
+    ) -> bool {
+        let mut per_room = self.per_room.lock().unwrap_or_else(PoisonError::into_inner);
+        if !receiver.is_empty() {
+            return false;
+        }
+        per_room.remove(key);
+        drop(per_room);
+        receiver.close();
+        // Somebody may have looked the worker up before, and sent only now.
+        while let Ok(message) = receiver.try_recv() {
+            if let Ok(worker) = self.worker_of(key) {
+                let _gone = worker.send(message);
+            }
+        }
+        true
+    }
+
     fn all_workers(&self) -> Vec<Sender> {
         let mut workers = read(&self.workers).clone();
         workers.extend(self.per_room.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
         workers
     }
 
-    fn start_worker(&self, name: String, spares: usize) -> Result<Sender, StartError> {
+    fn start_worker(
+        &self,
+        name: String,
+        spares: usize,
+        only: Option<&RoomKey>,
+    ) -> Result<Sender, StartError> {
         let setup = Setup {
             limits: self.options.limits.clone(),
             observer: self.observer.clone(),
@@ -410,6 +460,8 @@ impl Inner {
             inspector: self.options.inspector.clone(),
             engine: self.this.clone(),
             spares,
+            making_spare: self.making_spare.clone(),
+            only: only.cloned(),
             name,
         };
         worker::start(setup, &self.watchdog)
@@ -417,7 +469,7 @@ impl Inner {
 
     // A thread for the edge, with the current program evaluated.
     async fn start_edge(&self) -> Result<(Sender, Arc<[PartyDescription]>), StartError> {
-        let edge = self.start_worker("edge".to_string(), 0)?;
+        let edge = self.start_worker("edge".to_string(), 0, None)?;
         let (reply, answer) = oneshot::channel();
         let _gone = edge.send(Message::Describe(reply));
         let described =

@@ -10,11 +10,17 @@
 
 mod actor;
 mod alarms;
+#[cfg(test)]
+mod churn_tests;
 mod edge;
 mod engine;
 mod event;
+#[cfg(test)]
+mod footprint_tests;
 mod gate;
 mod host;
+#[cfg(test)]
+mod hot_ops;
 mod http;
 mod inspect;
 mod isolate;
@@ -23,6 +29,7 @@ mod program;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod watchdog;
 mod worker;
 

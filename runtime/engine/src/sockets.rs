@@ -344,7 +344,7 @@ impl SocketSink for Sink {
     }
 
     fn full(&self) -> bool {
-        self.actor.upgrade().is_some_and(|actor| actor.inbox_full())
+        self.actor.upgrade().is_some_and(|actor| actor.chokes())
     }
 }
 

@@ -39,12 +39,12 @@ impl Observer for Lines {
 
 static PLATFORM: Once = Once::new();
 
-struct Bench {
-    engine: Engine,
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
     lines: Arc<Lines>,
 }
 
-async fn start_with(code: &str, options: EngineOptions) -> Result<Bench, StartError> {
+pub(crate) async fn start_with(code: &str, options: EngineOptions) -> Result<Bench, StartError> {
     PLATFORM.call_once(Engine::init_platform);
     let program = Program::new(code, None).unwrap();
     let lines = Arc::new(Lines::default());
@@ -56,7 +56,7 @@ fn one_worker(limits: Limits) -> EngineOptions {
     EngineOptions { limits, workers: Workers::Count(1), inspector: None }
 }
 
-async fn start(main: &str) -> Bench {
+pub(crate) async fn start(main: &str) -> Bench {
     let code = format!("'use strict'; (host) => ({{ main: {{ default: {main} }}, parties: {{}} }})");
     let limits = Limits { turn_cpu_max: Duration::from_millis(200), ..Limits::default() };
     start_with(&code, one_worker(limits)).await.unwrap()
@@ -74,7 +74,7 @@ fn get(path: &str) -> Request {
 }
 
 impl Bench {
-    async fn get(&self, room: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, room: &str) -> (u16, String) {
         self.path(room, "").await
     }
 
@@ -96,7 +96,7 @@ impl Bench {
     }
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
@@ -24,6 +25,7 @@ use crate::inspect::Inspector;
 use crate::isolate::{CallError, Isolate};
 use crate::program::Program;
 use crate::sockets::{Connection, Handshake};
+use crate::trim;
 use crate::watchdog::Pulse;
 use crate::{Level, Observer, Source};
 
@@ -32,6 +34,12 @@ const STACK_BYTES: usize = 4 << 20;
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const WORK_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Quiet rooms whose garbage is collected at once: each takes some milliseconds of its worker.
+const TIDY_PER_SWEEP: usize = 8;
+/// A worker without a turn for so long may make a spare.
+const LULL: Duration = Duration::from_millis(2);
+/// After so many looks without a lull it makes one anyway.
+const LULL_LOOKS_MAX: usize = 25;
 
 /// What others ask of a worker.
 pub(crate) enum Message {
@@ -66,8 +74,12 @@ pub(crate) struct Shared {
     spares: RefCell<Vec<Isolate>>,
     spares_max: usize,
     refilling: Cell<bool>,
+    making_spare: Arc<AtomicBool>,
     next_serial: Cell<u64>,
     code_cached: Cell<bool>,
+    // Counts turns.
+    activity: Cell<u64>,
+    only: Option<RoomKey>,
     this: RefCell<Weak<Shared>>,
 }
 
@@ -135,7 +147,24 @@ impl Shared {
         Ok(isolate)
     }
 
-    // Makes spares when the worker has nothing else to do: after everything that is ready now has had its turn.
+    /// The worker does something for a room: spares can wait.
+    pub(crate) fn note_activity(&self) {
+        self.activity.set(self.activity.get().wrapping_add(1));
+    }
+
+    // Waits for a moment in which no room of the worker has a turn; under steady load there is none, and then a spare is
+    // made anyway after a while, so that the next room does not pay for it.
+    async fn lull(&self) {
+        for _ in 0..LULL_LOOKS_MAX {
+            let seen = self.activity.get();
+            tokio::time::sleep(LULL).await;
+            if self.activity.get() == seen {
+                return;
+            }
+        }
+    }
+
+    // Makes spares when the worker has nothing else to do: making one takes the thread for some milliseconds.
     fn refill(&self) {
         if self.spares_max == 0 || self.refilling.replace(true) {
             return;
@@ -143,11 +172,18 @@ impl Shared {
         let Some(shared) = self.this.borrow().upgrade() else { return };
         tokio::task::spawn_local(async move {
             loop {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                shared.lull().await;
                 if shared.spares.borrow().len() >= shared.spares_max {
                     break;
                 }
-                let Ok(mut isolate) = shared.create(None) else { break };
+                // One worker at a time: at a start, and after a burst, all of them want spares, and a room that is
+                // being made somewhere must not compete with that.
+                if shared.making_spare.swap(true, Ordering::AcqRel) {
+                    continue;
+                }
+                let created = shared.create(None);
+                shared.making_spare.store(false, Ordering::Release);
+                let Ok(mut isolate) = created else { break };
                 let ready = std::future::poll_fn(|context| isolate.poll_ready(&shared.pulse, context)).await;
                 // A program that was swapped meanwhile makes the spare useless.
                 if ready.is_err() || !Arc::ptr_eq(isolate.program(), &shared.program.borrow()) {
@@ -169,6 +205,10 @@ pub(crate) struct Setup {
     pub(crate) inspector: Option<Arc<Inspector>>,
     pub(crate) engine: std::sync::Weak<Inner>,
     pub(crate) spares: usize,
+    /// Whether a worker is making a spare at this moment.
+    pub(crate) making_spare: Arc<AtomicBool>,
+    /// The one room of this worker, which ends with it.
+    pub(crate) only: Option<RoomKey>,
     pub(crate) name: String,
 }
 
@@ -230,8 +270,11 @@ fn run(
         spares: RefCell::default(),
         spares_max: setup.spares,
         refilling: Cell::new(false),
+        making_spare: setup.making_spare,
         next_serial: Cell::new(1),
         code_cached: Cell::new(false),
+        activity: Cell::new(0),
+        only: setup.only,
         this: RefCell::default(),
     });
     *shared.this.borrow_mut() = Rc::downgrade(&shared);
@@ -281,7 +324,12 @@ impl Worker {
                     }
                     Some(message) => self.take(message),
                 },
-                _ = sweep.tick() => self.sweep(),
+                _ = sweep.tick() => {
+                    self.sweep();
+                    if self.has_served_its_room(&mut receiver) {
+                        break;
+                    }
+                }
             }
         }
         for (_, room) in self.rooms.drain() {
@@ -315,6 +363,12 @@ impl Worker {
                 }
             }
         }
+    }
+
+    // Whether this is the worker of one room, and that room is gone for good.
+    fn has_served_its_room(&self, receiver: &mut mpsc::UnboundedReceiver<Message>) -> bool {
+        let (Some(only), Ok(engine)) = (&self.shared.only, self.shared.engine()) else { return false };
+        self.rooms.is_empty() && self.next_actor > 1 && engine.retire_worker(only, receiver)
     }
 
     fn take(&mut self, message: Message) {
@@ -486,13 +540,14 @@ impl Worker {
             .filter(|(_, room)| room.evictable(now) || room.is_empty())
             .map(|(key, room)| (key.clone(), room.clone()))
             .collect();
-        let evicted = !due.is_empty();
         for (key, room) in due {
             self.evict(&key, &room);
         }
-        if evicted {
-            trim_memory();
+        for room in self.rooms.values().filter(|room| room.wants_tidying(now)).take(TIDY_PER_SWEEP) {
+            room.tidy();
+            trim::note_tidied();
         }
+        trim::look();
     }
 
     fn edge_event<T>(
@@ -572,14 +627,5 @@ fn remember(request: &Request, waiting: Waiting) -> Remembered {
         url: Some(request.url.clone()),
         method: request.method.clone(),
         headers: Some(request.headers.clone()),
-    }
-}
-
-// glibc keeps freed memory unless it is asked; an isolate's is worth asking for (design, section 3).
-fn trim_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: malloc_trim has no precondition.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

@@ -126,6 +126,11 @@ pub fn all() -> Vec<Extension> {
     ]
 }
 
+/// The names of the ops that need a [`Host`].
+pub fn own_op_names() -> Vec<&'static str> {
+    partyrun::init().ops.iter().map(|op| op.name).collect()
+}
+
 // Every registered op costs an isolate about 2 KiB, so the parts of deno_web that Workers do not have are left out.
 const UNUSED_OPS: [&str; 4] =
     ["op_geometry_", "op_lock_manager_", "op_broadcast_", "op_message_port_recv_message_sync"];

@@ -23,6 +23,17 @@ macro_rules! limits {
             }
         }
 
+        impl Limits {
+            /// Changes one limit: `name` is a field's name, `text` a number, or a time such as `200ms` or `10s`.
+            pub fn set(&mut self, name: &str, text: &str) -> Result<(), SettingError> {
+                let taken = match name {
+                    $(stringify!($name) => Setting::read(text).map(|value| self.$name = value),)+
+                    _ => return Err(SettingError::Unknown(name.to_string())),
+                };
+                taken.ok_or_else(|| SettingError::Value { name: name.to_string(), text: text.to_string() })
+            }
+        }
+
         /// The limits as documentation: one row a limit, in the order of the struct.
         pub const TABLE: &[Row] = &[
             $(Row {
@@ -48,6 +59,68 @@ pub struct Row {
     pub beyond: &'static str,
     /// Prints the value that a set of limits has for this row.
     pub default: fn(&Limits) -> String,
+}
+
+/// Why a limit could not be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettingError {
+    /// There is no limit of this name.
+    Unknown(String),
+    /// The value is none for this limit.
+    Value {
+        /// The limit's name.
+        name: String,
+        /// What was given.
+        text: String,
+    },
+}
+
+impl std::fmt::Display for SettingError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown(name) => write!(formatter, "there is no limit `{name}`"),
+            Self::Value { name, text } => {
+                write!(
+                    formatter,
+                    "`{text}` is no value for `{name}`: write a number, or a time such as `200ms` or `10s`"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for SettingError {}
+
+/// A type of limit, as it is written on the command line.
+trait Setting: Sized {
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl Setting for usize {
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for u32 {
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for f64 {
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|value: &Self| value.is_finite() && *value >= 0.0)
+    }
+}
+
+impl Setting for Duration {
+    fn read(text: &str) -> Option<Self> {
+        if let Some(number) = text.strip_suffix("ms") {
+            return number.parse().ok().map(Self::from_millis);
+        }
+        text.strip_suffix('s')?.parse().ok().map(Self::from_secs)
+    }
 }
 
 limits! {
@@ -127,6 +200,8 @@ limits! {
     spares_per_worker: usize = 2, "isolates", "none more is made";
     /// Idle time after which a room leaves memory.
     room_idle_max: Duration = Duration::from_secs(10), "time", "the room is evicted or hibernated";
+    /// Idle time after which the garbage of a room that stays in memory is collected.
+    room_tidy_after: Duration = Duration::from_secs(3), "time", "the room's garbage is collected, once";
     /// Time since the last event after which a room leaves although timers or fetches are pending.
     room_busy_idle_max: Duration = Duration::from_secs(70), "time", "the room is evicted or hibernated";
     /// Time that `onAlarm` may take.
@@ -167,6 +242,21 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_set_by_their_names() {
+        let mut limits = Limits::default();
+        limits.set("room_idle_max", "200ms").unwrap();
+        limits.set("spares_per_worker", "0").unwrap();
+        limits.set("memory_share_max", "0.5").unwrap();
+        assert_eq!(limits.room_idle_max, Duration::from_millis(200));
+        assert_eq!((limits.spares_per_worker, limits.memory_share_max), (0, 0.5));
+        assert_eq!(limits.set("nothing", "1"), Err(SettingError::Unknown("nothing".to_string())));
+        for (name, text) in [("room_idle_max", "5"), ("spares_per_worker", "-1"), ("memory_share_max", "nan")]
+        {
+            assert!(matches!(limits.set(name, text), Err(SettingError::Value { .. })), "{name}={text}");
+        }
+    }
 
     #[test]
     fn every_row_says_what_happens_beyond_it() {

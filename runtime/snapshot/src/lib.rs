@@ -8,3 +8,11 @@ pub static SNAPSHOT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/snapshot.
 
 /// Scripts that an isolate loads when they are first needed: (specifier, source).
 pub static RESIDUAL_SCRIPTS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/residual.rs"));
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_snapshot_is_warm() {
+        assert_eq!(env!("SNAPSHOT_IS_WARM"), "true", "the build's warnings say why");
+    }
+}

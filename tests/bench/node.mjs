@@ -1,0 +1,27 @@
+// The benchmark's little server for Node with `ws`.
+import { createServer } from "node:http";
+import { WebSocketServer } from "ws";
+
+const rooms = new Map();
+const server = createServer((_request, response) => {
+  response.setHeader("content-type", "application/json");
+  response.end(JSON.stringify({ room: "bench", users: 3 }));
+});
+
+const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+sockets.on("connection", (socket, request) => {
+  const name = request.url;
+  const room = rooms.get(name) ?? new Set();
+  rooms.set(name, room.add(socket));
+  socket.on("message", (data) => {
+    const message = data.toString();
+    if (message.startsWith("all:")) {
+      for (const other of room) other.send(message.slice(4));
+    } else {
+      socket.send(message);
+    }
+  });
+  socket.on("close", () => room.delete(socket));
+});
+
+server.listen(Number(process.argv[2]), "127.0.0.1");

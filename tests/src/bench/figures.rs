@@ -1,0 +1,269 @@
+//! Every figure of the benchmark: its name, its unit, and how it is measured on one server.
+
+use std::io;
+use std::time::Duration;
+
+use super::client;
+use super::contender::{Contender, Places, Running};
+use super::load::{self, Peer, Throughput, Times};
+use super::rooms;
+
+/// What a figure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A throughput: the more the better.
+    Throughput,
+    /// Milliseconds.
+    Milliseconds,
+    /// Memory in KiB.
+    Kib,
+    /// A share in percent, which has no ratio between servers.
+    Percent,
+}
+
+/// One measured number of one server.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// For throughput: for each CPU-second of the server.
+    pub main: f64,
+    /// For throughput: for each second.
+    pub per_second: Option<f64>,
+    /// For throughput: how busy the load generator was.
+    pub client_busy: Option<f64>,
+}
+
+/// One row: a name, a unit, a number.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// The name, as in the table.
+    pub name: String,
+    /// The unit.
+    pub unit: Unit,
+    /// The number.
+    pub value: Value,
+}
+
+/// A group of figures that are measured together; `--only` names groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// What `--only` compares with.
+    pub name: &'static str,
+    /// Whether servers that are no PartyKit runtimes are measured too.
+    pub everyone: bool,
+    measure: fn(&Bench, Contender) -> io::Result<Vec<Figure>>,
+}
+
+/// All groups, in the order of the table.
+pub const GROUPS: &[Group] = &[
+    Group { name: "echo-1", everyone: true, measure: |bench, who| bench.echo(who, 1) },
+    Group { name: "echo-16", everyone: true, measure: |bench, who| bench.echo(who, 16) },
+    Group { name: "broadcast-100", everyone: true, measure: |bench, who| bench.broadcast(who, 100) },
+    Group { name: "broadcast-1000", everyone: true, measure: |bench, who| bench.broadcast(who, 1000) },
+    Group { name: "request", everyone: true, measure: Bench::request },
+    Group { name: "put-1", everyone: false, measure: |bench, who| bench.put(who, 1) },
+    Group { name: "put-100", everyone: false, measure: |bench, who| bench.put(who, 100) },
+    Group { name: "new-room", everyone: false, measure: Bench::new_room },
+    Group { name: "memory", everyone: false, measure: Bench::memory },
+    Group { name: "start", everyone: false, measure: Bench::start },
+    Group { name: "swap", everyone: false, measure: Bench::swap },
+    Group { name: "churn", everyone: false, measure: Bench::churn },
+];
+
+const ECHO_SOCKETS: usize = 32;
+/// Echo and requests are spread over so many rooms.
+const ROOMS: usize = 8;
+const TEXT: &str = r#"{"type":"move","x":123,"y":456}"#;
+const ANSWER: &str = r#"{"room":"bench","users":3}"#;
+const STORED: &str = "stored";
+
+/// The settings of a run.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    /// The programs.
+    pub places: Places,
+    /// The duration of each throughput figure.
+    pub times: Times,
+    /// How many rooms churn makes.
+    pub churn_rooms: usize,
+    /// How often swap saves.
+    pub swaps: usize,
+}
+
+impl Group {
+    /// Measures the group's figures on one server.
+    pub fn measure(&self, bench: &Bench, who: Contender) -> io::Result<Vec<Figure>> {
+        (self.measure)(bench, who)
+    }
+}
+
+fn figure(name: &str, unit: Unit, main: f64) -> Figure {
+    Figure { name: name.to_string(), unit, value: Value { main, per_second: None, client_busy: None } }
+}
+
+fn throughput(name: &str, measured: Throughput) -> Vec<Figure> {
+    let value = Value {
+        main: measured.per_cpu_second,
+        per_second: Some(measured.per_second),
+        client_busy: Some(measured.client_busy),
+    };
+    vec![Figure { name: name.to_string(), unit: Unit::Throughput, value }]
+}
+
+impl Bench {
+    fn run(&self, peers: Vec<Peer>, server: &Running) -> io::Result<Throughput> {
+        load::run(peers, server.pid, self.times)
+    }
+
+    fn echo(&self, who: Contender, window: usize) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let mut peers = Vec::new();
+        for index in 0..ECHO_SOCKETS {
+            let path = format!("/party/echo-{}", index % ROOMS);
+            peers.push(speaker(&server, &path, TEXT, TEXT, window)?);
+        }
+        Ok(throughput(&format!("echo, 32 sockets, {window} in flight"), self.run(peers, &server)?))
+    }
+
+    fn broadcast(&self, who: Contender, members: usize) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let heard = client::unmasked(TEXT);
+        let request = client::masked(&format!("all:{TEXT}"));
+        let mut streams = Vec::new();
+        for _ in 0..members {
+            streams.push(client::open_socket(server.address, "/party/hall")?);
+        }
+        // The last one to join speaks, and again whenever it hears itself.
+        if let Some(last) = streams.last_mut() {
+            io::Write::write_all(last, &request)?;
+        }
+        let mut peers = Vec::new();
+        for (index, mut stream) in streams.into_iter().enumerate() {
+            client::expect(&mut stream, &heard)?;
+            let request = if index + 1 == members { request.clone() } else { Vec::new() };
+            peers.push(Peer { stream, request, reply_bytes: heard.len(), window: 1 });
+        }
+        Ok(throughput(&format!("broadcast to {members}, deliveries"), self.run(peers, &server)?))
+    }
+
+    fn request(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let mut peers = Vec::new();
+        for index in 0..ECHO_SOCKETS {
+            let mut stream = client::connect(server.address)?;
+            let request = client::get_request(server.address, &format!("/party/request-{}", index % ROOMS));
+            let answer = client::ask(&mut stream, &request)?;
+            if answer.body != ANSWER {
+                return Err(io::Error::other(format!("expected {ANSWER}, got {}", answer.body)));
+            }
+            peers.push(Peer { stream, request, reply_bytes: answer.length, window: 1 });
+        }
+        Ok(throughput("onRequest, small JSON, 32 connections", self.run(peers, &server)?))
+    }
+
+    fn put(&self, who: Contender, rooms: usize) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let mut peers = Vec::new();
+        for index in 0..rooms {
+            let text = format!("put:{TEXT}");
+            peers.push(speaker(&server, &format!("/party/put-{index}"), &text, STORED, 1)?);
+        }
+        let rooms = if rooms == 1 { "1 room".to_string() } else { format!("{rooms} rooms") };
+        Ok(throughput(&format!("durable put and answer, {rooms}"), self.run(peers, &server)?))
+    }
+
+    fn new_room(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let spared = rooms::new_rooms(&server, 200, Duration::from_millis(30))?;
+        drop(server);
+        let mut figures = vec![
+            figure("new room, paced (spare), p50", Unit::Milliseconds, spared.quantile(0.5)),
+            figure("new room, paced (spare), p99", Unit::Milliseconds, spared.quantile(0.99)),
+        ];
+        let no_spares: &[&str] =
+            if who == Contender::Partyrun { &["--limit", "spares_per_worker=0"] } else { &[] };
+        let server = who.start(&self.places, "bench", no_spares)?;
+        let cold = rooms::new_rooms(&server, 300, Duration::ZERO)?;
+        figures.push(figure("new room, without a spare, p50", Unit::Milliseconds, cold.quantile(0.5)));
+        figures.push(figure("new room, without a spare, p99", Unit::Milliseconds, cold.quantile(0.99)));
+        drop(server);
+        let server = who.start(&self.places, "bench", &[])?;
+        let burst = rooms::new_rooms(&server, 300, Duration::ZERO)?;
+        figures.push(figure(
+            "new room, one right after the other, p50",
+            Unit::Milliseconds,
+            burst.quantile(0.5),
+        ));
+        figures.push(figure(
+            "new room, one right after the other, p99",
+            Unit::Milliseconds,
+            burst.quantile(0.99),
+        ));
+        Ok(figures)
+    }
+
+    fn memory(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let idle = rooms::idle_memory(&server, 1000, 1000)?;
+        Ok(vec![
+            figure("memory of an idle room and its socket, 1,000 rooms", Unit::Kib, idle.room_kib),
+            figure("memory of an idle socket, 1,000 in a room", Unit::Kib, idle.socket_kib),
+        ])
+    }
+
+    fn start(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let times = rooms::first_answers(who, &self.places, if who == Contender::Partyrun { 9 } else { 5 })?;
+        Ok(vec![figure("start to first answer, chat", Unit::Milliseconds, times.quantile(0.5))])
+    }
+
+    fn swap(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "chat", &[])?;
+        let count = if who == Contender::Partyrun { self.swaps } else { self.swaps.min(10) };
+        let swaps = rooms::swaps(&server, count)?;
+        let growth = (swaps.late as f64 / swaps.early.max(1) as f64 - 1.0) * 100.0;
+        Ok(vec![
+            figure(
+                "save to new code's first answer, chat, p50",
+                Unit::Milliseconds,
+                swaps.times.quantile(0.5),
+            ),
+            figure(
+                "save to new code's first answer, chat, p99",
+                Unit::Milliseconds,
+                swaps.times.quantile(0.99),
+            ),
+            figure(&format!("memory growth over {count} reloads"), Unit::Percent, growth),
+        ])
+    }
+
+    fn churn(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        // The original keeps an idle room for 10 s, which cannot be set; partyrun would need memory for all of them.
+        let (extra, idle): (&[&str], _) = if who == Contender::Partyrun {
+            (&["--limit", "room_idle_max=200ms"], Duration::from_millis(200))
+        } else {
+            (&[], Duration::from_secs(10))
+        };
+        let server = who.start(&self.places, "bench", extra)?;
+        let churn = rooms::churn(&server, 500, self.churn_rooms, idle)?;
+        let growth = (churn.last as f64 / churn.first.max(1) as f64 - 1.0) * 100.0;
+        let kib = |bytes: u64| bytes as f64 / 1024.0;
+        Ok(vec![
+            figure("memory after 500 rooms were retired", Unit::Kib, kib(churn.first)),
+            figure(
+                &format!("memory after {} rooms were retired", self.churn_rooms),
+                Unit::Kib,
+                kib(churn.last),
+            ),
+            figure("most memory on the way", Unit::Kib, kib(churn.most)),
+            figure("growth", Unit::Percent, growth),
+        ])
+    }
+}
+
+// A socket that has sent its text once and got the right reply.
+fn speaker(server: &Running, path: &str, text: &str, reply: &str, window: usize) -> io::Result<Peer> {
+    let mut stream = client::open_socket(server.address, path)?;
+    let (request, reply) = (client::masked(text), client::unmasked(reply));
+    io::Write::write_all(&mut stream, &request)?;
+    client::expect(&mut stream, &reply)?;
+    Ok(Peer { stream, request, reply_bytes: reply.len(), window })
+}
