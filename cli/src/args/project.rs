@@ -55,8 +55,7 @@ pub(crate) struct ListenArgs {
     /// Threads that run rooms: a number, or `per-room` [default: twice the cores, at least 4].
     #[arg(long, value_name = "COUNT", value_parser = workers)]
     pub(crate) workers: Option<Workers>,
-    /// A proxy in front of the server, or a network of such: its `x-forwarded-for` and `x-forwarded-proto` are believed.
-    /// May be given several times.
+    /// A proxy, or a network of such, whose `x-forwarded-for` and `-proto` are believed; may be given several times.
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub(crate) trusted_proxy: Vec<partyrun_server::Network>,
     /// Limits that are not their defaults, each `NAME=VALUE`; times are written `200ms` or `10s`.
