@@ -53,8 +53,11 @@ impl StopRequests {
     pub(crate) async fn next(&mut self) {
         if let Some(stream) = &mut self.supervisor {
             let mut byte = [0];
-            // The end of the stream and an error mean that the supervisor is gone.
-            let _gone = stream.read(&mut byte).await;
+            // The end of the stream and an error mean that the supervisor is gone: that is one request, and from then on
+            // signals count.
+            if !matches!(stream.read(&mut byte).await, Ok(count) if count > 0) {
+                self.supervisor = None;
+            }
             return;
         }
         tokio::select! {

@@ -51,6 +51,9 @@ const IMPORT_EXAMPLES: &str = "Examples:
   partyrun import --room lobby --room game-1  also name rooms whose names the original did not store
   partyrun import --rooms-from access.log --dry-run";
 
+/// Where debuggers are listened to unless an address is named; the port is that of Node.
+const INSPECT: &str = "127.0.0.1:9229";
+
 /// Runs PartyKit projects, unchanged, on your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "partyrun", version, after_help = EXAMPLES, propagate_version = true)]
@@ -96,10 +99,25 @@ pub(crate) struct DevArgs {
     #[arg(long)]
     pub(crate) live: bool,
     /// Let a debugger attach to each room [address: 127.0.0.1:9229].
-    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:9229", value_parser = inspect_address)]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = INSPECT,
+        value_parser = inspect_address
+    )]
     pub(crate) inspect: Option<SocketAddr>,
     /// As `--inspect`, and pause before the first statement of each room until a debugger goes on.
-    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:9229", value_parser = inspect_address, conflicts_with = "inspect")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = INSPECT,
+        value_parser = inspect_address,
+        conflicts_with = "inspect"
+    )]
     pub(crate) inspect_brk: Option<SocketAddr>,
     /// No hot keys.
     #[arg(long)]

@@ -161,6 +161,31 @@ fn a_server_that_dies_is_started_again_within_a_second() {
 }
 
 #[test]
+fn a_server_without_its_supervisor_ends_in_order() {
+    let project = project();
+    let server = project.serve(&["start"]);
+    server.get("/party/a");
+    let port = server.port;
+    let slow = std::thread::spawn(move || get(port, "/party/a?slow", "localhost"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let child = server.served_by();
+    server.signal(i32::try_from(server.pid()).unwrap(), libc::SIGKILL);
+    server.wait_for("Stopping.");
+    assert_eq!(slow.join().unwrap().unwrap().0, 200, "an event in progress finishes");
+    let begun = Instant::now();
+    // SAFETY: signal 0 only asks whether the process is there.
+    while unsafe { libc::kill(child, 0) } == 0 && !is_zombie(child) {
+        assert!(begun.elapsed() < crate::support::PATIENCE, "{}", server.output());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+// One whose new parent has not asked for it yet.
+fn is_zombie(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}
+
+#[test]
 fn a_server_that_cannot_start_is_not_tried_again() {
     let project = Project::new(&[("server.js", "throw new Error('not today');")]);
     let (code, text) = project.run(&["start", "server.js", "--port", &free_port().to_string()]);
