@@ -38,7 +38,7 @@ pub(crate) enum RunError {
     Start(#[from] StartError),
     #[error("{0}")]
     Release(#[from] ReleaseError),
-    #[error("The storage in {path} cannot be opened: {error}")]
+    #[error("The storage in {path} cannot be opened: {error}{}", other_folder(error))]
     Store { path: String, error: StoreError },
     #[error("Port {port} is in use. Stop what listens there, or choose another with `--port`.")]
     PortInUse { port: u16 },
@@ -58,6 +58,16 @@ pub(crate) enum RunError {
     Limit(#[from] SettingError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
+}
+
+// What to do about a folder that cannot be used; one that is in use says so itself.
+fn other_folder(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Io(_) => {
+            ". Name another folder with `--persist PATH`, or keep nothing with `--persist false`."
+        }
+        _ => "",
+    }
 }
 
 pub(crate) fn machine(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
