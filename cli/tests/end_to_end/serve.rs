@@ -167,7 +167,7 @@ fn a_server_without_its_supervisor_ends_in_order() {
     server.get("/party/a");
     let port = server.port;
     let slow = std::thread::spawn(move || get(port, "/party/a?slow", "localhost"));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     let child = server.served_by();
     server.signal(i32::try_from(server.pid()).unwrap(), libc::SIGKILL);
     server.wait_for("Stopping.");
