@@ -115,6 +115,11 @@ impl Reporter for Lines {
     }
 }
 
+// What does not come fails the test instead of holding it up.
+async fn soon(notified: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(10), notified).await.expect("nothing came within ten seconds");
+}
+
 struct Run {
     clock: TestClock,
     handler: Arc<Handler>,
@@ -123,7 +128,8 @@ struct Run {
 }
 
 impl Run {
-    fn start() -> Self {
+    // Waits until the crons have seen the clock and sleep by it: before, moving it would move their beginning.
+    async fn start() -> Self {
         let (clock, handler, lines) = (
             TestClock::new("2024-01-01T10:00:30Z"),
             Arc::new(Handler::default()),
@@ -131,17 +137,20 @@ impl Run {
         );
         let list = crons(&[("each", "* * * * *")]);
         let task = tokio::spawn(run_crons(handler.clone(), list, clock.clone(), lines.clone()));
+        while clock.0.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
         Self { clock, handler, lines, task }
     }
 
     // Moves the clock and waits for a run.
     async fn run_at(&self, now: &str) {
         self.clock.set(now);
-        self.handler.ran.notified().await;
+        soon(self.handler.ran.notified()).await;
     }
 
     async fn line(&self) -> String {
-        self.lines.1.notified().await;
+        soon(self.lines.1.notified()).await;
         self.lines.0.lock().unwrap().pop().unwrap()
     }
 }
@@ -154,7 +163,7 @@ impl Drop for Run {
 
 #[tokio::test]
 async fn the_handler_hears_name_expression_and_time() {
-    let run = Run::start();
+    let run = Run::start().await;
     run.run_at("2024-01-01T10:01:00Z").await;
     run.run_at("2024-01-01T10:02:00Z").await;
     let at = |minute: i64| 1_704_103_200_000 + minute * 60_000;
@@ -164,7 +173,7 @@ async fn the_handler_hears_name_expression_and_time() {
 
 #[tokio::test]
 async fn a_run_that_fails_is_tried_again_and_the_schedule_goes_on() {
-    let run = Run::start();
+    let run = Run::start().await;
     run.handler.fails.store(2, Ordering::SeqCst);
     run.run_at("2024-01-01T10:01:00Z").await;
     assert_eq!(run.line().await, "The cron `each` failed and is tried again in 2 s.");
@@ -177,7 +186,7 @@ async fn a_run_that_fails_is_tried_again_and_the_schedule_goes_on() {
 
 #[tokio::test]
 async fn no_retry_means_no_retry() {
-    let run = Run::start();
+    let run = Run::start().await;
     run.handler.fails.store(1, Ordering::SeqCst);
     run.handler.no_retry.store(true, Ordering::SeqCst);
     run.run_at("2024-01-01T10:01:00Z").await;
@@ -188,7 +197,7 @@ async fn no_retry_means_no_retry() {
 
 #[tokio::test]
 async fn runs_of_one_cron_do_not_overlap() {
-    let run = Run::start();
+    let run = Run::start().await;
     run.handler.slow.store(true, Ordering::SeqCst);
     run.run_at("2024-01-01T10:01:00Z").await;
     run.clock.set("2024-01-01T10:02:00Z");
