@@ -67,7 +67,6 @@ const EAGER = {
   "ext:deno_web/09_file.js": ["Blob", "File"],
   "ext:deno_fetch/20_headers.js": ["Headers"],
   "ext:deno_fetch/21_formdata.js": ["FormData"],
-  "ext:deno_fetch/26_fetch.js": ["fetch"],
 };
 
 const LAZY = {
@@ -80,8 +79,10 @@ const LAZY = {
     "PerformanceMeasure",
     "performance",
   ],
-  "ext:deno_crypto/00_crypto.js": ["Crypto", "CryptoKey", "SubtleCrypto", "crypto"],
+  "ext:partyrun/crypto.js": ["Crypto", "CryptoKey", "SubtleCrypto", "crypto"],
   "ext:deno_fetch/27_eventsource.js": ["EventSource"],
+  "ext:partyrun/html_rewriter.js": ["HTMLRewriter"],
+  "ext:partyrun/workers.js": ["caches", "Cache", "CacheStorage", "FixedLengthStream", "IdentityTransformStream", "scheduler"],
 };
 
 const properties = { __proto__: null };
@@ -103,10 +104,18 @@ for (const specifier in LAZY) {
     properties[name] = core.propNonEnumerableLazyLoaded((module) => module[name], () => loadLazily(specifier));
   }
 }
+properties.Buffer = core.propNonEnumerableLazyLoaded(
+  (loader) => loader.builtin("node:buffer").Buffer,
+  () => load("ext:partyrun/node/loader.js"),
+);
 properties.self = core.propWritable(globalThis);
 properties.global = core.propNonEnumerable(globalThis);
 core.defineGlobalProperties(globalThis, properties);
 
-load("ext:deno_web/02_event.js").saveGlobalThisReference(globalThis);
+const { saveGlobalThisReference } = load("ext:deno_web/02_event.js");
+saveGlobalThisReference(globalThis);
+// The global object is an EventTarget: `addEventListener(...)` and `self.addEventListener(...)` work.
+const { brand } = load("ext:deno_webidl/00_webidl.js");
+Object.defineProperty(globalThis, brand, { __proto__: null, value: brand, configurable: true });
 Object.setPrototypeOf(globalThis, EventTarget.prototype);
 })();

@@ -41,6 +41,7 @@ const process = {
 core.defineGlobalProperties(globalThis, { process: core.propNonEnumerable(process) });
 
 return {
+  process,
   setEnv(entries) {
     ObjectAssign(process.env, entries);
   },

@@ -61,6 +61,9 @@ core.defineGlobalProperties(globalThis, {
 });
 
 return {
+  clearTimeout,
+  setInterval,
+  setTimeout,
   setTimersMax(max) {
     waitingMax = max;
   },

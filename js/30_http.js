@@ -35,6 +35,7 @@ const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const kCf = Symbol("cf");
 const kWebSocket = Symbol("webSocket");
 const kHostId = Symbol("host request");
+const kFixedLength = Symbol("fixed length");
 
 // A constructor that keeps the wrapped class's prototype, so that `instanceof`, subclasses and static methods are unchanged.
 function extend(Base, name, after) {
@@ -69,7 +70,11 @@ const Request = extend(WebRequest, "Request", (request, input, init) => {
   if (id !== undefined) request[kHostId] = id;
 });
 
-const Response = extend(WebResponse, "Response", (response, _body, init) => {
+const Response = extend(WebResponse, "Response", (response, body, init) => {
+  // The readable side of a FixedLengthStream tells its length, so that the answer has a Content-Length.
+  if (typeof body === "object" && body !== null && body[kFixedLength] !== undefined) {
+    toInnerResponse(response).body.length = body[kFixedLength];
+  }
   const webSocket = init?.webSocket;
   if (webSocket !== undefined && webSocket !== null) response[kWebSocket] = webSocket;
 });
@@ -195,10 +200,13 @@ return {
   isRequest,
   isResponse,
   kCf,
+  kFixedLength,
   kHostId,
   kWebSocket,
+  Request,
   respond,
   respondText,
+  Response,
   serializeHeaders,
   takeBody,
   toInnerRequest,

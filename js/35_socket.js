@@ -7,6 +7,8 @@
 const { core, primordials } = __bootstrap;
 const {
   ArrayBufferIsView,
+  ArrayPrototypeIndexOf,
+  ArrayPrototypeJoin,
   ArrayPrototypePush,
   ArrayPrototypeShift,
   Error,
@@ -14,9 +16,15 @@ const {
   ObjectDefineProperties,
   ObjectDefineProperty,
   PromisePrototypeThen,
-  ReflectApply,
   RangeError,
+  ReflectApply,
+  RegExpPrototypeTest,
+  SafeRegExp,
   String,
+  StringPrototypeIndexOf,
+  StringPrototypeSlice,
+  StringPrototypeSplit,
+  StringPrototypeStartsWith,
   Symbol,
   TypeError,
   TypedArrayPrototypeGetBuffer,
@@ -32,6 +40,7 @@ const { EventTarget, MessageEvent, CloseEvent, ErrorEvent, Event, listenerCount,
   .loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
+const { setOpenSocket } = core.loadExtScript("ext:partyrun/32_fetch.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 
 const kIndex = Symbol("index");
@@ -113,7 +122,9 @@ class WebSocket extends EventTarget {
     }
     this[kState] = CONNECTING;
     this[kAccepted] = true;
-    connect(this, url, protocols);
+    const target = webSocketUrl(url);
+    this[kUrl] = target;
+    connect(this, target, protocolList(protocols));
   }
 
   get readyState() {
@@ -168,6 +179,11 @@ class WebSocket extends EventTarget {
     const number = checkClose(code, reason);
     if (this[kState] >= CLOSING) return;
     const text = reason === undefined || reason === null ? "" : `${reason}`;
+    if (this[kState] === CONNECTING) {
+      // The attempt is given up: `connect` sees it when the host has answered (WebSockets standard, close()).
+      this[kState] = CLOSING;
+      return;
+    }
     this[kState] = CLOSING;
     this[kClosedHere] = true;
     const peer = this[kPeer];
@@ -290,12 +306,8 @@ function adopt(socket, index) {
 }
 
 function fromHost(index) {
-  const socket = adopt(new WebSocket(kBrand), index);
-  const waiting = early[index];
-  early[index] = undefined;
-  if (waiting !== undefined) {
-    for (let i = 0; i < waiting.length; i++) deliverFromHost(index, waiting[i]);
-  }
+  const socket = new WebSocket(kBrand);
+  bindHost(socket, index);
   return socket;
 }
 
@@ -326,32 +338,85 @@ function takeWaiting(socket) {
   return waiting;
 }
 
-async function connect(socket, url, protocols) {
+// The URL and the protocols as the WebSockets standard wants them, section 3.1.
+function webSocketUrl(url) {
   let target;
   try {
     target = new URL(url);
   } catch {
-    throw new DOMException(`Failed to construct 'WebSocket': the url ${url} is invalid.`, "SyntaxError");
+    throw new DOMException(`Failed to construct 'WebSocket': The URL '${url}' is invalid.`, "SyntaxError");
   }
-  if (target.protocol === "http:") target.protocol = "ws:";
-  if (target.protocol === "https:") target.protocol = "wss:";
-  if (target.protocol !== "ws:" && target.protocol !== "wss:") {
-    throw new DOMException("The url's scheme must be either 'ws' or 'wss'.", "SyntaxError");
+  let href = target.href;
+  if (StringPrototypeStartsWith(href, "http")) href = "ws" + StringPrototypeSlice(href, 4);
+  if (!StringPrototypeStartsWith(href, "ws:") && !StringPrototypeStartsWith(href, "wss:")) {
+    throw new DOMException("Failed to construct 'WebSocket': The URL's scheme must be either 'ws' or 'wss'.", "SyntaxError");
   }
-  socket[kUrl] = target.href;
-  const list = protocols === undefined ? "" : typeof protocols === "string" ? protocols : [...protocols].join(", ");
+  const hash = StringPrototypeIndexOf(href, "#");
+  return hash < 0 ? href : StringPrototypeSlice(href, 0, hash);
+}
+
+const TOKEN = new SafeRegExp("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+
+function protocolList(protocols) {
+  if (protocols === undefined) return "";
+  const list = typeof protocols === "string" ? [protocols] : [...protocols];
+  for (let i = 0; i < list.length; i++) {
+    list[i] = `${list[i]}`;
+    if (!RegExpPrototypeTest(TOKEN, list[i]) || ArrayPrototypeIndexOf(list, list[i]) !== i) {
+      throw new DOMException(`Failed to construct 'WebSocket': The subprotocol '${list[i]}' is invalid.`, "SyntaxError");
+    }
+  }
+  return ArrayPrototypeJoin(list, ", ");
+}
+
+// Asks the host for a socket to another server. Rejects when the server does not answer with 101.
+async function open(url, protocols, headers) {
+  const reply = await core.ops.op_socket_connect(url, protocols, headers);
+  return { index: reply.socket, protocol: headerOf(reply.headers, "sec-websocket-protocol"), reply };
+}
+
+function headerOf(text, wanted) {
+  const parts = StringPrototypeSplit(text, "\n");
+  for (let i = 0; i + 1 < parts.length; i += 2) {
+    if (parts[i] === wanted) return parts[i + 1];
+  }
+  return "";
+}
+
+async function connect(socket, url, protocols) {
   try {
-    const { index, protocol } = await core.ops.op_socket_connect(target.href, list);
+    const { index, protocol, reply } = await open(url, protocols, "");
+    if (index < 0) throw new Error(`Unexpected server response: ${reply.status}`);
+    if (socket[kState] !== CONNECTING) {
+      core.ops.op_socket_close(index, 1000, "");
+      throw new Error("WebSocket was closed before the connection was established");
+    }
     socket[kProtocol] = protocol;
-    adopt(socket, index);
     socket[kState] = OPEN;
     socket.dispatchEvent(new Event("open"));
+    bindHost(socket, index);
   } catch (error) {
-    socket[kState] = CLOSED;
+    socket[kState] = CLOSING;
     failed(socket, error?.message ?? "WebSocket connection failed.");
-    socket.dispatchEvent(new CloseEvent("close", { code: 1006, reason: "", wasClean: false }));
+    closed(socket, 1006, "", false);
   }
 }
+
+// Gives the socket its host index, and what has arrived for it meanwhile.
+function bindHost(socket, index) {
+  adopt(socket, index);
+  const waiting = early[index];
+  early[index] = undefined;
+  if (waiting !== undefined) {
+    for (let i = 0; i < waiting.length; i++) deliverFromHost(index, waiting[i]);
+  }
+}
+
+// For `fetch` with `Upgrade: websocket`: the answer's parts, and the socket that has still to be accepted.
+setOpenSocket(async (url, protocols, headers) => {
+  const { index, protocol, reply } = await open(url, protocols, headers);
+  return { socket: index < 0 ? null : fromHost(index), protocol, reply };
+});
 
 // WebSocketPair() gives an object with the keys 0 and 1 (spec 2.7).
 function WebSocketPair() {

@@ -4,10 +4,11 @@
 
 (function () {
 const { core, internals, primordials } = __bootstrap;
-const { Error, JSONParse, ObjectDefineProperty, Proxy } = primordials;
+const { JSONParse, ObjectDefineProperty } = primordials;
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { setTimersMax } = core.loadExtScript("ext:partyrun/20_timers.js");
 const { setEnv } = core.loadExtScript("ext:partyrun/15_process.js");
+core.loadExtScript("ext:partyrun/32_fetch.js");
 const { setOverrides } = core.loadExtScript("ext:partyrun/65_cf.js");
 const room = core.loadExtScript("ext:partyrun/70_room.js");
 const edge = core.loadExtScript("ext:partyrun/80_edge.js");
@@ -21,24 +22,9 @@ function exportedBy(party) {
   return entries[party].default;
 }
 
-// A Node built-in that partyrun does not have: importing it works, using it says which one is missing (spec 6.3).
-function absentBuiltin(specifier) {
-  return new Proxy({ __proto__: null }, {
-    get(_target, name) {
-      if (typeof name === "symbol" || name === "__esModule" || name === "then" || name === "default") return undefined;
-      return function () {
-        throw new Error(`${specifier}: ${name} is not available in partyrun`);
-      };
-    },
-  });
-}
-
-const builtins = { __proto__: null };
-
 const host = {
-  builtin(specifier) {
-    return builtins[specifier] ??= absentBuiltin(specifier);
-  },
+  // Node's modules are loaded when the first of them is asked for: most rooms never do.
+  builtin: (specifier) => core.loadExtScript("ext:partyrun/node/loader.js").builtin(specifier),
   wasm: (index) => core.ops.op_bundle_wasm(index),
   binary: (index) => core.ops.op_bundle_binary(index).buffer,
 };

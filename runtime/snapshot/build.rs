@@ -12,6 +12,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
+use deno_core::wrap_lazy_ext_script;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -44,17 +45,42 @@ fn residual(consumed: &[String], out: &std::path::Path) -> Result<String, Box<dy
     let mut scripts = Vec::new();
     for extension in partyrun_extensions::all() {
         for file in extension.lazy_loaded_js_files.iter().filter(|file| !consumed.contains(file.specifier)) {
-            scripts.push((file.specifier, file.load()?));
+            // Wrapped here, so that V8 takes the text where it is instead of copying it into every heap.
+            let source = wrap_lazy_ext_script(file.load()?.as_str());
+            scripts.push((file.specifier.to_string(), source));
         }
     }
+    scripts.extend(polyfills()?);
     // deno_core searches the table by halves.
-    scripts.sort_by_key(|(specifier, _)| *specifier);
+    scripts.sort();
     let mut table = String::from("&[\n");
     for (number, (specifier, source)) in scripts.iter().enumerate() {
+        if !source.is_ascii() {
+            return Err(format!("{specifier} holds characters beyond ASCII").into());
+        }
         let path = out.join(format!("residual_{number}.js"));
         fs::write(&path, source.as_bytes())?;
         table.push_str(&format!("    ({specifier:?}, include_str!({path:?})),\n"));
     }
     table.push(']');
     Ok(table)
+}
+
+// The JavaScript of Node's built-ins that js/node/generate.mjs made: a line with the specifier, then the script.
+fn polyfills() -> Result<Vec<(String, String)>, Box<dyn Error>> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../js/node/polyfills.generated.js");
+    println!("cargo:rerun-if-changed={path}");
+    let text = fs::read_to_string(path)?;
+    let mut scripts: Vec<(String, String)> = Vec::new();
+    for line in text.lines().skip(1) {
+        match (line.strip_prefix("// ext:"), scripts.last_mut()) {
+            (Some(name), _) => scripts.push((format!("ext:{name}"), String::new())),
+            (None, Some((_, source))) => {
+                source.push_str(line);
+                source.push('\n');
+            }
+            (None, None) => return Err("js/node/polyfills.generated.js does not begin with a script".into()),
+        }
+    }
+    Ok(scripts)
 }

@@ -20,6 +20,7 @@ use crate::edge;
 use crate::event::{Origin, Waiting};
 use crate::gate::Output;
 use crate::http::{outgoing_body, parse_headers, reply_of};
+use crate::outgoing;
 use crate::program::Program;
 use crate::sockets::Relay;
 use crate::{Before, Fetched, Level};
@@ -186,13 +187,15 @@ impl ext::Host for HostSlot {
     fn socket_connect(
         &self,
         url: String,
-        _protocols: String,
-    ) -> ext::LocalFuture<Result<(u32, String), JsErrorBox>> {
+        protocols: String,
+        headers: String,
+    ) -> ext::LocalFuture<Result<ext::Reply, JsErrorBox>> {
+        let actor = self.actor();
         Box::pin(async move {
-            Err(JsErrorBox::generic(format!(
-                "partyrun does not open outgoing WebSockets yet (to {url}). \
-                 Use `parties.NAME.get(id).socket()` for a room of this project."
-            )))
+            let actor = actor.ok_or_else(|| {
+                JsErrorBox::generic("A WebSocket cannot be opened while modules are loaded.")
+            })?;
+            outgoing::connect(actor, &url, &protocols, &headers).await
         })
     }
 

@@ -107,6 +107,7 @@ impl Isolate {
             state.put(HostRef(slot.clone()));
             // Ops say "no resource" with 0, so that no stream may have it.
             let _zero = state.resource_table.add(NoResource);
+            partyrun_extensions::prepare(&mut state);
         }
         let debuggee =
             inspector.map(|inspector| Debuggee::new(inspector, runtime.inspector().get_session_sender()));

@@ -25,6 +25,7 @@ mod http;
 mod inspect;
 mod isolate;
 mod memory;
+mod outgoing;
 mod program;
 mod sockets;
 #[cfg(test)]

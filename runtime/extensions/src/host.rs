@@ -134,7 +134,8 @@ pub trait Host {
         &self,
         url: String,
         protocols: String,
-    ) -> LocalFuture<Result<(u32, String), JsErrorBox>>;
+        headers: String,
+    ) -> LocalFuture<Result<Reply, JsErrorBox>>;
     fn socket_forget(&self, index: u32);
     fn connection_accept(&self, index: u32);
     fn connection_list(&self, index: u32, listed: bool);

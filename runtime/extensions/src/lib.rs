@@ -5,8 +5,13 @@
 //! await, because deno_core polls and drops pending ops outside the engine's guard (design, section 3).
 
 mod body;
+mod cache;
 mod host;
+mod html;
+mod node;
 mod ops;
+mod outbound;
+pub mod tls;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,6 +23,7 @@ pub use host::{
     BindingCall, BindingReply, Body, BodyStream, Forwarded, Host, HostRef, ListOptions, LocalFuture,
     PartyRequest, Reply,
 };
+pub use outbound::prepare;
 
 use ops::*;
 
@@ -84,6 +90,7 @@ deno_core::extension!(
         "20_timers.js",
         "25_hot.js",
         "30_http.js",
+        "32_fetch.js",
         "35_socket.js",
         "40_connection.js",
         "45_gate.js",
@@ -99,6 +106,21 @@ deno_core::extension!(
         "70_room.js",
         "80_edge.js",
         "99_fast.js",
+        "crypto.js",
+        "html_rewriter.js",
+        "workers.js",
+        "node/absent.js",
+        "node/constants.js",
+        "node/http.js",
+        "node/loader.js",
+        "node/net.js",
+        "node/ops.js",
+        "node/os.js",
+        "node/platform.js",
+        "node/process.js",
+        "node/timers.js",
+        "node/tls.js",
+        "node/zlib_binding.js",
     ],
     js = [
         dir "../../js",
@@ -120,15 +142,22 @@ pub fn all() -> Vec<Extension> {
         deno_net::init(),
         deno_fetch::deno_fetch::init(deno_fetch::Options {
             user_agent: concat!("partyrun/", env!("CARGO_PKG_VERSION")).to_string(),
+            root_cert_store_provider: Some(Arc::new(tls::Roots)),
             ..Default::default()
         }),
-        partyrun::init(),
+        own(),
     ]
 }
 
 /// The names of the ops that need a [`Host`].
 pub fn own_op_names() -> Vec<&'static str> {
     partyrun::init().ops.iter().map(|op| op.name).collect()
+}
+
+fn own() -> Extension {
+    let mut own = partyrun::init();
+    own.ops.to_mut().push(node::declaration());
+    own
 }
 
 // Every registered op costs an isolate about 2 KiB, so the parts of deno_web that Workers do not have are left out.

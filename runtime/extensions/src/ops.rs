@@ -79,22 +79,17 @@ pub(crate) fn op_socket_close(state: &OpState, #[smi] index: u32, #[smi] code: i
     host(state).socket_close(index, code, reason);
 }
 
-#[derive(Serialize)]
-pub(crate) struct Connected {
-    index: u32,
-    protocol: String,
-}
-
 #[op2]
 #[serde]
 pub(crate) async fn op_socket_connect(
     state: Rc<RefCell<OpState>>,
     #[string] url: String,
     #[string] protocols: String,
-) -> Result<Connected, JsErrorBox> {
-    let connecting = host(&state.borrow()).socket_connect(url, protocols);
-    let (index, protocol) = connecting.await?;
-    Ok(Connected { index, protocol })
+    #[string] headers: String,
+) -> Result<ReplyParts, JsErrorBox> {
+    let connecting = host(&state.borrow()).socket_connect(url, protocols, headers);
+    let reply = connecting.await?;
+    Ok(ReplyParts::new(&mut state.borrow_mut(), reply))
 }
 
 #[op2(fast)]

@@ -5,6 +5,7 @@
 //! room, where a [`Socket`] takes the connection over. [`pipe`] joins two rooms without a network in between.
 //! The crate knows nothing of V8, of storage or of configuration files: its bounds come from `partyrun_limits`.
 
+pub mod client;
 pub mod front;
 pub mod host;
 pub mod message;

@@ -152,7 +152,7 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 /// The proof that the handshake was understood (RFC 6455, 4.2.2).
-fn accept_value(key: &[u8]) -> [u8; 28] {
+pub(crate) fn accept_value(key: &[u8]) -> [u8; 28] {
     let mut hash = Sha1::new();
     hash.update(key);
     hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");

@@ -1,0 +1,68 @@
+// `node:constants` and `node:console`.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { ObjectAssign, ReflectApply } = primordials;
+const { os, fs } = core.loadExtScript("ext:deno_node/internal_binding/constants.ts");
+const { builtin } = core.loadExtScript("ext:partyrun/node/loader.js");
+
+function constants() {
+  return ObjectAssign({}, os.errno, os.priority, os.signals, fs, builtin("node:crypto").constants);
+}
+
+// A console that writes lines to the streams it is given, as Node's class does.
+class Console {
+  #out;
+  #error;
+  #indent = "";
+
+  constructor(out, error) {
+    const options = typeof out?.write === "function" ? { stdout: out, stderr: error } : out ?? {};
+    this.#out = options.stdout;
+    this.#error = options.stderr ?? options.stdout;
+    if (typeof this.#out?.write !== "function") throw new TypeError("Console needs a writable stream as `stdout`.");
+  }
+
+  #print(stream, args) {
+    const text = ReflectApply(builtin("node:util").format, undefined, args);
+    stream.write(`${this.#indent}${text}\n`);
+  }
+
+  log(...args) {
+    this.#print(this.#out, args);
+  }
+
+  warn(...args) {
+    this.#print(this.#error, args);
+  }
+
+  dir(value, options) {
+    this.#print(this.#out, [builtin("node:util").inspect(value, options)]);
+  }
+
+  assert(value, ...args) {
+    if (!value) this.warn("Assertion failed", ...args);
+  }
+
+  group(...args) {
+    if (args.length > 0) this.log(...args);
+    this.#indent += "  ";
+  }
+
+  groupEnd() {
+    this.#indent = this.#indent.slice(2);
+  }
+
+  trace(...args) {
+    this.warn(new Error(ReflectApply(builtin("node:util").format, undefined, args)).stack);
+  }
+}
+for (const name of ["debug", "info"]) Console.prototype[name] = Console.prototype.log;
+Console.prototype.error = Console.prototype.warn;
+
+return {
+  constants,
+  console: () => ObjectAssign({}, globalThis.console, { Console }),
+};
+})();

@@ -1,0 +1,153 @@
+// The binding under node:zlib in the shape that Node's library expects: handles with `init`, `write`, `writeSync`, `reset`,
+// `params` and `close`, which report errors to `onerror` and leave what remains of output and input in `writeState`.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { Error, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetByteLength, Uint8Array } =
+  primordials;
+const { op_node_brotli_decoder, op_node_brotli_encoder, op_node_brotli_write, op_node_crc32, op_node_zlib_create,
+  op_node_zlib_message, op_node_zlib_params, op_node_zlib_reset, op_node_zlib_write } = core.ops;
+
+const Z_FINISH = 4;
+const Z_OK = 0;
+const Z_STREAM_END = 1;
+const Z_NEED_DICT = 2;
+const Z_BUF_ERROR = -5;
+const MESSAGES = {
+  __proto__: null,
+  [Z_NEED_DICT]: "Missing dictionary",
+  [Z_BUF_ERROR]: "unexpected end of file",
+};
+const NOTHING = new Uint8Array(0);
+
+function bytesOf(view) {
+  if (view === null || view === undefined) return NOTHING;
+  if (core.isAnyArrayBuffer(view)) return new Uint8Array(view);
+  return new Uint8Array(
+    TypedArrayPrototypeGetBuffer(view),
+    TypedArrayPrototypeGetByteOffset(view),
+    TypedArrayPrototypeGetByteLength(view),
+  );
+}
+
+class Zlib {
+  #mode;
+  #stream = null;
+  #settings = null;
+  #rejectsGarbage = false;
+
+  constructor(mode) {
+    this.#mode = mode;
+  }
+
+  init(windowBits, level, memLevel, strategy, _processed, dictionary) {
+    this.#settings = [windowBits, level, memLevel, strategy, dictionary === undefined ? null : bytesOf(dictionary)];
+    this.#stream = op_node_zlib_create(this.#mode, ...this.#settings);
+    return Z_OK;
+  }
+
+  // Errors go to `onerror`, in both forms of writing.
+  write(flush, input, inOffset, inLength, output, outOffset, outLength, left) {
+    if (this.#stream === null) throw new Error("zlib binding closed");
+    const status = op_node_zlib_write(
+      this.#stream, flush, bytesOf(input), inOffset, inLength, bytesOf(output), outOffset, outLength, left,
+      this.#rejectsGarbage,
+    );
+    if (status === Z_STREAM_END) return;
+    if (status === Z_OK || status === Z_BUF_ERROR) {
+      if (left[0] !== 0 && flush === Z_FINISH) this.onerror(MESSAGES[Z_BUF_ERROR], Z_BUF_ERROR);
+      return;
+    }
+    let message = op_node_zlib_message(this.#stream) || (MESSAGES[status] ?? "Zlib error");
+    if (status === Z_NEED_DICT && this.#settings[4] !== null) message = "Bad dictionary";
+    this.onerror(message, status);
+  }
+
+  writeSync(flush, input, inOffset, inLength, output, outOffset, outLength, left) {
+    this.write(flush, input, inOffset, inLength, output, outOffset, outLength, left);
+  }
+
+  setRejectGarbageAfterEnd(value) {
+    this.#rejectsGarbage = value;
+  }
+
+  reset() {
+    return op_node_zlib_reset(this.#stream);
+  }
+
+  params(level, strategy) {
+    return op_node_zlib_params(this.#stream, level, strategy);
+  }
+
+  close() {
+    this.#stream = null;
+  }
+}
+
+class Brotli {
+  #stream = null;
+  #parameters = null;
+  #decodes;
+
+  constructor(decodes) {
+    this.#decodes = decodes;
+  }
+
+  init(parameters) {
+    this.#parameters = parameters.slice();
+    this.reset();
+    return true;
+  }
+
+  write(operation, input, inOffset, inLength, output, outOffset, outLength, left) {
+    if (this.#stream === null) throw new Error("zlib binding closed");
+    const status = op_node_brotli_write(
+      this.#stream, operation, bytesOf(input), inOffset, inLength, bytesOf(output), outOffset, outLength, left,
+    );
+    if (status < 0) {
+      this.onerror("Decompression failed", "ERR__ERROR_FORMAT_PADDING_1", "ERR__ERROR_FORMAT_PADDING_1");
+    } else if (this.#decodes && status === 0 && operation === 2 && left[0] !== 0) {
+      this.onerror("unexpected end of file", Z_BUF_ERROR, "Z_BUF_ERROR");
+    }
+  }
+
+  writeSync(operation, input, inOffset, inLength, output, outOffset, outLength, left) {
+    this.write(operation, input, inOffset, inLength, output, outOffset, outLength, left);
+  }
+
+  params() {}
+
+  reset() {
+    this.#stream = this.#decodes ? op_node_brotli_decoder() : op_node_brotli_encoder(this.#parameters);
+  }
+
+  close() {
+    this.#stream = null;
+  }
+}
+
+class BrotliEncoder extends Brotli {
+  constructor() {
+    super(false);
+  }
+}
+
+class BrotliDecoder extends Brotli {
+  constructor() {
+    super(true);
+  }
+}
+
+class Zstd {
+  constructor() {
+    throw new Error("node:zlib: zstd is not available in partyrun. Use gzip, deflate or brotli.");
+  }
+}
+
+function crc32(data, seed = 0) {
+  return op_node_crc32(typeof data === "string" ? core.encode(data) : bytesOf(data), seed);
+}
+
+return { BrotliDecoder, BrotliEncoder, crc32, Zlib, ZstdCompress: Zstd, ZstdDecompress: Zstd };
+})();

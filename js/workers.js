@@ -1,0 +1,199 @@
+// What Workers have beside the web platform: `caches`, `scheduler`, IdentityTransformStream and FixedLengthStream. Loaded when
+// user code first names one of them.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { MapPrototypeGet, MapPrototypeSet, Number, ObjectDefineProperty, Promise, PromiseReject, RegExpPrototypeExec, SafeMap,
+  SafeRegExp, String, StringPrototypeToLowerCase, TypeError, Uint8Array } = primordials;
+const { ReadableStream, TransformStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { incomingResponse, isRequest, kFixedLength, serializeHeaders, toInnerRequest, toInnerResponse } = core.loadExtScript(
+  "ext:partyrun/30_http.js",
+);
+const { op_cache_delete, op_cache_match, op_cache_put } = core.loadExtScript("ext:partyrun/node/ops.js");
+const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
+const timers = core.loadExtScript("ext:partyrun/20_timers.js");
+
+// --- caches -------------------------------------------------------------------------------------------------------
+
+const maxAge = new SafeRegExp("(?:^|,)\\s*s-maxage=(\\d+)|(?:^|,)\\s*max-age=(\\d+)", "i");
+const unstorable = new SafeRegExp("(?:^|,)\\s*(?:no-store|private)\\b", "i");
+
+function headerOf(list, wanted) {
+  for (let i = 0; i < list.length; i++) if (StringPrototypeToLowerCase(list[i][0]) === wanted) return list[i][1];
+  return null;
+}
+
+function keyOf(request) {
+  if (isRequest(request)) {
+    const inner = toInnerRequest(request);
+    return { method: inner.method, url: inner.url() };
+  }
+  return { method: "GET", url: new URL(String(request)).href };
+}
+
+// What is kept is kept in memory for the whole process, up to a limit, and only as long as `Cache-Control` says.
+class Cache {
+  #name;
+
+  constructor(name) {
+    this.#name = name;
+  }
+
+  async match(request, options) {
+    const { method, url } = keyOf(request);
+    if (method !== "GET" && options?.ignoreMethod !== true) return undefined;
+    const found = op_cache_match(this.#name, url);
+    if (found === null) return undefined;
+    return incomingResponse(found.status, "", found.headers + "cf-cache-status\nHIT\n", new Uint8Array(found.bytes), url);
+  }
+
+  async put(request, response) {
+    const { method, url } = keyOf(request);
+    if (method !== "GET") throw new TypeError("Cannot cache response to non-GET request.");
+    if (response.status === 206) throw new TypeError("Cannot cache response to a range request (206 Partial Content).");
+    const inner = toInnerResponse(response);
+    const vary = headerOf(inner.headerList, "vary");
+    if (vary === "*") throw new TypeError("Cannot cache response with 'Vary: *' header.");
+    const control = headerOf(inner.headerList, "cache-control") ?? "";
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    const found = RegExpPrototypeExec(maxAge, control);
+    const seconds = found === null ? -1 : Number(found[1] ?? found[2]);
+    const cookies = headerOf(inner.headerList, "set-cookie") !== null;
+    if (cookies || seconds === 0 || RegExpPrototypeExec(unstorable, control) !== null) return;
+    op_cache_put(this.#name, url, inner.status, serializeHeaders(inner.headerList), bytes, seconds);
+  }
+
+  async delete(request, options) {
+    const { method, url } = keyOf(request);
+    if (method !== "GET" && options?.ignoreMethod !== true) return false;
+    return op_cache_delete(this.#name, url);
+  }
+}
+
+class CacheStorage {
+  #opened = new SafeMap();
+  #default = new Cache("");
+
+  get default() {
+    return this.#default;
+  }
+
+  async open(name) {
+    const text = String(name);
+    let cache = MapPrototypeGet(this.#opened, text);
+    if (cache === undefined) {
+      cache = new Cache(`:${text}`);
+      MapPrototypeSet(this.#opened, text, cache);
+    }
+    return cache;
+  }
+}
+
+// --- scheduler ----------------------------------------------------------------------------------------------------
+
+class Scheduler {
+  wait(delay, options) {
+    const signal = options?.signal;
+    if (signal?.aborted) return PromiseReject(signal.reason);
+    return new Promise((resolve, reject) => {
+      const timer = timers.setTimeout(resolve, delay);
+      signal?.addEventListener("abort", () => {
+        timers.clearTimeout(timer);
+        reject(signal.reason);
+      }, { once: true });
+    });
+  }
+}
+
+// --- byte streams -------------------------------------------------------------------------------------------------
+
+const NOT_BYTES = "This TransformStream is being used as a byte stream, but received an object of " +
+  "non-ArrayBuffer/ArrayBufferView type on its writable side.";
+
+function bytesOf(chunk) {
+  if (core.isAnyArrayBuffer(chunk)) return new Uint8Array(chunk.slice(0));
+  if (!ArrayBuffer.isView(chunk)) throw new TypeError(NOT_BYTES);
+  return new Uint8Array(chunk.buffer.slice(chunk.byteOffset, chunk.byteOffset + chunk.byteLength));
+}
+
+// A pipe of bytes without a buffer: a write ends when it has been read.
+class IdentityTransformStream extends TransformStream {
+  #readable;
+  #writable;
+
+  constructor(length) {
+    super();
+    let reading;
+    let drained = null;
+    let seen = 0;
+    const expected = length;
+    this.#readable = new ReadableStream({
+      type: "bytes",
+      start(controller) {
+        reading = controller;
+      },
+      pull() {
+        const next = drained;
+        drained = null;
+        next?.();
+      },
+      cancel(reason) {
+        drained?.();
+        writing.error(reason);
+      },
+    }, { highWaterMark: 0 });
+    let writing;
+    this.#writable = new WritableStream({
+      start(controller) {
+        writing = controller;
+      },
+      write(chunk) {
+        const bytes = bytesOf(chunk);
+        seen += bytes.length;
+        if (expected !== undefined && seen > expected) {
+          const error = new TypeError("Attempt to write too many bytes through a FixedLengthStream.");
+          reading.error(error);
+          throw error;
+        }
+        if (bytes.length === 0) return;
+        return new Promise((resolve) => {
+          drained = resolve;
+          reading.enqueue(bytes);
+        });
+      },
+      close() {
+        if (expected !== undefined && seen < expected) {
+          const error = new TypeError("FixedLengthStream did not see all expected bytes before close().");
+          reading.error(error);
+          throw error;
+        }
+        reading.close();
+        reading.byobRequest?.respond(0);
+      },
+      abort: (reason) => reading.error(reason),
+    });
+  }
+
+  get readable() {
+    return this.#readable;
+  }
+  get writable() {
+    return this.#writable;
+  }
+}
+
+// The answer that carries its readable side has a `Content-Length`.
+class FixedLengthStream extends IdentityTransformStream {
+  constructor(length) {
+    const bytes = Number(length);
+    if (!(bytes >= 0)) throw new TypeError("FixedLengthStream requires a non-negative length.");
+    super(bytes);
+    ObjectDefineProperty(this.readable, kFixedLength, { __proto__: null, value: bytes });
+  }
+}
+
+const caches = new CacheStorage();
+const scheduler = new Scheduler();
+return { Cache, caches, CacheStorage, FixedLengthStream, IdentityTransformStream, scheduler };
+})();

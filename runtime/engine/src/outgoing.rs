@@ -1,0 +1,72 @@
+//! WebSockets that user code opens towards other servers: `new WebSocket(url)`, `fetch` with an `Upgrade` header.
+//!
+//! The host connects and secures, `partyrun_net::client` does the handshake, and the socket then is one of the actor's like
+//! any other. What is asked leaves when the room's writes are durable, like all that a room says.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use deno_error::JsErrorBox;
+use partyrun_extensions as ext;
+use partyrun_extensions::tls::{TlsOptions, secure};
+use partyrun_net::client::{self, Answer, ClientError};
+use partyrun_net::{Body, Response, Transport};
+use tokio::net::TcpStream;
+use url::Url;
+
+use crate::actor::Actor;
+use crate::http::{parse_headers, reply_of};
+
+/// How long connecting, TLS and the handshake may take together.
+const CONNECT_TIME: Duration = Duration::from_secs(30);
+
+/// Opens a WebSocket to `url`. A refusal is a reply without socket.
+pub(crate) async fn connect(
+    actor: Rc<Actor>,
+    url: &str,
+    protocols: &str,
+    headers: &str,
+) -> Result<ext::Reply, JsErrorBox> {
+    let url = Url::parse(url).map_err(|error| JsErrorBox::type_error(format!("Invalid URL: {error}")))?;
+    if let Some(durable) = actor.durable()
+        && !matches!(durable.await, Ok(Ok(())))
+    {
+        return Err(JsErrorBox::generic("The room was reset."));
+    }
+    let asking = ask(&actor, &url, protocols, headers);
+    let answer = tokio::time::timeout(CONNECT_TIME, asking)
+        .await
+        .map_err(|_| JsErrorBox::generic(format!("{} did not answer in time", url.authority())))??;
+    let mut response = Response::new(answer.status, Body::Full(answer.body));
+    response.reason = Some(answer.reason);
+    response.headers = answer.headers;
+    let Some(end) = answer.socket else { return Ok(reply_of(response, None)) };
+    response.body = Body::Empty;
+    let index = actor.sockets.borrow_mut().add(&actor, None, None);
+    let socket = actor.sockets.borrow_mut().socket(index);
+    match socket.map(|socket| socket.attach(Transport::Pipe(end))) {
+        Some(Ok(())) => Ok(reply_of(response, Some(index))),
+        _ => Err(JsErrorBox::generic("The socket could not be opened.")),
+    }
+}
+
+async fn ask(actor: &Actor, url: &Url, protocols: &str, headers: &str) -> Result<Answer, JsErrorBox> {
+    let host = url.host_str().ok_or_else(|| JsErrorBox::type_error("Invalid URL: no host"))?;
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or(80);
+    let stream = TcpStream::connect((name, port))
+        .await
+        .map_err(|error| JsErrorBox::generic(format!("Connecting to {host}:{port} failed: {error}")))?;
+    // Frames are small and must not wait for one another; if it fails they only come later.
+    let _slower = stream.set_nodelay(true);
+    let headers = parse_headers(headers);
+    let limit = actor.shared.limits.message_in_bytes_max;
+    let lost = |error: ClientError| JsErrorBox::generic(error.to_string());
+    if url.scheme() == "wss" {
+        let options = TlsOptions { alpn: vec!["http/1.1".to_string()], ..TlsOptions::default() };
+        let stream = secure(stream, name, &options).await?;
+        client::connect(stream, url, protocols, &headers, limit).await.map_err(lost)
+    } else {
+        client::connect(stream, url, protocols, &headers, limit).await.map_err(lost)
+    }
+}

@@ -1,0 +1,297 @@
+//! WebSockets towards other servers: the handshake of a client (RFC 6455, 4.1), then a task that carries messages.
+//!
+//! The caller has made the connection, secured where the URL says so. What comes out is a [`PipeEnd`], so that such a
+//! socket plugs into a [`crate::Socket`] like one from room to room; frames, masks and pings stay in the task. The task
+//! ends with either side: a dropped end drops the connection, a lost connection drops the end.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use base64::Engine;
+use bytes::Bytes;
+use fastwebsockets::{
+    FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocketError, WebSocketRead, WebSocketWrite,
+    after_handshake_split,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::pipe::{self, PipeEnd, PipeMessage};
+use crate::socket::CloseFrame;
+use crate::upgrade::accept_value;
+
+/// The answer's head may be so long.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// So much of a refusal's body is read.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// How long the peer may take to answer a close frame.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+/// A server's answer to a handshake.
+#[derive(Debug)]
+pub struct Answer {
+    /// 101, or the status of the refusal.
+    pub status: u16,
+    /// The reason phrase.
+    pub reason: String,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The beginning of a refusal's body.
+    pub body: Bytes,
+    /// The socket, with status 101.
+    pub socket: Option<PipeEnd>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The connection broke.
+    #[error("the connection was lost during the handshake: {0}")]
+    Io(#[from] std::io::Error),
+    /// What came is not HTTP, or too long.
+    #[error("the server's answer to the WebSocket handshake is malformed")]
+    Malformed,
+    /// The answer's proof, protocol or fields are not those that the handshake asked for.
+    #[error("the server's answer to the WebSocket handshake has a wrong {0} field")]
+    Mismatch(&'static str),
+}
+
+/// Does the handshake for `url` over `stream`. Of `headers`, those that the handshake itself sets are left out.
+pub async fn connect<S>(
+    mut stream: S,
+    url: &Url,
+    protocols: &str,
+    headers: &HeaderMap,
+    message_bytes_max: usize,
+) -> Result<Answer, ClientError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let key = base64::engine::general_purpose::STANDARD.encode(nonce());
+    stream.write_all(&request(url, protocols, headers, &key)).await?;
+    stream.flush().await?;
+    let (mut answer, mut rest) = read_head(&mut stream).await?;
+    if answer.status != 101 {
+        answer.body = read_refusal(&mut stream, &answer.headers, rest).await;
+        return Ok(answer);
+    }
+    check(&answer.headers, protocols, &key)?;
+    let (ours, theirs) = pipe::pair();
+    let (reader, writer) = tokio::io::split(stream);
+    let reader = Cursor::new(std::mem::take(&mut rest)).chain(reader);
+    let (mut reader, mut writer) = after_handshake_split(reader, writer, Role::Client);
+    reader.set_max_message_size(message_bytes_max);
+    reader.set_auto_close(false);
+    writer.set_auto_apply_mask(true);
+    tokio::task::spawn_local(carry(reader, writer, ours));
+    answer.socket = Some(theirs);
+    Ok(answer)
+}
+
+// The key proves that the server speaks WebSocket; it need not be secret, only different each time.
+fn nonce() -> [u8; 16] {
+    use std::hash::{BuildHasher, RandomState};
+    let mut bytes = [0; 16];
+    let (high, low) = bytes.split_at_mut(8);
+    high.copy_from_slice(&RandomState::new().hash_one(1).to_le_bytes());
+    low.copy_from_slice(&RandomState::new().hash_one(2).to_le_bytes());
+    bytes
+}
+
+fn request(url: &Url, protocols: &str, headers: &HeaderMap, key: &str) -> Vec<u8> {
+    let mut target = url.path().to_string();
+    if let Some(query) = url.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let host = match (url.host_str().unwrap_or_default(), url.port()) {
+        (host, Some(port)) => format!("{host}:{port}"),
+        (host, None) => host.to_string(),
+    };
+    let mut text = format!(
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+    );
+    if !protocols.is_empty() {
+        text.push_str(&format!("Sec-WebSocket-Protocol: {protocols}\r\n"));
+    }
+    if !url.username().is_empty() && !headers.contains_key(header::AUTHORIZATION) {
+        let pair = format!("{}:{}", url.username(), url.password().unwrap_or_default());
+        let value = base64::engine::general_purpose::STANDARD.encode(pair);
+        text.push_str(&format!("Authorization: Basic {value}\r\n"));
+    }
+    let mut request = text.into_bytes();
+    for (name, value) in headers.iter().filter(|(name, _)| !is_set_here(name)) {
+        request.extend_from_slice(name.as_str().as_bytes());
+        request.extend_from_slice(b": ");
+        request.extend_from_slice(value.as_bytes());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    request
+}
+
+fn is_set_here(name: &HeaderName) -> bool {
+    let own = [
+        header::HOST,
+        header::UPGRADE,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+    ];
+    own.contains(name) || name.as_str().starts_with("sec-websocket-")
+}
+
+async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(Answer, Vec<u8>), ClientError> {
+    let mut read = Vec::new();
+    loop {
+        if stream.read_buf(&mut read).await? == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+        }
+        let mut fields = [httparse::EMPTY_HEADER; 100];
+        let mut response = httparse::Response::new(&mut fields);
+        match response.parse(&read) {
+            Ok(httparse::Status::Partial) if read.len() < HEAD_BYTES_MAX => continue,
+            Ok(httparse::Status::Complete(length)) => {
+                let answer = answer_of(&response)?;
+                return Ok((answer, read.split_off(length)));
+            }
+            _ => return Err(ClientError::Malformed),
+        }
+    }
+}
+
+fn answer_of(response: &httparse::Response<'_, '_>) -> Result<Answer, ClientError> {
+    let mut headers = HeaderMap::new();
+    for field in response.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| ClientError::Malformed)?;
+        headers.append(name, HeaderValue::from_bytes(field.value).map_err(|_| ClientError::Malformed)?);
+    }
+    Ok(Answer {
+        status: response.code.unwrap_or(0),
+        reason: response.reason.unwrap_or_default().to_string(),
+        headers,
+        body: Bytes::new(),
+        socket: None,
+    })
+}
+
+async fn read_refusal<S: AsyncRead + Unpin>(stream: &mut S, headers: &HeaderMap, read: Vec<u8>) -> Bytes {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or(read.len())
+        .min(REFUSAL_BYTES_MAX);
+    let mut body = read;
+    let missing = length.saturating_sub(body.len()) as u64;
+    // A body that breaks off is shown as far as it came.
+    let _shorter = tokio::time::timeout(CLOSE_TIME, stream.take(missing).read_to_end(&mut body)).await;
+    body.truncate(length);
+    body.into()
+}
+
+fn check(headers: &HeaderMap, protocols: &str, key: &str) -> Result<(), ClientError> {
+    let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
+    if accept != Some(&accept_value(key.as_bytes())[..]) {
+        return Err(ClientError::Mismatch("Sec-WebSocket-Accept"));
+    }
+    let upgrade = headers.get(header::UPGRADE);
+    if !upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        return Err(ClientError::Mismatch("Upgrade"));
+    }
+    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return Err(ClientError::Mismatch("Sec-WebSocket-Extensions"));
+    }
+    match headers.get(header::SEC_WEBSOCKET_PROTOCOL) {
+        Some(chosen) if !protocols.split(',').any(|offer| offer.trim().as_bytes() == chosen.as_bytes()) => {
+            Err(ClientError::Mismatch("Sec-WebSocket-Protocol"))
+        }
+        _ => Ok(()),
+    }
+}
+
+// Both directions until one ends.
+async fn carry<R, W>(reader: WebSocketRead<R>, writer: WebSocketWrite<W>, end: PipeEnd)
+where
+    R: AsyncRead + Unpin + 'static,
+    W: AsyncWrite + Unpin + 'static,
+{
+    let PipeEnd { sender, receiver } = end;
+    // Pongs that the reader owes go through the writer.
+    let (owed, owing) = mpsc::channel(8);
+    let writing = write(writer, receiver, owing);
+    let reading = read(reader, sender, owed);
+    tokio::pin!(writing, reading);
+    tokio::select! {
+        // The peer has ended: our own close frame is still to be written.
+        () = &mut reading => drop(tokio::time::timeout(CLOSE_TIME, &mut writing).await),
+        // We have ended: the peer's close frame is still to be read.
+        () = &mut writing => drop(tokio::time::timeout(CLOSE_TIME, &mut reading).await),
+    }
+}
+
+async fn read<R>(reader: WebSocketRead<R>, sender: mpsc::Sender<PipeMessage>, owed: mpsc::Sender<Vec<u8>>)
+where
+    R: AsyncRead + Unpin,
+{
+    let mut reader = FragmentCollectorRead::new(reader);
+    loop {
+        let mut answer = |frame: Frame<'_>| {
+            let (owed, bytes) = (owed.clone(), frame.payload.to_vec());
+            async move { owed.send(bytes).await.map_err(|_| WebSocketError::ConnectionClosed) }
+        };
+        let Ok(frame) = reader.read_frame(&mut answer).await else { return };
+        let message = match frame.opcode {
+            OpCode::Text => PipeMessage::Text(bytes_of(frame.payload)),
+            OpCode::Binary => PipeMessage::Binary(bytes_of(frame.payload)),
+            OpCode::Close => PipeMessage::Close(close_of(&frame.payload)),
+            _ => continue,
+        };
+        let last = matches!(message, PipeMessage::Close(_));
+        if sender.send(message).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+fn bytes_of(payload: Payload<'_>) -> Bytes {
+    match payload {
+        Payload::Owned(bytes) => bytes.into(),
+        Payload::Bytes(bytes) => bytes.freeze(),
+        other => Bytes::copy_from_slice(&other),
+    }
+}
+
+fn close_of(payload: &[u8]) -> Option<CloseFrame> {
+    let (code, reason) = payload.split_first_chunk::<2>()?;
+    let reason = String::from_utf8_lossy(reason).into_owned();
+    Some(CloseFrame { code: u16::from_be_bytes(*code), reason })
+}
+
+async fn write<W>(
+    mut writer: WebSocketWrite<W>,
+    mut receiver: mpsc::Receiver<PipeMessage>,
+    mut owing: mpsc::Receiver<Vec<u8>>,
+) where
+    W: AsyncWrite + Unpin,
+{
+    loop {
+        let frame = tokio::select! {
+            Some(pong) = owing.recv() => Frame::pong(Payload::Owned(pong)),
+            message = receiver.recv() => match message {
+                None => return,
+                Some(PipeMessage::Text(bytes)) => Frame::text(Payload::Owned(bytes.into())),
+                Some(PipeMessage::Binary(bytes)) => Frame::binary(Payload::Owned(bytes.into())),
+                Some(PipeMessage::Close(None)) => Frame::close_raw(Payload::Owned(Vec::new())),
+                Some(PipeMessage::Close(Some(close))) => Frame::close(close.code, close.reason.as_bytes()),
+            },
+        };
+        let last = frame.opcode == OpCode::Close;
+        if writer.write_frame(frame).await.is_err() || writer.flush().await.is_err() || last {
+            return;
+        }
+    }
+}
