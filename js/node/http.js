@@ -351,7 +351,8 @@ class ClientRequest extends Writable {
 
 // The codes by which programs tell what went wrong.
 function connectionError(error) {
-  const text = `${error?.message} ${error?.cause?.message ?? ""}`;
+  let text = "";
+  for (let cause = error, depth = 0; cause && depth < 5; cause = cause.cause, depth++) text += ` ${cause.message}`;
   const code = /refused/i.test(text)
     ? "ECONNREFUSED"
     : /dns|lookup|resolve/i.test(text)

@@ -283,7 +283,7 @@ fn write_project(root: &Path, project: &Path, named: &[(String, PathBuf)]) -> Re
         format!("export default (function () {{\n{harness}\n}}).call(globalThis);\n"),
     )?;
     let mut server = String::from("const tests = [\n");
-    for (number, (name, path)) in named.iter().enumerate() {
+    for (number, (_, path)) in named.iter().enumerate() {
         let text = std::fs::read_to_string(path)?;
         let mut whole = String::from("export default undefined;\n");
         for script in scripts(&text) {
