@@ -144,5 +144,9 @@ fn a_stack_trace_names_the_source() -> Outcome<()> {
     ])?;
     let expected = "threw Error: deep\n  at file:///node_modules/old/index.js:4:11\n  at file:///src/lib.ts:4:3\n  at file:///src/main.ts:3:17";
     assert_eq!(project.log("src/main.ts")?, expected);
+    project.write("src/main.ts", b"print(1);\n\nimport value from './boom.cjs';\nprint(value);")?;
+    project.write("src/boom.cjs", b"\nthrow new Error('boom')")?;
+    let expected = "threw Error: boom\n  at file:///src/boom.cjs:2:7\n  at file:///src/main.ts:3:19";
+    assert_eq!(project.log("src/main.ts")?, expected);
     Ok(())
 }

@@ -82,9 +82,9 @@ impl<'a> Linker<'a> {
     fn write_comment(&mut self, module: &Module) {
         if !self.minify {
             let ascii = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '_' };
-            let line: String = format!("\n// {}", module.name).chars().skip(1).map(ascii).collect();
-            self.out.push("\n");
-            self.out.push(&line);
+            let name: String = module.name.chars().map(ascii).collect();
+            self.out.push("\n// ");
+            self.out.push(&name);
             self.out.push("\n");
         }
     }
@@ -258,6 +258,11 @@ impl<'a> Linker<'a> {
             }
             _ => return,
         };
+        // What fails while a module is imported fails at the statement that imports it.
+        let imports = self.binder.module(module).map(|module| module.record.imports.as_slice());
+        if let Some(found) = imports.and_then(|imports| imports.get(import as usize)) {
+            self.out.map(module, found.start);
+        }
         self.out.push(&line);
         if self.live.namespace(module) && self.binder.open_stars(module).any(|star| star == import) {
             let line = format!("__pk_copy({}, {variable}, \"default\");\n", self.naming.object(module));
