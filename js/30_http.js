@@ -8,8 +8,10 @@
 const { core, primordials } = __bootstrap;
 const {
   ArrayPrototypePush,
+  Number,
   ObjectDefineProperty,
   ObjectPrototypeIsPrototypeOf,
+  RangeError,
   ReflectConstruct,
   StringPrototypeSplit,
   StringPrototypeToLowerCase,
@@ -38,15 +40,17 @@ const kHostId = Symbol("host request");
 const kFixedLength = Symbol("fixed length");
 
 // A constructor that keeps the wrapped class's prototype, so that `instanceof`, subclasses and static methods are unchanged.
-function extend(Base, name, after) {
+// `before` may refuse or replace the first argument, `after` adds to the object.
+function extend(Base, name, before, after) {
   const Wrapper = {
     [name]: function (input, init) {
       if (new.target === undefined) {
         throw new TypeError(`Class constructor ${name} cannot be invoked without 'new'`);
       }
+      const first = before(input, init);
       const object = new.target === Wrapper
-        ? new Base(input, init)
-        : ReflectConstruct(Base, [input, init], new.target);
+        ? new Base(first, init)
+        : ReflectConstruct(Base, [first, init], new.target);
       after(object, input, init);
       return object;
     },
@@ -63,14 +67,30 @@ function extend(Base, name, after) {
   return Wrapper;
 }
 
-const Request = extend(WebRequest, "Request", (request, input, init) => {
+const unchanged = (input) => input;
+
+const Request = extend(WebRequest, "Request", unchanged, (request, input, init) => {
   const cf = init?.cf ?? input?.[kCf];
   if (cf !== undefined) request[kCf] = cf;
   const id = input?.[kHostId];
   if (id !== undefined) request[kHostId] = id;
 });
 
-const Response = extend(WebResponse, "Response", (response, body, init) => {
+const WRONG_STATUS = "Responses may only be constructed with status codes in the range 200 to 599, inclusive.";
+
+// The rules of Workers for a status: 101 needs a socket, and an empty text is no body.
+function checkBody(body, init) {
+  const given = init?.status;
+  if (given === undefined || given === 200) return body;
+  const status = Number(given);
+  const isSocket = status === 101 && init.webSocket !== undefined && init.webSocket !== null;
+  if (!isSocket && !(status >= 200 && status <= 599)) throw new RangeError(WRONG_STATUS);
+  const hasNone = status === 101 || status === 204 || status === 205 || status === 304;
+  if (!hasNone || body === null || body === undefined || body === "") return hasNone ? null : body;
+  throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
+}
+
+const Response = extend(WebResponse, "Response", checkBody, (response, body, init) => {
   // The readable side of a FixedLengthStream tells its length, so that the answer has a Content-Length.
   if (typeof body === "object" && body !== null && body[kFixedLength] !== undefined) {
     toInnerResponse(response).body.length = body[kFixedLength];
@@ -211,5 +231,6 @@ return {
   takeBody,
   toInnerRequest,
   toInnerResponse,
+  WRONG_STATUS,
 };
 })();

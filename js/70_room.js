@@ -20,7 +20,7 @@ const {
   TypeError,
 } = primordials;
 const { hold, release } = core.loadExtScript("ext:partyrun/45_gate.js");
-const { incomingRequest, isResponse, kWebSocket, respond, respondText } = core.loadExtScript(
+const { incomingRequest, isResponse, kWebSocket, respond, respondText, WRONG_STATUS } = core.loadExtScript(
   "ext:partyrun/30_http.js",
 );
 const connections = core.loadExtScript("ext:partyrun/40_connection.js");
@@ -299,8 +299,7 @@ function requestFailed(id, error) {
   }
   const status = statusOf(error);
   if (!(status >= 200 && status <= 599)) {
-    const text = "Responses may only be constructed with status codes in the range 200 to 599, inclusive.";
-    fetchFailed(id, new RangeError(text), false);
+    fetchFailed(id, new RangeError(WRONG_STATUS), false);
     return;
   }
   respondText(id, status, messageOf(error, "Uncaught exception when making a request"));

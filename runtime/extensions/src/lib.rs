@@ -125,6 +125,7 @@ deno_core::extension!(
     js = [
         dir "../../js",
         "00_web.js",
+        "05_errors.js",
         "10_console.js",
         "90_dispatch.js",
     ],
