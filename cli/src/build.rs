@@ -108,7 +108,8 @@ impl Builder {
         if !config.defines.contains_key("PARTYKIT_HOST") {
             define.push(("PARTYKIT_HOST".to_string(), format!("\"127.0.0.1:{port}\"")));
         }
-        if !matches!(mode, Mode::Development { .. }) {
+        let is_production = !matches!(mode, Mode::Development { .. }) || config.minify;
+        if is_production && !config.defines.contains_key("process.env.NODE_ENV") {
             define.push(("process.env.NODE_ENV".to_string(), "\"production\"".to_string()));
         }
         let options = BundleOptions {

@@ -7,6 +7,8 @@ mod args;
 mod banner;
 mod bindings;
 mod build;
+mod check;
+mod client;
 mod completions;
 mod debugger;
 mod dev;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
             supervisor::supervised(json, |stop| reported(start::run(&args, begun, stop)))
         }
         Command::Build(args) => reported(pack::run(&args, begun)),
+        Command::Check(args) => reported(check::run(&args, begun)),
+        Command::Schema => reported(check::print_schema()),
         Command::Completions { target } => reported(completions::print(target)),
         Command::Init(args) => reported(init::run(&args)),
         Command::Import(args) => reported(import::run(&args)),

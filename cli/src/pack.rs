@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::args::{BuildArgs, ListenArgs};
 use crate::build::{self, Builder, Mode};
+use crate::client;
 use crate::output::Output;
 use crate::release;
 use crate::serve::{RunError, machine};
@@ -19,6 +20,7 @@ pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
     let config = Arc::new(partyrun_config::load(&request)?);
     config.warnings.iter().for_each(|warning| output.problem(warning));
     build::run_command(&config)?;
+    client::build(&config, Mode::Release, &output)?;
     let mut builder = Builder::new(config.clone(), Mode::Release, None)?;
     let parts = output.while_waiting("Bundling", || builder.parts())?;
     parts.warnings.iter().for_each(|warning| output.problem(warning));

@@ -15,7 +15,9 @@ use partyrun_engine::{
 };
 use partyrun_limits::{Limits, SettingError};
 use partyrun_net::{Front, FrontOptions, Response};
-use partyrun_server::{AssetsError, Network, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock};
+use partyrun_server::{
+    AssetsError, Network, Reload, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock,
+};
 use partyrun_store::{Memory, Sqlite, Store, StoreError};
 
 use crate::bindings;
@@ -34,6 +36,8 @@ pub(crate) enum RunError {
     Config(#[from] ConfigError),
     #[error("{0}")]
     Build(#[from] BuildError),
+    #[error("{0}")]
+    Client(#[from] partyrun_client::ClientError),
     #[error("{0}")]
     Start(#[from] StartError),
     #[error("{0}")]
@@ -84,6 +88,7 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) development: bool,
     pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) reload: Option<Reload>,
     pub(crate) inspector: Option<Arc<Inspector>>,
 }
 
@@ -91,6 +96,7 @@ pub(crate) struct Plan {
 pub(crate) struct Running {
     pub(crate) engine: Engine,
     front: Front,
+    reload: Option<Reload>,
     clock: tokio::task::JoinHandle<()>,
 }
 
@@ -112,6 +118,7 @@ impl Running {
             limits,
             development,
             trusted_proxies,
+            reload,
             inspector,
         } = plan;
         let store = open_store(&config)?;
@@ -131,20 +138,29 @@ impl Running {
             crons: crons.clone(),
             assets,
             trusted_proxies,
+            reload: reload.clone(),
         };
         let server = Arc::new(Server::new(engine.clone(), options, output.clone()));
         partyrun_net::front::raise_descriptor_limit();
         let front = Front::start(vec![listener], server, limits, FrontOptions::default())
             .map_err(machine("The HTTP threads cannot be started"))?;
         let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, SystemClock, output));
-        Ok(Self { engine, front, clock })
+        Ok(Self { engine, front, reload, clock })
     }
 
     /// Ends this server in favour of another one in the same process.
     pub(crate) async fn halt(&mut self, grace: Duration) {
         self.clock.abort();
+        self.end_streams();
         self.front.stop(grace);
         self.engine.stop(grace).await;
+    }
+
+    // Pages that wait for a reload would wait for ever.
+    fn end_streams(&self) {
+        if let Some(reload) = &self.reload {
+            reload.end();
+        }
     }
 
     /// Stops: accepts nothing more, lets requests and events in progress finish within `grace`, closes sockets with
@@ -152,6 +168,7 @@ impl Running {
     pub(crate) async fn stop(self, grace: Duration, requests: &mut StopRequests) {
         let orderly = async {
             self.clock.abort();
+            self.end_streams();
             self.front.stop(grace);
             self.engine.stop(grace).await;
             // The threads of the front end by themselves after the grace.

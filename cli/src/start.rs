@@ -15,6 +15,7 @@ use partyrun_limits::Limits;
 use crate::args::StartArgs;
 use crate::banner::{self, Banner};
 use crate::build::{self, Builder, CodeCache, Mode};
+use crate::client;
 use crate::output::{self, Output};
 use crate::release::{Release, Unpacked};
 use crate::serve::{self, Plan, RunError, Running, machine};
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             limits,
             development: false,
             trusted_proxies: args.listen.trusted_proxy.clone(),
+            reload: None,
             inspector: None,
         });
         let running = tokio::select! {
@@ -107,7 +109,9 @@ fn of_project(
     config.warnings.iter().for_each(|warning| output.problem(warning));
     build::run_command(&config)?;
     let (listener, port) = serve::listen(config.host, config.port.or(old_port))?;
-    let mut builder = Builder::new(config.clone(), Mode::Production { port }, None)?;
+    let mode = Mode::Production { port };
+    client::build(&config, mode, output)?;
+    let mut builder = Builder::new(config.clone(), mode, None)?;
     let built = output.while_waiting("Bundling", || builder.build())?;
     built.warnings.iter().for_each(|warning| output.problem(warning));
     let cache = builder.code_cache(&built.hash);

@@ -41,6 +41,11 @@ const BUILD_EXAMPLES: &str = "Examples:
 
 `.env` files are not put into the file: `partyrun start` reads them where it runs.";
 
+const CHECK_EXAMPLES: &str = "Examples:
+  partyrun check                              exit code 0 if the project could be served, else 1
+  partyrun check src/server.ts
+  partyrun schema > partykit.schema.json      for editors: \"$schema\": \"./partykit.schema.json\"";
+
 const INIT_EXAMPLES: &str = "Examples:
   partyrun init                       begin a TypeScript project in this folder
   partyrun init my-party --template chat
@@ -73,6 +78,11 @@ pub(crate) enum Command {
     /// Write a project into one self-contained file for `start`.
     #[command(after_help = BUILD_EXAMPLES)]
     Build(Box<BuildArgs>),
+    /// Read the configuration and bundle the project, say what is wrong, and serve nothing.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Box<CheckArgs>),
+    /// Print the JSON schema of partykit.json.
+    Schema,
     /// Begin a project. Files that exist are never overwritten.
     #[command(after_help = INIT_EXAMPLES)]
     Init(InitArgs),
@@ -161,6 +171,14 @@ pub(crate) struct BuildArgs {
     /// The file to write [default: NAME.partyrun in this folder].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The main party's file; instead of `main` in partykit.json.
+    pub(crate) script: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
 }
 
 #[derive(Debug, Args)]

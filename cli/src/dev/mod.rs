@@ -14,11 +14,14 @@ use std::time::{Duration, Instant};
 use partyrun_config::{Config, Request};
 use partyrun_engine::{Engine, Program};
 use partyrun_limits::Limits;
+use partyrun_server::Reload;
+use tokio::task::JoinHandle;
 
 use self::commands::Desk;
 use crate::args::DevArgs;
 use crate::banner::{self, Banner};
 use crate::build::{self, Builder, Built, Mode};
+use crate::client;
 use crate::debugger::Debugger;
 use crate::keys::Keys;
 use crate::output::Output;
@@ -48,7 +51,9 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let (listener, port) = serve::listen(config.host, config.port.or(link.port))?;
     let outdir = args.unstable_outdir.as_ref().map(|path| cwd.join(path));
     let debugger = Debugger::start(args, &output)?;
-    let builder = Builder::new(config.clone(), Mode::Development { port }, outdir.clone())?;
+    let mode = Mode::Development { port };
+    let client = client::build(&config, mode, &output)?;
+    let builder = Builder::new(config.clone(), mode, outdir.clone())?;
     let mut builder = builder.for_debuggers(debugger.is_some());
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform();
@@ -70,12 +75,14 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
             trusted_proxies,
             limits,
             debugger,
+            reload: Reload::default(),
         };
         // A top-level await may take its time, and a debugger may hold the start.
         let running = tokio::select! {
             running = setup.start(&config, built.program.clone()) => running?,
             () = requests.next() => return Ok(()),
         };
+        let client = client.map(|client| tokio::spawn(client.follow(output.clone(), setup.reload.clone())));
         banner::print(&Banner { config: &config, port, begun, release: None }, &output);
         link.ready(port);
         let keys = if args.no_hotkeys || output.is_json() { None } else { Keys::of_terminal() };
@@ -84,6 +91,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         }
         let mut session = Session {
             running,
+            client,
             builder,
             config,
             built,
@@ -111,6 +119,7 @@ struct Setup {
     trusted_proxies: Vec<partyrun_server::Network>,
     limits: Limits,
     debugger: Option<Debugger>,
+    reload: Reload,
 }
 
 impl Setup {
@@ -125,6 +134,7 @@ impl Setup {
             limits: self.limits.clone(),
             development: true,
             trusted_proxies: self.trusted_proxies.clone(),
+            reload: Some(self.reload.clone()),
             inspector: self.debugger.as_ref().map(|debugger| debugger.inspector.clone()),
         })
         .await
@@ -133,6 +143,8 @@ impl Setup {
 
 struct Session<'setup> {
     running: Running,
+    // Builds the client after each change.
+    client: Option<JoinHandle<()>>,
     builder: Builder,
     config: Arc<Config>,
     built: Built,
@@ -225,6 +237,11 @@ impl Session<'_> {
         announce(&config, &self.setup.output);
         build::run_command(&config)?;
         let mode = Mode::Development { port: self.setup.port };
+        let output = self.setup.output.clone();
+        let client = config.clone();
+        let building = tokio::task::spawn_blocking(move || client::build(&client, mode, &output));
+        let client =
+            building.await.map_err(|error| machine("The client cannot be built")(error.into()))??;
         let builder = Builder::new(config.clone(), mode, self.outdir.clone())?;
         let mut builder = builder.for_debuggers(self.setup.debugger.is_some());
         let built = self.setup.output.while_waiting("Bundling", || builder.build())?;
@@ -238,6 +255,12 @@ impl Session<'_> {
         } else {
             self.running.engine.swap(built.program.clone()).await?;
         }
+        if let Some(old) = self.client.take() {
+            old.abort();
+        }
+        let (output, reload) = (self.setup.output.clone(), self.setup.reload.clone());
+        self.client = client.map(|client| tokio::spawn(client.follow(output, reload)));
+        self.setup.reload.tell();
         self.say_ready(begun);
         let files = built.inputs.clone();
         (self.builder, self.config, self.built) = (builder, config, built);
@@ -284,6 +307,9 @@ impl Session<'_> {
 
     async fn stop(self, requests: &mut StopRequests) {
         self.setup.output.note("Stopping.");
+        if let Some(client) = &self.client {
+            client.abort();
+        }
         self.running.stop(GRACE, requests).await;
         self.builder.code_cache(&self.built.hash).keep(&self.built.program);
     }
@@ -323,7 +349,4 @@ fn announce(config: &Config, output: &Output) {
     config.notes.iter().for_each(|note| output.note(note));
     config.warnings.iter().for_each(|warning| output.problem(warning));
     crate::bindings::ai_missing(config).into_iter().for_each(|line| output.problem(line));
-    if config.serve.as_ref().is_some_and(|serve| serve.build.is_some()) {
-        output.problem("`serve.build` is not supported yet: build the client with a tool of its own, for example esbuild.");
-    }
 }

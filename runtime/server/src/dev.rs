@@ -8,7 +8,7 @@ use std::time::Duration;
 use partyrun_net::{Request, Response};
 use partyrun_store::RoomKey;
 
-use crate::Server;
+use crate::{RELOAD_PATH, Server};
 
 // Whoever closed a socket and asks at once must not lose to the socket's last event.
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -18,6 +18,9 @@ const PREFIX: &str = "/__partyrun__/rooms/";
 
 impl Server {
     pub(crate) async fn development(&self, request: &Request) -> Option<Response> {
+        if let Some(reload) = self.options.reload.as_ref().filter(|_| request.path() == RELOAD_PATH) {
+            return Some(reload.listen(request));
+        }
         let rest = request.path().strip_prefix(PREFIX)?;
         let mut parts = rest.split('/');
         let (Some(party), Some(room), Some("hibernate"), None) =

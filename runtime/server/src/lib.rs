@@ -8,6 +8,7 @@ mod client;
 mod crons;
 mod dev;
 mod dispatch;
+mod reload;
 mod static_files;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use partyrun_net::{Handler, Request, Response};
 pub use client::{Network, NetworkError};
 pub use crons::{Clock, CronRunner, SystemClock, run_crons};
 pub use partyrun_assets::{AssetsError, Options as StaticOptions};
+pub use reload::{RELOAD_PATH, Reload};
 pub use static_files::StaticFiles;
 
 /// Hears of every answered request.
@@ -43,6 +45,8 @@ pub struct ServerOptions {
     pub assets: Option<StaticFiles>,
     /// Proxies that are believed when they tell of their clients.
     pub trusted_proxies: Vec<Network>,
+    /// Tells pages to reload, if they shall; in development only.
+    pub reload: Option<Reload>,
 }
 
 /// The handler of all requests of a project.

@@ -1,0 +1,129 @@
+//! Client bundles: `serve.build` of the configuration (spec 6.5), from the browser's entries to files in `outdir`.
+//!
+//! [`ClientBundler::build`] bundles the entries with rolldown, which does what our own bundler for the server does not
+//! aim at: ECMAScript modules for browsers with shared chunks, split at dynamic imports. Style sheets are ours
+//! (`css`): rolldown has none, so each `.css` file becomes an empty module whose sheet is collected for its entry.
+//! Files are written only when their content changed, so that browsers and validators see no change where there is
+//! none. A build never writes over one of its own inputs. Only this crate knows rolldown.
+
+mod css;
+mod error;
+mod loader;
+mod options;
+mod output;
+mod plugin;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rolldown::BundlerBuilder;
+use rolldown_error::{BatchedBuildDiagnostic, EventKind};
+
+pub use error::ClientError;
+pub use loader::Loader;
+pub use options::{ClientOptions, Format};
+
+use output::Outputs;
+use plugin::{Loading, Shared};
+
+/// What a build made.
+#[derive(Debug)]
+pub struct ClientBuild {
+    /// Every file of the output, in the order of their names.
+    pub files: Vec<PathBuf>,
+    /// Whether the content of any of them is new.
+    pub changed: bool,
+    /// The files that the output was made from, to be watched.
+    pub inputs: Vec<PathBuf>,
+    /// Lines worth a warning.
+    pub warnings: Vec<String>,
+}
+
+/// Builds the same entries again and again.
+#[derive(Debug)]
+pub struct ClientBundler {
+    options: ClientOptions,
+    written: HashSet<PathBuf>,
+    inputs: Vec<PathBuf>,
+}
+
+impl ClientBundler {
+    /// A bundler for these options, which have been checked by the configuration.
+    pub fn new(options: ClientOptions) -> Self {
+        Self { options, written: HashSet::new(), inputs: Vec::new() }
+    }
+
+    /// The files that the last build looked at, also if it failed. Without a build before, the entries.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        if self.inputs.is_empty() { self.options.entries.clone() } else { self.inputs.clone() }
+    }
+
+    /// Bundles, and writes what is new. Needs a tokio runtime with more than one thread.
+    pub async fn build(&mut self) -> Result<ClientBuild, ClientError> {
+        let mut outputs = Outputs::default();
+        let mut inputs = HashSet::new();
+        let mut warnings = Vec::new();
+        let mut failure = None;
+        for entries in self.options.groups() {
+            let shared = Arc::new(Shared::new(&self.options));
+            if let Err(error) = self.bundle(&entries, &shared, &mut outputs, &mut warnings).await {
+                failure.get_or_insert(error);
+            }
+            inputs.extend(shared.inputs());
+        }
+        self.inputs = inputs.into_iter().collect();
+        self.inputs.sort();
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let written = outputs.write(&self.options.outdir, &self.inputs, &self.written)?;
+        self.written = written.files.iter().cloned().collect();
+        Ok(ClientBuild {
+            files: written.files,
+            changed: written.changed,
+            inputs: self.inputs.clone(),
+            warnings,
+        })
+    }
+
+    // Bundles one group of entries, whose chunks may be shared.
+    async fn bundle(
+        &self,
+        entries: &[PathBuf],
+        shared: &Arc<Shared>,
+        outputs: &mut Outputs,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), ClientError> {
+        let plugin = Arc::new(Loading::new(shared.clone()));
+        let mut bundler = BundlerBuilder::default()
+            .with_options(self.options.rolldown(entries))
+            .with_plugins(vec![plugin])
+            .build()
+            .map_err(|errors| ClientError::Code(errors.iter().map(error::text).collect()))?;
+        let generated = bundler.generate().await;
+        shared.watch(bundler.watch_files().iter().map(|file| PathBuf::from(file.as_str())));
+        let closed = bundler.close().await;
+        let explained = |errors: BatchedBuildDiagnostic| {
+            ClientError::Code(errors.iter().map(|found| shared.explain(error::text(found))).collect())
+        };
+        let bundle = generated.map_err(explained)?;
+        closed.map_err(explained)?;
+        // A package that is not there is only a warning for rolldown: an import that some host might know.
+        let (missing, others): (Vec<_>, Vec<_>) =
+            bundle.warnings.iter().partition(|warning| matches!(warning.kind(), EventKind::UnresolvedImport));
+        if !missing.is_empty() {
+            return Err(ClientError::Code(missing.into_iter().map(error::text).collect()));
+        }
+        warnings.extend(others.into_iter().map(error::text));
+        for asset in &bundle.assets {
+            outputs.add(asset.filename(), asset.content_as_bytes().to_vec());
+        }
+        let sheets = shared.sheets();
+        for (name, sheet) in sheets {
+            outputs.add(&format!("{name}.css"), sheet.into_bytes());
+        }
+        warnings.append(&mut shared.take_warnings());
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! Builds small clients and looks at what is written.
+
+use std::path::{Path, PathBuf};
+
+use partyrun_client::{ClientBuild, ClientBundler, ClientError, ClientOptions, Format, Loader};
+
+struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let project = Self { folder: tempfile::tempdir().unwrap() };
+        files.iter().for_each(|(name, text)| project.write(name, text));
+        project
+    }
+
+    // The real path: bundlers resolve links.
+    fn root(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.root().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.root().join("out").join(name)).unwrap_or_else(|_| format!("no {name}"))
+    }
+
+    fn options(&self, entries: &[&str]) -> ClientOptions {
+        let root = self.root();
+        ClientOptions {
+            entries: entries.iter().map(|entry| root.join(entry)).collect(),
+            outdir: root.join("out"),
+            cwd: root,
+            bundle: true,
+            splitting: true,
+            minify: false,
+            sourcemap: false,
+            format: Format::Esm,
+            external: Vec::new(),
+            alias: Vec::new(),
+            define: Vec::new(),
+            loader: Vec::new(),
+            reload: None,
+        }
+    }
+}
+
+fn build(bundler: &mut ClientBundler) -> Result<ClientBuild, ClientError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(bundler.build())
+}
+
+fn built(options: ClientOptions) -> ClientBuild {
+    build(&mut ClientBundler::new(options)).unwrap()
+}
+
+fn names(built: &ClientBuild) -> Vec<String> {
+    built.files.iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn shared_code_and_dynamic_imports_become_chunks() {
+    let project = Project::new(&[
+        ("a.ts", "import { s } from './s'; console.log('a', s); import('./later');"),
+        ("deep/b.ts", "import { s } from '../s'; console.log('b', s);"),
+        ("s.ts", "export const s: string = 'shared once';"),
+        ("later.ts", "console.log('later');"),
+    ]);
+    let built = built(project.options(&["a.ts", "deep/b.ts"]));
+    assert_eq!(built.files.len(), 4, "{:?}", built.files);
+    let shared =
+        built.files.iter().filter(|file| std::fs::read_to_string(file).unwrap().contains("shared once"));
+    assert_eq!(shared.count(), 1);
+    assert!(project.read("deep/b.js").contains("../chunk-"), "{}", project.read("deep/b.js"));
+    assert_eq!(built.inputs.len(), 4);
+}
+
+#[test]
+fn without_splitting_each_entry_has_everything() {
+    let project = Project::new(&[
+        ("a.js", "import { s } from './s.js'; console.log(s); import('./later.js').then(console.log);"),
+        ("b.js", "import { s } from './s.js'; console.log(s);"),
+        ("s.js", "export const s = 'shared';"),
+        ("later.js", "export default 'later';"),
+    ]);
+    for format in [Format::Esm, Format::Iife, Format::Cjs] {
+        let options =
+            ClientOptions { splitting: format != Format::Esm, format, ..project.options(&["a.js", "b.js"]) };
+        let built = built(options);
+        assert_eq!(names(&built), ["a.js", "b.js"], "{format:?}");
+        assert!(project.read("a.js").contains("later") && project.read("b.js").contains("shared"));
+        assert_eq!(project.read("b.js").starts_with("(function"), format == Format::Iife);
+    }
+}
+
+#[test]
+fn loaders_make_modules_of_files() {
+    let project = Project::new(&[
+        (
+            "a.js",
+            "import t from './x.t'; import d from './x.d'; import b from './x.b'; import y from './x.y'; \
+             import f from './x.f'; import c from './x.c'; import j from './x.json'; import e from './x.e'; \
+             import n from './x.txt'; console.log(t, d, b, y, f, c, j.k, e, n);",
+        ),
+        ("x.t", "as text"),
+        ("x.d", "as url"),
+        ("x.b", "as base64"),
+        ("x.y", "AB"),
+        ("x.f", "as file"),
+        ("x.c", "as copy"),
+        ("x.json", "{ \"k\": 12345 }"),
+        ("x.e", "gone"),
+        ("x.txt", "plain"),
+    ]);
+    let loader = [
+        (".t", Loader::Text),
+        (".d", Loader::DataUrl),
+        (".b", Loader::Base64),
+        (".y", Loader::Binary),
+        (".f", Loader::File),
+        (".c", Loader::Copy),
+        (".e", Loader::Empty),
+    ];
+    let loader = loader.into_iter().map(|(extension, loader)| (extension.to_owned(), loader)).collect();
+    let built = built(ClientOptions { loader, ..project.options(&["a.js"]) });
+    let code = project.read("a.js");
+    for part in ["as text", "base64,YXMgdXJs", "YXMgYmFzZTY0", "12345", "plain", "\"./x-"] {
+        assert!(code.contains(part), "{part} is not in\n{code}");
+    }
+    assert!(!code.contains("gone"), "{code}");
+    let kinds: Vec<String> = names(&built);
+    assert!(kinds.iter().any(|name| name.ends_with(".f")) && kinds.iter().any(|name| name.ends_with(".c")));
+}
+
+#[test]
+fn style_sheets_of_all_modules_become_one() {
+    let project = Project::new(&[
+        (
+            "a.js",
+            "import './b.js'; import './a.css'; import s, { one } from './m.module.css'; console.log(s, one);",
+        ),
+        ("b.js", "import './b.css'; import('./later.js');"),
+        ("later.js", "import './later.css';"),
+        (
+            "a.css",
+            "@import './base.css'; @import url(https://x.example/f.css); .a { background: url('./p.png?v=1') }",
+        ),
+        ("b.css", "@import './base.css' print; .b { color: red }"),
+        ("base.css", ".base { color: blue }"),
+        ("later.css", ".later { color: green }"),
+        ("m.module.css", ".one { composes: two; color: pink } .two { margin: 0 }"),
+        ("p.png", "not really"),
+    ]);
+    let loader = vec![(".png".to_owned(), Loader::File)];
+    let built = built(ClientOptions { loader, ..project.options(&["a.js"]) });
+    let css = project.read("a.css");
+    let at = |part: &str| css.find(part).unwrap_or_else(|| panic!("{part} is not in\n{css}"));
+    assert_eq!(at("@import url(\"https://x.example/f.css\")"), 0);
+    assert!(at("@media print") < at(".b {") && at(".b {") < at(".a {"), "{css}");
+    assert!(at(".a {") < at(".later {"), "{css}");
+    assert!(css.contains("?v=1"), "{css}");
+    assert!(names(&built).iter().any(|name| name.ends_with(".png")));
+    let code = project.read("a.js");
+    assert!(code.contains("m-module_one_") || code.contains("_one_"), "{code}");
+    assert!(!css.contains(".one {"), "{css}");
+}
+
+#[test]
+fn jsx_is_automatic_unless_a_file_says_otherwise() {
+    let project = Project::new(&[
+        ("a.jsx", "console.log(<b>auto</b>);"),
+        ("h.jsx", "/** @jsx h */\nconst h = (...all) => all; console.log(<b>classic</b>);"),
+        ("node_modules/react/package.json", "{ \"name\": \"react\" }"),
+        ("node_modules/react/jsx-runtime.js", "export const jsx = (...all) => ['jsx', ...all];"),
+    ]);
+    built(project.options(&["a.jsx", "h.jsx"]));
+    assert!(project.read("a.js").contains("jsx"), "{}", project.read("a.js"));
+    assert!(project.read("h.js").contains("h(\"b\""), "{}", project.read("h.js"));
+}
+
+#[test]
+fn defines_aliases_and_externals() {
+    let project = Project::new(&[
+        (
+            "a.js",
+            "import { v } from 'old'; import r from 'react'; console.log(v, r, HOST, process.env.NODE_ENV);",
+        ),
+        ("own.js", "export const v = 'from the alias';"),
+    ]);
+    let options = ClientOptions {
+        alias: vec![("old".to_owned(), "./own.js".to_owned())],
+        external: vec!["react".to_owned()],
+        define: vec![("HOST".to_owned(), "\"h:1\"".to_owned())],
+        ..project.options(&["a.js"])
+    };
+    built(options.clone());
+    let code = project.read("a.js");
+    for part in ["from the alias", "from \"react\"", "\"h:1\"", "\"development\""] {
+        assert!(code.contains(part), "{part} is not in\n{code}");
+    }
+    built(ClientOptions { minify: true, ..options });
+    let small = project.read("a.js");
+    assert!(small.len() < code.len() && small.contains("production"), "{small}");
+}
+
+#[test]
+fn mistakes_are_named_and_their_files_watched() {
+    let cases = [
+        ("import x from './nothing'; console.log(x);", "Could not resolve './nothing'"),
+        ("import x from 'no-such-package'; console.log(x);", "no-such-package"),
+        ("const a: = 1;", "a.ts:1:"),
+        ("import x from './x.gif'; console.log(x);", "No loader is configured for \".gif\" files"),
+        ("import './bad.css';", "Could not resolve \"./none.png\" in bad.css"),
+    ];
+    for (code, message) in cases {
+        let project = Project::new(&[
+            ("a.ts", code),
+            ("x.gif", "gif"),
+            ("bad.css", ".x { background: url(./none.png) }"),
+        ]);
+        let mut bundler = ClientBundler::new(project.options(&["a.ts"]));
+        let error = build(&mut bundler).unwrap_err().to_string();
+        assert!(error.contains(message), "{code}\n{error}");
+        assert!(error.starts_with("Client build failed with 1 error"), "{error}");
+        assert!(bundler.inputs().contains(&project.root().join("a.ts")));
+        // What was wrong is mended, and the next build works.
+        project.write("a.ts", "console.log('mended');");
+        assert!(build(&mut bundler).unwrap().changed);
+        assert!(project.read("a.js").contains("mended"));
+    }
+}
+
+#[test]
+fn unchanged_output_is_left_alone_and_old_chunks_go() {
+    let project = Project::new(&[("a.js", "import('./one.js');"), ("one.js", "console.log('one');")]);
+    project.write("out/other.txt", "of another tool");
+    let mut bundler = ClientBundler::new(project.options(&["a.js"]));
+    let first = build(&mut bundler).unwrap();
+    assert!(first.changed && first.files.len() == 2);
+    assert!(!build(&mut bundler).unwrap().changed);
+    project.write("a.js", "console.log('alone');");
+    let second = build(&mut bundler).unwrap();
+    assert_eq!((second.changed, names(&second)), (true, vec!["a.js".to_owned()]));
+    let left: Vec<_> = std::fs::read_dir(project.root().join("out")).unwrap().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn an_input_is_never_overwritten() {
+    let project = Project::new(&[("a.js", "console.log(1);")]);
+    let options = ClientOptions { outdir: project.root(), ..project.options(&["a.js"]) };
+    let error = build(&mut ClientBundler::new(options)).unwrap_err();
+    assert!(
+        matches!(&error, ClientError::OverwritesInput(path) if path.ends_with(Path::new("a.js"))),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(project.root().join("a.js")).unwrap(), "console.log(1);");
+}
+
+#[test]
+fn pages_listen_for_reloads_from_the_entry_only() {
+    let project = Project::new(&[("a.js", "import('./one.js');"), ("one.js", "console.log('one');")]);
+    let reload = Some("/__reload".to_owned());
+    let built = built(ClientOptions { reload, ..project.options(&["a.js"]) });
+    let listening =
+        built.files.iter().filter(|file| std::fs::read_to_string(file).unwrap().contains("EventSource"));
+    assert_eq!(listening.count(), 1);
+    assert!(project.read("a.js").contains("/__reload"));
+}
