@@ -122,7 +122,7 @@ fn ignore(cwd: &Path, path: &Path, args: &InitArgs) -> Result<(), InitError> {
     }
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
     let break_first = if there.is_empty() || there.ends_with('\n') { "" } else { "\n" };
-    write!(file, "{break_first}{}\n", missing.join("\n")).map_err(failed)
+    writeln!(file, "{break_first}{}", missing.join("\n")).map_err(failed)
 }
 
 // Fails where the file exists, even if it was made a moment ago.

@@ -234,6 +234,7 @@ impl Session<'_> {
     // Reads the configuration again, and starts what it concerns again.
     async fn reload_settings(&mut self, begun: Instant) -> Result<(), RunError> {
         let config = Arc::new(partyrun_config::load(&self.request)?);
+        let watch = begin_watch(&config, &self.setup.output);
         announce(&config, &self.setup.output);
         build::run_command(&config)?;
         let mode = Mode::Development { port: self.setup.port };
@@ -261,11 +262,11 @@ impl Session<'_> {
         let (output, reload) = (self.setup.output.clone(), self.setup.reload.clone());
         self.client = client.map(|client| tokio::spawn(client.follow(output, reload)));
         self.setup.reload.tell();
-        self.say_ready(begun);
+        // What was changed since the configuration was read is seen by the new watch: it began before.
         let files = built.inputs.clone();
-        (self.builder, self.config, self.built) = (builder, config, built);
-        self.watch = begin_watch(&self.config, &self.setup.output);
+        (self.builder, self.config, self.built, self.watch) = (builder, config, built, watch);
         self.look_at(files);
+        self.say_ready(begun);
         Ok(())
     }
 

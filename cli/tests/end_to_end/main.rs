@@ -4,6 +4,12 @@
 //! programs in `clients/`, which use the packages of `tests/`; where those are not installed, the test says that it is
 //! skipped. A process is killed with its group when its test ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of tests that panics has failed its test"
+)]
+
 mod debugger;
 mod errors;
 mod import;

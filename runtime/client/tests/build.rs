@@ -1,5 +1,11 @@
 //! Builds small clients and looks at what is written.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of tests that panics has failed its test"
+)]
+
 use std::path::{Path, PathBuf};
 
 use partyrun_client::{ClientBuild, ClientBundler, ClientError, ClientOptions, Format, Loader};
@@ -129,7 +135,7 @@ fn loaders_make_modules_of_files() {
     let loader = loader.into_iter().map(|(extension, loader)| (extension.to_owned(), loader)).collect();
     let built = built(ClientOptions { loader, ..project.options(&["a.js"]) });
     let code = project.read("a.js");
-    for part in ["as text", "base64,YXMgdXJs", "YXMgYmFzZTY0", "12345", "plain", "\"./x-"] {
+    for part in ["as text", "charset=utf-8,as url", "YXMgYmFzZTY0", "12345", "plain", "\"./x-"] {
         assert!(code.contains(part), "{part} is not in\n{code}");
     }
     assert!(!code.contains("gone"), "{code}");

@@ -38,6 +38,7 @@ pub(crate) enum Event {
 
 impl Event {
     /// The event as the socket `index` gave it, or the event itself if it is another's.
+    #[expect(clippy::result_large_err, reason = "the event goes back where it came from, it is no error")]
     pub(crate) fn of_socket(self, index: u32) -> Result<SocketEvent<'static>, Self> {
         match self {
             Self::Text(of, text) if of == index => Ok(SocketEvent::Text(text.into())),
