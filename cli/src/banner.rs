@@ -11,6 +11,7 @@ use crate::output::Output;
 pub(crate) struct Banner<'a> {
     pub(crate) config: &'a Config,
     pub(crate) port: u16,
+    pub(crate) https: bool,
     pub(crate) begun: Instant,
     /// The file that is served in place of a folder.
     pub(crate) release: Option<&'a str>,
@@ -18,31 +19,32 @@ pub(crate) struct Banner<'a> {
 
 /// Prints it.
 pub(crate) fn print(banner: &Banner<'_>, output: &Output) {
-    let Banner { config, port, begun, release } = banner;
+    let Banner { config, port, https, begun, release } = banner;
     let folder = config.root.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = config.name.clone().or_else(|| release.map(str::to_owned)).or(folder).unwrap_or_default();
-    let here = url(config.host, *port);
+    let here = url(*https, config.host, *port);
     output.headline(&format!("partyrun {}", env!("CARGO_PKG_VERSION")), &name);
     output.note(&format!("  local    {here}"));
     if let Some(address) = config.host.is_unspecified().then(lan_address).flatten() {
-        output.note(&format!("  network  http://{address}:{port}"));
+        output.note(&format!("  network  {}", url(*https, address, *port)));
     }
     output.note(&format!("Ready on {here} in {} ms", begun.elapsed().as_millis()));
 }
 
 /// The address for this machine's own clients.
-pub(crate) fn url(host: IpAddr, port: u16) -> String {
+pub(crate) fn url(https: bool, host: IpAddr, port: u16) -> String {
+    let scheme = if https { "https" } else { "http" };
     let shown = match host {
         host if host.is_unspecified() => "localhost".to_string(),
         IpAddr::V6(host) => format!("[{host}]"),
         IpAddr::V4(host) => host.to_string(),
     };
-    format!("http://{shown}:{port}")
+    format!("{scheme}://{shown}:{port}")
 }
 
 // The address under which others reach this machine: that of the route to a documentation address (RFC 5737). A UDP
 // socket that only connects sends nothing.
-fn lan_address() -> Option<IpAddr> {
+pub(crate) fn lan_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9))).ok()?;
     let ip = socket.local_addr().ok()?.ip();
@@ -55,10 +57,11 @@ mod tests {
 
     #[test]
     fn addresses_can_be_clicked() {
-        let shown = |host: &str| url(host.parse().unwrap(), 1999);
+        let shown = |host: &str| url(false, host.parse().unwrap(), 1999);
         assert_eq!(shown("0.0.0.0"), "http://localhost:1999");
         assert_eq!(shown("::"), "http://localhost:1999");
         assert_eq!(shown("::1"), "http://[::1]:1999");
         assert_eq!(shown("127.0.0.1"), "http://127.0.0.1:1999");
+        assert_eq!(url(true, Ipv4Addr::UNSPECIFIED.into(), 2000), "https://localhost:2000");
     }
 }

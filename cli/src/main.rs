@@ -14,6 +14,7 @@ mod debugger;
 mod dev;
 #[cfg(test)]
 mod docs;
+mod https;
 mod import;
 mod init;
 mod keys;

@@ -14,7 +14,7 @@ use partyrun_engine::{
     StartError, Workers,
 };
 use partyrun_limits::{Limits, SettingError};
-use partyrun_net::{Front, FrontOptions, Response};
+use partyrun_net::{Front, FrontOptions, Response, Tls};
 use partyrun_server::{
     AssetsError, Network, Reload, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock,
 };
@@ -22,6 +22,7 @@ use partyrun_store::{Memory, Sqlite, Store, StoreError};
 
 use crate::bindings;
 use crate::build::BuildError;
+use crate::https::HttpsError;
 use crate::output::Output;
 use crate::release::ReleaseError;
 use crate::stop::StopRequests;
@@ -50,8 +51,8 @@ pub(crate) enum RunError {
     DebuggerPortInUse { port: u16 },
     #[error("Cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: std::io::Error },
-    #[error("partyrun does not speak TLS: leave `--https` out, and put a proxy such as Caddy in front.")]
-    Tls,
+    #[error("{0}")]
+    Https(#[from] HttpsError),
     #[error("There is no {path}: name a file of `partyrun build`, a project's folder, or a script.")]
     Nothing { path: String },
     #[error("`serve` in the configuration: {0}")]
@@ -84,6 +85,7 @@ pub(crate) struct Plan {
     pub(crate) output: Arc<Output>,
     pub(crate) program: Arc<Program>,
     pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Tls>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     pub(crate) development: bool,
@@ -114,6 +116,7 @@ impl Running {
             output,
             program,
             listener,
+            tls,
             workers,
             limits,
             development,
@@ -142,7 +145,8 @@ impl Running {
         };
         let server = Arc::new(Server::new(engine.clone(), options, output.clone()));
         partyrun_net::front::raise_descriptor_limit();
-        let front = Front::start(vec![listener], server, limits, FrontOptions::default())
+        let options = FrontOptions { tls, ..FrontOptions::default() };
+        let front = Front::start(vec![listener], server, limits, options)
             .map_err(machine("The HTTP threads cannot be started"))?;
         let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, SystemClock, output));
         Ok(Self { engine, front, reload, clock })

@@ -54,6 +54,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             output: output.clone(),
             program: program.clone(),
             listener,
+            tls: None,
             workers: args.listen.workers.unwrap_or_default(),
             limits,
             development: false,
@@ -65,7 +66,10 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             running = starting => running?,
             () = requests.next() => return Ok(()),
         };
-        banner::print(&Banner { config: &config, port, begun, release: release.as_deref() }, &output);
+        banner::print(
+            &Banner { config: &config, port, https: false, begun, release: release.as_deref() },
+            &output,
+        );
         link.ready(port);
         tokio::select! {
             () = requests.next() => (),

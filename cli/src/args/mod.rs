@@ -138,14 +138,14 @@ pub(crate) struct DevArgs {
     /// Accepted for the original's sake; see PARTYKIT_LOG.
     #[arg(long)]
     pub(crate) verbose: bool,
-    /// Not supported: let a proxy such as Caddy speak TLS.
+    /// Speak https and wss, with a certificate made at the start.
     #[arg(long)]
     pub(crate) https: bool,
-    /// Not supported.
-    #[arg(long, value_name = "PATH", hide = true)]
+    /// The key of a certificate of your own, in PEM form; speaks https.
+    #[arg(long, value_name = "PATH", requires = "https_cert_path")]
     pub(crate) https_key_path: Option<PathBuf>,
-    /// Not supported.
-    #[arg(long, value_name = "PATH", hide = true)]
+    /// That certificate, with the chain it needs, in PEM form.
+    #[arg(long, value_name = "PATH", requires = "https_key_path")]
     pub(crate) https_cert_path: Option<PathBuf>,
     /// Writes the server bundle there after each build.
     #[arg(long = "unstable_outdir", value_name = "PATH", hide = true)]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use partyrun_config::{Config, Request};
 use partyrun_engine::{Engine, Program};
 use partyrun_limits::Limits;
+use partyrun_net::Tls;
 use partyrun_server::Reload;
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,7 @@ use crate::banner::{self, Banner};
 use crate::build::{self, Builder, Built, Mode};
 use crate::client;
 use crate::debugger::Debugger;
+use crate::https;
 use crate::keys::Keys;
 use crate::output::Output;
 use crate::serve::{self, Plan, RunError, Running, machine};
@@ -36,9 +38,6 @@ const CODE_CACHE_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs the command until it is asked to stop.
 pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunError> {
-    if args.https || args.https_key_path.is_some() || args.https_cert_path.is_some() {
-        return Err(RunError::Tls);
-    }
     let limits = args.listen.limits(Limits::default())?;
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let mut request = args.project.request(&cwd, args.script.clone(), &args.listen);
@@ -47,6 +46,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let config = Arc::new(partyrun_config::load(&request)?);
     let output = Arc::new(Output::new(args.listen.json).map_err(machine("A thread cannot be started"))?);
     announce(&config, &output);
+    let tls = https::identity(args, config.host)?;
     build::run_command(&config)?;
     let (listener, port) = serve::listen(config.host, config.port.or(link.port))?;
     let outdir = args.unstable_outdir.as_ref().map(|path| cwd.join(path));
@@ -71,6 +71,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
             output: output.clone(),
             listener,
             port,
+            tls,
             workers: args.listen.workers,
             trusted_proxies,
             limits,
@@ -83,7 +84,8 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
             () = requests.next() => return Ok(()),
         };
         let client = client.map(|client| tokio::spawn(client.follow(output.clone(), setup.reload.clone())));
-        banner::print(&Banner { config: &config, port, begun, release: None }, &output);
+        let https = setup.tls.is_some();
+        banner::print(&Banner { config: &config, port, https, begun, release: None }, &output);
         link.ready(port);
         let keys = if args.no_hotkeys || output.is_json() { None } else { Keys::of_terminal() };
         if keys.is_some() {
@@ -115,6 +117,7 @@ struct Setup {
     output: Arc<Output>,
     listener: TcpListener,
     port: u16,
+    tls: Option<Tls>,
     workers: Option<partyrun_engine::Workers>,
     trusted_proxies: Vec<partyrun_server::Network>,
     limits: Limits,
@@ -130,6 +133,7 @@ impl Setup {
             output: self.output.clone(),
             program,
             listener,
+            tls: self.tls.clone(),
             workers: self.workers.unwrap_or_default(),
             limits: self.limits.clone(),
             development: true,
@@ -207,7 +211,7 @@ impl Session<'_> {
         Desk {
             engine: &self.running.engine,
             output: &self.setup.output,
-            url: banner::url(self.config.host, self.setup.port),
+            url: banner::url(self.setup.tls.is_some(), self.config.host, self.setup.port),
             debugger: debugger.map(|debugger| (&debugger.inspector, debugger.address.to_string())),
         }
     }

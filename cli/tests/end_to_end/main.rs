@@ -12,6 +12,7 @@
 
 mod debugger;
 mod errors;
+mod https;
 mod import;
 mod init;
 mod keys;

@@ -15,7 +15,7 @@ pub mod socket;
 pub mod upgrade;
 pub mod url;
 
-pub use front::{Front, FrontOptions, Handler, bind};
+pub use front::{Front, FrontOptions, Handler, Tls, TlsError, bind};
 pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response};
 pub use route::{Route, RouteError};
 pub use socket::{CloseFrame, SendError, SharedFrame, Socket, SocketEvent, SocketSink};

@@ -5,7 +5,6 @@
 //! sends is read for a moment, so that it gets to read an error answer before a reset.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,11 +19,11 @@ use tokio::net::TcpStream;
 use super::io::Io;
 use super::service::{self, Connection};
 use super::state::State;
-use super::{Handler, Shared};
+use super::{Ends, Handler, Shared};
 use crate::upgrade::Place;
 
 /// How long, and how much, is read from a client that was told to go away.
-const LINGER_TIME: Duration = Duration::from_secs(1);
+pub(super) const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Number of header fields up to which hyper parses without allocating.
 const HEADER_COUNT_INLINE: usize = 100;
@@ -50,12 +49,7 @@ pub(super) fn refuse(stream: &TcpStream) {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(
-    shared: Rc<Shared<H>>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: Place,
-) {
+pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, stream: TcpStream, ends: Ends, place: Place) {
     let state = shared.roster.join();
     let limits = Arc::clone(&shared.limits);
     let mut builder = http1::Builder::new();
@@ -66,10 +60,9 @@ pub(super) async fn serve<H: Handler>(
     if limits.header_count_max != HEADER_COUNT_INLINE {
         builder.max_headers(limits.header_count_max);
     }
-    let local = stream.local_addr().ok();
     let (service_shared, service_state) = (Rc::clone(&shared), Rc::clone(&state));
     let connection =
-        Connection { shared: service_shared, state: service_state, peer, local, origin: RefCell::default() };
+        Connection { shared: service_shared, state: service_state, ends, origin: RefCell::default() };
     let connection = Rc::new(connection);
     let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
     let io = Io { stream, state: Rc::clone(&state) };
@@ -115,7 +108,7 @@ fn pump(state: &State, context: &mut Context<'_>) {
 }
 
 /// Reads on for a moment before closing.
-async fn linger(mut stream: TcpStream) {
+pub(super) async fn linger(mut stream: TcpStream) {
     let drain = async {
         if stream.shutdown().await.is_err() {
             return;

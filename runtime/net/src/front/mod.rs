@@ -10,6 +10,7 @@ mod descriptors;
 mod io;
 mod service;
 mod state;
+mod tls;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -28,6 +29,7 @@ use crate::upgrade::Place;
 use crate::{Request, Response};
 
 pub use descriptors::raise_descriptor_limit;
+pub use tls::{Tls, TlsError};
 
 /// Connections that wait in the kernel for being accepted.
 const BACKLOG: i32 = 4096;
@@ -54,14 +56,21 @@ pub struct FrontOptions {
     pub threads: usize,
     /// Connections that may be without a complete first request head; beyond it the oldest of them is closed.
     pub pending_heads_max: usize,
-    /// The scheme in the URLs that rooms see.
-    pub scheme: &'static str,
+    /// The identity for connections that are secured; none serves plain ones.
+    pub tls: Option<Tls>,
 }
 
 impl Default for FrontOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads: (cores / 4).max(1), pending_heads_max: 1024, scheme: "http" }
+        Self { threads: (cores / 4).max(1), pending_heads_max: 1024, tls: None }
+    }
+}
+
+impl FrontOptions {
+    /// The scheme in the URLs that rooms see.
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 
@@ -78,6 +87,13 @@ pub struct Front {
     course: watch::Sender<Course>,
     threads: Vec<JoinHandle<()>>,
     connections: Arc<AtomicUsize>,
+}
+
+/// The addresses of a connection's two ends.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    peer: SocketAddr,
+    local: Option<SocketAddr>,
 }
 
 /// What all connections of a thread share.
@@ -194,7 +210,19 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, listener: tokio::net::TcpList
                     connection::refuse(&stream);
                     continue;
                 }
-                tokio::task::spawn_local(connection::serve(Rc::clone(&shared), stream, peer, place));
+                let ends = Ends { peer, local: stream.local_addr().ok() };
+                match shared.options.tls.clone() {
+                    None => {
+                        tokio::task::spawn_local(connection::serve(Rc::clone(&shared), stream, ends, place))
+                    }
+                    Some(identity) => tokio::task::spawn_local(tls::serve(
+                        Rc::clone(&shared),
+                        identity,
+                        stream,
+                        ends,
+                        place,
+                    )),
+                };
             }
             // A connection that broke before it was accepted concerns nobody else. What remains is a lack of
             // descriptors or memory: retrying at once would only burn the CPU.

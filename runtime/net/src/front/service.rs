@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -18,7 +17,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{self, OutBody, OutStream};
 use super::state::{Phase, State, Verdict};
-use super::{Handler, Shared, io};
+use super::{Ends, Handler, Shared, io};
 use crate::upgrade::{self, Handshake};
 use crate::{Body, BodyError, Request, RequestUrl, Response, Upgrade};
 
@@ -28,8 +27,7 @@ type HttpResponse = http::Response<OutBody>;
 pub(super) struct Connection<H> {
     pub(super) shared: Rc<Shared<H>>,
     pub(super) state: Rc<State>,
-    pub(super) peer: SocketAddr,
-    pub(super) local: Option<SocketAddr>,
+    pub(super) ends: Ends,
     /// The `Host` of the last request with the origin made of it.
     pub(super) origin: RefCell<Option<(HeaderValue, Rc<str>)>>,
 }
@@ -76,7 +74,8 @@ impl<H: Handler> Connection<H> {
         io::forget_head(&self.state);
         let url = self.url(&uri, version, &headers)?;
         let limits = &self.shared.limits;
-        let mut request = Request { method, url, headers, body: Body::Empty, peer: self.peer, upgrade: None };
+        let mut request =
+            Request { method, url, headers, body: Body::Empty, peer: self.ends.peer, upgrade: None };
         let accept = match upgrade::handshake(&request.method, version, &request.headers) {
             Handshake::None => None,
             Handshake::Valid(accept) => {
@@ -120,7 +119,7 @@ impl<H: Handler> Connection<H> {
                 if known.as_ref().is_none_or(|(last, _)| last != host) {
                     let host = host.clone();
                     let text = host.to_str().ok().filter(|text| is_authority(text)).ok_or_else(bad_host)?;
-                    let url = RequestUrl::parse(&format!("{}://{text}/", self.shared.options.scheme));
+                    let url = RequestUrl::parse(&format!("{}://{text}/", self.shared.options.scheme()));
                     let origin = Rc::from(url.ok_or_else(bad_host)?.origin());
                     *known = Some((host, origin));
                 }
@@ -129,8 +128,8 @@ impl<H: Handler> Connection<H> {
             }
             // HTTP/1.0 knows no `Host`: the address that was connected to stands in for it.
             (None, _) if version == Version::HTTP_10 => {
-                let local = self.local.ok_or_else(bad_host)?;
-                let origin = format!("{}://{local}", self.shared.options.scheme);
+                let local = self.ends.local.ok_or_else(bad_host)?;
+                let origin = format!("{}://{local}", self.shared.options.scheme());
                 RequestUrl::join(&origin, target).ok_or_else(bad_target)
             }
             _ => Err(bad_host()),

@@ -216,7 +216,7 @@ impl Roster {
             pump: RefCell::default(),
             upgrade: RefCell::default(),
         });
-        self.open.set(self.open.get() + 1);
+        self.enter();
         self.members.borrow_mut().push(Rc::downgrade(&state));
         let mut pending = self.pending.borrow_mut();
         pending.push_back(Rc::downgrade(&state));
@@ -229,6 +229,11 @@ impl Roster {
             }
         }
         state
+    }
+
+    /// Takes note of a task that must be waited for as for a connection. It ends with [`Roster::leave`].
+    pub(super) fn enter(&self) {
+        self.open.set(self.open.get() + 1);
     }
 
     /// Takes note that a connection ended.
