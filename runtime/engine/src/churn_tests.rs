@@ -107,7 +107,6 @@ fn swapping_again_and_again_leaves_memory_flat() {
 }
 
 #[test]
-#[ignore = "fails: the hot ops are still called through the slow callback, as profiles show too"]
 fn hot_ops_take_the_fast_path() {
     run(async {
         let bench = start(

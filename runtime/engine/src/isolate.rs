@@ -92,6 +92,7 @@ impl Isolate {
             module_loader: Some(program.loader()),
             extensions: partyrun_extensions::without_scripts(),
             startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
+            skip_op_registration: true,
             residual_lazy_js_sources: partyrun_snapshot::RESIDUAL_SCRIPTS,
             #[cfg(test)]
             op_metrics_factory_fn: Some(crate::hot_ops::counter()),

@@ -14,7 +14,7 @@ mod outbound;
 pub mod tls;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use deno_core::Extension;
 
@@ -161,7 +161,10 @@ fn own() -> Extension {
     own
 }
 
-// Every registered op costs an isolate about 2 KiB, so the parts of deno_web that Workers do not have are left out.
+// Nothing listens to it, as Workers have no BroadcastChannel: one for all isolates, since each takes 16 KiB.
+static CHANNEL: LazyLock<deno_web::InMemoryBroadcastChannel> = LazyLock::new(Default::default);
+
+// Each op costs every isolate some memory, so the parts of deno_web that Workers do not have are left out.
 const UNUSED_OPS: [&str; 4] =
     ["op_geometry_", "op_lock_manager_", "op_broadcast_", "op_message_port_recv_message_sync"];
 const UNUSED_OBJECTS: [&str; 3] = ["::css_stylesheet::", "::geometry::", "::image_data::"];
@@ -171,7 +174,7 @@ fn web() -> Extension {
         Arc::new(deno_web::BlobStore::default()),
         None,
         false,
-        deno_web::InMemoryBroadcastChannel::default(),
+        CHANNEL.clone(),
     );
     web.ops.to_mut().retain(|op| !UNUSED_OPS.iter().any(|unused| op.name.starts_with(unused)));
     web.objects
