@@ -159,7 +159,10 @@ impl Resolve {
                 return Err(error);
             }
             self.tsconfig_problem(file, &error);
-            alone.resolve_file(file, specifier)
+            let own = CompilerOptions::alone(file);
+            let targets = own.map(|(path, options)| options.targets(&path, specifier)).unwrap_or_default();
+            let mut found = targets.iter().map(|target| alone.resolve_file(file, &target.to_string_lossy()));
+            found.find_map(Result::ok).map_or_else(|| alone.resolve_file(file, specifier), Ok)
         });
         match resolution {
             Ok(resolution) => {

@@ -1,6 +1,7 @@
 //! TypeScript configurations: which settings of the nearest `tsconfig.json` a file is compiled with. One whose `extends`
 //! cannot be followed still counts with what it says itself, and gives a warning.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oxc_resolver::{ResolveError, TsConfig};
@@ -22,6 +23,8 @@ pub(crate) struct CompilerOptions {
     jsx_factory: Option<String>,
     jsx_fragment_factory: Option<String>,
     jsx_import_source: Option<String>,
+    base_url: Option<PathBuf>,
+    paths: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +49,35 @@ impl CompilerOptions {
             jsx_factory: options.jsx_factory.clone(),
             jsx_fragment_factory: options.jsx_fragment_factory.clone(),
             jsx_import_source: options.jsx_import_source.clone(),
+            // Only asked for of a file that stands alone: the resolver knows those of the others.
+            base_url: None,
+            paths: BTreeMap::new(),
         }
+    }
+
+    /// Where `paths` and `baseUrl` lead a specifier, best first. `config` is the file that says them.
+    pub(crate) fn targets(&self, config: &Path, specifier: &str) -> Vec<PathBuf> {
+        if specifier.starts_with(['.', '/']) {
+            return Vec::new();
+        }
+        let folder = config.parent().unwrap_or(config);
+        let base = self.base_url.as_ref().map(|url| folder.join(url));
+        let exact = self.paths.get(specifier).map(|targets| (targets, ""));
+        let mapped = exact.or_else(|| {
+            let matching = self.paths.iter().filter_map(|(pattern, targets)| {
+                let (before, after) = pattern.split_once('*')?;
+                let matched = specifier.strip_prefix(before)?.strip_suffix(after)?;
+                Some((before.len(), (targets, matched)))
+            });
+            matching.max_by_key(|(length, _)| *length).map(|(_, found)| found)
+        });
+        let root = base.as_deref().unwrap_or(folder);
+        let targets = mapped.into_iter().flat_map(|(targets, matched)| {
+            targets.iter().map(move |target| root.join(target.replacen('*', matched, 1)))
+        });
+        let mut targets: Vec<_> = targets.collect();
+        targets.extend(base.as_ref().map(|base| base.join(specifier)));
+        targets
     }
 
     /// What the nearest file above `file` says itself.
@@ -108,5 +139,28 @@ pub(crate) fn problem(error: &ResolveError) -> Option<String> {
             Some(format!("{}: {}", error.path.display(), error.message))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_their_targets() {
+        let paths = [("~/*", ["./src/*"]), ("~/lib/*", ["./lib/*"]), ("exact", ["./src/exact.ts"])];
+        let paths = paths.map(|(pattern, targets)| (pattern.to_owned(), targets.map(str::to_owned).to_vec()));
+        let mut options = CompilerOptions { paths: paths.into(), ..CompilerOptions::default() };
+        let targets = |options: &CompilerOptions, specifier| -> Vec<String> {
+            let found = options.targets(Path::new("/p/tsconfig.json"), specifier);
+            found.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(targets(&options, "~/a/b"), ["/p/./src/a/b"]);
+        assert_eq!(targets(&options, "~/lib/b"), ["/p/./lib/b"]);
+        assert_eq!(targets(&options, "exact"), ["/p/./src/exact.ts"]);
+        assert!(targets(&options, "other").is_empty() && targets(&options, "./~/a").is_empty());
+        options.base_url = Some("base".into());
+        assert_eq!(targets(&options, "~/a"), ["/p/base/./src/a", "/p/base/~/a"]);
+        assert_eq!(targets(&options, "other"), ["/p/base/other"]);
     }
 }

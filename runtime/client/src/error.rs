@@ -11,6 +11,9 @@ pub enum ClientError {
     /// The code cannot be bundled: one message, with its place and code frame, for each mistake.
     #[error("{}", Listing(.0))]
     Code(Vec<String>),
+    /// A TypeScript configuration extends one that cannot be read.
+    #[error("{}", Listing(std::slice::from_ref(.0)))]
+    TsConfig(String),
     /// An output would replace a file that it is made from.
     #[error(
         "The client build would overwrite its own input {}. Choose another `outdir` in `serve.build`.",

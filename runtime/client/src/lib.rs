@@ -12,6 +12,7 @@ mod loader;
 mod options;
 mod output;
 mod plugin;
+mod tsconfig;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use options::{ClientOptions, Format};
 
 use output::Outputs;
 use plugin::{Loading, Shared};
+use tsconfig::Alone;
 
 /// What a build made.
 #[derive(Debug)]
@@ -67,7 +69,15 @@ impl ClientBundler {
         let mut failure = None;
         for entries in self.options.groups() {
             let shared = Arc::new(Shared::new(&self.options));
-            if let Err(error) = self.bundle(&entries, &shared, &mut outputs, &mut warnings).await {
+            let mut built = self.bundle(&entries, &shared, None, &mut outputs, &mut warnings).await;
+            if let Err(ClientError::TsConfig(problem)) = &built
+                && let Some(alone) = entries.first().and_then(|entry| Alone::nearest(entry))
+            {
+                warnings.push(problem.clone());
+                shared.watch(std::iter::once(alone.original.clone()));
+                built = self.bundle(&entries, &shared, Some(&alone), &mut outputs, &mut warnings).await;
+            }
+            if let Err(error) = built {
                 failure.get_or_insert(error);
             }
             inputs.extend(shared.inputs());
@@ -92,12 +102,13 @@ impl ClientBundler {
         &self,
         entries: &[PathBuf],
         shared: &Arc<Shared>,
+        tsconfig: Option<&Alone>,
         outputs: &mut Outputs,
         warnings: &mut Vec<String>,
     ) -> Result<(), ClientError> {
         let plugin = Arc::new(Loading::new(shared.clone()));
         let mut bundler = BundlerBuilder::default()
-            .with_options(self.options.rolldown(entries))
+            .with_options(self.options.rolldown(entries, tsconfig.map(Alone::path)))
             .with_plugins(vec![plugin])
             .build()
             .map_err(|errors| ClientError::Code(errors.iter().map(error::text).collect()))?;
@@ -105,6 +116,10 @@ impl ClientBundler {
         shared.watch(bundler.watch_files().iter().map(|file| PathBuf::from(file.as_str())));
         let closed = bundler.close().await;
         let explained = |errors: BatchedBuildDiagnostic| {
+            if let Some(found) = errors.iter().find(|error| matches!(error.kind(), EventKind::TsConfigError))
+            {
+                return ClientError::TsConfig(error::text(found));
+            }
             ClientError::Code(errors.iter().map(|found| shared.explain(error::text(found))).collect())
         };
         let bundle = generated.map_err(explained)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rolldown::{
     AddonOutputOption, BundlerOptions, BundlerTransformOptions, CodeSplittingMode, InputItem, IsExternal,
-    OutputFormat, Platform, RawMinifyOptions, ResolveOptions, SourceMapType,
+    OutputFormat, Platform, RawMinifyOptions, ResolveOptions, SourceMapType, TsConfig,
 };
 
 use crate::loader::{Loader, Loaders};
@@ -80,11 +80,25 @@ impl ClientOptions {
         below.to_string_lossy().into_owned()
     }
 
-    /// The same in rolldown's words, for some of the entries.
-    pub(crate) fn rolldown(&self, entries: &[PathBuf]) -> BundlerOptions {
+    /// The file of an entry: its path, or else that path below the nearest `node_modules` which has it. As for an
+    /// import, the extension may be left out; the output is named after what was written.
+    fn locate(&self, entry: &Path) -> PathBuf {
+        const EXTENSIONS: [&str; 7] = ["", ".tsx", ".ts", ".jsx", ".js", ".css", ".json"];
+        let packages = self.cwd.ancestors().map(|folder| folder.join("node_modules"));
+        let below = entry.strip_prefix(&self.cwd).ok();
+        let paths = below.into_iter().flat_map(|name| packages.clone().map(move |folder| folder.join(name)));
+        std::iter::once(entry.to_owned())
+            .chain(paths)
+            .flat_map(|path| EXTENSIONS.map(|extension| with_suffix(&path, extension)))
+            .find(|path| path.is_file())
+            .unwrap_or_else(|| entry.to_owned())
+    }
+
+    /// The same in rolldown's words, for some of the entries. Without `tsconfig`, the one nearest to each file counts.
+    pub(crate) fn rolldown(&self, entries: &[PathBuf], tsconfig: Option<&Path>) -> BundlerOptions {
         let input = entries.iter().map(|entry| InputItem {
             name: Some(self.output_name(entry)),
-            import: entry.to_string_lossy().into_owned(),
+            import: self.locate(entry).to_string_lossy().into_owned(),
         });
         let mode = if self.minify { "\"production\"" } else { "\"development\"" };
         let mut define = vec![("process.env.NODE_ENV".to_owned(), mode.to_owned())];
@@ -114,6 +128,7 @@ impl ClientOptions {
                     .collect(),
             ),
             resolve: Some(ResolveOptions { alias: Some(self.aliases()), ..ResolveOptions::default() }),
+            tsconfig: tsconfig.map(|path| TsConfig::Manual(path.to_owned())),
             transform: Some(BundlerTransformOptions::default()),
             banner: self.reload.as_ref().map(|path| banner(self.format, path)),
             ..BundlerOptions::default()
@@ -139,6 +154,12 @@ impl ClientOptions {
             Box::pin(std::future::ready(Ok(external)))
         })))
     }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut text = path.as_os_str().to_owned();
+    text.push(suffix);
+    text.into()
 }
 
 fn is_external(patterns: &[String], cwd: &Path, specifier: &str, is_resolved: bool) -> bool {

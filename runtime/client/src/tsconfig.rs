@@ -1,0 +1,89 @@
+//! TypeScript configurations whose `extends` leads nowhere, as in a project that was taken out of a larger repository.
+//! rolldown builds nothing with one; esbuild warns and goes on with what the file says itself. That part of it is
+//! written to a file of its own, which rolldown is given instead.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use tempfile::NamedTempFile;
+
+/// A configuration reduced to what it says itself.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    /// The project's file.
+    pub(crate) original: PathBuf,
+    reduced: NamedTempFile,
+}
+
+impl Alone {
+    /// Reduces the configuration that is nearest to `file`, if it can be read.
+    pub(crate) fn nearest(file: &Path) -> Option<Self> {
+        let original = file
+            .ancestors()
+            .skip(1)
+            .map(|folder| folder.join("tsconfig.json"))
+            .find(|path| path.is_file())?;
+        let mut text = std::fs::read_to_string(&original).ok()?;
+        json_strip_comments::strip(&mut text).ok()?;
+        let mut config: Value = serde_json::from_str(&text).ok()?;
+        let options = config.get_mut("compilerOptions").and_then(Value::as_object_mut);
+        let mut options = options.map(std::mem::take).unwrap_or_default();
+        make_absolute(&mut options, original.parent().unwrap_or(&original));
+        let mut reduced = tempfile::Builder::new().prefix("tsconfig").suffix(".json").tempfile().ok()?;
+        reduced.write_all(serde_json::json!({ "compilerOptions": options }).to_string().as_bytes()).ok()?;
+        Some(Self { original, reduced })
+    }
+
+    /// Where the reduced configuration stands, as long as this value lives.
+    pub(crate) fn path(&self) -> &Path {
+        self.reduced.path()
+    }
+}
+
+// The reduced file stands in another folder than the one that its paths count from.
+fn make_absolute(options: &mut Map<String, Value>, folder: &Path) {
+    let absolute = |base: &Path, value: &mut Value| {
+        if let Some(path) = value.as_str() {
+            *value = base.join(path).to_string_lossy().into_owned().into();
+        }
+    };
+    let mut base = folder.to_owned();
+    if let Some(url) = options.get_mut("baseUrl") {
+        absolute(folder, url);
+        base = url.as_str().map_or(base, PathBuf::from);
+    }
+    let paths = options.get_mut("paths").and_then(Value::as_object_mut);
+    let targets = paths.into_iter().flat_map(Map::values_mut).filter_map(Value::as_array_mut).flatten();
+    targets.for_each(|target| absolute(&base, target));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reduced_configuration_says_the_same_without_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let reduced = |text: &str| -> Value {
+            std::fs::write(folder.path().join("tsconfig.json"), text).unwrap();
+            let alone = Alone::nearest(&folder.path().join("src/client.tsx")).unwrap();
+            serde_json::from_str(&std::fs::read_to_string(alone.path()).unwrap()).unwrap()
+        };
+        let inside = |path: &str| folder.path().join(path).to_string_lossy().into_owned();
+        assert_eq!(reduced(r#"{ "extends": "./no.json" }"#), serde_json::json!({ "compilerOptions": {} }));
+        let options = r#"{
+            // why
+            "extends": "./no.json",
+            "compilerOptions": { "jsx": "preserve", "baseUrl": "src", "paths": { "~/*": ["lib/*"] }, },
+        }"#;
+        let expected = serde_json::json!({
+            "compilerOptions": {
+                "jsx": "preserve",
+                "baseUrl": inside("src"),
+                "paths": { "~/*": [inside("src/lib/*")] },
+            }
+        });
+        assert_eq!(reduced(options), expected);
+    }
+}
