@@ -236,7 +236,8 @@ class CloudflareSocket {
     this.upgraded = true;
     const name = options?.expectedServerHostname ?? this.#hostname;
     const secured = this.#connecting.then((connection) => connection.secure({ name }));
-    this.#resolveClosed();
+    // Clients take this for the end of the handshake: it comes after everything that they do with the new socket now.
+    secured.then(this.#resolveClosed, this.#resolveClosed);
     return new CloudflareSocket(secured, name, { secureTransport: "on" });
   }
 }

@@ -1,11 +1,16 @@
 //! Resolution: from a specifier in a file to what it means (spec 6.1, 6.3). Node's algorithm with PartyKit's
 //! conditions, browser fields and tsconfig paths comes from `oxc_resolver`; built-in modules are decided here, before.
+//! Which tsconfig.json counts is decided here as well: the nearest one, whatever it says that it includes.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use oxc_resolver::{AliasValue, ResolveError, ResolveOptions, Resolver, TsconfigDiscovery};
+use oxc_resolver::{
+    AliasValue, Resolution, ResolveContext, ResolveError, ResolveOptions, Resolver, TsConfig,
+    TsconfigDiscovery, TsconfigOptions, TsconfigReferences,
+};
 
 use crate::BundleOptions;
 use crate::package::Packages;
@@ -73,15 +78,23 @@ pub(crate) fn package_name(specifier: &str) -> Option<String> {
     Some(if first.starts_with('@') { format!("{first}/{}", pieces.next()?) } else { first.to_string() })
 }
 
+/// How a TypeScript configuration counts.
+#[derive(Clone)]
+enum Configuration {
+    /// With everything that it extends.
+    Whole(Arc<TsConfig>),
+    /// The file, and what it says itself: what it extends cannot be read.
+    Alone(PathBuf, Arc<CompilerOptions>),
+}
+
 /// Resolves specifiers of one build.
 pub(crate) struct Resolve {
     import: Resolver,
     require: Resolver,
-    /// For files whose tsconfig.json is broken.
-    import_alone: Resolver,
-    require_alone: Resolver,
     aliases: Vec<String>,
     packages: Packages,
+    /// The configuration of the files of each folder.
+    configurations: RefCell<HashMap<PathBuf, Option<Configuration>>>,
     /// Broken configurations and what is wrong with them.
     problems: RefCell<BTreeMap<PathBuf, String>>,
 }
@@ -99,7 +112,11 @@ impl Resolve {
         };
         let conditions = |kind: &str| strings(&["partykit", "workerd", "worker", "browser", kind, "default"]);
         let base = ResolveOptions {
-            tsconfig: Some(TsconfigDiscovery::Auto),
+            // No file is looked for: each resolution is told its configuration.
+            tsconfig: Some(TsconfigDiscovery::Manual(TsconfigOptions {
+                config_file: PathBuf::new(),
+                references: TsconfigReferences::Disabled,
+            })),
             alias: options.alias.iter().map(alias).collect(),
             alias_fields: vec![strings(&["browser"])],
             condition_names: conditions("import"),
@@ -114,14 +131,13 @@ impl Resolve {
             ..ResolveOptions::default()
         };
         let import = Resolver::new(base.clone());
-        let for_require = ResolveOptions { condition_names: conditions("require"), ..base.clone() };
+        let for_require = ResolveOptions { condition_names: conditions("require"), ..base };
         Self {
-            require: import.clone_with_options(for_require.clone()),
-            import_alone: import.clone_with_options(ResolveOptions { tsconfig: None, ..base }),
-            require_alone: import.clone_with_options(ResolveOptions { tsconfig: None, ..for_require }),
+            require: import.clone_with_options(for_require),
             import,
             aliases: options.alias.iter().map(|(name, _)| name.clone()).collect(),
             packages: Packages::default(),
+            configurations: RefCell::default(),
             problems: RefCell::default(),
         }
     }
@@ -149,22 +165,8 @@ impl Resolve {
                 return Resolved::Builtin(name);
             }
         }
-        let (resolver, alone) = if kind.is_require() {
-            (&self.require, &self.require_alone)
-        } else {
-            (&self.import, &self.import_alone)
-        };
-        let resolution = resolver.resolve_file(file, specifier).or_else(|error| {
-            if tsconfig::problem(&error).is_none() {
-                return Err(error);
-            }
-            self.tsconfig_problem(file, &error);
-            let own = CompilerOptions::alone(file);
-            let targets = own.map(|(path, options)| options.targets(&path, specifier)).unwrap_or_default();
-            let mut found = targets.iter().map(|target| alone.resolve_file(file, &target.to_string_lossy()));
-            found.find_map(Result::ok).map_or_else(|| alone.resolve_file(file, specifier), Ok)
-        });
-        match resolution {
+        let resolver = if kind.is_require() { &self.require } else { &self.import };
+        match self.resolve(resolver, file, specifier) {
             Ok(resolution) => {
                 let path = resolution.into_path_buf();
                 let package = self.packages.of(&path);
@@ -196,31 +198,50 @@ impl Resolve {
             defines: options.define.clone(),
             ..Settings::default()
         };
-        // Packages are published compiled: a tsconfig.json beside them is not meant for us.
-        if !file.components().any(|component| component.as_os_str() == "node_modules") {
-            let config = self.import.find_tsconfig(file);
-            if let Err(error) = &config {
-                self.tsconfig_problem(file, error);
-            }
-            match CompilerOptions::alone(file) {
-                Some((path, compiler)) if self.problems.borrow().contains_key(&path) => {
-                    compiler.apply(&mut settings);
-                }
-                _ => {
-                    if let Ok(Some(config)) = config {
-                        CompilerOptions::of(&config).apply(&mut settings);
-                    }
-                }
-            }
+        match self.configuration(file) {
+            Some(Configuration::Whole(config)) => CompilerOptions::of(&config).apply(&mut settings),
+            Some(Configuration::Alone(_, options)) => options.apply(&mut settings),
+            None => {}
         }
         settings
     }
 
-    fn tsconfig_problem(&self, file: &Path, error: &ResolveError) {
-        if let Some((path, _)) = CompilerOptions::alone(file) {
-            let problem = tsconfig::problem(error).unwrap_or_else(|| error.to_string());
-            self.problems.borrow_mut().insert(path, problem);
+    fn resolve(&self, resolver: &Resolver, file: &Path, specifier: &str) -> Result<Resolution, ResolveError> {
+        let folder = file.parent().unwrap_or(file);
+        let with = |config: Option<&TsConfig>, specifier: &str| {
+            resolver.resolve_with_context(folder, specifier, config, &mut ResolveContext::default())
+        };
+        match self.configuration(file) {
+            Some(Configuration::Whole(config)) => with(Some(&config), specifier),
+            Some(Configuration::Alone(path, options)) => {
+                let targets = options.targets(&path, specifier);
+                let mut found = targets.iter().map(|target| with(None, &target.to_string_lossy()));
+                found.find_map(Result::ok).map_or_else(|| with(None, specifier), Ok)
+            }
+            None => with(None, specifier),
         }
+    }
+
+    /// The configuration that is nearest above a file.
+    fn configuration(&self, file: &Path) -> Option<Configuration> {
+        // Packages are published compiled: a tsconfig.json beside them is not meant for us.
+        if file.components().any(|component| component.as_os_str() == "node_modules") {
+            return None;
+        }
+        let folder = file.parent()?;
+        if let Some(known) = self.configurations.borrow().get(folder) {
+            return known.clone();
+        }
+        let found = tsconfig::nearest(folder).map(|path| match self.import.resolve_tsconfig(&path) {
+            Ok(config) => Configuration::Whole(config),
+            Err(error) => {
+                self.problems.borrow_mut().insert(path.clone(), tsconfig::problem(&error));
+                let options = Arc::new(CompilerOptions::alone(&path));
+                Configuration::Alone(path, options)
+            }
+        });
+        self.configurations.borrow_mut().insert(folder.to_owned(), found.clone());
+        found
     }
 
     /// Configurations that could not be read as they are meant.

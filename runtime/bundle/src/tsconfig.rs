@@ -1,5 +1,6 @@
-//! TypeScript configurations: which settings of the nearest `tsconfig.json` a file is compiled with. One whose `extends`
-//! cannot be followed still counts with what it says itself, and gives a warning.
+//! TypeScript configurations: which settings of the nearest `tsconfig.json` a file is compiled with, whatever that says of
+//! the files that it includes. One whose `extends` cannot be followed still counts with what it says itself, and gives a
+//! warning.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,14 +81,12 @@ impl CompilerOptions {
         targets
     }
 
-    /// What the nearest file above `file` says itself.
-    pub(crate) fn alone(file: &Path) -> Option<(PathBuf, Self)> {
-        let paths = file.ancestors().skip(1).map(|folder| folder.join("tsconfig.json"));
-        let (path, mut text) =
-            paths.filter_map(|path| std::fs::read_to_string(&path).ok().map(|text| (path, text))).next()?;
+    /// What a file says itself.
+    pub(crate) fn alone(path: &Path) -> Self {
+        let mut text = std::fs::read_to_string(path).unwrap_or_default();
         let parsed =
             json_strip_comments::strip(&mut text).is_ok().then(|| serde_json::from_str::<File>(&text).ok());
-        Some((path, parsed.flatten().map(|file| file.compiler_options).unwrap_or_default()))
+        parsed.flatten().map(|file| file.compiler_options).unwrap_or_default()
     }
 
     /// Turns the options into ours.
@@ -120,25 +119,25 @@ impl CompilerOptions {
     }
 }
 
-/// What is wrong with a configuration, if that is why resolution failed.
-pub(crate) fn problem(error: &ResolveError) -> Option<String> {
+/// The configuration of the files in a folder.
+pub(crate) fn nearest(folder: &Path) -> Option<PathBuf> {
+    let names = ["tsconfig.json", "jsconfig.json"];
+    folder.ancestors().flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file())
+}
+
+/// What is wrong with a configuration.
+pub(crate) fn problem(error: &ResolveError) -> String {
     match error {
         ResolveError::TsconfigNotFound(path) => {
-            Some(format!("Cannot find the base configuration \"{}\"", path.display()))
+            format!("Cannot find the base configuration \"{}\"", path.display())
         }
         ResolveError::TsconfigSelfReference(path) => {
-            Some(format!("The configuration \"{}\" refers to itself", path.display()))
+            format!("The configuration \"{}\" refers to itself", path.display())
         }
-        ResolveError::TsconfigCircularExtend(_) => {
-            Some("Configurations extend each other in a circle".into())
-        }
-        ResolveError::TsconfigLoadFailed { source, .. } => {
-            Some(problem(source).unwrap_or_else(|| source.to_string()))
-        }
-        ResolveError::Json(error) if error.path.file_name().is_some_and(|name| name != "package.json") => {
-            Some(format!("{}: {}", error.path.display(), error.message))
-        }
-        _ => None,
+        ResolveError::TsconfigCircularExtend(_) => "Configurations extend each other in a circle".to_owned(),
+        ResolveError::TsconfigLoadFailed { source, .. } => problem(source),
+        ResolveError::Json(error) => format!("{}: {}", error.path.display(), error.message),
+        _ => error.to_string(),
     }
 }
 

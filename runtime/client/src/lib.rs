@@ -15,7 +15,7 @@ mod plugin;
 mod tsconfig;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rolldown::BundlerBuilder;
@@ -69,13 +69,15 @@ impl ClientBundler {
         let mut failure = None;
         for entries in self.options.groups() {
             let shared = Arc::new(Shared::new(&self.options));
-            let mut built = self.bundle(&entries, &shared, None, &mut outputs, &mut warnings).await;
+            let tsconfig = entries.first().and_then(|entry| tsconfig::nearest(entry));
+            shared.watch(tsconfig.iter().cloned());
+            let mut built =
+                self.bundle(&entries, &shared, tsconfig.as_deref(), &mut outputs, &mut warnings).await;
             if let Err(ClientError::TsConfig(problem)) = &built
-                && let Some(alone) = entries.first().and_then(|entry| Alone::nearest(entry))
+                && let Some(alone) = tsconfig.as_deref().and_then(Alone::of)
             {
                 warnings.push(problem.clone());
-                shared.watch(std::iter::once(alone.original.clone()));
-                built = self.bundle(&entries, &shared, Some(&alone), &mut outputs, &mut warnings).await;
+                built = self.bundle(&entries, &shared, Some(alone.path()), &mut outputs, &mut warnings).await;
             }
             if let Err(error) = built {
                 failure.get_or_insert(error);
@@ -102,13 +104,13 @@ impl ClientBundler {
         &self,
         entries: &[PathBuf],
         shared: &Arc<Shared>,
-        tsconfig: Option<&Alone>,
+        tsconfig: Option<&Path>,
         outputs: &mut Outputs,
         warnings: &mut Vec<String>,
     ) -> Result<(), ClientError> {
         let plugin = Arc::new(Loading::new(shared.clone()));
         let mut bundler = BundlerBuilder::default()
-            .with_options(self.options.rolldown(entries, tsconfig.map(Alone::path)))
+            .with_options(self.options.rolldown(entries, tsconfig))
             .with_plugins(vec![plugin])
             .build()
             .map_err(|errors| ClientError::Code(errors.iter().map(error::text).collect()))?;

@@ -94,7 +94,7 @@ impl ClientOptions {
             .unwrap_or_else(|| entry.to_owned())
     }
 
-    /// The same in rolldown's words, for some of the entries. Without `tsconfig`, the one nearest to each file counts.
+    /// The same in rolldown's words, for some of the entries.
     pub(crate) fn rolldown(&self, entries: &[PathBuf], tsconfig: Option<&Path>) -> BundlerOptions {
         let input = entries.iter().map(|entry| InputItem {
             name: Some(self.output_name(entry)),

@@ -1,6 +1,9 @@
-//! TypeScript configurations whose `extends` leads nowhere, as in a project that was taken out of a larger repository.
-//! rolldown builds nothing with one; esbuild warns and goes on with what the file says itself. That part of it is
-//! written to a file of its own, which rolldown is given instead.
+//! TypeScript configurations: the one that is nearest to an entry counts for its whole bundle, as far as that is the
+//! project's own code. rolldown would only use it for the files that it includes, which esbuild does not ask.
+//!
+//! rolldown builds nothing with a configuration whose `extends` leads nowhere, as in a project that was taken out of a
+//! larger repository; esbuild warns and goes on with what the file says itself. That part of it is written to a file of
+//! its own, which rolldown is given instead.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,36 +11,34 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
-/// A configuration reduced to what it says itself.
-#[derive(Debug)]
-pub(crate) struct Alone {
-    /// The project's file.
-    pub(crate) original: PathBuf,
-    reduced: NamedTempFile,
+/// The configuration that is nearest to an entry.
+pub(crate) fn nearest(entry: &Path) -> Option<PathBuf> {
+    let names = ["tsconfig.json", "jsconfig.json"];
+    let folders = entry.ancestors().skip(1);
+    folders.flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file())
 }
 
+/// A configuration reduced to what it says itself.
+#[derive(Debug)]
+pub(crate) struct Alone(NamedTempFile);
+
 impl Alone {
-    /// Reduces the configuration that is nearest to `file`, if it can be read.
-    pub(crate) fn nearest(file: &Path) -> Option<Self> {
-        let original = file
-            .ancestors()
-            .skip(1)
-            .map(|folder| folder.join("tsconfig.json"))
-            .find(|path| path.is_file())?;
-        let mut text = std::fs::read_to_string(&original).ok()?;
+    /// Reduces a configuration, if it can be read.
+    pub(crate) fn of(original: &Path) -> Option<Self> {
+        let mut text = std::fs::read_to_string(original).ok()?;
         json_strip_comments::strip(&mut text).ok()?;
         let mut config: Value = serde_json::from_str(&text).ok()?;
         let options = config.get_mut("compilerOptions").and_then(Value::as_object_mut);
         let mut options = options.map(std::mem::take).unwrap_or_default();
-        make_absolute(&mut options, original.parent().unwrap_or(&original));
+        make_absolute(&mut options, original.parent().unwrap_or(original));
         let mut reduced = tempfile::Builder::new().prefix("tsconfig").suffix(".json").tempfile().ok()?;
         reduced.write_all(serde_json::json!({ "compilerOptions": options }).to_string().as_bytes()).ok()?;
-        Some(Self { original, reduced })
+        Some(Self(reduced))
     }
 
     /// Where the reduced configuration stands, as long as this value lives.
     pub(crate) fn path(&self) -> &Path {
-        self.reduced.path()
+        self.0.path()
     }
 }
 
@@ -67,7 +68,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let reduced = |text: &str| -> Value {
             std::fs::write(folder.path().join("tsconfig.json"), text).unwrap();
-            let alone = Alone::nearest(&folder.path().join("src/client.tsx")).unwrap();
+            let original = nearest(&folder.path().join("src/client.tsx")).unwrap();
+            let alone = Alone::of(&original).unwrap();
             serde_json::from_str(&std::fs::read_to_string(alone.path()).unwrap()).unwrap()
         };
         let inside = |path: &str| folder.path().join(path).to_string_lossy().into_owned();
