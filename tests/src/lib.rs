@@ -27,3 +27,4 @@ pub mod server;
 pub mod socket;
 pub mod step;
 pub mod variables;
+pub mod wpt;
