@@ -5,24 +5,46 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectDefineProperty, StringPrototypeReplace, StringPrototypeToLowerCase, TypeError } = primordials;
+const { ObjectDefineProperty, PromiseReject, StringPrototypeReplace, StringPrototypeToLowerCase, TypeError } = primordials;
 const { fetch: webFetch } = core.loadExtScript("ext:deno_fetch/26_fetch.js");
-const { incomingResponse, kWebSocket, Request, serializeHeaders, toInnerRequest } = core.loadExtScript(
+const { incomingResponse, kWebSocket, Request, serializeHeaders, toInnerRequest, toInnerResponse } = core.loadExtScript(
   "ext:partyrun/30_http.js",
 );
+const { getReadableStreamResourceBacking } = core.loadExtScript("ext:deno_web/06_streams.js");
 
 let openSocket;
 
-async function fetch(input, init = undefined) {
-  if (arguments.length === 0) {
-    throw new TypeError("Failed to execute 'fetch': 1 argument required, but only 0 present");
+function fetch(input, init = undefined) {
+  let request;
+  try {
+    if (arguments.length === 0) {
+      throw new TypeError("Failed to execute 'fetch': 1 argument required, but only 0 present");
+    }
+    request = new Request(input, init);
+  } catch (error) {
+    return PromiseReject(error);
   }
-  const request = new Request(input, init);
-  if (StringPrototypeToLowerCase(headerOf(request, "upgrade")) === "websocket") return await upgraded(request);
+  if (StringPrototypeToLowerCase(headerOf(request, "upgrade")) === "websocket") return upgraded(request);
+  // Nothing leaves: the promise is rejected at once.
+  if (request.signal.aborted) return webFetch(request);
+  return send(request);
+}
+
+async function send(request) {
   await core.ops.op_storage_sync();
-  return await webFetch(request);
+  const response = await webFetch(request);
+  bound(response);
+  return response;
 }
 ObjectDefineProperty(fetch, "length", { __proto__: null, value: 1, configurable: true });
+
+// Holds the answer's body to the limits (limits: answer_bytes_max, answer_inflated_bytes_max).
+function bound(response) {
+  const { body } = toInnerResponse(response);
+  if (body === null) return;
+  const backing = getReadableStreamResourceBacking(body.streamOrStatic);
+  if (backing) core.ops.op_answer_bound(backing.rid);
+}
 
 function headerOf(request, wanted) {
   const list = toInnerRequest(request).headerList;

@@ -393,8 +393,10 @@ async function connect(socket, url, protocols) {
     }
     socket[kProtocol] = protocol;
     socket[kState] = OPEN;
+    // Who hears of it may send at once; what has arrived meanwhile comes after it.
+    adopt(socket, index);
     socket.dispatchEvent(new Event("open"));
-    bindHost(socket, index);
+    deliverEarly(index);
   } catch (error) {
     socket[kState] = CLOSING;
     failed(socket, error?.message ?? "WebSocket connection failed.");
@@ -405,6 +407,10 @@ async function connect(socket, url, protocols) {
 // Gives the socket its host index, and what has arrived for it meanwhile.
 function bindHost(socket, index) {
   adopt(socket, index);
+  deliverEarly(index);
+}
+
+function deliverEarly(index) {
   const waiting = early[index];
   early[index] = undefined;
   if (waiting !== undefined) {

@@ -42,9 +42,8 @@ const kTags = Symbol("tags");
 const kHidden = Symbol("a newer connection has this id");
 const kValue = Symbol("state");
 
-const ATTACHMENT_BYTES_MAX = 2048;
-const TAGS_MAX = 10;
-const TAG_CHARS_MAX = 256;
+// Those in force, told when the isolate starts (limits: attachment_bytes_max, tags_max, tag_chars_max).
+let limits = { __proto__: null, attachmentBytesMax: 0, tagsMax: 1, tagCharsMax: 0 };
 
 let hibernating = false;
 let started = false;
@@ -102,9 +101,9 @@ function storeAttachment(connection, value) {
   const bytes = core.serialize(value, { forStorage: true }, (message) => {
     throw new DOMException(message, "DataCloneError");
   });
-  if (bytes.byteLength > ATTACHMENT_BYTES_MAX) {
+  if (bytes.byteLength > limits.attachmentBytesMax) {
     throw new Error(
-      `A WebSocket 'attachment' cannot be larger than ${ATTACHMENT_BYTES_MAX} bytes.` +
+      `A WebSocket 'attachment' cannot be larger than ${limits.attachmentBytesMax} bytes.` +
         `'attachment' was ${bytes.byteLength} bytes.`,
     );
   }
@@ -173,8 +172,8 @@ function setTags(connection, tags) {
 }
 
 function checkTags(tags) {
-  if (tags.length > TAGS_MAX) {
-    throw new Error(`A connection can only have ${TAGS_MAX} tags, including the default id tag.`);
+  if (tags.length > limits.tagsMax) {
+    throw new Error(`A connection can only have ${limits.tagsMax} tags, including the default id tag.`);
   }
   for (let i = 0; i < tags.length; i++) {
     const tag = tags[i];
@@ -182,7 +181,7 @@ function checkTags(tags) {
       throw new Error(`A connection tag must be a string. Received: ${String(tag)}`);
     }
     if (tag === "") throw new Error("A connection tag must not be an empty string.");
-    if (tag.length > TAG_CHARS_MAX) throw new Error(`A connection tag must not exceed ${TAG_CHARS_MAX} characters`);
+    if (tag.length > limits.tagCharsMax) throw new Error(`A connection tag must not exceed ${limits.tagCharsMax} characters`);
   }
 }
 
@@ -299,6 +298,9 @@ return {
   restore,
   setHibernating(value) {
     hibernating = value;
+  },
+  setLimits(inForce) {
+    limits = inForce;
   },
   setStarted() {
     started = true;

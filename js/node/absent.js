@@ -5,7 +5,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { Error, ObjectAssign, ObjectDefineProperty, PromiseReject, Proxy, ReflectGet } = primordials;
+const { Error, ObjectAssign, ObjectDefineProperty, ObjectKeys, PromiseReject, Proxy, ReflectGet } = primordials;
 
 function missing(specifier, name) {
   const error = new Error(`${specifier}: ${name} is not available in partyrun`);
@@ -121,5 +121,5 @@ function absent(specifier) {
   });
 }
 
-return { absent, absentFunction };
+return { absent, absentFunction, absentNames: () => ObjectKeys(MODULES) };
 })();

@@ -353,7 +353,13 @@ class ClientRequest extends Writable {
 function connectionError(error) {
   let text = "";
   for (let cause = error, depth = 0; cause && depth < 5; cause = cause.cause, depth++) text += ` ${cause.message}`;
-  const code = /refused/i.test(text)
+  const code = /not valid for name/i.test(text)
+    ? "ERR_TLS_CERT_ALTNAME_INVALID"
+    : /invalid peer certificate: expired/i.test(text)
+    ? "CERT_HAS_EXPIRED"
+    : /invalid peer certificate/i.test(text)
+    ? "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+    : /refused/i.test(text)
     ? "ECONNREFUSED"
     : /dns|lookup|resolve/i.test(text)
     ? "ENOTFOUND"

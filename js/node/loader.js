@@ -4,7 +4,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectKeys, ObjectDefineProperty, SafeMap, MapPrototypeGet, MapPrototypeHas,
+const { ObjectAssign, ObjectKeys, ObjectDefineProperty, SafeMap, MapPrototypeGet, MapPrototypeHas,
   MapPrototypeSet, StringPrototypeStartsWith } = primordials;
 core.loadExtScript("ext:partyrun/node/ops.js");
 
@@ -46,16 +46,22 @@ const SCRIPTS = {
   "node:stream/promises": [DENO + "stream/promises.js"],
   "node:stream/web": [DENO + "stream/web.js"],
   "node:string_decoder": [DENO + "string_decoder.ts"],
-  "node:sys": [DENO + "util.ts"],
+  "node:sys": [DENO + "util.ts", withOldChecks],
   "node:timers": [OWN + "timers.js", (script) => script.timers],
   "node:timers/promises": [OWN + "timers.js", (script) => script.promises],
   "node:tls": [OWN + "tls.js", (script) => script.tls],
   "node:url": [DENO + "url.ts"],
-  "node:util": [DENO + "util.ts"],
+  "node:util": [DENO + "util.ts", withOldChecks],
   "node:util/types": [DENO + "util.ts", (script) => script.types],
   "node:zlib": [DENO + "zlib.js"],
   "cloudflare:sockets": [OWN + "tls.js", (script) => script.cloudflareSockets],
 };
+
+// The checks of old that Node has still and Deno's library has not.
+function withOldChecks(util) {
+  if (util.isString === undefined) ObjectAssign(util, core.loadExtScript(OWN + "old_checks.js"));
+  return util;
+}
 
 const scripts = new SafeMap();
 const builtins = new SafeMap();

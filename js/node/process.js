@@ -7,6 +7,7 @@ const { core, primordials } = __bootstrap;
 const { Error, FunctionPrototypeBind, MapPrototypeHas, ObjectAssign, ObjectDefineProperty, SafeMap, String,
   StringPrototypeSlice, StringPrototypeStartsWith, TypeError } = primordials;
 const { builtin, builtinNames } = core.loadExtScript("ext:partyrun/node/loader.js");
+const { absentNames } = core.loadExtScript("ext:partyrun/node/absent.js");
 const { process } = core.loadExtScript("ext:partyrun/15_process.js");
 const { nextTick } = core.loadExtScript("ext:partyrun/node/platform.js");
 const { EventEmitter } = core.loadExtScript("ext:deno_node/_events.mjs");
@@ -33,6 +34,7 @@ ObjectAssign(process, {
   execPath: "",
   exitCode: undefined,
   features: { inspector: false, tls: true },
+  getBuiltinModule: (name) => isBuiltin(name) ? builtin(withScheme(`${name}`)) : undefined,
   getegid: () => 1000,
   geteuid: () => 1000,
   getgid: () => 1000,
@@ -75,8 +77,9 @@ ObjectDefineProperty(process, "stderr", output(3));
 
 // --- node:module --------------------------------------------------------------------------------------------------
 
+// Those that a room cannot have are modules all the same: their functions say that they are missing.
 const known = new SafeMap();
-for (const name of builtinNames()) known.set(name, true);
+for (const name of [...builtinNames(), ...absentNames()]) known.set(name, true);
 
 function withScheme(name) {
   return StringPrototypeStartsWith(name, "node:") ? name : `node:${name}`;
@@ -109,7 +112,7 @@ class Module {
   static findSourceMap() {}
   static register() {}
 }
-for (const name of builtinNames()) {
+for (const name of known.keys()) {
   if (StringPrototypeStartsWith(name, "node:")) Module.builtinModules.push(StringPrototypeSlice(name, 5));
 }
 Module.Module = Module;

@@ -4,12 +4,15 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayIsArray, ArrayPrototypeMap, Number, ObjectAssign, Promise, String, StringPrototypeLastIndexOf,
-  StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array } = primordials;
+const { ArrayIsArray, ArrayPrototypeMap, Number, ObjectAssign, Promise, RegExpPrototypeExec, SafeRegExp, String,
+  StringPrototypeLastIndexOf, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array } = primordials;
 const { builtin } = core.loadExtScript("ext:partyrun/node/loader.js");
 const { absentFunction } = core.loadExtScript("ext:partyrun/node/absent.js");
 const { Connection, Socket, systemError } = core.loadExtScript("ext:partyrun/node/net.js");
 const { ReadableStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
+
+// The host puts the code in front of its message.
+const codePrefix = new SafeRegExp("^([A-Z_]+): ");
 
 function texts(value) {
   if (value === undefined || value === null) return [];
@@ -65,7 +68,7 @@ class TLSSocket extends Socket {
       this.emit("secureConnect");
       this.emit("secure");
     } catch (error) {
-      const code = /certificate/i.test(error.message) ? "UNABLE_TO_VERIFY_LEAF_SIGNATURE" : "ECONNRESET";
+      const code = RegExpPrototypeExec(codePrefix, error.message)?.[1] ?? "ECONNRESET";
       this.destroy(ObjectAssign(error, { code: error.code ?? code }));
     }
   }

@@ -16,6 +16,8 @@ mod https;
 mod import;
 mod init;
 mod keys;
+mod node_table;
+mod outbound;
 mod package;
 mod reload;
 mod serve;

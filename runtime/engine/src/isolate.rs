@@ -94,6 +94,8 @@ impl Isolate {
             startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
             skip_op_registration: true,
             residual_lazy_js_sources: partyrun_snapshot::RESIDUAL_SCRIPTS,
+            // Buffers that message ports of this isolate transfer wait in it.
+            shared_array_buffer_store: Some(Default::default()),
             #[cfg(test)]
             op_metrics_factory_fn: Some(crate::hot_ops::counter()),
             create_params: Some(memory::create_params(limits.heap_bytes_max, &memory)),
@@ -108,7 +110,7 @@ impl Isolate {
             state.put(HostRef(slot.clone()));
             // Ops say "no resource" with 0, so that no stream may have it.
             let _zero = state.resource_table.add(NoResource);
-            partyrun_extensions::prepare(&mut state);
+            partyrun_extensions::prepare(&mut state, limits);
         }
         let debuggee =
             inspector.map(|inspector| Debuggee::new(inspector, runtime.inspector().get_session_sender()));
@@ -134,7 +136,7 @@ impl Isolate {
         // `JsRuntime` leaves its isolate entered; from here on only the guard enters.
         // SAFETY: it was entered by its creation on this thread.
         unsafe { isolate.runtime.v8_isolate().exit() };
-        let settings = program.settings(limits.timers_max);
+        let settings = program.settings(limits);
         let mut pause = false;
         if let (Some(inspector), Some(source)) = (inspector, source) {
             isolate.show_to_debuggers(source);

@@ -4,7 +4,6 @@
 //! any other. What is asked leaves when the room's writes are durable, like all that a room says.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use deno_error::JsErrorBox;
 use partyrun_extensions as ext;
@@ -16,9 +15,6 @@ use url::Url;
 
 use crate::actor::Actor;
 use crate::http::{parse_headers, reply_of};
-
-/// How long connecting, TLS and the handshake may take together.
-const CONNECT_TIME: Duration = Duration::from_secs(30);
 
 /// Opens a WebSocket to `url`. A refusal is a reply without socket.
 pub(crate) async fn connect(
@@ -34,9 +30,9 @@ pub(crate) async fn connect(
         return Err(JsErrorBox::generic("The room was reset."));
     }
     let asking = ask(&actor, &url, protocols, headers);
-    let answer = tokio::time::timeout(CONNECT_TIME, asking)
+    let answer = tokio::time::timeout(actor.shared.limits.socket_connect_max, asking)
         .await
-        .map_err(|_| JsErrorBox::generic(format!("{} did not answer in time", url.authority())))??;
+        .map_err(|_| JsErrorBox::type_error(format!("{} did not answer in time", url.authority())))??;
     let mut response = Response::new(answer.status, Body::Full(answer.body));
     response.reason = Some(answer.reason);
     response.headers = answer.headers;
@@ -56,17 +52,18 @@ async fn ask(actor: &Actor, url: &Url, protocols: &str, headers: &str) -> Result
     let port = url.port_or_known_default().unwrap_or(80);
     let stream = TcpStream::connect((name, port))
         .await
-        .map_err(|error| JsErrorBox::generic(format!("Connecting to {host}:{port} failed: {error}")))?;
+        .map_err(|error| JsErrorBox::type_error(format!("Connecting to {host}:{port} failed: {error}")))?;
     // Frames are small and must not wait for one another; if it fails they only come later.
     let _slower = stream.set_nodelay(true);
     let headers = parse_headers(headers);
-    let limit = actor.shared.limits.message_in_bytes_max;
-    let lost = |error: ClientError| JsErrorBox::generic(error.to_string());
+    let limits = &actor.shared.limits;
+    let lost = |error: ClientError| JsErrorBox::type_error(error.to_string());
     if url.scheme() == "wss" {
         let options = TlsOptions { alpn: vec!["http/1.1".to_string()], ..TlsOptions::default() };
-        let stream = secure(stream, name, &options).await?;
-        client::connect(stream, url, protocols, &headers, limit).await.map_err(lost)
+        let refused = |error: JsErrorBox| JsErrorBox::type_error(error.to_string());
+        let stream = secure(stream, name, &options).await.map_err(refused)?;
+        client::connect(stream, url, protocols, &headers, limits).await.map_err(lost)
     } else {
-        client::connect(stream, url, protocols, &headers, limit).await.map_err(lost)
+        client::connect(stream, url, protocols, &headers, limits).await.map_err(lost)
     }
 }

@@ -22,6 +22,7 @@ use deno_core::ResolutionKind;
 use deno_core::error::ModuleLoaderError;
 use deno_core::v8;
 use deno_error::JsErrorBox;
+use partyrun_limits::Limits;
 
 /// The name under which V8 knows the bundle; stack traces are mapped from it to the project's own files.
 pub const BUNDLE_NAME: &str = "file:///bundle.js";
@@ -76,9 +77,15 @@ impl Program {
     }
 
     /// The settings that `boot` in `js/90_dispatch.js` reads.
-    pub(crate) fn settings(&self, timers_max: usize) -> String {
+    pub(crate) fn settings(&self, limits: &Limits) -> String {
         let debug = self.debug_map.is_some();
-        serde_json::json!({ "timersMax": timers_max, "env": self.process_env, "cf": self.cf, "debug": debug })
+        let limits = serde_json::json!({
+            "timersMax": limits.timers_max,
+            "attachmentBytesMax": limits.attachment_bytes_max,
+            "tagsMax": limits.tags_max,
+            "tagCharsMax": limits.tag_chars_max,
+        });
+        serde_json::json!({ "limits": limits, "env": self.process_env, "cf": self.cf, "debug": debug })
             .to_string()
     }
 

@@ -6,11 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use deno_core::{ToJsBuffer, op2};
+use deno_core::{OpState, ToJsBuffer, op2};
+use partyrun_limits::Limits;
 use serde::Serialize;
-
-/// All bodies together.
-const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 type Key = (String, String);
 
@@ -38,16 +36,17 @@ impl Store {
         removed.is_some()
     }
 
-    fn put(&mut self, key: Key, entry: Entry) {
+    // All bodies together may have `bytes_max` bytes.
+    fn put(&mut self, key: Key, entry: Entry, bytes_max: usize) {
         self.remove(&key);
         self.order.retain(|other| *other != key);
-        if entry.body.len() > CACHE_BYTES_MAX {
+        if entry.body.len() > bytes_max {
             return;
         }
         self.bytes += entry.body.len();
         self.entries.insert(key.clone(), entry);
         self.order.push_back(key);
-        while self.bytes > CACHE_BYTES_MAX {
+        while self.bytes > bytes_max {
             let Some(oldest) = self.order.pop_front() else { return };
             self.remove(&oldest);
         }
@@ -84,6 +83,7 @@ pub(crate) fn op_cache_match(#[string] cache: String, #[string] url: String) -> 
 // Fewer than zero seconds is no limit.
 #[op2(fast)]
 pub(crate) fn op_cache_put(
+    state: &OpState,
     #[string] cache: String,
     #[string] url: String,
     #[smi] status: u16,
@@ -92,7 +92,8 @@ pub(crate) fn op_cache_put(
     seconds: f64,
 ) {
     let stale = (seconds >= 0.0).then(|| Instant::now() + Duration::from_secs_f64(seconds.min(1e9)));
-    store().put((cache, url), Entry { status, headers, body: body.to_vec(), stale });
+    let entry = Entry { status, headers, body: body.to_vec(), stale };
+    store().put((cache, url), entry, state.borrow::<Limits>().cache_bytes_max);
 }
 
 #[op2(fast)]
@@ -110,16 +111,17 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten_first() {
+        const MAX: usize = 64;
         let mut store = Store::default();
         let key = |name: &str| (String::new(), name.to_string());
-        store.put(key("a"), entry(CACHE_BYTES_MAX / 2));
-        store.put(key("b"), entry(CACHE_BYTES_MAX / 2));
-        store.put(key("a"), entry(CACHE_BYTES_MAX / 2));
-        store.put(key("c"), entry(1));
+        store.put(key("a"), entry(MAX / 2), MAX);
+        store.put(key("b"), entry(MAX / 2), MAX);
+        store.put(key("a"), entry(MAX / 2), MAX);
+        store.put(key("c"), entry(1), MAX);
         assert!(store.entries.contains_key(&key("a")) && store.entries.contains_key(&key("c")));
         assert!(!store.entries.contains_key(&key("b")));
-        store.put(key("d"), entry(CACHE_BYTES_MAX + 1));
+        store.put(key("d"), entry(MAX + 1), MAX);
         assert!(!store.entries.contains_key(&key("d")));
-        assert_eq!(store.bytes, CACHE_BYTES_MAX / 2 + 1);
+        assert_eq!(store.bytes, MAX / 2 + 1);
     }
 }

@@ -17,11 +17,9 @@ use lol_html::{
     DocumentContentHandlers, ElementContentHandlers, HandlerResult, HtmlRewriter, MemorySettings, OutputSink,
     Selector, Settings,
 };
+use partyrun_limits::Limits;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-
-/// What the parser may hold back while it looks for the end of a token.
-const MEMORY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A handler object of user code: which tokens it wants, and where.
 #[derive(Deserialize)]
@@ -215,10 +213,10 @@ fn on_end(talk: &Shared, handler: usize, end: &mut DocumentEnd<'_>) -> HandlerRe
     Ok(())
 }
 
-fn settings<'a>(talk: &Shared, wanted: &[(Wanted, Option<Selector>)]) -> Settings<'a, 'a> {
-    let mut settings = Settings::new();
-    settings =
-        settings.with_memory_settings(MemorySettings::new().with_max_allowed_memory_usage(MEMORY_BYTES_MAX));
+// What the parser holds back while it looks for the end of a token may have `bytes_max` bytes.
+fn settings<'a>(talk: &Shared, wanted: &[(Wanted, Option<Selector>)], bytes_max: usize) -> Settings<'a, 'a> {
+    let memory = MemorySettings::new().with_max_allowed_memory_usage(bytes_max);
+    let mut settings = Settings::new().with_memory_settings(memory);
     for (number, (wanted, selector)) in wanted.iter().enumerate() {
         let talk = || talk.clone();
         if let Some(selector) = selector {
@@ -261,11 +259,11 @@ fn settings<'a>(talk: &Shared, wanted: &[(Wanted, Option<Selector>)]) -> Setting
 }
 
 // Runs on a thread of its own until the document ends, an error, or nobody listens any more.
-fn parse(talk: Talk, wanted: &[(Wanted, Option<Selector>)]) {
+fn parse(talk: Talk, wanted: &[(Wanted, Option<Selector>)], bytes_max: usize) {
     let talk = Rc::new(RefCell::new(talk));
     let output = Output::default();
     let taken = || output.lock().map(|mut output| std::mem::take(&mut *output)).unwrap_or_default();
-    let mut rewriter = Some(HtmlRewriter::new(settings(&talk, wanted), Sink(output.clone())));
+    let mut rewriter = Some(HtmlRewriter::new(settings(&talk, wanted, bytes_max), Sink(output.clone())));
     loop {
         let command = talk.borrow_mut().commands.blocking_recv();
         let result = match (command, &mut rewriter) {
@@ -321,7 +319,8 @@ pub(crate) fn op_html_start(
     let (commands, to_parser) = mpsc::channel(1);
     let (from_parser, happenings) = mpsc::channel(1);
     let talk = Talk { commands: to_parser, happenings: from_parser };
-    tokio::task::spawn_blocking(move || parse(talk, &parsed));
+    let bytes_max = state.borrow::<Limits>().html_bytes_max;
+    tokio::task::spawn_blocking(move || parse(talk, &parsed, bytes_max));
     Ok(state.resource_table.add(Transformation { commands, happenings: AsyncRefCell::new(happenings) }))
 }
 

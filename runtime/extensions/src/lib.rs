@@ -4,6 +4,7 @@
 //! implements; `partyrun_snapshot` builds the startup snapshot from [`all`]. Invariant: no op keeps a V8 handle across an
 //! await, because deno_core polls and drops pending ops outside the engine's guard (design, section 3).
 
+mod answer;
 mod body;
 mod cache;
 mod host;
@@ -12,6 +13,7 @@ mod node;
 mod ops;
 mod outbound;
 pub mod tls;
+mod url;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -25,6 +27,7 @@ pub use host::{
 };
 pub use outbound::prepare;
 
+use answer::op_answer_bound;
 use ops::*;
 
 deno_core::extension!(
@@ -73,6 +76,7 @@ deno_core::extension!(
         op_party_url,
         op_party_fetch,
         op_assets_fetch,
+        op_answer_bound,
         op_binding_call,
         op_edge_forward,
         op_edge_pass,
@@ -114,6 +118,7 @@ deno_core::extension!(
         "node/http.js",
         "node/loader.js",
         "node/net.js",
+        "node/old_checks.js",
         "node/ops.js",
         "node/os.js",
         "node/platform.js",
@@ -176,7 +181,11 @@ fn web() -> Extension {
         false,
         CHANNEL.clone(),
     );
-    web.ops.to_mut().retain(|op| !UNUSED_OPS.iter().any(|unused| op.name.starts_with(unused)));
+    let is_left_out = |name: &str| {
+        UNUSED_OPS.iter().any(|unused| name.starts_with(unused)) || url::REPLACED.contains(&name)
+    };
+    web.ops.to_mut().retain(|op| !is_left_out(op.name));
+    web.ops.to_mut().extend(url::ops());
     web.objects
         .to_mut()
         .retain(|object| !UNUSED_OBJECTS.iter().any(|unused| (object.type_name)().contains(unused)));

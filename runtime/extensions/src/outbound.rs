@@ -17,6 +17,7 @@ use deno_permissions::{
     RunQueryDescriptor, SpecialFilePathQueryDescriptor, SysDescriptor, SysDescriptorParseError,
     WriteDescriptor,
 };
+use partyrun_limits::Limits;
 
 // Deno asks its permissions before every request. Rooms may ask whom they like, as in the original.
 static PERMISSIONS: LazyLock<PermissionsContainer> =
@@ -26,9 +27,10 @@ thread_local! {
     static CLIENT: RefCell<Option<Client>> = const { RefCell::new(None) };
 }
 
-/// Puts the client of this thread and the permissions into `state`. An isolate whose client cannot be made, because the
+/// Puts the limits, the client of this thread and the permissions into `state`. An isolate whose client cannot be made, because the
 /// operator's certificates are unusable, makes its own at the first `fetch`, which then fails with the reason.
-pub fn prepare(state: &mut OpState) {
+pub fn prepare(state: &mut OpState, limits: &Limits) {
+    state.put(limits.clone());
     state.put(PERMISSIONS.clone());
     CLIENT.with_borrow_mut(|client| {
         if client.is_none() {

@@ -9,7 +9,7 @@ use deno_error::JsErrorBox;
 use deno_tls::rustls::pki_types::ServerName;
 use deno_tls::rustls::pki_types::pem::PemObject;
 use deno_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use deno_tls::rustls::{ClientConfig, RootCertStore};
+use deno_tls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use deno_tls::{RootCertStoreProvider, SocketUse, TlsClientConfigOptions, TlsKeys};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -25,7 +25,7 @@ pub struct Roots;
 impl RootCertStoreProvider for Roots {
     fn get_or_try_init(&self) -> Result<&RootCertStore, JsErrorBox> {
         static STORE: OnceLock<Result<RootCertStore, String>> = OnceLock::new();
-        STORE.get_or_init(load).as_ref().map_err(|message| JsErrorBox::generic(message.clone()))
+        STORE.get_or_init(load).as_ref().map_err(|message| JsErrorBox::type_error(message.clone()))
     }
 }
 
@@ -58,7 +58,7 @@ pub struct TlsOptions {
     pub identity: Option<(String, String)>,
 }
 
-/// Secures `stream`, whose other end must be `name`.
+/// Secures `stream`, whose other end must be `name`. The message of a failure begins with the code that Node has for it.
 pub async fn secure(
     stream: TcpStream,
     name: &str,
@@ -67,10 +67,29 @@ pub async fn secure(
     let config = config(options)?;
     let server = ServerName::try_from(name.to_string())
         .map_err(|_| JsErrorBox::type_error(format!("\"{name}\" is not a host name")))?;
-    TlsConnector::from(config)
-        .connect(server, stream)
-        .await
-        .map_err(|error| JsErrorBox::generic(format!("TLS handshake with {name} failed: {error}")))
+    TlsConnector::from(config).connect(server, stream).await.map_err(|error| {
+        let code = code_of(&error);
+        JsErrorBox::generic(format!("{code}: TLS handshake with {name} failed: {error}"))
+    })
+}
+
+fn code_of(error: &std::io::Error) -> &'static str {
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    match reason {
+        Some(TlsError::InvalidCertificate(problem)) => match problem {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "CERT_HAS_EXPIRED",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "CERT_NOT_YET_VALID"
+            }
+            CertificateError::Revoked => "CERT_REVOKED",
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "ERR_TLS_CERT_ALTNAME_INVALID"
+            }
+            _ => "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+        },
+        Some(_) => "EPROTO",
+        None => "ECONNRESET",
+    }
 }
 
 fn config(options: &TlsOptions) -> Result<Arc<ClientConfig>, JsErrorBox> {

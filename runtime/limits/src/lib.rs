@@ -136,10 +136,10 @@ limits! {
     control_frames_per_second_max: u32 = 1000, "frames", "the socket is closed with 1008";
     /// Bytes queued for one socket whose peer does not read.
     send_queue_bytes_max: usize = 16 * MIB, "bytes", "the socket is closed with 1013";
-    /// Length of a request head: request line and headers.
-    header_bytes_max: usize = 64 * KIB, "bytes", "431";
-    /// Number of header fields in a request.
-    header_count_max: usize = 100, "fields", "431";
+    /// Length of a head: request line and headers; also of a server's answer to an outgoing WebSocket's handshake.
+    header_bytes_max: usize = 64 * KIB, "bytes", "431; an outgoing WebSocket fails";
+    /// Number of header fields in such a head.
+    header_count_max: usize = 100, "fields", "431; an outgoing WebSocket fails";
     /// Length of a request body.
     body_bytes_max: usize = 100 * MIB, "bytes", "413";
     /// Length up to which a request body with a known length is read before the room is called.
@@ -156,8 +156,16 @@ limits! {
     socket_ping_after: Duration = Duration::from_secs(30), "time", "a ping is sent";
     /// Time after that ping without any frame.
     socket_pong_max: Duration = Duration::from_secs(30), "time", "the socket is dropped, `onClose` runs";
-    /// Time in which the peer must answer a close frame.
+    /// Time in which the peer must answer a close frame, or the body of a refused handshake must arrive.
     socket_close_max: Duration = Duration::from_secs(5), "time", "the socket is dropped";
+    /// Time in which an outgoing WebSocket must be open: connecting, TLS and the handshake together.
+    socket_connect_max: Duration = Duration::from_secs(30), "time", "the socket fails, `fetch` rejects";
+    /// Length of the body that is read of a refused outgoing handshake.
+    socket_refusal_bytes_max: usize = 64 * KIB, "bytes", "the rest is left out";
+    /// Length of another server's answer that is read as a whole: `text`, `json`, `arrayBuffer` and their kin.
+    answer_bytes_max: usize = 100 * MIB, "bytes", "the call rejects with a TypeError";
+    /// Length to which another server's compressed answer may inflate, however it is read.
+    answer_inflated_bytes_max: usize = 32 * MIB, "bytes", "reading rejects with a TypeError";
     /// Length of a room id as it stands in the URL.
     room_id_bytes_max: usize = 2 * KIB, "bytes", "414";
     /// WebSocket connections in one room.
@@ -212,6 +220,10 @@ limits! {
     alarms_running_max: usize = 1000, "alarms", "the others wait";
     /// Time that static handlers and `waitUntil` get when the server stops or its code is changed.
     wait_until_max: Duration = Duration::from_secs(10), "time", "the work is dropped";
+    /// Bytes of answers that `caches` keeps for the process.
+    cache_bytes_max: usize = 64 * MIB, "bytes", "the oldest are forgotten";
+    /// Memory in which one HTMLRewriter looks for the end of a token.
+    html_bytes_max: usize = 16 * MIB, "bytes", "the transformation fails";
     /// Length of a key in a local KV namespace.
     kv_key_bytes_max: usize = 512, "bytes", "the call rejects";
     /// Length of a value in a local KV namespace.

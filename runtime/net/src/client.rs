@@ -5,7 +5,6 @@
 //! ends with either side: a dropped end drops the connection, a lost connection drops the end.
 
 use std::io::Cursor;
-use std::time::Duration;
 
 use base64::Engine;
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use fastwebsockets::{
     after_handshake_split,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use partyrun_limits::Limits;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -22,13 +22,6 @@ use url::Url;
 use crate::pipe::{self, PipeEnd, PipeMessage};
 use crate::socket::CloseFrame;
 use crate::upgrade::accept_value;
-
-/// The answer's head may be so long.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// So much of a refusal's body is read.
-const REFUSAL_BYTES_MAX: usize = 64 * 1024;
-/// How long the peer may take to answer a close frame.
-const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// A server's answer to a handshake.
 #[derive(Debug)]
@@ -65,7 +58,7 @@ pub async fn connect<S>(
     url: &Url,
     protocols: &str,
     headers: &HeaderMap,
-    message_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Answer, ClientError>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -73,9 +66,9 @@ where
     let key = base64::engine::general_purpose::STANDARD.encode(nonce());
     stream.write_all(&request(url, protocols, headers, &key)).await?;
     stream.flush().await?;
-    let (mut answer, mut rest) = read_head(&mut stream).await?;
+    let (mut answer, mut rest) = read_head(&mut stream, limits).await?;
     if answer.status != 101 {
-        answer.body = read_refusal(&mut stream, &answer.headers, rest).await;
+        answer.body = read_refusal(&mut stream, &answer.headers, rest, limits).await;
         return Ok(answer);
     }
     check(&answer.headers, protocols, &key)?;
@@ -83,10 +76,10 @@ where
     let (reader, writer) = tokio::io::split(stream);
     let reader = Cursor::new(std::mem::take(&mut rest)).chain(reader);
     let (mut reader, mut writer) = after_handshake_split(reader, writer, Role::Client);
-    reader.set_max_message_size(message_bytes_max);
+    reader.set_max_message_size(limits.message_in_bytes_max);
     reader.set_auto_close(false);
     writer.set_auto_apply_mask(true);
-    tokio::task::spawn_local(carry(reader, writer, ours));
+    tokio::task::spawn_local(carry(reader, writer, ours, limits.socket_close_max));
     answer.socket = Some(theirs);
     Ok(answer)
 }
@@ -145,16 +138,19 @@ fn is_set_here(name: &HeaderName) -> bool {
     own.contains(name) || name.as_str().starts_with("sec-websocket-")
 }
 
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(Answer, Vec<u8>), ClientError> {
+async fn read_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    limits: &Limits,
+) -> Result<(Answer, Vec<u8>), ClientError> {
     let mut read = Vec::new();
     loop {
         if stream.read_buf(&mut read).await? == 0 {
             return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
         }
-        let mut fields = [httparse::EMPTY_HEADER; 100];
+        let mut fields = vec![httparse::EMPTY_HEADER; limits.header_count_max];
         let mut response = httparse::Response::new(&mut fields);
         match response.parse(&read) {
-            Ok(httparse::Status::Partial) if read.len() < HEAD_BYTES_MAX => continue,
+            Ok(httparse::Status::Partial) if read.len() < limits.header_bytes_max => continue,
             Ok(httparse::Status::Complete(length)) => {
                 let answer = answer_of(&response)?;
                 return Ok((answer, read.split_off(length)));
@@ -179,17 +175,40 @@ fn answer_of(response: &httparse::Response<'_, '_>) -> Result<Answer, ClientErro
     })
 }
 
-async fn read_refusal<S: AsyncRead + Unpin>(stream: &mut S, headers: &HeaderMap, read: Vec<u8>) -> Bytes {
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
-        .unwrap_or(read.len())
-        .min(REFUSAL_BYTES_MAX);
+async fn read_refusal<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    headers: &HeaderMap,
+    read: Vec<u8>,
+    limits: &Limits,
+) -> Bytes {
+    let text_of = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_chunked =
+        text_of(header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+    let length =
+        text_of(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()).filter(|_| !is_chunked);
+    let max = limits.socket_refusal_bytes_max.min(length.unwrap_or(usize::MAX));
     let mut body = read;
-    let missing = length.saturating_sub(body.len()) as u64;
-    // A body that breaks off is shown as far as it came.
-    let _shorter = tokio::time::timeout(CLOSE_TIME, stream.take(missing).read_to_end(&mut body)).await;
-    body.truncate(length);
+    let reading = async {
+        while body.len() < max && !(is_chunked && body.ends_with(b"0\r\n\r\n")) {
+            if !matches!(stream.read_buf(&mut body).await, Ok(1..)) {
+                break;
+            }
+        }
+    };
+    // A body that breaks off, or does not end, is shown as far as it came.
+    let _shorter = tokio::time::timeout(limits.socket_close_max, reading).await;
+    body.truncate(max);
+    if is_chunked { without_chunks(&body) } else { body.into() }
+}
+
+fn without_chunks(mut coded: &[u8]) -> Bytes {
+    let mut body = Vec::new();
+    while let Ok(httparse::Status::Complete((start, size @ 1..))) = httparse::parse_chunk_size(coded) {
+        let chunk = coded.get(start..).unwrap_or_default();
+        let size = usize::try_from(size).unwrap_or(usize::MAX).min(chunk.len());
+        body.extend_from_slice(&chunk[..size]);
+        coded = chunk[size..].strip_prefix(b"\r\n").unwrap_or_default();
+    }
     body.into()
 }
 
@@ -214,8 +233,12 @@ fn check(headers: &HeaderMap, protocols: &str, key: &str) -> Result<(), ClientEr
 }
 
 // Both directions until one ends.
-async fn carry<R, W>(reader: WebSocketRead<R>, writer: WebSocketWrite<W>, end: PipeEnd)
-where
+async fn carry<R, W>(
+    reader: WebSocketRead<R>,
+    writer: WebSocketWrite<W>,
+    end: PipeEnd,
+    close_max: std::time::Duration,
+) where
     R: AsyncRead + Unpin + 'static,
     W: AsyncWrite + Unpin + 'static,
 {
@@ -227,9 +250,9 @@ where
     tokio::pin!(writing, reading);
     tokio::select! {
         // The peer has ended: our own close frame is still to be written.
-        () = &mut reading => drop(tokio::time::timeout(CLOSE_TIME, &mut writing).await),
+        () = &mut reading => drop(tokio::time::timeout(close_max, &mut writing).await),
         // We have ended: the peer's close frame is still to be read.
-        () = &mut writing => drop(tokio::time::timeout(CLOSE_TIME, &mut reading).await),
+        () = &mut writing => drop(tokio::time::timeout(close_max, &mut reading).await),
     }
 }
 
@@ -293,5 +316,17 @@ async fn write<W>(
         if writer.write_frame(frame).await.is_err() || writer.flush().await.is_err() || last {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_chunks;
+
+    #[test]
+    fn chunks_are_joined_as_far_as_they_came() {
+        assert_eq!(&without_chunks(b"3\r\nnot\r\n4;x=y\r\n you\r\n0\r\n\r\n")[..], b"not you");
+        assert_eq!(&without_chunks(b"ff\r\nshort")[..], b"short");
+        assert_eq!(&without_chunks(b"no size")[..], b"");
     }
 }
