@@ -175,12 +175,8 @@ const UNUSED_OPS: [&str; 4] =
 const UNUSED_OBJECTS: [&str; 3] = ["::css_stylesheet::", "::geometry::", "::image_data::"];
 
 fn web() -> Extension {
-    let mut web = deno_web::deno_web::init(
-        Arc::new(deno_web::BlobStore::default()),
-        None,
-        false,
-        CHANNEL.clone(),
-    );
+    let mut web =
+        deno_web::deno_web::init(Arc::new(deno_web::BlobStore::default()), None, false, CHANNEL.clone());
     let is_left_out = |name: &str| {
         UNUSED_OPS.iter().any(|unused| name.starts_with(unused)) || url::REPLACED.contains(&name)
     };

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
+use futures_util::StreamExt;
 use partyrun_tests::request::{Ask, exchange};
 use partyrun_tests::runtime::{Programs, READY_PATTERN, Runtime};
 use partyrun_tests::server::{Process, free_port, kill_all, wait_for_line};
@@ -22,6 +23,9 @@ use partyrun_tests::wpt::origin::Origin;
 use partyrun_tests::wpt::suite::{Test, collect};
 use partyrun_tests::wpt::{Ran, project, rate};
 use serde_json::Value;
+
+/// So many tests run side by side: most of the time they wait.
+const AT_ONCE: usize = 4;
 
 /// Web-platform-tests inside rooms.
 #[derive(Debug, Parser)]
@@ -190,10 +194,11 @@ async fn run_subset(
     project::write(root, folder.path(), tests, origin).await?;
     let port = free_port().map_err(|error| anyhow!(error))?;
     let process = serve(&std::path::absolute(&arguments.partyrun)?, folder.path(), port).await?;
-    let mut ran = BTreeMap::new();
-    for (number, test) in tests.iter().enumerate() {
-        ran.insert(test.name.clone(), ask(port, number).await);
-    }
+    let asking = tests.iter().enumerate().map(|(number, test)| async move {
+        let ran = ask(port, number).await;
+        (test.name.clone(), ran)
+    });
+    let ran = futures_util::stream::iter(asking).buffer_unordered(AT_ONCE).collect().await;
     process.stop(Duration::from_secs(5)).await;
     Ok(ran)
 }

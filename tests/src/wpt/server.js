@@ -48,7 +48,7 @@ export default class Server {
       problem = error;
     }
     done();
-    const timer = new Promise((resolve) => setTimeout(resolve, 30000, null));
+    const timer = new Promise((resolve) => setTimeout(resolve, 20000, null));
     const outcome = await Promise.race([ended, timer]);
     const results = (outcome ?? told).map(({ name, status, message }) => ({
       name: name.toWellFormed(),
