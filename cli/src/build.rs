@@ -10,6 +10,7 @@ use bytes::Bytes;
 use partyrun_bundle::{Bundle, BundleErrors, BundleOptions, Bundler};
 use partyrun_config::{Config, ConfigError};
 use partyrun_engine::{Program, ProgramError};
+use partyrun_limits::Limits;
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +98,12 @@ pub(crate) struct Built {
 }
 
 impl Builder {
-    pub(crate) fn new(config: Arc<Config>, mode: Mode, outdir: Option<PathBuf>) -> Result<Self, BuildError> {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        mode: Mode,
+        limits: Limits,
+        outdir: Option<PathBuf>,
+    ) -> Result<Self, BuildError> {
         let cache = config.root.join(".partyrun/cache");
         let mut define: Vec<_> =
             config.defines.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -120,6 +126,7 @@ impl Builder {
             alias: config.build.alias.iter().map(|(from, to)| (from.clone(), to.clone())).collect(),
             minify: config.minify,
             cache_dir: Some(cache.clone()),
+            limits,
         };
         keep_out_of_git(&config.root);
         Ok(Self { bundler: Bundler::new(options), config, port, debug: false, cache, outdir })

@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
+use partyrun_limits::Limits;
+
 use crate::args::{CheckArgs, ListenArgs};
 use crate::build::{Builder, Mode};
 use crate::client;
@@ -21,7 +23,7 @@ pub(crate) fn run(args: &CheckArgs, begun: Instant) -> Result<(), RunError> {
     let config = Arc::new(partyrun_config::load(&request)?);
     config.notes.iter().for_each(|note| output.note(note));
     config.warnings.iter().for_each(|warning| output.problem(warning));
-    let mut builder = Builder::new(config.clone(), Mode::Release, None)?;
+    let mut builder = Builder::new(config.clone(), Mode::Release, Limits::default(), None)?;
     let bundled = output.while_waiting("Bundling", || builder.parts())?;
     bundled.warnings.iter().for_each(|warning| output.problem(warning));
     let files = client::check(&config, &output)?;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use partyrun_limits::Limits;
+
 use crate::args::{BuildArgs, ListenArgs};
 use crate::build::{self, Builder, Mode};
 use crate::client;
@@ -21,7 +23,7 @@ pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
     config.warnings.iter().for_each(|warning| output.problem(warning));
     build::run_command(&config)?;
     client::build(&config, Mode::Release, &output)?;
-    let mut builder = Builder::new(config.clone(), Mode::Release, None)?;
+    let mut builder = Builder::new(config.clone(), Mode::Release, Limits::default(), None)?;
     let parts = output.while_waiting("Bundling", || builder.parts())?;
     parts.warnings.iter().for_each(|warning| output.problem(warning));
     let name = config

@@ -115,7 +115,8 @@ fn of_project(
     let (listener, port) = serve::listen(config.host, config.port.or(old_port))?;
     let mode = Mode::Production { port };
     client::build(&config, mode, output)?;
-    let mut builder = Builder::new(config.clone(), mode, None)?;
+    let limits = args.listen.limits(Limits::production())?;
+    let mut builder = Builder::new(config.clone(), mode, limits, None)?;
     let built = output.while_waiting("Bundling", || builder.build())?;
     built.warnings.iter().for_each(|warning| output.problem(warning));
     let cache = builder.code_cache(&built.hash);

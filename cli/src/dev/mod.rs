@@ -53,7 +53,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let debugger = Debugger::start(args, &output)?;
     let mode = Mode::Development { port };
     let client = client::build(&config, mode, &output)?;
-    let builder = Builder::new(config.clone(), mode, outdir.clone())?;
+    let builder = Builder::new(config.clone(), mode, limits.clone(), outdir.clone())?;
     let mut builder = builder.for_debuggers(debugger.is_some());
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform();
@@ -247,7 +247,7 @@ impl Session<'_> {
         let building = tokio::task::spawn_blocking(move || client::build(&client, mode, &output));
         let client =
             building.await.map_err(|error| machine("The client cannot be built")(error.into()))??;
-        let builder = Builder::new(config.clone(), mode, self.outdir.clone())?;
+        let builder = Builder::new(config.clone(), mode, self.setup.limits.clone(), self.outdir.clone())?;
         let mut builder = builder.for_debuggers(self.setup.debugger.is_some());
         let built = self.setup.output.while_waiting("Bundling", || builder.build())?;
         if config.host != self.config.host || config.port != self.config.port {

@@ -27,6 +27,7 @@ fn options(job: &Value) -> BundleOptions {
         alias: pairs(job.get("alias").unwrap_or(&Value::Null)),
         minify: job.get("minify").and_then(Value::as_bool).unwrap_or(false),
         cache_dir: path("cache"),
+        ..BundleOptions::default()
     }
 }
 

@@ -47,12 +47,6 @@ impl Diagnostic {
         let (line, column, text) = locate(source, offset as usize);
         Self { line, column, frame: code_frame(text, line, column), ..Self::in_file(message, file) }
     }
-
-    /// Adds the next step.
-    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
 }
 
 impl fmt::Display for Diagnostic {

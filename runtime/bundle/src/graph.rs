@@ -10,10 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use crate::cache::{Cache, Kept};
+use crate::cache::{Cache, Contents, Kept, Key};
+use crate::files::Files;
+use crate::original::{MapSource, Original, Surroundings};
 use crate::record::{Asset, Import, ImportKind, ModuleRecord};
-use crate::resolve::{Found, Resolve, Resolved, package_name};
-use crate::transform::{ModuleHint, Settings};
+use crate::resolve::{Found, Missing, Resolve, Resolved};
+use crate::transform::{ModuleHint, Problems, Settings};
 use crate::{BundleErrors, BundleOptions, Diagnostic, value};
 use glob::glob;
 use jobs::{Job, Loaded, run};
@@ -37,6 +39,8 @@ pub(crate) struct Module {
     pub(crate) source: Arc<str>,
     pub(crate) bytes: Bytes,
     pub(crate) record: Arc<ModuleRecord>,
+    /// What the source was made of, if a source map says so.
+    pub(crate) original: Option<Arc<Original>>,
     /// One per import of the record.
     pub(crate) targets: Vec<Target>,
     /// Node's own rules apply when this file imports CommonJS: the default export is `module.exports`.
@@ -96,6 +100,7 @@ const ABSENT_BUILTINS: [&str; 16] = [
 struct Walk<'a> {
     options: &'a BundleOptions,
     cache: &'a mut Cache,
+    files: Files,
     resolve: Resolve,
     known: FxHashMap<PathBuf, usize>,
     pending: Vec<Pending>,
@@ -108,10 +113,12 @@ struct Walk<'a> {
 impl Graph {
     /// Reads everything that the entries reach.
     pub(crate) fn walk(options: &BundleOptions, cache: &mut Cache) -> Result<Self, BundleErrors> {
+        let files = Files::new(&options.root);
         let mut walk = Walk {
             options,
             cache,
-            resolve: Resolve::new(options),
+            resolve: Resolve::new(options, &files),
+            files,
             known: FxHashMap::default(),
             pending: Vec::new(),
             modules: Vec::new(),
@@ -119,6 +126,7 @@ impl Graph {
             warnings: Vec::new(),
             inputs: Vec::new(),
         };
+        walk.inputs.extend(walk.files.manifest.clone());
         let mut entries = Vec::new();
         let main = std::iter::once((None, &options.main));
         for (name, path) in main.chain(options.parties.iter().map(|(name, path)| (Some(name.clone()), path)))
@@ -195,11 +203,19 @@ impl Walk<'_> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.sort_by_key(|file| file.index);
         let jobs: Vec<_> = pending.into_iter().map(|file| self.prepare(file)).collect();
-        let loaded = run(jobs);
+        let around = Surroundings {
+            files: &self.files,
+            root: &self.options.root,
+            bytes_max: self.options.limits.source_map_bytes_max,
+        };
+        let loaded = run(jobs, &around);
         let start = self.modules.len();
-        for Loaded { module, problems, fresh } in loaded {
-            if let (Some(key), true) = (fresh, problems.is_empty()) {
-                self.cache.put(key, &module.record);
+        for Loaded { module, problems, fresh_record, fresh_original } in loaded {
+            if let (Some(key), true) = (fresh_record, problems.is_empty()) {
+                self.cache.put_record(key, &module.record);
+            }
+            if let (Some(key), Some(original)) = (fresh_original, &module.original) {
+                self.cache.put_original(key, original);
             }
             let index = self.modules.len();
             self.modules.push(module);
@@ -210,7 +226,7 @@ impl Walk<'_> {
         }
     }
 
-    fn report(&mut self, index: usize, problems: Vec<(u32, String)>) {
+    fn report(&mut self, index: usize, problems: Problems) {
         let files = chain(&self.modules, index);
         let Some(module) = self.modules.get(index) else { return };
         for (offset, message) in problems {
@@ -237,6 +253,7 @@ impl Walk<'_> {
             source: Arc::default(),
             bytes: Bytes::new(),
             record: Arc::new(value::empty()),
+            original: None,
             targets: Vec::new(),
             node_mode: settings.hint == ModuleHint::Esm,
             typescript: settings.typescript,
@@ -248,17 +265,23 @@ impl Walk<'_> {
             if matches!(made, Made::Fetch) {
                 module.record = Arc::new(value::fetch());
             }
-            return Job::Done(Box::new(Loaded { module, problems: Vec::new(), fresh: None }));
+            return Job::done(module, Vec::new());
         }
-        self.inputs.push(module.path.clone());
+        self.input(&module.path);
         let is_binary =
             module.path.extension().is_some_and(|extension| extension == "wasm" || extension == "bin");
-        match self.cache.read(&module.path, is_binary) {
+        let contents = if is_binary { Contents::Bytes } else { Contents::Text };
+        match self.cache.read(&self.files, &module.path, contents) {
             Ok(kept) => self.load(module, &kept, settings),
-            Err(error) => {
-                let problems = vec![(0, format!("Could not read the file: {error}"))];
-                Job::Done(Box::new(Loaded { module, problems, fresh: None }))
-            }
+            Err(error) => Job::done(module, vec![(0, format!("Could not read the file: {error}"))]),
+        }
+    }
+
+    /// Files of one archive are one input.
+    fn input(&mut self, file: &Path) {
+        let file = self.files.physical(file);
+        if self.inputs.last() != Some(&file) {
+            self.inputs.push(file);
         }
     }
 
@@ -273,14 +296,16 @@ impl Walk<'_> {
             "txt" | "html" => Ok(value::text(&kept.text)),
             "ts" | "tsx" | "mts" | "cts" | "js" | "jsx" | "mjs" | "cjs" => {
                 module.source = kept.text.clone();
-                let key = Cache::key(&kept.hash, &settings);
-                return match self.cache.get(&key) {
+                let map = if settings.typescript { None } else { self.find_original(&mut module, kept) };
+                let key = Cache::record_key(&kept.hash, &settings);
+                let transform = match self.cache.record(&key) {
                     Some(record) => {
-                        let module = Module { record, ..module };
-                        Job::Done(Box::new(Loaded { module, problems, fresh: None }))
+                        module.record = record;
+                        None
                     }
-                    None => Job::Transform(Box::new((module, settings, key))),
+                    None => Some((settings, key)),
                 };
+                return Job { module, problems, transform, map };
             }
             _ => Err((0, format!("No loader is configured for \".{extension}\" files"))),
         };
@@ -295,7 +320,25 @@ impl Walk<'_> {
                 problems.push(problem);
             }
         }
-        Job::Done(Box::new(Loaded { module, problems, fresh: None }))
+        Job::done(module, problems)
+    }
+
+    /// What a published file was made of: known already, or a map that has to be read.
+    fn find_original(&mut self, module: &mut Module, kept: &Kept) -> Option<(MapSource, Key)> {
+        let package = self.resolve.packages.folder_of(&module.path, &self.options.root);
+        let source = MapSource::of(&module.path, &module.source, &package)?;
+        let hash = match &source.file {
+            Some(file) => {
+                if self.files.exceeds(file, self.options.limits.source_map_bytes_max).ok()? {
+                    return None;
+                }
+                Some(self.cache.read(&self.files, file, Contents::Nothing).ok()?.hash)
+            }
+            None => None,
+        };
+        let key = Cache::original_key(&kept.hash, hash.as_ref(), &module.name);
+        module.original = self.cache.original(&key);
+        module.original.is_none().then_some((source, kept.hash))
     }
 
     fn resolve_imports(&mut self, index: usize) {
@@ -322,9 +365,9 @@ impl Walk<'_> {
             }
             Resolved::Empty => self.made(index, format!("(empty)/{}", import.specifier), Made::Empty),
             Resolved::Fetch => self.made(index, "(fetch)".into(), Made::Fetch),
-            Resolved::Missing(message) => {
+            Resolved::Missing(missing) => {
                 if !import.guarded {
-                    self.missing(index, import, message);
+                    self.missing(index, import, missing);
                 }
                 Target::Missing
             }
@@ -351,16 +394,20 @@ impl Walk<'_> {
         self.warnings.push(Diagnostic::at(message, Path::new(&module.name), &module.source, import.start));
     }
 
-    fn missing(&mut self, index: usize, import: &Import, message: String) {
+    fn missing(&mut self, index: usize, import: &Import, missing: Missing) {
         let files = chain(&self.modules, index);
         let Some(module) = self.modules.get(index) else { return };
-        let mut problem = Diagnostic::at(message, Path::new(&module.name), &module.source, import.start);
+        let file = Path::new(&module.name);
+        let mut problem = Diagnostic::at(missing.message, file, &module.source, import.start);
         problem.chain = files;
-        if let Some(package) = package_name(&import.specifier) {
-            problem = problem.with_help(format!("npm install {package}"));
-        }
+        problem.help = missing.help;
         self.errors.push(problem);
     }
+}
+
+/// How traces and source maps name a file.
+pub(crate) fn file_url(root: &Path, path: &Path) -> String {
+    format!("file:///{}", relative(root, path))
 }
 
 fn relative(root: &Path, path: &Path) -> String {

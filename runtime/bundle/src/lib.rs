@@ -9,6 +9,7 @@ mod cache;
 mod declared;
 mod diagnostic;
 mod fields;
+mod files;
 mod fold;
 mod graph;
 mod hoist;
@@ -16,6 +17,7 @@ mod link;
 mod marker;
 mod names;
 mod nesting;
+mod original;
 mod package;
 mod print;
 mod probe;
@@ -33,6 +35,7 @@ mod value;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use partyrun_limits::Limits;
 
 pub use diagnostic::{BundleErrors, Diagnostic};
 
@@ -53,6 +56,8 @@ pub struct BundleOptions {
     pub minify: bool,
     /// Where records of unchanged files are kept between processes.
     pub cache_dir: Option<PathBuf>,
+    /// What is not read.
+    pub limits: Limits,
 }
 
 /// A finished bundle.

@@ -91,7 +91,11 @@ impl<'a> Linker<'a> {
         let modules = &self.graph.modules;
         let sources: Vec<_> = modules
             .iter()
-            .map(|module| Source { name: format!("file:///{}", module.name), text: &module.source })
+            .map(|module| Source {
+                name: format!("file:///{}", module.name),
+                text: &module.source,
+                original: module.original.as_deref(),
+            })
             .collect();
         let source_map = self.out.source_map(&sources);
         let files = |list: &[usize]| {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
+use crate::files::Files;
 use crate::transform::ModuleHint;
 
 /// The fields that concern single files.
@@ -51,8 +52,8 @@ impl Package {
         })
     }
 
-    fn read(folder: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(folder.join("package.json")).ok()?;
+    fn read(files: &Files, folder: &Path) -> Option<Self> {
+        let text = String::from_utf8(files.read(&folder.join("package.json")).ok()?).ok()?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let fields: Fields = serde_json::from_str(text).unwrap_or(Fields { kind: None, side_effects: None });
         let hint = match fields.kind.as_ref().and_then(serde_json::Value::as_str) {
@@ -71,12 +72,32 @@ impl Package {
 }
 
 /// All that were looked up in one build.
-#[derive(Default)]
 pub(crate) struct Packages {
+    files: Files,
     folders: RefCell<FxHashMap<PathBuf, Arc<Package>>>,
 }
 
 impl Packages {
+    pub(crate) fn new(files: Files) -> Self {
+        Self { files, folders: RefCell::default() }
+    }
+
+    /// The folder of the package that a file belongs to; the project's for its own files.
+    pub(crate) fn folder_of(&self, file: &Path, root: &Path) -> PathBuf {
+        let mut below = file;
+        for folder in file.ancestors().skip(1) {
+            let scope = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('@'));
+            if folder.ends_with("node_modules") {
+                return below.to_path_buf();
+            }
+            if !scope {
+                below = folder;
+            }
+        }
+        let nearest = if file.starts_with(root) { root.to_path_buf() } else { self.of(file).folder.clone() };
+        if nearest.as_os_str().is_empty() { file.parent().unwrap_or(root).to_path_buf() } else { nearest }
+    }
+
     /// The nearest one above a file.
     pub(crate) fn of(&self, file: &Path) -> Arc<Package> {
         let mut missed = Vec::new();
@@ -91,7 +112,7 @@ impl Packages {
             if folder.file_name().is_some_and(|name| name == "node_modules") {
                 break;
             }
-            if let Some(package) = Package::read(folder) {
+            if let Some(package) = Package::read(&self.files, folder) {
                 found = Some(Arc::new(package));
                 break;
             }

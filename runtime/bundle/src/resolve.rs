@@ -13,6 +13,7 @@ use oxc_resolver::{
 };
 
 use crate::BundleOptions;
+use crate::files::Files;
 use crate::package::Packages;
 use crate::record::ImportKind;
 use crate::transform::{ModuleHint, Settings};
@@ -25,7 +26,13 @@ pub(crate) enum Resolved {
     Empty,
     /// A package that only brings `fetch` to Node.js.
     Fetch,
-    Missing(String),
+    Missing(Missing),
+}
+
+/// Why there is no such file, and what to do about it.
+pub(crate) struct Missing {
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
 }
 
 /// A file, and what its package says about it.
@@ -87,12 +94,20 @@ enum Configuration {
     Alone(PathBuf, Arc<CompilerOptions>),
 }
 
+fn damaged(specifier: &str) -> Missing {
+    Missing {
+        message: format!("Could not resolve \"{specifier}\": an archive of Yarn's is damaged"),
+        help: Some("`yarn install --check-cache`".into()),
+    }
+}
+
 /// Resolves specifiers of one build.
 pub(crate) struct Resolve {
     import: Resolver,
     require: Resolver,
     aliases: Vec<String>,
-    packages: Packages,
+    pub(crate) packages: Packages,
+    files: Files,
     /// The configuration of the files of each folder.
     configurations: RefCell<HashMap<PathBuf, Option<Configuration>>>,
     /// Broken configurations and what is wrong with them.
@@ -100,7 +115,7 @@ pub(crate) struct Resolve {
 }
 
 impl Resolve {
-    pub(crate) fn new(options: &BundleOptions) -> Self {
+    pub(crate) fn new(options: &BundleOptions, files: &Files) -> Self {
         let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let alias = |(name, value): &(String, String)| {
             let value = if value.starts_with('.') {
@@ -128,6 +143,8 @@ impl Resolve {
             ],
             extensions: strings(&[".tsx", ".ts", ".jsx", ".js", ".json", ".mjs", ".cjs"]),
             main_fields: strings(&["browser", "module", "main"]),
+            yarn_pnp: files.manifest.is_some(),
+            cwd: Some(options.root.clone()),
             ..ResolveOptions::default()
         };
         let import = Resolver::new(base.clone());
@@ -136,7 +153,8 @@ impl Resolve {
             require: import.clone_with_options(for_require),
             import,
             aliases: options.alias.iter().map(|(name, _)| name.clone()).collect(),
-            packages: Packages::default(),
+            packages: Packages::new(files.clone()),
+            files: files.clone(),
             configurations: RefCell::default(),
             problems: RefCell::default(),
         }
@@ -166,7 +184,10 @@ impl Resolve {
             }
         }
         let resolver = if kind.is_require() { &self.require } else { &self.import };
-        match self.resolve(resolver, file, specifier) {
+        let Some(resolution) = self.files.guard(|| self.resolve(resolver, file, specifier)) else {
+            return Resolved::Missing(damaged(specifier));
+        };
+        match resolution {
             Ok(resolution) => {
                 let path = resolution.into_path_buf();
                 let package = self.packages.of(&path);
@@ -174,12 +195,25 @@ impl Resolve {
                 Resolved::File(Found { path, hint, side_effects })
             }
             Err(ResolveError::Ignored(_)) => Resolved::Empty,
-            Err(
-                ResolveError::NotFound(_)
-                | ResolveError::MatchedAliasNotFound(..)
-                | ResolveError::ExtensionAlias(..),
-            ) => Resolved::Missing(format!("Could not resolve \"{specifier}\"")),
-            Err(error) => Resolved::Missing(format!("Could not resolve \"{specifier}\": {error}")),
+            Err(error) => Resolved::Missing(self.missing(specifier, &error)),
+        }
+    }
+
+    fn missing(&self, specifier: &str, error: &ResolveError) -> Missing {
+        let message = format!("Could not resolve \"{specifier}\"");
+        let command = if self.files.manifest.is_some() { "yarn add" } else { "npm install" };
+        let help = package_name(specifier).map(|package| format!("{command} {package}"));
+        match error {
+            ResolveError::NotFound(_)
+            | ResolveError::MatchedAliasNotFound(..)
+            | ResolveError::ExtensionAlias(..) => Missing { message, help },
+            ResolveError::YarnPnpError(pnp::Error::FailedManifestHydration(_)) => Missing {
+                message: format!("{message}: the list of packages in .pnp.cjs cannot be read"),
+                help: Some("`nodeLinker: node-modules` in .yarnrc.yml, then `yarn install`".into()),
+            },
+            ResolveError::YarnPnpError(_) => Missing { message, help },
+            ResolveError::IOError(_) if self.files.manifest.is_some() => damaged(specifier),
+            error => Missing { message: format!("{message}: {error}"), help },
         }
     }
 

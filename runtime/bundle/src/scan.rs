@@ -19,6 +19,7 @@ use crate::record::{
     Binding, Export, Import, ImportKind, ImportName, ModuleForm, ModuleRecord, Part, PartKind, Slot, Text,
 };
 use crate::rewrite::{Rewriter, Scope, symbol_ident};
+use crate::transform::Problems;
 
 /// What `transform` hands over.
 pub(crate) struct Scan<'a> {
@@ -44,8 +45,6 @@ struct Scanner<'a> {
     stars: Vec<u32>,
     statics: Vec<u32>,
 }
-
-type Problems = Vec<(u32, String)>;
 
 /// Makes the record of a module.
 pub(crate) fn scan(mut program: Program, scan: &Scan<'_>) -> Result<ModuleRecord, Problems> {

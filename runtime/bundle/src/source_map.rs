@@ -1,6 +1,8 @@
 //! The output text together with its source map. `link` writes text piece by piece; the positions of the pieces are
 //! turned into the mappings of a version 3 source map (ECMA-426) at the end.
 
+use crate::original::Original;
+
 /// Text written so far, and where its pieces came from.
 #[derive(Default)]
 pub(crate) struct Output {
@@ -9,10 +11,11 @@ pub(crate) struct Output {
     mappings: Vec<(usize, usize, u32)>,
 }
 
-/// One source of the map.
+/// A module's source, and what that was made of.
 pub(crate) struct Source<'a> {
     pub(crate) name: String,
     pub(crate) text: &'a str,
+    pub(crate) original: Option<&'a Original>,
 }
 
 impl Output {
@@ -34,27 +37,30 @@ impl Output {
     /// The map as JSON, with the sources that something in the code came from. `code` is ASCII, so its bytes are its
     /// columns.
     pub(crate) fn source_map(&self, sources: &[Source<'_>]) -> Vec<u8> {
-        let mut places: Vec<Option<Place<'_>>> = sources.iter().map(|_| None).collect();
-        let mut used: Vec<usize> = Vec::new();
+        let mut readers: Vec<Option<Reader<'_>>> = sources.iter().map(|_| None).collect();
+        let mut used = Used::default();
         let mut mappings = String::with_capacity(self.mappings.len() * 6);
         let mut line_start = 0;
         let mut last = (0i64, 0i64, 0i64, 0i64);
         let mut first = true;
         let mut newlines = memchr::memchr_iter(b'\n', self.code.as_bytes()).peekable();
-        for (offset, module, source) in &self.mappings {
+        for (offset, module, at) in &self.mappings {
             while let Some(newline) = newlines.next_if(|newline| newline < offset) {
                 mappings.push(';');
                 line_start = newline + 1;
                 last.0 = 0;
                 first = true;
             }
-            let (Some(slot), Some(text)) = (places.get_mut(*module), sources.get(*module)) else { continue };
-            let place = slot.get_or_insert_with(|| {
-                used.push(*module);
-                Place::new(text.text, used.len() - 1)
-            });
-            let (line, column) = place.locate(*source);
-            let now = ((offset - line_start) as i64, place.number as i64, line as i64, column as i64);
+            let (Some(slot), Some(source)) = (readers.get_mut(*module), sources.get(*module)) else {
+                continue;
+            };
+            let reader = slot.get_or_insert_with(|| Reader::new(source));
+            let (number, line, column) = reader.locate(*at, &mut used);
+            let now = ((offset - line_start) as i64, number as i64, line as i64, column as i64);
+            // Of several tokens that came from one place, the first is enough.
+            if !first && (now.1, now.2, now.3) == (last.1, last.2, last.3) {
+                continue;
+            }
             if !first {
                 mappings.push(',');
             }
@@ -64,15 +70,25 @@ impl Output {
             }
             last = now;
         }
-        let used: Vec<&Source<'_>> = used.iter().filter_map(|module| sources.get(*module)).collect();
         let map = Map {
             version: 3,
-            sources: used.iter().map(|source| &*source.name).collect(),
-            sources_content: used.iter().map(|source| source.text).collect(),
+            sources: used.0.iter().map(|(name, _)| *name).collect(),
+            sources_content: used.0.iter().map(|(_, text)| *text).collect(),
             names: [],
             mappings: &mappings,
         };
         serde_json::to_vec(&map).unwrap_or_default()
+    }
+}
+
+/// Names and texts of the map's sources.
+#[derive(Default)]
+struct Used<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Used<'a> {
+    fn add(&mut self, name: &'a str, text: &'a str) -> usize {
+        self.0.push((name, text));
+        self.0.len() - 1
     }
 }
 
@@ -86,8 +102,42 @@ struct Map<'a> {
     mappings: &'a str,
 }
 
-/// A reader of one source: turns byte offsets, which mostly ascend, into lines and columns.
-struct Place<'a> {
+/// A reader of one module: turns byte offsets, which mostly ascend, into lines and columns of the map's sources.
+struct Reader<'a> {
+    source: &'a Source<'a>,
+    /// The module's own text, when something came from there.
+    lines: Option<Lines<'a>>,
+    /// The numbers in the map of the files that it was made of.
+    numbers: Vec<Option<usize>>,
+    /// The segment that was asked for last.
+    segment: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(source: &'a Source<'a>) -> Self {
+        let files = source.original.map_or(0, |original| original.files.len());
+        Self { source, lines: None, numbers: vec![None; files], segment: 0 }
+    }
+
+    fn locate(&mut self, offset: u32, used: &mut Used<'a>) -> (usize, usize, usize) {
+        let source = self.source;
+        if let Some(original) = source.original
+            && let Some(place) = original.locate(offset, &mut self.segment)
+            && let Some(file) = original.files.get(place.file as usize)
+            && let Some(number) = self.numbers.get_mut(place.file as usize)
+        {
+            let number = *number.get_or_insert_with(|| used.add(&file.name, &file.text));
+            return (number, place.line as usize, place.column as usize);
+        }
+        let lines =
+            self.lines.get_or_insert_with(|| Lines::new(source.text, used.add(&source.name, source.text)));
+        let (line, column) = lines.locate(offset);
+        (lines.number, line, column)
+    }
+}
+
+/// One source by its lines.
+struct Lines<'a> {
     text: &'a str,
     /// The source's number in the map.
     number: usize,
@@ -97,7 +147,7 @@ struct Place<'a> {
     last: (u32, usize, usize),
 }
 
-impl<'a> Place<'a> {
+impl<'a> Lines<'a> {
     fn new(text: &'a str, number: usize) -> Self {
         Self { text, number, starts: line_starts(text), is_ascii: text.is_ascii(), last: (0, 0, 0) }
     }
@@ -123,7 +173,8 @@ impl<'a> Place<'a> {
     }
 }
 
-fn line_starts(text: &str) -> Vec<u32> {
+/// Where the lines begin.
+pub(crate) fn line_starts(text: &str) -> Vec<u32> {
     let ends = memchr::memchr_iter(b'\n', text.as_bytes());
     std::iter::once(0).chain(ends.map(|at| at as u32 + 1)).collect()
 }
@@ -152,7 +203,7 @@ mod tests {
         output.push("x\n ");
         output.map(0, 5);
         output.push("y");
-        let map = output.source_map(&[Source { name: "a".into(), text: "\u{e9}\n\u{e9}b" }]);
+        let map = output.source_map(&[Source { name: "a".into(), text: "\u{e9}\n\u{e9}b", original: None }]);
         let map: serde_json::Value = serde_json::from_slice(&map).expect("valid JSON");
         assert_eq!(map["mappings"], ";CACC");
     }

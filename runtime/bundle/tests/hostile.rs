@@ -65,15 +65,99 @@ fn large_and_deep_inputs() -> Outcome<()> {
         deep("[", "]", 100_000),
         deep("() => ", "", 20_000),
         deep("!", "", 50_000),
-        line,
+        line.clone(),
         chain,
         nested,
     ];
+    assert_eq!(
+        Project::new(&[("main.js", &format!("{line} print(list.length)"))])?.log("main.js")?,
+        "1250000",
+        "a line of 10 MB is a program"
+    );
     for source in sources {
         let start = Instant::now();
         let _ = Project::new(&[("main.js", &source)])?.build("main.js");
         assert!(start.elapsed() < Duration::from_secs(60), "{}", &source[..40]);
     }
+    Ok(())
+}
+
+#[test]
+fn syntax_errors_of_every_loader() -> Outcome<()> {
+    for (file, source) in [
+        ("a.ts", "const a: = 1"),
+        ("a.mts", "interface {"),
+        ("a.cts", "enum"),
+        ("a.tsx", "const a = <b>"),
+        ("a.jsx", "const a = <b></c>"),
+        ("a.js", "a b"),
+        ("a.mjs", "export {"),
+        ("a.cjs", "exports.a = ;"),
+        ("a.json", "{ a: 1 }"),
+    ] {
+        let project = Project::new(&[("main.ts", &format!("\n  import './{file}'")), (file, source)])?;
+        let errors = project.errors("main.ts").map_err(|error| format!("{file}: {error}"))?;
+        let error = errors.errors.first().ok_or("no error")?;
+        assert_eq!(error.file.as_deref(), Some(std::path::Path::new(file)), "{errors}");
+        assert!(error.line == 1 && error.column > 0 && error.frame.contains(source), "{errors}");
+        assert_eq!(error.chain.len(), 2, "{errors}");
+    }
+    // Everything is a text, and what is no WebAssembly is found when it is compiled.
+    let project = Project::new(&[(
+        "main.ts",
+        "import './a.txt'; import './a.html'; import './a.bin'; import './a.wasm'",
+    )])?;
+    for file in ["a.txt", "a.html", "a.bin", "a.wasm"] {
+        project.write(file, b"\xff\0<")?;
+    }
+    assert!(project.build("main.ts").is_ok());
+    Ok(())
+}
+
+#[test]
+fn configurations_that_extend_each_other() -> Outcome<()> {
+    let project = Project::new(&[
+        ("main.ts", "import { a } from '@/a'; print(a)"),
+        ("src/a.ts", "export const a = 'found'"),
+        (
+            "tsconfig.json",
+            r#"{ "extends": "./b.json", "compilerOptions": { "paths": { "@/*": ["./src/*"] } } }"#,
+        ),
+        ("b.json", r#"{ "extends": "./c.json" }"#),
+        ("c.json", r#"{ "extends": "./b.json" }"#),
+    ])?;
+    let bundle = project.build("main.ts")?;
+    assert_eq!(project.log_of(&bundle)?, "found");
+    let warnings: Vec<_> = bundle.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("circle"), "{warnings:?}");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read() -> Outcome<()> {
+    let project = Project::new(&[("main.ts", "import { a } from './a'; print(a.length)"), ("a.ts", "")])?;
+    let text = |length: usize| format!("export const a: string = '{}';", "x".repeat(length));
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let mut bundler = partyrun_bundle::Bundler::new(project.options("main.ts"));
+    std::thread::scope(|scope| -> Outcome<()> {
+        let writer = scope.spawn(|| -> std::io::Result<()> {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                for length in [10, 100_000, 1000] {
+                    std::fs::write(project.0.join("a.ts"), text(length))?;
+                }
+            }
+            Ok(())
+        });
+        let built: Vec<_> = (0..200).map(|_| bundler.build()).collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().map_err(|_| "the writer panicked")??;
+        // A part of the file is an error in that file, and nothing else.
+        for errors in built.into_iter().filter_map(Result::err) {
+            assert!(errors.to_string().contains("a.ts"), "{errors}");
+        }
+        Ok(())
+    })?;
+    assert_eq!(project.log_of(&bundler.build()?)?, "1000");
     Ok(())
 }
 

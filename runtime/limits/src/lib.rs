@@ -242,6 +242,8 @@ limits! {
     asset_cached_bytes_max: usize = 64 * KIB, "bytes", "the file is read from the disk each time";
     /// Length of a static file that is compressed while a request waits.
     asset_compressed_bytes_max: usize = 4 * MIB, "bytes", "the file is sent uncompressed";
+    /// Length of a source map that a package ships, and of each file that it names.
+    source_map_bytes_max: usize = 32 * MIB, "bytes", "stack traces name the published file";
 }
 
 impl Limits {
