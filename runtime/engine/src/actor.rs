@@ -515,10 +515,12 @@ impl Actor {
             && self.gate.is_open()
     }
 
-    /// Whether the room has been quiet long enough for its garbage to be collected, once.
+    /// Whether the room has been quiet long enough for its garbage to be collected, once, and its sockets keep it: another
+    /// one leaves soon, with all that it has.
     pub(crate) fn wants_tidying(&self, now: Instant) -> bool {
         !self.tidied.get()
             && self.is_live()
+            && !self.sockets.borrow().allow_eviction(self.hibernates.get())
             && now.saturating_duration_since(self.last_event.get()) >= self.shared.limits.room_tidy_after
     }
 

@@ -34,8 +34,8 @@ const STACK_BYTES: usize = 4 << 20;
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const WORK_LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Quiet rooms whose garbage is collected at once: each takes some milliseconds of its worker.
-const TIDY_PER_SWEEP: usize = 8;
+/// Quiet rooms whose garbage is collected per sweep, each in a lull: it takes some milliseconds of the worker.
+const TIDY_PER_SWEEP: usize = 64;
 /// A worker without a turn for so long may make a spare.
 const LULL: Duration = Duration::from_millis(2);
 /// After so many looks without a lull it makes one anyway.
@@ -74,6 +74,7 @@ pub(crate) struct Shared {
     spares: RefCell<Vec<Isolate>>,
     spares_max: usize,
     refilling: Cell<bool>,
+    tidying: Cell<bool>,
     making_spare: Arc<AtomicBool>,
     next_serial: Cell<u64>,
     code_cached: Cell<bool>,
@@ -270,6 +271,7 @@ fn run(
         spares: RefCell::default(),
         spares_max: setup.spares,
         refilling: Cell::new(false),
+        tidying: Cell::new(false),
         making_spare: setup.making_spare,
         next_serial: Cell::new(1),
         code_cached: Cell::new(false),
@@ -543,11 +545,32 @@ impl Worker {
         for (key, room) in due {
             self.evict(&key, &room);
         }
-        for room in self.rooms.values().filter(|room| room.wants_tidying(now)).take(TIDY_PER_SWEEP) {
-            room.tidy();
-            trim::note_tidied();
-        }
+        self.tidy(now);
         trim::look();
+    }
+
+    // One after the other, each in a lull, so that no event waits for more than one of them.
+    fn tidy(&self, now: Instant) {
+        if self.shared.tidying.get() {
+            return;
+        }
+        let quiet = self.rooms.values().filter(|room| room.wants_tidying(now));
+        let quiet: Vec<Rc<Actor>> = quiet.take(TIDY_PER_SWEEP).cloned().collect();
+        if quiet.is_empty() {
+            return;
+        }
+        self.shared.tidying.set(true);
+        let shared = self.shared.clone();
+        tokio::task::spawn_local(async move {
+            for room in quiet {
+                shared.lull().await;
+                if room.wants_tidying(Instant::now()) {
+                    room.tidy();
+                    trim::note_tidied();
+                }
+            }
+            shared.tidying.set(false);
+        });
     }
 
     fn edge_event<T>(

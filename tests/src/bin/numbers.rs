@@ -1,8 +1,8 @@
 //! `numbers`: what a sleeping room costs, and how quickly rooms wake and store.
 //!
 //! It starts partyrun with `fixtures/numbers` and prints a line for each measurement: the time from a message to the
-//! answer of a hibernated room, the memory of sockets whose rooms hibernate, the lateness of alarms in an idle process, and
-//! a lone durable put beside one fdatasync on the same disk in the same run.
+//! answer of a hibernated room, the memory of sockets whose rooms hibernate, a broadcast to a crowd in one room, the
+//! lateness of alarms in an idle process, and a lone durable put beside one fdatasync on the same disk in the same run.
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -20,6 +20,9 @@ struct Args {
     /// Sockets in each.
     #[arg(long, default_value_t = 10)]
     sockets: usize,
+    /// Sockets in one room that hear a broadcast.
+    #[arg(long, default_value_t = 10_000)]
+    crowd: usize,
     /// Repetitions of the other measurements.
     #[arg(long, default_value_t = 100)]
     times: usize,
@@ -35,6 +38,9 @@ async fn measure(args: Args) -> Result<String> {
     let place = Place::new("numbers")?;
     let server = place.start(|_| {}).await?;
     println!("{}", memory(&place, server.id(), args.rooms, args.sockets).await?);
+    server.kill().await;
+    let server = place.start(|_| {}).await?;
+    println!("{}", crowd(&place, server.id(), args.crowd).await?);
     server.kill().await;
     let server = place.start(|_| {}).await?;
     println!("{}", wake(&place, args.times).await?);
@@ -116,6 +122,23 @@ async fn put(place: &Place, times: usize) -> Result<String> {
         "one lone put: p50 {put:.2} ms; one fdatasync: p50 {sync:.2} ms; ratio {:.2} (an echo takes {echo:.2} ms)",
         put / sync
     ))
+}
+
+async fn crowd(place: &Place, process: u32, count: usize) -> Result<String> {
+    let mut crowd = Vec::with_capacity(count);
+    for _ in 0..count {
+        crowd.push(place.open("crowd").await?);
+    }
+    let speaker = crowd.first().context("a crowd needs a socket")?;
+    let begun = Instant::now();
+    say(speaker, "all").await?;
+    for socket in &crowd {
+        let text = heard(socket).await?;
+        ensure!(text == "for all", "a socket of the crowd heard {text}");
+    }
+    let took = begun.elapsed().as_secs_f64() * 1000.0;
+    let memory = memory_kib(process)? / 1024;
+    Ok(format!("broadcast to {count} sockets of one room: all heard it after {took:.0} ms; the server holds {memory} MiB"))
 }
 
 async fn memory(place: &Place, process: u32, rooms: usize, sockets: usize) -> Result<String> {
