@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use partyrun_bundle::{Bundle, BundleErrors, BundleOptions, Bundler};
+use partyrun_bundle::{Bundle, BundleErrors, BundleOptions, Bundler, SourceMap};
 use partyrun_config::{Config, ConfigError};
 use partyrun_engine::{Program, ProgramError};
 use partyrun_limits::Limits;
@@ -74,7 +74,7 @@ pub(crate) struct Builder {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) code: String,
-    pub(crate) source_map: Vec<u8>,
+    pub(crate) source_map: SourceMap,
     pub(crate) hash: String,
     /// The names of all parties, `main` last.
     pub(crate) parties: Vec<String>,
@@ -160,7 +160,7 @@ impl Builder {
         let Bundled { parts, inputs, warnings } = self.parts()?;
         let mut program = program(&parts, &self.config, self.port)?;
         if self.debug {
-            program.debug_map = crate::debugger::map_url(&parts.source_map, &self.config.root);
+            program.debug_map = crate::debugger::map_url(parts.source_map.as_ref(), &self.config.root);
         }
         self.code_cache(&parts.hash).load(&program);
         Ok(Built { program: Arc::new(program), hash: parts.hash, inputs, warnings })
@@ -183,7 +183,7 @@ impl Builder {
 
 /// A program of these parts, with the environment that the configuration has.
 pub(crate) fn program(parts: &Parts, config: &Config, port: u16) -> Result<Program, BuildError> {
-    let mut program = Program::new(&parts.code, Some(parts.source_map.clone()))?;
+    let mut program = Program::new(&parts.code, Some(Arc::new(parts.source_map.clone())))?;
     program.host = format!("127.0.0.1:{port}");
     program.env = serde_json::Value::Object(config.vars.clone()).to_string();
     program.process_env =

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use partyrun_bundle::SourceMap;
 use partyrun_config::{Config, Persist};
 use partyrun_engine::Program;
 use serde::{Deserialize, Serialize};
@@ -147,7 +148,7 @@ fn write_to(path: &Path, config: &Config, parts: &Parts) -> std::io::Result<()> 
     let manifest = serde_json::to_vec_pretty(&Manifest::new(config, parts))?;
     append(&mut archive, MANIFEST, &manifest)?;
     append(&mut archive, "bundle.js", parts.code.as_bytes())?;
-    append(&mut archive, "bundle.js.map", &parts.source_map)?;
+    append(&mut archive, "bundle.js.map", parts.source_map.as_ref())?;
     for (folder, files) in [("wasm", &parts.wasm), ("binaries", &parts.binaries)] {
         for (number, bytes) in files.iter().enumerate() {
             append(&mut archive, &format!("{folder}/{number}"), bytes)?;
@@ -340,7 +341,7 @@ impl Release {
             Ok(Parts {
                 code: String::from_utf8(part("bundle.js")?.to_vec())
                     .map_err(|_| damaged("bundle.js is no text".to_string()))?,
-                source_map: part("bundle.js.map")?.to_vec(),
+                source_map: SourceMap::from_json(part("bundle.js.map")?.to_vec()),
                 hash: self.manifest.hash.clone(),
                 parties: self.manifest.parties.clone(),
                 wasm: numbered("wasm", self.manifest.wasm)?,

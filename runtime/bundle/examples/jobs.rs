@@ -41,14 +41,17 @@ fn run(job: &Value, bundlers: &mut HashMap<String, Bundler>) -> std::io::Result<
         |list: &[partyrun_bundle::Diagnostic]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     Ok(match built {
         Ok(bundle) => {
+            let start = Instant::now();
+            let source_map = bundle.source_map.as_ref();
+            let map_ms = start.elapsed().as_secs_f64() * 1000.0;
             if let Some(out) = job.get("out").and_then(Value::as_str) {
                 std::fs::write(out, &bundle.code)?;
-                std::fs::write(format!("{out}.map"), &bundle.source_map)?;
+                std::fs::write(format!("{out}.map"), source_map)?;
             }
             let bytes: usize =
                 bundle.inputs.iter().map(|file| file.metadata().map_or(0, |meta| meta.len() as usize)).sum();
-            json!({ "ok": true, "ms": ms, "bytes": bundle.code.len(), "inputs": bundle.inputs.len(), "read": bytes,
-                "warnings": texts(&bundle.warnings), "hash": bundle.hash })
+            json!({ "ok": true, "ms": ms, "mapMs": map_ms, "bytes": bundle.code.len(), "inputs": bundle.inputs.len(),
+                "read": bytes, "warnings": texts(&bundle.warnings), "hash": bundle.hash })
         }
         Err(errors) => {
             json!({ "ok": false, "ms": ms, "errors": texts(&errors.errors), "warnings": texts(&errors.warnings) })

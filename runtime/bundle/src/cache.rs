@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use crate::files::{Files, Stamp};
-use crate::original::Original;
+use crate::original::ShippedMap;
 use crate::record::ModuleRecord;
 use crate::transform::Settings;
 
@@ -37,23 +36,22 @@ impl Kept {
     }
 }
 
-/// What is kept of a file in memory, besides its hash.
+/// How a file is kept in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
     Text,
     Bytes,
-    Nothing,
 }
 
 /// A file that changed so shortly before it was read may have changed again without another time.
 const STAMP_AGE_MIN: Duration = Duration::from_secs(2);
 
-/// Records and original files by content.
+/// Records by content, files and their source maps by path.
 pub(crate) struct Cache {
     folder: Option<PathBuf>,
     files: FxHashMap<PathBuf, Arc<Kept>>,
     records: FxHashMap<Key, Arc<ModuleRecord>>,
-    originals: FxHashMap<Key, Arc<Original>>,
+    maps: FxHashMap<PathBuf, Arc<ShippedMap>>,
 }
 
 impl Cache {
@@ -62,7 +60,7 @@ impl Cache {
             folder,
             files: FxHashMap::default(),
             records: FxHashMap::default(),
-            originals: FxHashMap::default(),
+            maps: FxHashMap::default(),
         }
     }
 
@@ -83,75 +81,55 @@ impl Cache {
         let (text, bytes) = match contents {
             Contents::Text => (String::from_utf8_lossy(&bytes).into(), Bytes::new()),
             Contents::Bytes => (Arc::default(), bytes.into()),
-            Contents::Nothing => (Arc::default(), Bytes::new()),
         };
         let kept = Arc::new(Kept { stamp, read, bytes, text, hash });
         self.files.insert(file.to_path_buf(), kept.clone());
         Ok(kept)
     }
 
+    /// The source map of a published file that was understood last.
+    pub(crate) fn map(&self, published: &Path) -> Option<Arc<ShippedMap>> {
+        self.maps.get(published).cloned()
+    }
+
+    pub(crate) fn put_map(&mut self, published: &Path, map: &Arc<ShippedMap>) {
+        self.maps.insert(published.to_path_buf(), map.clone());
+    }
+
     /// The name of what `transform` makes of these arguments.
-    pub(crate) fn record_key(source: &Key, settings: &Settings) -> Key {
-        key(&format!("{settings:?}"), &[source])
+    pub(crate) fn key(source: &Key, settings: &Settings) -> Key {
+        let mut hash = Sha256::new();
+        hash.update(format!("{FORMAT_VERSION} {} {settings:?}\n", env!("CARGO_PKG_VERSION")));
+        hash.update(source);
+        hash.finalize().into()
     }
 
-    /// The name of what the map of a published file says.
-    pub(crate) fn original_key(published: &Key, map: Option<&Key>, name: &str) -> Key {
-        key(&format!("map {name}"), &[published, map.unwrap_or(published)])
+    pub(crate) fn get(&mut self, key: &Key) -> Option<Arc<ModuleRecord>> {
+        if let Some(record) = self.records.get(key) {
+            return Some(record.clone());
+        }
+        let bytes = std::fs::read(self.file(key)?).ok()?;
+        let record: Arc<ModuleRecord> = Arc::new(postcard::from_bytes(&bytes).ok()?);
+        self.records.insert(*key, record.clone());
+        Some(record)
     }
 
-    pub(crate) fn record(&mut self, key: &Key) -> Option<Arc<ModuleRecord>> {
-        get(&mut self.records, self.folder.as_deref(), key)
+    pub(crate) fn put(&mut self, key: Key, record: &Arc<ModuleRecord>) {
+        self.records.insert(key, record.clone());
+        let (Some(file), Ok(bytes)) = (self.file(&key), postcard::to_stdvec(&**record)) else { return };
+        let Some(folder) = file.parent() else { return };
+        // Renaming makes the file appear whole; whoever loses a race wrote the same bytes.
+        let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&temporary, bytes))
+            .and_then(|()| std::fs::rename(&temporary, &file));
+        if written.is_err() {
+            let _ = std::fs::remove_file(temporary);
+        }
     }
 
-    pub(crate) fn put_record(&mut self, key: Key, record: &Arc<ModuleRecord>) {
-        put(&mut self.records, self.folder.as_deref(), key, record);
+    fn file(&self, key: &Key) -> Option<PathBuf> {
+        let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(self.folder.as_ref()?.join(name))
     }
-
-    pub(crate) fn original(&mut self, key: &Key) -> Option<Arc<Original>> {
-        get(&mut self.originals, self.folder.as_deref(), key)
-    }
-
-    pub(crate) fn put_original(&mut self, key: Key, original: &Arc<Original>) {
-        put(&mut self.originals, self.folder.as_deref(), key, original);
-    }
-}
-
-fn key(settings: &str, sources: &[&Key]) -> Key {
-    let mut hash = Sha256::new();
-    hash.update(format!("{FORMAT_VERSION} {} {settings}\n", env!("CARGO_PKG_VERSION")));
-    sources.iter().for_each(|source| hash.update(source));
-    hash.finalize().into()
-}
-
-fn get<T: DeserializeOwned>(
-    known: &mut FxHashMap<Key, Arc<T>>,
-    folder: Option<&Path>,
-    key: &Key,
-) -> Option<Arc<T>> {
-    if let Some(value) = known.get(key) {
-        return Some(value.clone());
-    }
-    let bytes = std::fs::read(file(folder?, key)).ok()?;
-    let value: Arc<T> = Arc::new(postcard::from_bytes(&bytes).ok()?);
-    known.insert(*key, value.clone());
-    Some(value)
-}
-
-fn put<T: Serialize>(known: &mut FxHashMap<Key, Arc<T>>, folder: Option<&Path>, key: Key, value: &Arc<T>) {
-    known.insert(key, value.clone());
-    let (Some(folder), Ok(bytes)) = (folder, postcard::to_stdvec(&**value)) else { return };
-    let file = file(folder, &key);
-    // Renaming makes the file appear whole; whoever loses a race wrote the same bytes.
-    let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
-    let written = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&temporary, bytes))
-        .and_then(|()| std::fs::rename(&temporary, &file));
-    if written.is_err() {
-        let _ = std::fs::remove_file(temporary);
-    }
-}
-
-fn file(folder: &Path, key: &Key) -> PathBuf {
-    folder.join(key.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }

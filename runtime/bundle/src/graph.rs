@@ -10,9 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use crate::cache::{Cache, Contents, Kept, Key};
+use crate::cache::{Cache, Contents, Kept};
 use crate::files::Files;
-use crate::original::{MapSource, Original, Surroundings};
+use crate::original::{MapPlace, ShippedMap};
 use crate::record::{Asset, Import, ImportKind, ModuleRecord};
 use crate::resolve::{Found, Missing, Resolve, Resolved};
 use crate::transform::{ModuleHint, Problems, Settings};
@@ -39,8 +39,8 @@ pub(crate) struct Module {
     pub(crate) source: Arc<str>,
     pub(crate) bytes: Bytes,
     pub(crate) record: Arc<ModuleRecord>,
-    /// What the source was made of, if a source map says so.
-    pub(crate) original: Option<Arc<Original>>,
+    /// The source map that says what the source was made of.
+    pub(crate) map: Option<Arc<ShippedMap>>,
     /// One per import of the record.
     pub(crate) targets: Vec<Target>,
     /// Node's own rules apply when this file imports CommonJS: the default export is `module.exports`.
@@ -203,19 +203,11 @@ impl Walk<'_> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.sort_by_key(|file| file.index);
         let jobs: Vec<_> = pending.into_iter().map(|file| self.prepare(file)).collect();
-        let around = Surroundings {
-            files: &self.files,
-            root: &self.options.root,
-            bytes_max: self.options.limits.source_map_bytes_max,
-        };
-        let loaded = run(jobs, &around);
+        let loaded = run(jobs);
         let start = self.modules.len();
-        for Loaded { module, problems, fresh_record, fresh_original } in loaded {
-            if let (Some(key), true) = (fresh_record, problems.is_empty()) {
-                self.cache.put_record(key, &module.record);
-            }
-            if let (Some(key), Some(original)) = (fresh_original, &module.original) {
-                self.cache.put_original(key, original);
+        for Loaded { module, problems, fresh } in loaded {
+            if let (Some(key), true) = (fresh, problems.is_empty()) {
+                self.cache.put(key, &module.record);
             }
             let index = self.modules.len();
             self.modules.push(module);
@@ -230,7 +222,12 @@ impl Walk<'_> {
         let files = chain(&self.modules, index);
         let Some(module) = self.modules.get(index) else { return };
         for (offset, message) in problems {
-            let mut problem = Diagnostic::at(message, Path::new(&module.name), &module.source, offset);
+            let file = Path::new(&module.name);
+            let mut problem = if module.source.is_empty() {
+                Diagnostic::in_file(message, file)
+            } else {
+                Diagnostic::at(message, file, &module.source, offset)
+            };
             problem.chain.clone_from(&files);
             self.errors.push(problem);
         }
@@ -253,7 +250,7 @@ impl Walk<'_> {
             source: Arc::default(),
             bytes: Bytes::new(),
             record: Arc::new(value::empty()),
-            original: None,
+            map: None,
             targets: Vec::new(),
             node_mode: settings.hint == ModuleHint::Esm,
             typescript: settings.typescript,
@@ -296,16 +293,14 @@ impl Walk<'_> {
             "txt" | "html" => Ok(value::text(&kept.text)),
             "ts" | "tsx" | "mts" | "cts" | "js" | "jsx" | "mjs" | "cjs" => {
                 module.source = kept.text.clone();
-                let map = if settings.typescript { None } else { self.find_original(&mut module, kept) };
-                let key = Cache::record_key(&kept.hash, &settings);
-                let transform = match self.cache.record(&key) {
-                    Some(record) => {
-                        module.record = record;
-                        None
-                    }
-                    None => Some((settings, key)),
+                if !settings.typescript {
+                    module.map = self.shipped_map(&module);
+                }
+                let key = Cache::key(&kept.hash, &settings);
+                return match self.cache.get(&key) {
+                    Some(record) => Job::done(Module { record, ..module }, problems),
+                    None => Job::Transform(Box::new((module, settings, key))),
                 };
-                return Job { module, problems, transform, map };
             }
             _ => Err((0, format!("No loader is configured for \".{extension}\" files"))),
         };
@@ -323,22 +318,30 @@ impl Walk<'_> {
         Job::done(module, problems)
     }
 
-    /// What a published file was made of: known already, or a map that has to be read.
-    fn find_original(&mut self, module: &mut Module, kept: &Kept) -> Option<(MapSource, Key)> {
-        let package = self.resolve.packages.folder_of(&module.path, &self.options.root);
-        let source = MapSource::of(&module.path, &module.source, &package)?;
-        let hash = match &source.file {
-            Some(file) => {
-                if self.files.exceeds(file, self.options.limits.source_map_bytes_max).ok()? {
-                    return None;
-                }
-                Some(self.cache.read(&self.files, file, Contents::Nothing).ok()?.hash)
+    /// The source map that a file names.
+    fn shipped_map(&mut self, module: &Module) -> Option<Arc<ShippedMap>> {
+        let root = &self.options.root;
+        let known = self.cache.map(&module.path).filter(|map| map.is_of(&module.source));
+        let place = match &known {
+            Some(map) => map.place.clone(),
+            None => {
+                let package = self.resolve.packages.folder_of(&module.path, root);
+                MapPlace::of(&module.path, &module.source, &package)?
             }
+        };
+        let bytes_max = self.options.limits.source_map_bytes_max;
+        let file = match &place.file {
+            Some(file) if self.files.exceeds(file, bytes_max).ok()? => return None,
+            Some(file) => Some(self.cache.read(&self.files, file, Contents::Bytes).ok()?),
             None => None,
         };
-        let key = Cache::original_key(&kept.hash, hash.as_ref(), &module.name);
-        module.original = self.cache.original(&key);
-        module.original.is_none().then_some((source, kept.hash))
+        let known = known.filter(|map| map.is_in(file.as_ref()));
+        known.or_else(|| {
+            let published = module.source.clone();
+            let map = Arc::new(ShippedMap::new(place, file, published, &self.files, root, bytes_max));
+            self.cache.put_map(&module.path, &map);
+            Some(map)
+        })
     }
 
     fn resolve_imports(&mut self, index: usize) {
@@ -410,7 +413,8 @@ pub(crate) fn file_url(root: &Path, path: &Path) -> String {
     format!("file:///{}", relative(root, path))
 }
 
-fn relative(root: &Path, path: &Path) -> String {
+/// A path as messages show it.
+pub(crate) fn relative(root: &Path, path: &Path) -> String {
     let mut base = root;
     let mut up = String::new();
     loop {

@@ -38,6 +38,7 @@ use bytes::Bytes;
 use partyrun_limits::Limits;
 
 pub use diagnostic::{BundleErrors, Diagnostic};
+pub use source_map::SourceMap;
 
 /// What to bundle, and how.
 #[derive(Debug, Clone, Default)]
@@ -67,8 +68,8 @@ pub struct Bundle {
     pub code: String,
     /// Names the code and the files beside it: equal hashes mean equal bundles.
     pub hash: String,
-    /// The source map of `code` (JSON, version 3).
-    pub source_map: Vec<u8>,
+    /// The source map of `code`.
+    pub source_map: SourceMap,
     /// Every file that was read.
     pub inputs: Vec<PathBuf>,
     /// Problems that did not stop the build.

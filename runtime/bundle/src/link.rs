@@ -89,22 +89,20 @@ impl<'a> Linker<'a> {
 
     fn finish(self) -> Bundle {
         let modules = &self.graph.modules;
-        let sources: Vec<_> = modules
-            .iter()
-            .map(|module| Source {
-                name: format!("file:///{}", module.name),
-                text: &module.source,
-                original: module.original.as_deref(),
-            })
-            .collect();
-        let source_map = self.out.source_map(&sources);
+        let sources = modules.iter().map(|module| Source {
+            name: format!("file:///{}", module.name),
+            text: module.source.clone(),
+            map: module.map.clone(),
+        });
         let files = |list: &[usize]| {
             let found = list.iter().filter_map(|index| modules.get(*index));
             found.map(|module| (module.name.clone(), module.bytes.clone())).collect::<Vec<_>>()
         };
         let (wasm, binaries) = (files(&self.wasm), files(&self.binaries));
+        let builtins = self.builtins();
+        let (code, source_map) = self.out.finish(sources.collect());
         let mut hash = Sha256::new();
-        hash.update(&self.out.code);
+        hash.update(&code);
         for (name, bytes) in wasm.iter().chain(&binaries) {
             hash.update(name);
             hash.update(bytes.len().to_le_bytes());
@@ -112,8 +110,8 @@ impl<'a> Linker<'a> {
         }
         let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Bundle {
-            builtins: self.builtins(),
-            code: self.out.code,
+            builtins,
+            code,
             hash,
             source_map,
             inputs: self.graph.inputs.clone(),

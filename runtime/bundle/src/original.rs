@@ -1,16 +1,31 @@
-//! What a published file was made of, as the source map in it or beside it says (ECMA-426). `graph` finds the map, a job
-//! reads it, `cache` keeps the result by content, and `source_map` looks places up in it. A map that is wrong in any way
-//! is no map: traces then name the published file. Nothing outside of the package is read for it.
+//! What a published file was made of, as the source map in it or beside it says (ECMA-426). `graph` finds and reads the
+//! map with the file; it is understood when the bundle's own source map is made, by `source_map`. A map that is wrong in
+//! any way is no map: traces then name the published file. Nothing outside of the package is read for it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use crate::cache::Kept;
 use crate::files::Files;
 use crate::source_map::line_starts;
 
+/// The source map of one published file.
+pub(crate) struct ShippedMap {
+    pub(crate) place: MapPlace,
+    /// The map's file, if it has one of its own.
+    file: Option<Arc<Kept>>,
+    published: Arc<str>,
+    files: Files,
+    root: PathBuf,
+    /// Longer maps and longer original files are left out.
+    bytes_max: usize,
+    original: OnceLock<Original>,
+}
+
 /// The files that a published file was made of.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default)]
 pub(crate) struct Original {
     pub(crate) files: Vec<OriginalFile>,
     /// By their offsets.
@@ -18,21 +33,20 @@ pub(crate) struct Original {
 }
 
 /// One of them, as the bundle's source map names it.
-#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OriginalFile {
     pub(crate) name: String,
     pub(crate) text: String,
 }
 
 /// From this byte of the published file on, until the next segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy)]
 struct Segment {
     offset: u32,
     place: Option<Place>,
 }
 
 /// A place in an original file; line and column count from 0, columns in UTF-16.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) file: u32,
     pub(crate) line: u32,
@@ -53,8 +67,8 @@ impl Original {
 }
 
 /// Where a map is, and what its paths are relative to.
-#[derive(Debug, Clone)]
-pub(crate) struct MapSource {
+#[derive(Clone)]
+pub(crate) struct MapPlace {
     /// The map's file; `None` when the map is in the published file itself.
     pub(crate) file: Option<PathBuf>,
     folder: PathBuf,
@@ -62,15 +76,7 @@ pub(crate) struct MapSource {
     package: PathBuf,
 }
 
-/// What reading a map needs besides it.
-pub(crate) struct Surroundings<'a> {
-    pub(crate) files: &'a Files,
-    pub(crate) root: &'a Path,
-    /// Longer maps and longer original files are left out.
-    pub(crate) bytes_max: usize,
-}
-
-impl MapSource {
+impl MapPlace {
     /// Where the published file says that its map is.
     pub(crate) fn of(published: &Path, text: &str, package: &Path) -> Option<Self> {
         let url = map_url(text)?;
@@ -87,19 +93,44 @@ impl MapSource {
         let folder = file.parent()?.to_path_buf();
         (!leaves(&file, package)).then_some(Self { file: Some(file), folder, ..inside })
     }
+}
 
-    /// Reads a map: `bytes` are those of its file, if it has one of its own.
-    pub(crate) fn read(&self, bytes: &[u8], published: &str, around: &Surroundings<'_>) -> Original {
-        let parsed = if self.file.is_some() {
-            self.parse(bytes, published, around)
-        } else {
-            map_url(published).and_then(data).and_then(|map| self.parse(&map, published, around))
-        };
-        parsed.unwrap_or_default()
+impl ShippedMap {
+    pub(crate) fn new(
+        place: MapPlace,
+        file: Option<Arc<Kept>>,
+        published: Arc<str>,
+        files: &Files,
+        root: &Path,
+        bytes_max: usize,
+    ) -> Self {
+        let (files, root) = (files.clone(), root.to_path_buf());
+        Self { place, file, published, files, root, bytes_max, original: OnceLock::new() }
     }
 
-    fn parse(&self, map: &[u8], published: &str, around: &Surroundings<'_>) -> Option<Original> {
-        if map.len() > around.bytes_max {
+    /// Whether these are the contents of the published file.
+    pub(crate) fn is_of(&self, published: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.published, published)
+    }
+
+    /// Whether these are the contents of the map's own file.
+    pub(crate) fn is_in(&self, file: Option<&Arc<Kept>>) -> bool {
+        self.file.as_ref().map(Arc::as_ptr) == file.map(Arc::as_ptr)
+    }
+
+    /// What it says.
+    pub(crate) fn original(&self) -> &Original {
+        self.original.get_or_init(|| {
+            let parsed = match &self.file {
+                Some(file) => self.parse(&file.bytes),
+                None => map_url(&self.published).and_then(data).and_then(|map| self.parse(&map)),
+            };
+            parsed.unwrap_or_default()
+        })
+    }
+
+    fn parse(&self, map: &[u8]) -> Option<Original> {
+        if map.len() > self.bytes_max {
             return None;
         }
         let map: Map = serde_json::from_slice(map.strip_prefix(b")]}'").unwrap_or(map)).ok()?;
@@ -114,13 +145,13 @@ impl MapSource {
         for source in map.sources {
             let content = contents.next().flatten();
             let path = source.and_then(|source| self.path(&source, &source_root));
-            let text = path.as_ref().and_then(|path| content.or_else(|| self.text(path, around)));
+            let text = path.as_ref().and_then(|path| content.or_else(|| self.text(path)));
             numbers.push(text.is_some().then_some(files.len() as u32));
             if let (Some(path), Some(text)) = (path, text) {
-                files.push(OriginalFile { name: crate::graph::file_url(around.root, &path), text });
+                files.push(OriginalFile { name: crate::graph::file_url(&self.root, &path), text });
             }
         }
-        let segments = segments(&map.mappings, published, &files, &numbers)?;
+        let segments = segments(&map.mappings, &self.published, &files, &numbers)?;
         Some(Original { files, segments })
     }
 
@@ -130,19 +161,19 @@ impl MapSource {
         let written = if source_root.is_empty() || source.contains("://") { source } else { &joined };
         // Bundlers write URLs of their own, such as `webpack://name/./src/file.ts?1a2b`.
         let (base, path) = match written.split_once("://") {
-            Some((_, path)) => (&self.package, path.split(['?', '#']).next()?),
-            None if written.starts_with('/') => (&self.package, written),
-            None => (&self.folder, written),
+            Some((_, path)) => (&self.place.package, path.split(['?', '#']).next()?),
+            None if written.starts_with('/') => (&self.place.package, written),
+            None => (&self.place.folder, written),
         };
-        let path = walk(base, path, &self.package)?;
+        let path = walk(base, path, &self.place.package)?;
         (path != *base).then_some(path)
     }
 
-    fn text(&self, path: &Path, around: &Surroundings<'_>) -> Option<String> {
-        if leaves(path, &self.package) {
+    fn text(&self, path: &Path) -> Option<String> {
+        if leaves(path, &self.place.package) {
             return None;
         }
-        around.files.read_text(path, around.bytes_max)
+        self.files.read_text(path, self.bytes_max)
     }
 }
 

@@ -14,6 +14,7 @@ use oxc_resolver::{
 
 use crate::BundleOptions;
 use crate::files::Files;
+use crate::graph::relative;
 use crate::package::Packages;
 use crate::record::ImportKind;
 use crate::transform::{ModuleHint, Settings};
@@ -94,13 +95,6 @@ enum Configuration {
     Alone(PathBuf, Arc<CompilerOptions>),
 }
 
-fn damaged(specifier: &str) -> Missing {
-    Missing {
-        message: format!("Could not resolve \"{specifier}\": an archive of Yarn's is damaged"),
-        help: Some("`yarn install --check-cache`".into()),
-    }
-}
-
 /// Resolves specifiers of one build.
 pub(crate) struct Resolve {
     import: Resolver,
@@ -108,6 +102,7 @@ pub(crate) struct Resolve {
     aliases: Vec<String>,
     pub(crate) packages: Packages,
     files: Files,
+    root: PathBuf,
     /// The configuration of the files of each folder.
     configurations: RefCell<HashMap<PathBuf, Option<Configuration>>>,
     /// Broken configurations and what is wrong with them.
@@ -155,6 +150,7 @@ impl Resolve {
             aliases: options.alias.iter().map(|(name, _)| name.clone()).collect(),
             packages: Packages::new(files.clone()),
             files: files.clone(),
+            root: options.root.clone(),
             configurations: RefCell::default(),
             problems: RefCell::default(),
         }
@@ -212,6 +208,10 @@ impl Resolve {
                 help: Some("`nodeLinker: node-modules` in .yarnrc.yml, then `yarn install`".into()),
             },
             ResolveError::YarnPnpError(_) => Missing { message, help },
+            ResolveError::Json(broken) => {
+                let file = relative(&self.root, &broken.path);
+                Missing { message: format!("{message}: {file}: {}", broken.message), help: None }
+            }
             ResolveError::IOError(_) if self.files.manifest.is_some() => damaged(specifier),
             error => Missing { message: format!("{message}: {error}"), help },
         }
@@ -266,13 +266,15 @@ impl Resolve {
         if let Some(known) = self.configurations.borrow().get(folder) {
             return known.clone();
         }
-        let found = tsconfig::nearest(folder).map(|path| match self.import.resolve_tsconfig(&path) {
-            Ok(config) => Configuration::Whole(config),
-            Err(error) => {
-                self.problems.borrow_mut().insert(path.clone(), tsconfig::problem(&error));
-                let options = Arc::new(CompilerOptions::alone(&path));
-                Configuration::Alone(path, options)
-            }
+        let found = tsconfig::nearest(folder).map(|path| {
+            let problem = match self.files.guard(|| self.import.resolve_tsconfig(&path)) {
+                Some(Ok(config)) => return Configuration::Whole(config),
+                Some(Err(error)) => tsconfig::problem(&error),
+                None => "An archive of Yarn's is damaged".to_owned(),
+            };
+            self.problems.borrow_mut().insert(path.clone(), problem);
+            let options = Arc::new(CompilerOptions::alone(&path));
+            Configuration::Alone(path, options)
         });
         self.configurations.borrow_mut().insert(folder.to_owned(), found.clone());
         found
@@ -281,5 +283,12 @@ impl Resolve {
     /// Configurations that could not be read as they are meant.
     pub(crate) fn problems(&self) -> BTreeMap<PathBuf, String> {
         self.problems.take()
+    }
+}
+
+fn damaged(specifier: &str) -> Missing {
+    Missing {
+        message: format!("Could not resolve \"{specifier}\": an archive of Yarn's is damaged"),
+        help: Some("`yarn install --check-cache`".into()),
     }
 }

@@ -26,14 +26,21 @@ fn a_message_says_what_where_and_what_next() -> Outcome<()> {
 
 #[test]
 fn every_kind_of_mistake() -> Outcome<()> {
-    let table: [(&str, &[&str]); 10] = [
+    let table: [(&str, &[&str]); 11] = [
         ("import './gone'", &["Could not resolve \"./gone\"", "main.ts:1:8"]),
         ("let a = ;", &["main.ts:1:9", "^"]),
         (
             "import { no } from './other'; no()",
             &["No matching export in \"other.ts\" for import \"no\"", "main.ts:1:20"],
         ),
-        ("import './x.css'", &["No loader is configured for \".css\""]),
+        (
+            "import './x.css'",
+            &["No loader is configured for \".css\" files\n  --> x.css\n  imported by: main.ts -> x.css"],
+        ),
+        (
+            "import 'broken'",
+            &["Could not resolve \"broken\": node_modules/broken/package.json: key must be a string"],
+        ),
         ("import './assign.js'", &["Cannot assign to `yes`: it is an import", "assign.js:1:32"]),
         ("import './bad.json'", &["Invalid JSON", "bad.json:1:", "imported by: main.ts -> bad.json"]),
         ("import { v } from './clash'; v", &["Several `export *` in \"clash.ts\" export \"v\""]),
@@ -46,6 +53,7 @@ fn every_kind_of_mistake() -> Outcome<()> {
             ("main.ts", source),
             ("other.ts", "export const yes = 1"),
             ("x.css", ""),
+            ("node_modules/broken/package.json", "{ main }"),
             ("bad.json", "{ \"a\": }"),
             ("clash.ts", "export * from './v1'; export * from './v2'"),
             ("v1.ts", "export const v = 1"),

@@ -79,7 +79,7 @@ fn a_minified_bundle_keeps_it() -> Outcome<()> {
     let options = BundleOptions { minify: true, ..project.options("main.ts") };
     let bundle = Bundler::new(options).build()?;
     assert_eq!(project.log_of(&bundle)?, trace(AS_WRITTEN));
-    let map: serde_json::Value = serde_json::from_slice(&bundle.source_map)?;
+    let map: serde_json::Value = serde_json::from_slice(bundle.source_map.as_ref())?;
     assert_eq!(map["sources"][0], "file:///node_modules/shipped/src/fail.ts");
     assert_eq!(map["sourcesContent"][0], ORIGINAL);
     Ok(())

@@ -30,7 +30,7 @@ pub const BUNDLE_NAME: &str = "file:///bundle.js";
 /// A project's code and settings. Immutable; a new build makes a new one.
 pub struct Program {
     code: Arc<[u8]>,
-    source_map: Option<Arc<[u8]>>,
+    source_map: Option<Arc<dyn AsRef<[u8]> + Send + Sync>>,
     /// `room.env`, as JSON.
     pub env: String,
     /// `process.env`: the keys of the env files.
@@ -54,14 +54,18 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program from a bundle that is pure ASCII and its source map (JSON, source map format version 3).
-    pub fn new(code: &str, source_map: Option<Vec<u8>>) -> Result<Self, ProgramError> {
+    /// A program from a bundle that is pure ASCII and its source map (JSON, source map format version 3), whose bytes are
+    /// asked for when the first error is mapped.
+    pub fn new(
+        code: &str,
+        source_map: Option<Arc<dyn AsRef<[u8]> + Send + Sync>>,
+    ) -> Result<Self, ProgramError> {
         if !code.is_ascii() {
             return Err(ProgramError::NotAscii);
         }
         Ok(Self {
             code: code.as_bytes().into(),
-            source_map: source_map.map(Into::into),
+            source_map,
             env: "{}".to_string(),
             resources: "{}".to_string(),
             process_env: HashMap::new(),
@@ -189,6 +193,6 @@ impl ModuleLoader for Loader {
         if file_name != BUNDLE_NAME {
             return None;
         }
-        self.0.source_map.as_deref().map(Cow::Borrowed)
+        self.0.source_map.as_deref().map(|map| Cow::Borrowed(map.as_ref()))
     }
 }

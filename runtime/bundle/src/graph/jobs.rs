@@ -1,13 +1,10 @@
-//! Jobs: what is left to do for the files of one generation, done on all processors.
+//! Jobs: the transforms of one generation of files, run on all processors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sha2::{Digest, Sha256};
-
 use super::Module;
-use crate::cache::{Cache, Key};
-use crate::original::{MapSource, Original, Surroundings};
+use crate::cache::Key;
 use crate::transform::{Problems, Settings, transform};
 
 /// A file that was read, with what is wrong with it.
@@ -15,66 +12,47 @@ pub(super) struct Loaded {
     pub(super) module: Module,
     pub(super) problems: Problems,
     /// Under this name the record is new.
-    pub(super) fresh_record: Option<Key>,
-    /// Under this name the original files are new.
-    pub(super) fresh_original: Option<Key>,
+    pub(super) fresh: Option<Key>,
 }
 
 /// Enough for sources nested thousands of levels deep; only touched pages cost memory.
 const STACK_BYTES: usize = 256 << 20;
 
-/// A file that was read, and what is left to do for it.
-pub(super) struct Job {
-    pub(super) module: Module,
-    pub(super) problems: Problems,
-    /// How to make the record, and its name.
-    pub(super) transform: Option<(Settings, Key)>,
-    /// The map to read, and the name of the published file's contents.
-    pub(super) map: Option<(MapSource, Key)>,
+/// What is left to do for a file.
+pub(super) enum Job {
+    Done(Box<Loaded>),
+    Transform(Box<(Module, Settings, Key)>),
 }
 
 impl Job {
     /// Nothing is left to do.
     pub(super) fn done(module: Module, problems: Problems) -> Self {
-        Self { module, problems, transform: None, map: None }
+        Self::Done(Box::new(Loaded { module, problems, fresh: None }))
     }
 
-    fn is_done(&self) -> bool {
-        self.transform.is_none() && self.map.is_none()
-    }
-
-    fn run(self, around: &Surroundings<'_>) -> Loaded {
-        let Self { mut module, mut problems, transform: settings, map } = self;
-        let mut fresh_record = None;
-        if let Some((settings, key)) = settings {
-            fresh_record = Some(key);
-            match transform(&module.source, &settings) {
-                Ok(record) => module.record = Arc::new(record),
-                Err(found) => problems = found,
+    fn run(self) -> Loaded {
+        match self {
+            Self::Done(loaded) => *loaded,
+            Self::Transform(work) => {
+                let (mut module, settings, key) = *work;
+                let problems = match transform(&module.source, &settings) {
+                    Ok(record) => {
+                        module.record = Arc::new(record);
+                        Vec::new()
+                    }
+                    Err(problems) => problems,
+                };
+                Loaded { module, problems, fresh: Some(key) }
             }
         }
-        let fresh_original = map.map(|(map, hash)| {
-            let (original, key) = read_map(&map, &hash, &module, around);
-            module.original = Some(Arc::new(original));
-            key
-        });
-        Loaded { module, problems, fresh_record, fresh_original }
     }
-}
-
-/// Whatever is wrong with a map, the module goes without.
-fn read_map(map: &MapSource, published: &Key, module: &Module, around: &Surroundings<'_>) -> (Original, Key) {
-    let bytes = map.file.as_ref().map(|file| around.files.read(file).unwrap_or_default());
-    let hash: Option<Key> = bytes.as_ref().map(|bytes| Sha256::digest(bytes).into());
-    let key = Cache::original_key(published, hash.as_ref(), &module.name);
-    (map.read(&bytes.unwrap_or_default(), &module.source, around), key)
 }
 
 /// Runs the jobs on all processors; the results are in the jobs' order.
-pub(super) fn run(jobs: Vec<Job>, around: &Surroundings<'_>) -> Vec<Loaded> {
-    let work = jobs.iter().filter(|job| !job.is_done()).count();
+pub(super) fn run(jobs: Vec<Job>) -> Vec<Loaded> {
+    let work = jobs.iter().filter(|job| matches!(job, Job::Transform(_))).count();
     if work == 0 {
-        return jobs.into_iter().map(|job| job.run(around)).collect();
+        return jobs.into_iter().map(Job::run).collect();
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work);
     let slots: Vec<std::sync::Mutex<Option<Job>>> =
@@ -86,7 +64,7 @@ pub(super) fn run(jobs: Vec<Job>, around: &Surroundings<'_>) -> Vec<Loaded> {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(slot) = slots.get(number) else { return done };
             let job = slot.lock().ok().and_then(|mut job| job.take());
-            done.extend(job.map(|job| (number, job.run(around))));
+            done.extend(job.map(|job| (number, job.run())));
         }
     };
     let mut loaded: Vec<(usize, Loaded)> = std::thread::scope(|scope| {
