@@ -6,7 +6,20 @@ use crate::runtime::Runtime;
 use crate::schedule::{Outcome, Run};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::process::ExitCode;
 use std::rc::Rc;
+
+/// What a program ends with: 0 when all was well, 1 when it was not, or when it could not be found out.
+pub fn exit_code(well: anyhow::Result<bool>) -> ExitCode {
+    match well {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// A failed run: where, what was expected, what came, and what the server printed.
 pub fn failure(outcome: &Outcome) -> String {

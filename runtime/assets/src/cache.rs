@@ -14,7 +14,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::encoding::{self, Coding};
-use crate::root::{Opened, Stamp};
+use crate::root::{Opened, Patience, Stamp};
 
 /// The path below the root, and the coding.
 type Key = (String, Option<Coding>);
@@ -70,11 +70,13 @@ impl Memory {
         path: &str,
         opened: &mut Opened,
         bytes_max: u64,
+        patience: Patience,
     ) -> io::Result<Option<Bytes>> {
         let key = (path.to_owned(), None);
         if let Some(bytes) = self.known(&key, &opened.stamp).flatten() {
             return Ok(Some(bytes));
         }
+        must_be_patient(patience)?;
         let bytes = read_settled(opened, bytes_max)?;
         if let Some(bytes) = &bytes {
             self.keep(key, &opened.stamp, Some(bytes.clone()));
@@ -89,11 +91,13 @@ impl Memory {
         coding: Coding,
         opened: &mut Opened,
         bytes_max: u64,
+        patience: Patience,
     ) -> io::Result<Option<Bytes>> {
         let key = (path.to_owned(), Some(coding));
         if let Some(content) = self.known(&key, &opened.stamp) {
             return Ok(content);
         }
+        must_be_patient(patience)?;
         let mine = self.compressing.lock().is_ok_and(|mut compressing| compressing.insert(key.clone()));
         if !mine {
             return Ok(None);
@@ -120,6 +124,13 @@ impl Memory {
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> u64 {
         self.entries.weight()
+    }
+}
+
+fn must_be_patient(patience: Patience) -> io::Result<()> {
+    match patience {
+        Patience::Patient => Ok(()),
+        Patience::AtOnce => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 

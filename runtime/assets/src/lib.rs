@@ -5,7 +5,8 @@
 //! 1.7); validators, ranges and encodings follow RFC 9110. Nothing outside the root is ever opened, hidden files are
 //! not served, and a refused path is a miss like any other: no answer tells whether or where a file exists.
 //! Files are looked at for each request, so they may change, be replaced or vanish at any time. Calls block on the
-//! disk, and on compression the first time: call them where blocking is allowed.
+//! disk, and on compression the first time: call them where blocking is allowed. [`Assets::lookup_at_once`] and
+//! [`read_at_once`] never do; they say so where it would be needed.
 
 mod cache;
 mod conditional;
@@ -20,3 +21,4 @@ mod select;
 mod tests;
 
 pub use lookup::{AssetReply, Assets, AssetsError, Body, Options};
+pub use root::read_at_once;

@@ -17,7 +17,7 @@ use crate::encoding::{self, Coding};
 use crate::mime::{self, ContentType};
 use crate::path::{self, Named};
 use crate::range::{self, Wanted};
-use crate::root::{Opened, Root};
+use crate::root::{Opened, Patience, Root};
 use crate::select::Selection;
 
 /// Length from which compressing a file pays.
@@ -147,34 +147,58 @@ impl Assets {
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Option<AssetReply>, AssetsError> {
+        self.look(method, path, headers, Patience::Patient)
+    }
+
+    /// The same, without ever waiting for the disk; `None` if that cannot be done.
+    pub fn lookup_at_once(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<Result<Option<AssetReply>, AssetsError>> {
+        match self.look(method, path, headers, Patience::AtOnce) {
+            Err(AssetsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => None,
+            answer => Some(answer),
+        }
+    }
+
+    fn look(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        patience: Patience,
+    ) -> Result<Option<AssetReply>, AssetsError> {
         if method != Method::GET && method != Method::HEAD {
             return Ok(None);
         }
         let found = match path::named(path) {
             Named::Malformed => return Err(AssetsError::UriMalformed),
             Named::Refused => None,
-            Named::File(name) => self.open(&name)?.map(|opened| (name, opened)),
+            Named::File(name) => self.open(&name, patience)?.map(|opened| (name, opened)),
         };
         let found = match found {
             None if self.falls_back(headers) => {
                 let name = "index.html".to_owned();
-                self.open(&name)?.map(|opened| (name, opened))
+                self.open(&name, patience)?.map(|opened| (name, opened))
             }
             found => found,
         };
         let Some((name, opened)) = found else { return Ok(None) };
-        self.answer(method, &name, opened, headers).map(Some).map_err(AssetsError::Io)
+        self.answer(method, &name, opened, headers, patience).map(Some).map_err(AssetsError::Io)
     }
 
     /// The page for a path that nothing answers: `404.html`, if there is one. For every method (spec 1.7).
     pub fn not_found(&self, method: &Method, headers: &HeaderMap) -> Result<Option<AssetReply>, AssetsError> {
         let name = "404.html";
-        let Some(opened) = self.open(name)? else { return Ok(None) };
+        let Some(opened) = self.open(name, Patience::Patient)? else { return Ok(None) };
         let mut accepting = HeaderMap::new();
         for value in headers.get_all(header::ACCEPT_ENCODING) {
             accepting.append(header::ACCEPT_ENCODING, value.clone());
         }
-        let mut reply = self.answer(method, name, opened, &accepting).map_err(AssetsError::Io)?;
+        let mut reply =
+            self.answer(method, name, opened, &accepting, Patience::Patient).map_err(AssetsError::Io)?;
         reply.status = StatusCode::NOT_FOUND;
         // The validators are those of the page, not of what was asked for.
         for field in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
@@ -200,11 +224,11 @@ impl Assets {
         self.options.single_page_app && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate")
     }
 
-    fn open(&self, name: &str) -> Result<Option<Opened>, AssetsError> {
+    fn open(&self, name: &str, patience: Patience) -> Result<Option<Opened>, AssetsError> {
         if !self.selection.allows(name) {
             return Ok(None);
         }
-        self.root.open(name).map_err(AssetsError::Io)
+        self.root.open(name, patience).map_err(AssetsError::Io)
     }
 
     fn answer(
@@ -213,8 +237,9 @@ impl Assets {
         name: &str,
         opened: Opened,
         headers: &HeaderMap,
+        patience: Patience,
     ) -> io::Result<AssetReply> {
-        let mut chosen = self.choose(name, opened, headers)?;
+        let mut chosen = self.choose(name, opened, headers, patience)?;
         match chosen.validators.judge(headers) {
             Verdict::Proceed => {}
             Verdict::NotModified => return Ok(self.bodiless(StatusCode::NOT_MODIFIED, &chosen)),
@@ -238,8 +263,8 @@ impl Assets {
         }
         if len <= self.options.cached_bytes_max as u64 {
             let key = chosen.coding.map_or_else(|| name.to_owned(), |coding| sibling_name(name, coding));
-            let bytes =
-                self.memory.content(&key, &mut chosen.opened, self.options.cached_bytes_max as u64)?;
+            let bytes_max = self.options.cached_bytes_max as u64;
+            let bytes = self.memory.content(&key, &mut chosen.opened, bytes_max, patience)?;
             // The file may have changed between opening and reading.
             chosen.validators = Validators::new(&chosen.opened.stamp, chosen.coding);
             if let Some(bytes) = bytes {
@@ -254,7 +279,13 @@ impl Assets {
     }
 
     /// Chooses between the file, a file compressed beforehand, and compressing now.
-    fn choose(&self, name: &str, mut opened: Opened, headers: &HeaderMap) -> io::Result<Representation> {
+    fn choose(
+        &self,
+        name: &str,
+        mut opened: Opened,
+        headers: &HeaderMap,
+        patience: Patience,
+    ) -> io::Result<Representation> {
         let content_type = mime::content_type(name);
         let plain = !self.options.compress
             || !content_type.compressible
@@ -263,7 +294,7 @@ impl Assets {
         if !plain {
             let accepted = encoding::accepted(headers);
             for coding in &accepted {
-                if let Some(sibling) = self.sibling(name, *coding, &opened)? {
+                if let Some(sibling) = self.sibling(name, *coding, &opened, patience)? {
                     let validators = Validators::new(&sibling.stamp, Some(*coding));
                     let coding = Some(*coding);
                     return Ok(Representation {
@@ -277,7 +308,7 @@ impl Assets {
             }
             let bytes_max = self.options.compressed_bytes_max as u64;
             if let Some(coding) = accepted.first().copied().filter(|_| opened.stamp.len <= bytes_max)
-                && let Some(bytes) = self.memory.compressed(name, coding, &mut opened, bytes_max)?
+                && let Some(bytes) = self.memory.compressed(name, coding, &mut opened, bytes_max, patience)?
             {
                 let (coding, bytes) = (Some(coding), Some(bytes));
                 let validators = Validators::new(&opened.stamp, coding);
@@ -289,8 +320,14 @@ impl Assets {
     }
 
     /// `app.js.br` beside `app.js`, unless it is older than what it was made from.
-    fn sibling(&self, name: &str, coding: Coding, source: &Opened) -> io::Result<Option<Opened>> {
-        let sibling = self.root.open(&sibling_name(name, coding))?;
+    fn sibling(
+        &self,
+        name: &str,
+        coding: Coding,
+        source: &Opened,
+        patience: Patience,
+    ) -> io::Result<Option<Opened>> {
+        let sibling = self.root.open(&sibling_name(name, coding), patience)?;
         let oldest = source.stamp.modified.0.saturating_sub(SIBLING_LAG_SECONDS_MAX);
         Ok(sibling.filter(|sibling| sibling.stamp.modified.0 >= oldest && sibling.stamp.len > 0))
     }

@@ -51,6 +51,15 @@ impl Opened {
     }
 }
 
+/// Whether the disk may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// What is not in memory is read.
+    Patient,
+    /// What is not in memory is the error `WouldBlock`.
+    AtOnce,
+}
+
 /// The folder that is served.
 #[derive(Debug)]
 pub(crate) struct Root {
@@ -63,9 +72,12 @@ impl Root {
     }
 
     /// Opens a regular file; `None` if there is none below the folder. `name` has plain segments only.
-    pub(crate) fn open(&self, name: &str) -> io::Result<Option<Opened>> {
-        let opened = open(&self.path, folder_flags(), Mode::empty())
-            .and_then(|root| open_below(&root, &self.path, name));
+    pub(crate) fn open(&self, name: &str, patience: Patience) -> io::Result<Option<Opened>> {
+        let opened = match patience {
+            Patience::Patient => open(&self.path, folder_flags(), Mode::empty())
+                .and_then(|root| open_below(&root, &self.path, name)),
+            Patience::AtOnce => open_at_once(&self.path, name),
+        };
         let file = match opened {
             Ok(descriptor) => File::from(descriptor),
             Err(error) if means_absent(error) => return Ok(None),
@@ -75,6 +87,25 @@ impl Root {
         // A folder, a pipe, a socket or a device is no asset.
         Ok(metadata.is_file().then(|| Opened { stamp: Stamp::of(&metadata), file }))
     }
+}
+
+/// Reads what the kernel has in its memory of a file; the error `WouldBlock` says that it has to be read from the disk.
+#[cfg(target_os = "linux")]
+pub fn read_at_once(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    let mut parts = [io::IoSliceMut::new(buffer)];
+    preadv2(file, &mut parts, offset, ReadWriteFlags::NOWAIT).map_err(|error| match error {
+        // File systems and kernels without this flag.
+        Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => io::ErrorKind::WouldBlock.into(),
+        error => error.into(),
+    })
+}
+
+/// Reads what the kernel has in its memory of a file, which it does not tell here.
+#[cfg(not(target_os = "linux"))]
+pub fn read_at_once(_file: &File, _buffer: &mut [u8], _offset: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 fn folder_flags() -> OFlags {
@@ -120,6 +151,26 @@ fn open_below(root: &OwnedFd, root_path: &Path, name: &str) -> Result<OwnedFd, E
         }
     }
     Err(Errno::NOENT)
+}
+
+/// Opens what the kernel has in its memory; `AGAIN` for everything else, and where the kernel cannot tell.
+#[cfg(target_os = "linux")]
+fn open_at_once(root: &Path, name: &str) -> Result<OwnedFd, Errno> {
+    use rustix::fs::{CWD, ResolveFlags, openat2};
+
+    let below = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
+    let opened = openat2(CWD, root, folder_flags(), Mode::empty(), ResolveFlags::CACHED)
+        .and_then(|root| openat2(root, name, file_flags(), Mode::empty(), below));
+    // Kernels and containers without these flags say so in several ways; a patient look will tell what is the matter.
+    opened.map_err(|error| match error {
+        Errno::NOSYS | Errno::PERM | Errno::INVAL => Errno::AGAIN,
+        error => error,
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_at_once(_root: &Path, _name: &str) -> Result<OwnedFd, Errno> {
+    Err(Errno::AGAIN)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -176,6 +227,14 @@ mod tests {
         outer
     }
 
+    // None if it would have to wait.
+    fn at_once(root: &Root, name: &str) -> Option<Option<Opened>> {
+        match root.open(name, Patience::AtOnce) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            opened => Some(opened.expect(name)),
+        }
+    }
+
     const INSIDE: [&str; 5] = ["a", "sub/b", "inside", "sub/up", "folder/b"];
     const OUTSIDE: [&str; 9] =
         ["out", "sub/outer/secret", "etc/passwd", "magic/etc/passwd", "loop", "broken", "sub", "a/b", "none"];
@@ -187,11 +246,13 @@ mod tests {
         let root = Root::new(path.clone());
         let folder = open(&path, folder_flags(), Mode::empty()).expect("root");
         for name in INSIDE {
-            assert!(root.open(name).expect(name).is_some(), "{name}");
+            assert!(root.open(name, Patience::Patient).expect(name).is_some(), "{name}");
             assert!(open_by_name(&folder, &path, name).is_ok(), "{name}");
+            assert!(at_once(&root, name).is_none_or(|opened| opened.is_some()), "{name}");
         }
         for name in OUTSIDE {
-            assert!(root.open(name).expect(name).is_none(), "{name}");
+            assert!(root.open(name, Patience::Patient).expect(name).is_none(), "{name}");
+            assert!(at_once(&root, name).is_none_or(|opened| opened.is_none()), "{name}");
             let by_name = open_by_name(&folder, &path, name);
             let refused = by_name.as_ref().map_or(true, |file| {
                 !File::from(file.try_clone().expect("clone")).metadata().expect("metadata").is_file()
@@ -208,10 +269,14 @@ mod tests {
         let outer = tree();
         let pipe = outer.path().join("root/pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).expect("pipe");
-        assert!(Root::new(outer.path().join("root")).open("pipe").expect("open").is_none());
-        assert!(Root::new("/dev".into()).open("zero").expect("open").is_none());
-        assert!(Root::new(outer.path().join("nowhere")).open("a").expect("open").is_none());
-        assert!(Root::new(outer.path().join("secret")).open("a").expect("open").is_none());
+        assert!(
+            Root::new(outer.path().join("root")).open("pipe", Patience::Patient).expect("open").is_none()
+        );
+        assert!(Root::new("/dev".into()).open("zero", Patience::Patient).expect("open").is_none());
+        assert!(
+            Root::new(outer.path().join("nowhere")).open("a", Patience::Patient).expect("open").is_none()
+        );
+        assert!(Root::new(outer.path().join("secret")).open("a", Patience::Patient).expect("open").is_none());
     }
 
     /// A thread exchanges a folder for a link that leaves the root, over and over.
@@ -241,7 +306,10 @@ mod tests {
             });
             let read = |file: File| io::read_to_string(file).expect("read");
             for _ in 0..20_000 {
-                if let Ok(Some(opened)) = root.open("dir/x") {
+                if let Ok(Some(opened)) = root.open("dir/x", Patience::Patient) {
+                    assert_eq!(read(opened.file), "public");
+                }
+                if let Ok(Some(opened)) = root.open("dir/x", Patience::AtOnce) {
                     assert_eq!(read(opened.file), "public");
                 }
                 if let Ok(file) = open_by_name(&folder, &path, "dir/x") {

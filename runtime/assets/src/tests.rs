@@ -633,6 +633,30 @@ fn readers_during_writes_never_see_a_mixture_of_lengths() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_in_memory_is_answered_at_once_and_never_when_it_is_old() {
+    let site = Site::new(&[("a.txt", "one"), ("sub/.keep", "")]);
+    let assets = site.assets();
+    let at_once = |path: &str| assets.lookup_at_once(&Method::GET, path, &HeaderMap::new());
+    assert!(at_once("/a.txt").is_none(), "it was never read");
+    // A file is kept once its time stamp is old enough to tell versions apart.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let reply = loop {
+        assets.lookup(&Method::GET, "/a.txt", &HeaderMap::new()).expect("answer");
+        if let Some(reply) = at_once("/a.txt") {
+            break reply.expect("answer").expect("file");
+        }
+        assert!(Instant::now() < deadline, "it is never answered at once");
+    };
+    assert!(matches!(&reply.body, Body::Bytes(bytes) if bytes == "one"));
+    assert!(matches!(at_once("/%zz"), Some(Err(AssetsError::UriMalformed))));
+    site.write("a.txt", "two");
+    assert!(at_once("/a.txt").is_none(), "the new content was never read");
+    fs::remove_file(site.path("a.txt")).expect("remove");
+    assert!(at_once("/a.txt").is_none_or(|reply| reply.is_ok_and(|reply| reply.is_none())));
+}
+
 #[test]
 fn ten_thousand_files_stay_within_the_memory_given() {
     let site = Site::new(&[]);

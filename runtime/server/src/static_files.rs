@@ -1,22 +1,24 @@
 //! Static files on the network: what `partyrun_assets` answers becomes a response of the front.
 //!
-//! Looking a file up blocks on the disk, and so does reading a piece of a large one: both are done on the threads that
-//! tokio keeps for blocking. A large file is read no faster than its client takes it, and no further when the client
+//! What this process and the kernel have in memory is answered at once. Everything else blocks on the disk, looking a file
+//! up as well as reading a piece of a large one: that is done on the threads that tokio keeps for blocking. A large file is read no faster than its client takes it, and no further when the client
 //! has gone. A file that shrinks while it is sent ends the connection, because its length has been promised.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use partyrun_assets::{AssetReply, Assets, AssetsError, Body as AssetBody, Options};
+use bytes::Bytes;
+use partyrun_assets::{AssetReply, Assets, AssetsError, Body as AssetBody, Options, read_at_once};
 use partyrun_net::{Body, BodyError, BodyStream, BodyWriter, Request, Response};
 
 /// Length of a piece of a large file; so much and one more waits for each client that is slow.
 const PIECE_BYTES: u64 = 128 * 1024;
 const PIECES_WAITING_MAX: usize = 1;
+/// Buffers for pieces that the process keeps.
+const BUFFERS_KEPT_MAX: usize = 16;
 
 /// The served folder of a project, shared by all who ask for its files.
 #[derive(Clone, Debug)]
@@ -32,6 +34,10 @@ impl StaticFiles {
 
     /// The answer to a request, if a file is what it asks for.
     pub(crate) async fn answer(&self, request: &Request) -> Result<Option<Response>, AssetsError> {
+        let known = self.assets.lookup_at_once(&request.method, request.path(), &request.headers);
+        if let Some(reply) = known {
+            return Ok(reply?.map(response));
+        }
         let (method, path) = (request.method.clone(), request.path().to_owned());
         let headers = request.headers.clone();
         self.ask(move |assets| assets.lookup(&method, &path, &headers)).await
@@ -80,16 +86,23 @@ async fn send(file: File, mut offset: u64, len: u64, writer: BodyWriter) {
     let file = Arc::new(file);
     let end = offset.saturating_add(len);
     while offset < end {
-        let source = file.clone();
         let wanted = usize::try_from(PIECE_BYTES.min(end - offset)).unwrap_or(usize::MAX);
-        let piece = tokio::task::spawn_blocking(move || read_piece(&source, offset, wanted)).await;
+        let piece = match read_piece(wanted, |piece| read_at_once(&file, piece, offset)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let source = file.clone();
+                let reading = move || read_piece(wanted, |piece| source.read_at(piece, offset));
+                tokio::task::spawn_blocking(reading)
+                    .await
+                    .unwrap_or_else(|error| Err(io::Error::other(error)))
+            }
+            piece => piece,
+        };
         let piece = match piece {
-            Ok(Ok(piece)) if !piece.is_empty() => piece,
-            Ok(Ok(_)) => {
+            Ok(piece) if !piece.is_empty() => piece,
+            Ok(_) => {
                 return writer.fail(BodyError::Failed("the file has become shorter".to_owned())).await;
             }
-            Ok(Err(error)) => return writer.fail(BodyError::Failed(error.to_string())).await,
-            Err(_) => return writer.fail(BodyError::Gone).await,
+            Err(error) => return writer.fail(BodyError::Failed(error.to_string())).await,
         };
         offset += piece.len() as u64;
         if writer.write(piece).await.is_err() {
@@ -100,16 +113,47 @@ async fn send(file: File, mut offset: u64, len: u64, writer: BodyWriter) {
     let _gone = writer.finish().await;
 }
 
-fn read_piece(file: &File, offset: u64, wanted: usize) -> io::Result<Bytes> {
-    let mut piece = BytesMut::zeroed(wanted);
-    let read = loop {
-        match file.read_at(&mut piece, offset) {
+fn read_piece(wanted: usize, read_some: impl Fn(&mut [u8]) -> io::Result<usize>) -> io::Result<Bytes> {
+    let mut piece = Piece::new();
+    let space = piece.buffer.get_mut(..wanted).unwrap_or_default();
+    piece.length = loop {
+        match read_some(&mut *space) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => break result?,
         }
     };
-    piece.truncate(read);
-    Ok(piece.freeze())
+    Ok(Bytes::from_owner(piece))
+}
+
+/// A piece of a file in a buffer that is used again: clean memory costs more than what is read into it.
+struct Piece {
+    buffer: Box<[u8]>,
+    length: usize,
+}
+
+static BUFFERS: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+
+impl Piece {
+    fn new() -> Self {
+        let kept = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let buffer = kept.unwrap_or_else(|| vec![0; PIECE_BYTES as usize].into_boxed_slice());
+        Self { buffer, length: 0 }
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let mut buffers = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < BUFFERS_KEPT_MAX {
+            buffers.push(std::mem::take(&mut self.buffer));
+        }
+    }
 }
 
 #[cfg(test)]

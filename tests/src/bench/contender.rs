@@ -32,6 +32,8 @@ pub enum Contender {
     Deno,
     /// Bun.
     Bun,
+    /// hyper with a file read for each request, for `assets` only.
+    Hyper,
 }
 
 /// Where the programs are.
@@ -39,6 +41,8 @@ pub enum Contender {
 pub struct Places {
     /// partyrun's binary.
     pub partyrun: PathBuf,
+    /// This program.
+    pub bench: PathBuf,
     /// The folder `tests/`, with its `node_modules`.
     pub tests: PathBuf,
     /// The folder `fixtures/`.
@@ -78,6 +82,7 @@ impl Contender {
             Self::Node => "Node ws",
             Self::Deno => "Deno",
             Self::Bun => "Bun",
+            Self::Hyper => "plain hyper",
         }
     }
 
@@ -145,6 +150,11 @@ impl Contender {
             Self::Bun => {
                 let mut command = Command::new(binaries.join("bun"));
                 command.arg(own.join("bun.mjs")).arg(&port);
+                command
+            }
+            Self::Hyper => {
+                let mut command = Command::new(&places.bench);
+                command.args(["--serve-files", &port]);
                 command
             }
         };

@@ -1,7 +1,7 @@
 //! Every figure of the benchmark: its name, its unit, and how it is measured on one server.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client;
 use super::contender::{Contender, Places, Running};
@@ -43,30 +43,42 @@ pub struct Figure {
     pub value: Value,
 }
 
+/// Which servers a group is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// All that echo, broadcast and answer.
+    Everyone,
+    /// Those that run PartyKit projects.
+    Projects,
+    /// Those that serve files.
+    Files,
+}
+
 /// A group of figures that are measured together; `--only` names groups.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     /// What `--only` compares with.
     pub name: &'static str,
-    /// Whether servers that are no PartyKit runtimes are measured too.
-    pub everyone: bool,
+    /// Which servers can do it.
+    who: Who,
     measure: fn(&Bench, Contender) -> io::Result<Vec<Figure>>,
 }
 
 /// All groups, in the order of the table.
 pub const GROUPS: &[Group] = &[
-    Group { name: "echo-1", everyone: true, measure: |bench, who| bench.echo(who, 1) },
-    Group { name: "echo-16", everyone: true, measure: |bench, who| bench.echo(who, 16) },
-    Group { name: "broadcast-100", everyone: true, measure: |bench, who| bench.broadcast(who, 100) },
-    Group { name: "broadcast-1000", everyone: true, measure: |bench, who| bench.broadcast(who, 1000) },
-    Group { name: "request", everyone: true, measure: Bench::request },
-    Group { name: "put-1", everyone: false, measure: |bench, who| bench.put(who, 1) },
-    Group { name: "put-100", everyone: false, measure: |bench, who| bench.put(who, 100) },
-    Group { name: "new-room", everyone: false, measure: Bench::new_room },
-    Group { name: "memory", everyone: false, measure: Bench::memory },
-    Group { name: "start", everyone: false, measure: Bench::start },
-    Group { name: "swap", everyone: false, measure: Bench::swap },
-    Group { name: "churn", everyone: false, measure: Bench::churn },
+    Group { name: "echo-1", who: Who::Everyone, measure: |bench, who| bench.echo(who, 1) },
+    Group { name: "echo-16", who: Who::Everyone, measure: |bench, who| bench.echo(who, 16) },
+    Group { name: "broadcast-100", who: Who::Everyone, measure: |bench, who| bench.broadcast(who, 100) },
+    Group { name: "broadcast-1000", who: Who::Everyone, measure: |bench, who| bench.broadcast(who, 1000) },
+    Group { name: "request", who: Who::Everyone, measure: Bench::request },
+    Group { name: "assets", who: Who::Files, measure: Bench::assets },
+    Group { name: "put-1", who: Who::Projects, measure: |bench, who| bench.put(who, 1) },
+    Group { name: "put-100", who: Who::Projects, measure: |bench, who| bench.put(who, 100) },
+    Group { name: "new-room", who: Who::Projects, measure: Bench::new_room },
+    Group { name: "memory", who: Who::Projects, measure: Bench::memory },
+    Group { name: "start", who: Who::Projects, measure: Bench::start },
+    Group { name: "swap", who: Who::Projects, measure: Bench::swap },
+    Group { name: "churn", who: Who::Projects, measure: Bench::churn },
 ];
 
 const ECHO_SOCKETS: usize = 32;
@@ -75,6 +87,11 @@ const ROOMS: usize = 8;
 const TEXT: &str = r#"{"type":"move","x":123,"y":456}"#;
 const ANSWER: &str = r#"{"room":"bench","users":3}"#;
 const STORED: &str = "stored";
+/// Sizes of static files: one that is kept in memory, and one that is read each time.
+const ASSETS: [(&str, usize); 2] = [("1 KiB", 1 << 10), ("100 KiB", 100 << 10)];
+
+/// How long a new file may take to be served.
+const FILE_MAX: Duration = Duration::from_secs(30);
 
 /// The settings of a run.
 #[derive(Clone, Debug)]
@@ -90,6 +107,15 @@ pub struct Bench {
 }
 
 impl Group {
+    /// Whether a server can be measured.
+    pub fn is_for(&self, who: Contender) -> bool {
+        match self.who {
+            Who::Everyone => who != Contender::Hyper,
+            Who::Projects => who.runs_projects(),
+            Who::Files => who.runs_projects() || who == Contender::Hyper,
+        }
+    }
+
     /// Measures the group's figures on one server.
     pub fn measure(&self, bench: &Bench, who: Contender) -> io::Result<Vec<Figure>> {
         (self.measure)(bench, who)
@@ -158,6 +184,31 @@ impl Bench {
             peers.push(Peer { stream, request, reply_bytes: answer.length, window: 1 });
         }
         Ok(throughput("onRequest, small JSON, 32 connections", self.run(peers, &server)?))
+    }
+
+    fn assets(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        for (name, bytes) in ASSETS {
+            let extra: &[&str] = if who.runs_projects() { &["--serve", "public"] } else { &[] };
+            let server = who.start(&self.places, "bench", extra)?;
+            let text = "x".repeat(bytes);
+            std::fs::write(server.project.path().join("public/asset.bin"), &text)?;
+            let request = client::get_request(server.address, "/asset.bin");
+            wait_for_file(&server, &request)?;
+            let mut peers = Vec::new();
+            for _ in 0..ECHO_SOCKETS {
+                let mut stream = client::connect(server.address)?;
+                let answer = client::ask(&mut stream, &request)?;
+                if answer.status != 200 || answer.body != text {
+                    return Err(io::Error::other(format!("status {} for a file", answer.status)));
+                }
+                let (request, reply_bytes) = (request.clone(), answer.length);
+                peers.push(Peer { stream, request, reply_bytes, window: 1 });
+            }
+            let measured = self.run(peers, &server)?;
+            figures.extend(throughput(&format!("static file of {name}, 32 connections"), measured));
+        }
+        Ok(figures)
     }
 
     fn put(&self, who: Contender, rooms: usize) -> io::Result<Vec<Figure>> {
@@ -257,6 +308,21 @@ impl Bench {
             figure("growth", Unit::Percent, growth),
         ])
     }
+}
+
+// The original starts again when its folder changes, and is not there meanwhile.
+fn wait_for_file(server: &Running, request: &[u8]) -> io::Result<()> {
+    let began = Instant::now();
+    let ask = || client::connect(server.address).and_then(|mut stream| client::ask(&mut stream, request));
+    while !ask().is_ok_and(|answer| answer.status == 200) {
+        if began.elapsed() > FILE_MAX {
+            return Err(io::Error::other("a new file never appeared"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Some servers keep a file only when it has been still for a moment.
+    std::thread::sleep(Duration::from_millis(200));
+    Ok(())
 }
 
 // A socket that has sent its text once and got the right reply.

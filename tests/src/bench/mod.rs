@@ -8,6 +8,7 @@
 pub mod client;
 pub mod contender;
 pub mod figures;
+pub mod files;
 pub mod load;
 pub mod rooms;
 pub mod table;

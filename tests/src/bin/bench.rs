@@ -11,7 +11,8 @@ use clap::Parser;
 use partyrun_tests::bench::contender::{Contender, Places};
 use partyrun_tests::bench::figures::{Bench, GROUPS, Group};
 use partyrun_tests::bench::load::Times;
-use partyrun_tests::bench::table;
+use partyrun_tests::bench::{files, table};
+use partyrun_tests::report;
 
 /// Measures partyrun and the original with the same project and load.
 #[derive(Debug, Parser)]
@@ -43,20 +44,20 @@ struct Args {
     /// partyrun's binary [default: beside this one].
     #[arg(long)]
     partyrun: Option<PathBuf>,
+    /// Be the contender `hyper`: serve the files in `public` on this port, and do nothing else.
+    #[arg(long, value_name = "PORT", hide = true)]
+    serve_files: Option<u16>,
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    report::exit_code(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<bool> {
+    if let Some(port) = args.serve_files {
+        files::serve(port)?;
+        return Ok(true);
+    }
     if args.list {
         GROUPS.iter().for_each(|group| println!("{}", group.name));
         return Ok(true);
@@ -96,7 +97,7 @@ fn measure(bench: &Bench, groups: &[&Group], contenders: &[Contender]) -> (Measu
     let mut measured = Vec::new();
     let mut failed = false;
     for group in groups {
-        for who in contenders.iter().copied().filter(|who| group.everyone || who.runs_projects()) {
+        for who in contenders.iter().copied().filter(|who| group.is_for(*who)) {
             eprintln!("{}: {}", group.name, who.name());
             match group.measure(bench, who) {
                 Ok(figures) => measured.push((who, figures)),
@@ -121,5 +122,5 @@ fn places(args: &Args) -> Result<Places> {
         bail!("{} is missing: `cargo build --release` makes it", partyrun.display());
     }
     let partyrun = partyrun.canonicalize()?;
-    Ok(Places { partyrun, tests, fixtures })
+    Ok(Places { partyrun, bench: std::env::current_exe()?, tests, fixtures })
 }

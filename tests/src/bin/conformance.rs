@@ -70,14 +70,7 @@ impl On {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    report::exit_code(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<bool> {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use futures_util::StreamExt;
+use partyrun_tests::report;
 use partyrun_tests::request::{Ask, exchange};
 use partyrun_tests::runtime::{Programs, READY_PATTERN, Runtime};
 use partyrun_tests::server::{Process, free_port, kill_all, wait_for_line};
@@ -53,23 +54,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(tokio::task::LocalSet::new().run_until(run(Arguments::parse())));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let local = tokio::task::LocalSet::new();
+    let work = run(Arguments::parse());
+    let outcome = runtime.map_err(Into::into).and_then(|runtime| local.block_on(&runtime, work));
     kill_all();
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    report::exit_code(outcome)
 }
 
 async fn run(arguments: Arguments) -> Result<bool> {
