@@ -136,9 +136,8 @@ impl ClientBundler {
         for asset in &bundle.assets {
             outputs.add(asset.filename(), asset.content_as_bytes().to_vec());
         }
-        let sheets = shared.sheets();
-        for (name, sheet) in sheets {
-            outputs.add(&format!("{name}.css"), sheet.into_bytes());
+        for (name, content) in shared.sheets() {
+            outputs.add(&name, content.into_bytes());
         }
         warnings.append(&mut shared.take_warnings());
         Ok(())

@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) loaders: Loaders,
     pub(crate) cwd: PathBuf,
     pub(crate) minify: bool,
+    /// The output folder, if source maps are wanted.
+    maps_in: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -50,6 +52,7 @@ impl Shared {
             loaders: options.loaders(),
             cwd: options.cwd.clone(),
             minify: options.minify,
+            maps_in: options.sourcemap.then(|| options.outdir.clone()),
             state: Mutex::default(),
         }
     }
@@ -89,13 +92,21 @@ impl Shared {
         std::mem::take(&mut self.state().warnings)
     }
 
-    /// The style sheet of each entry that has one.
+    /// The style sheet of each entry that has one, and its source map: names and contents.
     pub(crate) fn sheets(&self) -> Vec<(String, String)> {
         let state = self.state();
-        let with_sheets = state.entries.iter().filter(|(_, roots)| !roots.is_empty());
-        with_sheets
-            .map(|(name, roots)| (name.clone(), css::bundle(roots, &state.sheets, &self.cwd, self.minify)))
-            .collect()
+        let mut files = Vec::new();
+        for (name, roots) in state.entries.iter().filter(|(_, roots)| !roots.is_empty()) {
+            let mut sheet = css::bundle(roots, &state.sheets, &self.cwd, self.minify);
+            if let Some(outdir) = &self.maps_in {
+                files.push((format!("{name}.css.map"), sheet.map(outdir)));
+                // Names of entries may have folders; the map lies beside the sheet.
+                let beside = name.rsplit('/').next().unwrap_or(name);
+                sheet.text.push_str(&format!("/*# sourceMappingURL={beside}.css.map */\n"));
+            }
+            files.push((format!("{name}.css"), sheet.text));
+        }
+        files
     }
 }
 

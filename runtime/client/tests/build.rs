@@ -177,6 +177,45 @@ fn style_sheets_of_all_modules_become_one() {
 }
 
 #[test]
+fn style_sheets_have_a_source_map() {
+    let project = Project::new(&[
+        ("a.js", "import './a.css';"),
+        (
+            "a.css",
+            "@import './base.css' print;\n\n.all {\n  color: red;\n}\n\n@media (width > 1px) {\n  .big { margin: 0 }\n}\n\
+             @keyframes k { from { top: 0 } to { top: 1px } }\n.card { color: green }\n",
+        ),
+        ("base.css", "/* base */\n.base { color: blue }\n"),
+    ]);
+    for minify in [false, true] {
+        built(ClientOptions { sourcemap: true, minify, ..project.options(&["a.js"]) });
+        let css = project.read("a.css");
+        assert!(css.ends_with("/*# sourceMappingURL=a.css.map */\n"), "{css}");
+        let text: &str = project.read("a.css.map").leak();
+        let map = rolldown_sourcemap::SourceMap::from_json_string(text).unwrap();
+        let table = map.generate_lookup_table();
+        for (part, source, line) in [
+            (".base", "../base.css", 1),
+            (".all", "../a.css", 2),
+            (".big", "../a.css", 7),
+            ("@keyframes", "../a.css", 9),
+            (".card", "../a.css", 10),
+        ] {
+            let before = css.split(part).next().unwrap();
+            let printed = before.matches('\n').count();
+            let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
+            let token = map.lookup_token(&table, printed as u32, column as u32).unwrap();
+            assert_eq!(
+                token.get_source_id().and_then(|id| map.get_source(id)),
+                Some(source),
+                "{part}: {text}"
+            );
+            assert_eq!(token.get_src_line(), line, "{part}: {text}\n{css}");
+        }
+    }
+}
+
+#[test]
 fn jsx_is_automatic_unless_a_file_says_otherwise() {
     let project = Project::new(&[
         ("a.jsx", "console.log(<b>auto</b>);"),

@@ -1,9 +1,9 @@
 //! Style sheets: read one by one, bundled into one sheet for each entry.
 //!
 //! A sheet is parsed by lightningcss. Its imports are followed and its `url(...)` resolved as the imports of code are,
-//! by the configured loaders; addresses on a server (`/x.png`, `https://...`) stay as they are. The result has no
-//! source map.
+//! by the configured loaders; addresses on a server (`/x.png`, `https://...`) stay as they are.
 
+mod map;
 mod order;
 mod read;
 
@@ -47,6 +47,10 @@ pub(crate) struct Sheet {
     imports: Vec<(Target, Condition)>,
     /// The rules, without the imports.
     code: String,
+    /// The text that was read.
+    source: String,
+    /// Where the rules that print a block stand in it, if that can be told.
+    blocks: Option<Vec<map::Place>>,
     exports: Vec<Export>,
 }
 

@@ -6,17 +6,31 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::map::{self, Part};
 use super::{Condition, Sheet, Target};
 
 type Conditions = Vec<Condition>;
 
+/// The sheet of an entry, with the parts that it is made of.
+pub(crate) struct Bundled<'sheet> {
+    pub(crate) text: String,
+    parts: Vec<Part<'sheet>>,
+}
+
+impl Bundled<'_> {
+    /// Its source map, for an output in `outdir`.
+    pub(crate) fn map(&self, outdir: &Path) -> String {
+        map::json(&self.parts, outdir)
+    }
+}
+
 /// The sheet of an entry whose modules import these sheets.
-pub(crate) fn bundle(
+pub(crate) fn bundle<'sheet>(
     roots: &[PathBuf],
-    sheets: &BTreeMap<PathBuf, Sheet>,
+    sheets: &'sheet BTreeMap<PathBuf, Sheet>,
     cwd: &Path,
     minify: bool,
-) -> String {
+) -> Bundled<'sheet> {
     let mut places = Vec::new();
     for root in roots {
         collect(&Target::File(root.clone()), &Vec::new(), sheets, &mut HashSet::new(), &mut places);
@@ -34,17 +48,23 @@ pub(crate) fn bundle(
             text.push_str(&import(address, conditions));
         }
     }
+    let mut parts = Vec::new();
     for (target, conditions) in &seen {
         let Target::File(path) = target else { continue };
-        let Some(sheet) = sheets.get(path).filter(|sheet| !sheet.code.trim().is_empty()) else { continue };
+        let Some((path, sheet)) = sheets.get_key_value(path) else { continue };
+        if sheet.code.trim().is_empty() {
+            continue;
+        }
         if !minify {
             let shown = path.strip_prefix(cwd).unwrap_or(path).display();
             text.push_str(&format!("/* {shown} */\n"));
         }
+        let line = text.matches('\n').count() + wrappers(conditions);
+        parts.push((u32::try_from(line).unwrap_or(u32::MAX), path.as_path(), sheet));
         text.push_str(&wrapped(&sheet.code, conditions));
         text.push('\n');
     }
-    text
+    Bundled { text, parts }
 }
 
 fn collect(
@@ -69,6 +89,15 @@ fn collect(
         open.remove(path);
     }
     places.push((target.clone(), conditions.clone()));
+}
+
+// How many lines stand before the code that is wrapped.
+fn wrappers(conditions: &Conditions) -> usize {
+    let of_one = |condition: &Condition| {
+        let Condition { layer, supports, media } = condition;
+        usize::from(layer.is_some()) + usize::from(supports.is_some()) + usize::from(media.is_some())
+    };
+    conditions.iter().map(of_one).sum()
 }
 
 fn wrapped(code: &str, conditions: &Conditions) -> String {
@@ -119,7 +148,13 @@ mod tests {
             };
             (target, Condition { media: media.map(str::to_owned), ..Condition::default() })
         });
-        Sheet { imports: imports.collect(), code: code.to_owned(), exports: Vec::new() }
+        Sheet {
+            imports: imports.collect(),
+            code: code.to_owned(),
+            source: code.to_owned(),
+            blocks: None,
+            exports: Vec::new(),
+        }
     }
 
     #[test]
@@ -141,9 +176,9 @@ mod tests {
         .collect();
         let roots = ["/a.css", "/b.css"].map(PathBuf::from);
         assert_eq!(
-            bundle(&roots, &sheets, Path::new("/"), true),
+            bundle(&roots, &sheets, Path::new("/"), true).text,
             "@import url(\"https://x/font.css\");\n@media print {\np{}\n}\na{}\nreset{}\nb{}\n"
         );
-        assert!(bundle(&roots, &sheets, Path::new("/"), false).contains("/* b.css */\nb{}\n"));
+        assert!(bundle(&roots, &sheets, Path::new("/"), false).text.contains("/* b.css */\nb{}\n"));
     }
 }

@@ -11,7 +11,7 @@ use lightningcss::traits::ToCss as _;
 use rolldown::plugin::PluginContext;
 use rolldown_common::{EmittedAsset, StrOrBytes};
 
-use super::{Condition, Export, Sheet, Target};
+use super::{Condition, Export, Sheet, Target, map};
 use crate::loader::{self, Loader};
 use crate::plugin::Shared;
 
@@ -20,6 +20,7 @@ struct Parsed {
     imports: Vec<(String, Condition)>,
     urls: Vec<(String, String)>,
     code: String,
+    blocks: Option<Vec<map::Place>>,
     exports: Vec<Export>,
     warnings: Vec<String>,
 }
@@ -58,7 +59,8 @@ pub(crate) async fn read(
         };
         code = code.replace(&placeholder, &target);
     }
-    Ok(Sheet { imports, code, exports: parsed.exports })
+    let (source, blocks) = (text.to_owned(), parsed.blocks);
+    Ok(Sheet { imports, code, source, blocks, exports: parsed.exports })
 }
 
 /// An address that the browser resolves itself.
@@ -138,6 +140,7 @@ fn parse(text: &str, shown: &str, local: bool, minify: bool) -> Result<Parsed, S
     if minify {
         sheet.minify(MinifyOptions::default()).map_err(|error| error.to_string())?;
     }
+    let blocks = map::of_rules(&sheet.rules);
     let imports = sheet.rules.0.iter().filter_map(import).collect();
     let printed = sheet
         .to_css(PrinterOptions {
@@ -154,7 +157,8 @@ fn parse(text: &str, shown: &str, local: bool, minify: bool) -> Result<Parsed, S
     let mut exports: Vec<Export> = printed.exports.unwrap_or_default().into_iter().map(export).collect();
     exports.sort_by(|a, b| a.name.cmp(&b.name));
     let warnings = warnings.read().map(|found| found.iter().map(ToString::to_string).collect());
-    Ok(Parsed { imports, urls, code: printed.code, exports, warnings: warnings.unwrap_or_default() })
+    let warnings = warnings.unwrap_or_default();
+    Ok(Parsed { imports, urls, code: printed.code, blocks, exports, warnings })
 }
 
 fn import(rule: &CssRule<'_>) -> Option<(String, Condition)> {
