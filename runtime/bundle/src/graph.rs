@@ -244,7 +244,9 @@ impl Walk<'_> {
     /// Reads the file and the cache; what is left is work for any thread.
     fn prepare(&mut self, file: Pending) -> Job {
         let name = relative(&self.options.root, &file.path);
-        let settings = self.resolve.settings(&file.path, file.hint, self.options);
+        let mut settings = self.resolve.settings(&file.path, file.hint, self.options);
+        // The main party's file is the first of all.
+        settings.pause_first = self.options.pause_first && file.index == 0;
         let mut module = Module {
             name,
             source: Arc::default(),

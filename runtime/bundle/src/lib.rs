@@ -55,6 +55,8 @@ pub struct BundleOptions {
     pub alias: Vec<(String, String)>,
     /// Leave out white space.
     pub minify: bool,
+    /// Begin the main party's module with a `debugger` statement.
+    pub pause_first: bool,
     /// Where records of unchanged files are kept between processes.
     pub cache_dir: Option<PathBuf>,
     /// What is not read.
@@ -97,6 +99,12 @@ impl Bundler {
         }
         let cache = cache::Cache::new(options.cache_dir.clone());
         Self { options, cache }
+    }
+
+    /// The same, with [`BundleOptions::pause_first`].
+    pub fn pausing_first(mut self) -> Self {
+        self.options.pause_first = true;
+        self
     }
 
     /// Bundles the project as it is on disk now.

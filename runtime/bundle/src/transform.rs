@@ -3,9 +3,9 @@
 //! can be kept by content. Whatever the source is, it returns: a panic inside swc becomes an error of that file.
 
 use swc_common::{
-    GLOBALS, Globals, Mark, SourceMap, SyntaxContext, comments::SingleThreadedComments, sync::Lrc,
+    GLOBALS, Globals, Mark, SourceMap, Spanned, SyntaxContext, comments::SingleThreadedComments, sync::Lrc,
 };
-use swc_ecma_ast::{EsVersion, Expr, Pass, Program};
+use swc_ecma_ast::{DebuggerStmt, EsVersion, Expr, ModuleDecl, ModuleItem, Pass, Program, Stmt};
 use swc_ecma_parser::{
     EsSyntax, Syntax, TsSyntax, parse_file_as_commonjs, parse_file_as_expr, parse_file_as_module,
     parse_file_as_program,
@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) jsx_fragment: Option<String>,
     pub(crate) jsx_source: Option<String>,
     pub(crate) minify: bool,
+    /// A `debugger` statement comes before all others.
+    pub(crate) pause_first: bool,
     /// Names and expressions as written.
     pub(crate) defines: Vec<(String, String)>,
 }
@@ -129,9 +131,8 @@ fn parse(source: &str, settings: &Settings) -> Result<Parsed, Problems> {
         }
     };
     let problems = |errors: Vec<swc_ecma_parser::error::Error>| {
-        let offset = |error: &swc_ecma_parser::error::Error| {
-            swc_common::Spanned::span(error).lo.0.saturating_sub(file.start_pos.0)
-        };
+        let offset =
+            |error: &swc_ecma_parser::error::Error| error.span().lo.0.saturating_sub(file.start_pos.0);
         let mut found: Problems =
             errors.iter().map(|error| (offset(error), error.kind().msg().into_owned())).collect();
         found.dedup_by_key(|problem| problem.0);
@@ -178,11 +179,31 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
     }
     let defines = parse_defines(&settings.defines, unresolved)?;
     program.visit_mut_with(&mut Fold { defines: &defines, unresolved });
+    if settings.pause_first {
+        pause_first(&mut program);
+    }
     let form = form(&program, &probe, settings.hint, unresolved);
     let printer = Printer { source_map, start, end, markers, minify: settings.minify };
     let purity = Purity { comments: &comments, unresolved };
     let top_level_await = probe.top_level_await;
     scan(program, &Scan { form, top_level_await, unresolved, printer: &printer, purity })
+}
+
+/// Puts a `debugger` statement before the first statement that runs, and at its place in the source.
+fn pause_first(program: &mut Program) {
+    let pause = |span| Stmt::Debugger(DebuggerStmt { span });
+    match program {
+        Program::Module(module) => {
+            let is_import = |item: &ModuleItem| matches!(item, ModuleItem::ModuleDecl(ModuleDecl::Import(_)));
+            let first = module.body.iter().position(|item| !is_import(item)).unwrap_or(module.body.len());
+            let span = module.body.get(first).map_or(module.span, Spanned::span);
+            module.body.insert(first, ModuleItem::Stmt(pause(span)));
+        }
+        Program::Script(script) => {
+            let span = script.body.first().map_or(script.span, Spanned::span);
+            script.body.insert(0, pause(span));
+        }
+    }
 }
 
 fn too_deep_message() -> String {
@@ -277,7 +298,7 @@ fn parse_defines(defines: &[(String, String)], unresolved: SyntaxContext) -> Res
         let mut expr: Box<Expr> = parse_file_as_expr(&file, syntax, EsVersion::EsNext, None, &mut Vec::new())
             .map_err(|error| vec![(0, format!("`define` of `{name}`: {}", error.kind().msg()))])?;
         // The parser stops after the first expression.
-        let end = swc_common::Spanned::span_hi(&expr).0.saturating_sub(file.start_pos.0) as usize;
+        let end = expr.span_hi().0.saturating_sub(file.start_pos.0) as usize;
         if value.get(end..).is_some_and(|rest| !rest.trim_matches([' ', '\t', '\n', ')', ';']).is_empty()) {
             return Err(vec![(0, format!("`define` of `{name}` is not one expression: {value}"))]);
         }

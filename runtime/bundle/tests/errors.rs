@@ -135,6 +135,25 @@ fn a_rebuild_sees_what_changed() -> Outcome<()> {
 }
 
 #[test]
+fn the_main_module_can_begin_with_a_pause() -> Outcome<()> {
+    let project = Project::new(&[
+        (
+            "main.ts",
+            "import './a';\nimport type { T } from './a';\nexport const unused: number = 1;\nprint('main');",
+        ),
+        ("a.ts", "export type T = 1;\nprint('a');"),
+    ])?;
+    let options = project.options("main.ts");
+    assert!(!Bundler::new(options.clone()).build()?.code.contains("debugger"));
+    let bundle = Bundler::new(BundleOptions { pause_first: true, ..options }).build()?;
+    let (before, after) = bundle.code.split_once("debugger").ok_or("no pause")?;
+    assert!(before.contains("print(") && after.matches("print(").count() == 1, "{}", bundle.code);
+    assert!(!after.contains("debugger"));
+    assert_eq!(project.log_of(&bundle)?, "a\nmain");
+    Ok(())
+}
+
+#[test]
 fn a_stack_trace_names_the_source() -> Outcome<()> {
     let project = Project::new(&[
         (

@@ -309,7 +309,8 @@ impl Entered<'_> {
         let settings = text(scope, settings)?;
         call_named(scope, table, "boot", &[settings])?;
         if let Some(inspector) = inspector.as_ref().filter(|_| pause) {
-            inspector.wait_for_session_and_break_on_next_statement();
+            // The bundle itself pauses, at the project's first statement (`BundleOptions::pause_first`).
+            inspector.wait_for_runtime_run_if_waiting_for_debugger();
         }
         let (script, value) = run_bundle(scope, &program, inspector.is_some())?;
         let promise = call_named(scope, table, "evaluate", &[value])?;
