@@ -1,9 +1,8 @@
-//! From files to a program: the project's own build command, the bundle, and the code cache kept between runs.
+//! From files to a program: the bundle, and the code cache kept between runs.
 //!
 //! The cache is named after the bundle's hash and V8's version and flags; V8 checks it once more before it uses it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,13 +11,11 @@ use partyrun_config::{Config, ConfigError};
 use partyrun_engine::{Program, ProgramError};
 use partyrun_limits::Limits;
 
+use crate::debugger::{self, Debugger};
+
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
-    #[error("Custom build failed: `{command}` ended with {status}.")]
-    Command { command: String, status: std::process::ExitStatus },
-    #[error("Custom build failed: `{command}` could not be started: {error}")]
-    CommandStart { command: String, error: std::io::Error },
     #[error("{0}")]
     Config(#[from] ConfigError),
     #[error("{0}")]
@@ -29,24 +26,6 @@ pub(crate) enum BuildError {
     Program(#[from] ProgramError),
     #[error("Could not write the bundle to {path}: {error}")]
     Write { path: String, error: std::io::Error },
-}
-
-/// Runs `build.command`, if there is one, with the project's own tools on its path as npm scripts have them.
-pub(crate) fn run_command(config: &Config) -> Result<(), BuildError> {
-    let Some(command) = &config.build.command else { return Ok(()) };
-    let tools = config.root.join("node_modules/.bin");
-    let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&inherited)));
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(command).current_dir(&config.build.cwd);
-    if let Ok(path) = path {
-        shell.env("PATH", path);
-    }
-    match shell.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(BuildError::Command { command: command.clone(), status }),
-        Err(error) => Err(BuildError::CommandStart { command: command.clone(), error }),
-    }
 }
 
 /// What a bundle is for.
@@ -127,14 +106,18 @@ impl Builder {
             minify: config.minify,
             cache_dir: Some(cache.clone()),
             limits,
+            ..BundleOptions::default()
         };
         keep_out_of_git(&config.root);
         Ok(Self { bundler: Bundler::new(options), config, port, debug: false, cache, outdir })
     }
 
     /// Gives programs what debuggers need.
-    pub(crate) fn for_debuggers(mut self, debug: bool) -> Self {
-        self.debug = debug;
+    pub(crate) fn for_debuggers(mut self, debugger: Option<&Debugger>) -> Self {
+        self.debug = debugger.is_some();
+        if debugger.is_some_and(|debugger| debugger.pauses_first) {
+            self.bundler = self.bundler.pausing_first();
+        }
         self
     }
 
@@ -160,7 +143,7 @@ impl Builder {
         let Bundled { parts, inputs, warnings } = self.parts()?;
         let mut program = program(&parts, &self.config, self.port)?;
         if self.debug {
-            program.debug_map = crate::debugger::map_url(parts.source_map.as_ref(), &self.config.root);
+            program.debug_map = debugger::map_url(parts.source_map.as_ref(), &self.config.root);
         }
         self.code_cache(&parts.hash).load(&program);
         Ok(Built { program: Arc::new(program), hash: parts.hash, inputs, warnings })

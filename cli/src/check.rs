@@ -8,17 +8,17 @@ use std::time::Instant;
 
 use partyrun_limits::Limits;
 
-use crate::args::{CheckArgs, ListenArgs};
+use crate::args::SourceArgs;
 use crate::build::{Builder, Mode};
 use crate::client;
 use crate::output::Output;
 use crate::serve::{RunError, machine};
 
 /// Runs the command.
-pub(crate) fn run(args: &CheckArgs, begun: Instant) -> Result<(), RunError> {
+pub(crate) fn run(args: &SourceArgs, begun: Instant) -> Result<(), RunError> {
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let output = Output::new(false).map_err(machine("A thread cannot be started"))?;
-    let mut request = args.project.request(&cwd, args.script.clone(), &ListenArgs::default());
+    let mut request = args.request(&cwd);
     request.env_local = true;
     let config = Arc::new(partyrun_config::load(&request)?);
     config.notes.iter().for_each(|note| output.note(note));

@@ -16,6 +16,8 @@ use crate::serve::{RunError, machine};
 pub(crate) struct Debugger {
     pub(crate) inspector: Arc<Inspector>,
     pub(crate) address: SocketAddr,
+    /// Whether the project pauses before its first statement.
+    pub(crate) pauses_first: bool,
     _front: Front,
 }
 
@@ -28,7 +30,8 @@ impl Debugger {
             _ => RunError::Listen { address, error },
         })?;
         let address = listener.local_addr().map_err(machine("The debugger's port cannot be found"))?;
-        let inspector = Inspector::new(args.inspect_brk.is_some());
+        let pauses_first = args.inspect_brk.is_some();
+        let inspector = Inspector::new(pauses_first);
         let product = format!("partyrun/{}", env!("CARGO_PKG_VERSION"));
         let told = output.clone();
         let paused = Arc::new(move |title: &str| {
@@ -42,10 +45,10 @@ impl Debugger {
                 "Whoever reaches the debugger's port can run code here: it listens beyond this machine.",
             );
         }
-        if args.inspect_brk.is_some() {
+        if pauses_first {
             output.note("Waiting for a debugger to go on (--inspect-brk): first `edge`, then each room.");
         }
-        Ok(Some(Self { inspector, address, _front: front }))
+        Ok(Some(Self { inspector, address, pauses_first, _front: front }))
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use partyrun_limits::Limits;
 
-use crate::args::{BuildArgs, ListenArgs};
-use crate::build::{self, Builder, Mode};
+use crate::args::BuildArgs;
+use crate::build::{Builder, Mode};
 use crate::client;
+use crate::command;
 use crate::output::Output;
 use crate::release;
 use crate::serve::{RunError, machine};
@@ -16,14 +17,15 @@ use crate::serve::{RunError, machine};
 pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let output = Output::new(false).map_err(machine("A thread cannot be started"))?;
-    let mut request = args.project.request(&cwd, args.script.clone(), &ListenArgs::default());
+    let mut request = args.source.request(&cwd);
     // The values of environment files are read where the project runs; only `--with-env` asks for them here.
-    request.without_env_files = !args.project.with_env;
+    request.without_env_files = !args.source.project.with_env;
     let config = Arc::new(partyrun_config::load(&request)?);
     config.warnings.iter().for_each(|warning| output.problem(warning));
-    build::run_command(&config)?;
+    let limits = Limits::default();
+    let _interruptible = command::run_first(&config, limits.build_command_time_max, None)?;
     client::build(&config, Mode::Release, &output)?;
-    let mut builder = Builder::new(config.clone(), Mode::Release, Limits::default(), None)?;
+    let mut builder = Builder::new(config.clone(), Mode::Release, limits, None)?;
     let parts = output.while_waiting("Bundling", || builder.parts())?;
     parts.warnings.iter().for_each(|warning| output.problem(warning));
     let name = config

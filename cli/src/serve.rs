@@ -22,6 +22,7 @@ use partyrun_store::{Memory, Sqlite, Store, StoreError};
 
 use crate::bindings;
 use crate::build::BuildError;
+use crate::command::CommandError;
 use crate::https::HttpsError;
 use crate::output::Output;
 use crate::release::ReleaseError;
@@ -35,6 +36,8 @@ pub(crate) const PORT: u16 = 1999;
 pub(crate) enum RunError {
     #[error("{0}")]
     Config(#[from] ConfigError),
+    #[error("{0}")]
+    Command(#[from] CommandError),
     #[error("{0}")]
     Build(#[from] BuildError),
     #[error("{0}")]

@@ -14,8 +14,9 @@ use partyrun_limits::Limits;
 
 use crate::args::StartArgs;
 use crate::banner::{self, Banner};
-use crate::build::{self, Builder, CodeCache, Mode};
+use crate::build::{Builder, CodeCache, Mode};
 use crate::client;
+use crate::command;
 use crate::output::{self, Output};
 use crate::release::{Release, Unpacked};
 use crate::serve::{self, Plan, RunError, Running, machine};
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform();
     let Servable { config, listener, port, program, cache, release, folder } =
-        servable(args, link.port, &output)?;
+        servable(args, &limits, &link, &output)?;
     let result = serve::runtime()?.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
         let starting = Running::start(Plan {
@@ -88,14 +89,14 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     result
 }
 
-fn servable(args: &StartArgs, old_port: Option<u16>, output: &Output) -> Result<Servable, RunError> {
+fn servable(args: &StartArgs, limits: &Limits, link: &Link, output: &Output) -> Result<Servable, RunError> {
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let what = args.what.as_deref().map(|what| cwd.join(what));
     match what {
-        None => of_project(args, &cwd, None, old_port, output),
-        Some(path) if path.is_dir() => of_project(args, &path, None, old_port, output),
-        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, old_port),
-        Some(path) if path.is_file() => of_project(args, &cwd, Some(path), old_port, output),
+        None => of_project(args, &cwd, None, limits, link, output),
+        Some(path) if path.is_dir() => of_project(args, &path, None, limits, link, output),
+        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, link.port),
+        Some(path) if path.is_file() => of_project(args, &cwd, Some(path), limits, link, output),
         Some(path) => Err(RunError::Nothing { path: path.display().to_string() }),
     }
 }
@@ -104,19 +105,19 @@ fn of_project(
     args: &StartArgs,
     folder: &Path,
     script: Option<PathBuf>,
-    old_port: Option<u16>,
+    limits: &Limits,
+    link: &Link,
     output: &Output,
 ) -> Result<Servable, RunError> {
     let script = script.map(|path| path.to_string_lossy().into_owned());
     let config = Arc::new(partyrun_config::load(&args.project.request(folder, script, &args.listen))?);
     config.notes.iter().for_each(|note| output.note(note));
     config.warnings.iter().for_each(|warning| output.problem(warning));
-    build::run_command(&config)?;
-    let (listener, port) = serve::listen(config.host, config.port.or(old_port))?;
+    let _interruptible = command::run_first(&config, limits.build_command_time_max, Some(link))?;
+    let (listener, port) = serve::listen(config.host, config.port.or(link.port))?;
     let mode = Mode::Production { port };
     client::build(&config, mode, output)?;
-    let limits = args.listen.limits(Limits::production())?;
-    let mut builder = Builder::new(config.clone(), mode, limits, None)?;
+    let mut builder = Builder::new(config.clone(), mode, limits.clone(), None)?;
     let built = output.while_waiting("Bundling", || builder.build())?;
     built.warnings.iter().for_each(|warning| output.problem(warning));
     let cache = builder.code_cache(&built.hash);

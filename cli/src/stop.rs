@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The server's end of its line to the supervisor; none without a supervisor.
+#[derive(Default)]
 pub(crate) struct Link {
     pub(crate) stream: Option<StdStream>,
     /// The port of the life before, which clients know.

@@ -2,17 +2,24 @@
 //!
 //! Folders are watched rather than files, because editors save by renaming. While a build is broken every change in
 //! these folders counts: the file that mends it may be one that did not exist before.
+//!
+//! Where the system gives no more watches (on Linux their number is limited for each user), folders are looked at once a
+//! second instead, and that is said once.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::event::ModifyKind;
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::look::Looker;
 
 /// Editors write in several steps; a build begins when none came for so long.
 const QUIET: Duration = Duration::from_millis(20);
+const LOOKING: &str = "The system watches no more files for this user: changes are looked for once a second. \
+    Raise the limits `fs.inotify.max_user_watches` and `fs.inotify.max_user_instances` (sysctl) to see them at once.";
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +32,8 @@ pub(crate) struct Change {
 
 /// The files to look at.
 pub(crate) struct Watch {
-    watcher: RecommendedWatcher,
+    eyes: Eyes,
     events: UnboundedReceiver<PathBuf>,
-    folders: HashSet<PathBuf>,
     inputs: HashSet<PathBuf>,
     command_sources: Vec<PathBuf>,
     settings: Vec<PathBuf>,
@@ -37,56 +43,28 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(command_sources: Vec<PathBuf>, settings: Vec<PathBuf>) -> notify::Result<Self> {
         let (sender, events) = unbounded_channel();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let Ok(event) = event else { return };
-            let counts = match event.kind {
-                EventKind::Modify(ModifyKind::Metadata(_)) => false,
-                EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => true,
-                _ => false,
-            };
-            for path in event.paths.into_iter().filter(|_| counts) {
-                // The receiver goes away when the process ends.
-                let _gone = sender.send(path);
-            }
-        })?;
+        let mut eyes = Eyes::new(sender)?;
         for path in command_sources.iter().filter(|path| path.exists()) {
-            watcher.watch(path, RecursiveMode::Recursive)?;
+            eyes.watch(path, RecursiveMode::Recursive)?;
         }
-        let mut folders = HashSet::new();
         for folder in settings.iter().filter_map(|file| file.parent()) {
-            if folders.insert(folder.to_owned()) {
-                watcher.watch(folder, RecursiveMode::NonRecursive)?;
-            }
+            eyes.watch(folder, RecursiveMode::NonRecursive)?;
         }
-        Ok(Self {
-            watcher,
-            events,
-            folders,
-            inputs: HashSet::new(),
-            command_sources,
-            settings,
-            broken: false,
-        })
+        Ok(Self { eyes, events, inputs: HashSet::new(), command_sources, settings, broken: false })
     }
 
-    /// The build worked, and these are its files. Returns what could not be watched.
+    /// The build worked, and these are its files. Returns what could not be watched, or is watched otherwise.
     pub(crate) fn built(&mut self, inputs: Vec<PathBuf>) -> Vec<String> {
         self.broken = false;
         self.inputs = inputs.into_iter().collect();
         let mut problems = Vec::new();
-        let folders: HashSet<PathBuf> =
-            self.inputs.iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
-        for folder in folders {
-            if self.folders.contains(&folder) || is_installed(&folder) {
-                continue;
-            }
-            match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => drop(self.folders.insert(folder)),
-                Err(error) => {
-                    problems.push(format!("Changes in {} will not be seen: {error}", folder.display()))
-                }
+        let folders: HashSet<&Path> = self.inputs.iter().filter_map(|file| file.parent()).collect();
+        for folder in folders.into_iter().filter(|folder| !is_installed(folder)) {
+            if let Err(error) = self.eyes.watch(folder, RecursiveMode::NonRecursive) {
+                problems.push(format!("Changes in {} will not be seen: {error}", folder.display()));
             }
         }
+        problems.extend(self.eyes.notice.take().map(str::to_string));
         problems
     }
 
@@ -126,6 +104,83 @@ impl Watch {
     fn matters(&self, path: &Path) -> bool {
         let own = path.components().any(|part| part.as_os_str() == ".partyrun");
         !own && (self.broken && !is_installed(path) || self.inputs.contains(path))
+    }
+}
+
+/// What sees changes: the system, or, where it gives no watches, a look now and then.
+enum Means {
+    System(RecommendedWatcher),
+    Look(Looker),
+}
+
+struct Eyes {
+    means: Means,
+    sender: UnboundedSender<PathBuf>,
+    watched: HashSet<(PathBuf, RecursiveMode)>,
+    notice: Option<&'static str>,
+}
+
+impl Eyes {
+    fn new(sender: UnboundedSender<PathBuf>) -> notify::Result<Self> {
+        let (means, notice) = match notify::recommended_watcher(teller(sender.clone())) {
+            Ok(watcher) => (Means::System(watcher), None),
+            Err(error) if is_limit(&error) => (Means::Look(Looker::new(sender.clone())?), Some(LOOKING)),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { means, sender, watched: HashSet::new(), notice })
+    }
+
+    fn watch(&mut self, path: &Path, mode: RecursiveMode) -> notify::Result<()> {
+        let wanted = (path.to_owned(), mode);
+        if self.watched.contains(&wanted) {
+            return Ok(());
+        }
+        match &mut self.means {
+            Means::Look(looker) => looker.add(path, mode == RecursiveMode::Recursive),
+            Means::System(watcher) => match watcher.watch(path, mode) {
+                Ok(()) => {}
+                Err(error) if is_limit(&error) => self.look_at(path, mode)?,
+                Err(error) => return Err(error),
+            },
+        }
+        self.watched.insert(wanted);
+        Ok(())
+    }
+
+    // Looks at this and at all that the system has watched until now.
+    fn look_at(&mut self, path: &Path, mode: RecursiveMode) -> notify::Result<()> {
+        let looker = Looker::new(self.sender.clone())?;
+        for (path, mode) in &self.watched {
+            looker.add(path, *mode == RecursiveMode::Recursive);
+        }
+        looker.add(path, mode == RecursiveMode::Recursive);
+        (self.means, self.notice) = (Means::Look(looker), Some(LOOKING));
+        Ok(())
+    }
+}
+
+// Tells the paths of events that may concern the content of files.
+fn teller(sender: UnboundedSender<PathBuf>) -> impl FnMut(notify::Result<Event>) + Send + 'static {
+    move |event| {
+        let Ok(event) = event else { return };
+        let counts = match event.kind {
+            EventKind::Modify(ModifyKind::Metadata(_)) => false,
+            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => true,
+            _ => false,
+        };
+        for path in event.paths.into_iter().filter(|_| counts) {
+            // The receiver goes away when the process ends.
+            let _gone = sender.send(path);
+        }
+    }
+}
+
+// Whether the system has no more watches for this user: `ENOSPC`, or `EMFILE` for a watcher of its own.
+fn is_limit(error: &notify::Error) -> bool {
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => true,
+        ErrorKind::Io(error) => matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EMFILE)),
+        _ => false,
     }
 }
 

@@ -7,10 +7,11 @@
 mod project;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use partyrun_config::Request;
 
 pub(crate) use project::{ListenArgs, ProjectArgs};
 
@@ -80,7 +81,7 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Read the configuration and bundle the project, say what is wrong, and serve nothing.
     #[command(after_help = CHECK_EXAMPLES)]
-    Check(Box<CheckArgs>),
+    Check(Box<SourceArgs>),
     /// Print the JSON schema of partykit.json.
     Schema,
     /// Begin a project. Files that exist are never overwritten.
@@ -164,21 +165,27 @@ pub(crate) struct StartArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// The main party's file; instead of `main` in partykit.json.
-    pub(crate) script: Option<String>,
     #[command(flatten)]
-    pub(crate) project: ProjectArgs,
+    pub(crate) source: SourceArgs,
     /// The file to write [default: NAME.partyrun in this folder].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
+/// A project that is not served.
 #[derive(Debug, Args)]
-pub(crate) struct CheckArgs {
+pub(crate) struct SourceArgs {
     /// The main party's file; instead of `main` in partykit.json.
     pub(crate) script: Option<String>,
     #[command(flatten)]
     pub(crate) project: ProjectArgs,
+}
+
+impl SourceArgs {
+    /// What the configuration needs to know of the flags.
+    pub(crate) fn request(&self, cwd: &Path) -> Request {
+        self.project.request(cwd, self.script.clone(), &ListenArgs::default())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -200,7 +207,7 @@ pub(crate) enum Template {
     Typescript,
     /// The same in JavaScript.
     Javascript,
-    /// A React client, bundled by the project's own esbuild.
+    /// A server in TypeScript and a React client, bundled by `serve.build`.
     React,
     /// A chat whose messages are stored.
     Chat,

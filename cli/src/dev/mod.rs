@@ -21,8 +21,9 @@ use tokio::task::JoinHandle;
 use self::commands::Desk;
 use crate::args::DevArgs;
 use crate::banner::{self, Banner};
-use crate::build::{self, Builder, Built, Mode};
+use crate::build::{Builder, Built, Mode};
 use crate::client;
+use crate::command;
 use crate::debugger::Debugger;
 use crate::https;
 use crate::keys::Keys;
@@ -47,14 +48,14 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let output = Arc::new(Output::new(args.listen.json).map_err(machine("A thread cannot be started"))?);
     announce(&config, &output);
     let tls = https::identity(args, config.host)?;
-    build::run_command(&config)?;
+    let interruptible = command::run_first(&config, limits.build_command_time_max, Some(&link))?;
     let (listener, port) = serve::listen(config.host, config.port.or(link.port))?;
     let outdir = args.unstable_outdir.as_ref().map(|path| cwd.join(path));
     let debugger = Debugger::start(args, &output)?;
     let mode = Mode::Development { port };
     let client = client::build(&config, mode, &output)?;
     let builder = Builder::new(config.clone(), mode, limits.clone(), outdir.clone())?;
-    let mut builder = builder.for_debuggers(debugger.is_some());
+    let mut builder = builder.for_debuggers(debugger.as_ref());
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform();
     // Looking begins before the files are read: a change during the start must not be lost.
@@ -64,6 +65,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         watch.built(built.inputs.clone()).iter().for_each(|problem| output.problem(problem));
     }
     let runtime = serve::runtime()?;
+    drop(interruptible);
     let result = runtime.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
         let trusted_proxies = args.listen.trusted_proxy.clone();
@@ -193,7 +195,12 @@ impl Session<'_> {
                     self.builder.code_cache(&self.built.hash).keep(&self.built.program);
                 }
                 change = change => {
-                    if let Err(error) = self.reload(change).await {
+                    let reloaded = tokio::select! {
+                        reloaded = self.reload(change) => reloaded,
+                        // What is half done ends with the server.
+                        () = requests.next() => return,
+                    };
+                    if let Err(error) = reloaded {
                         output.problem(&error.to_string());
                         output.note("The last working version goes on.");
                         if let Some(watch) = &mut self.watch {
@@ -222,7 +229,7 @@ impl Session<'_> {
             return self.reload_settings(begun).await;
         }
         if change.sources_of_command {
-            build::run_command(&self.config)?;
+            command::run(&self.config, self.setup.limits.build_command_time_max).await?;
         }
         let built = self.build_again()?;
         if built.hash != self.built.hash {
@@ -240,7 +247,7 @@ impl Session<'_> {
         let config = Arc::new(partyrun_config::load(&self.request)?);
         let watch = begin_watch(&config, &self.setup.output);
         announce(&config, &self.setup.output);
-        build::run_command(&config)?;
+        command::run(&config, self.setup.limits.build_command_time_max).await?;
         let mode = Mode::Development { port: self.setup.port };
         let output = self.setup.output.clone();
         let client = config.clone();
@@ -248,7 +255,7 @@ impl Session<'_> {
         let client =
             building.await.map_err(|error| machine("The client cannot be built")(error.into()))??;
         let builder = Builder::new(config.clone(), mode, self.setup.limits.clone(), self.outdir.clone())?;
-        let mut builder = builder.for_debuggers(self.setup.debugger.is_some());
+        let mut builder = builder.for_debuggers(self.setup.debugger.as_ref());
         let built = self.setup.output.while_waiting("Bundling", || builder.build())?;
         if config.host != self.config.host || config.port != self.config.port {
             self.setup.output.problem(

@@ -1,16 +1,21 @@
-// With --inspect-brk the edge waits for a debugger before the project's first statement; this one lets it go on.
+// With --inspect-brk the edge waits for a debugger before the project's first statement; this one looks where, and lets it
+// go on.
 // usage: paused.mjs DEBUGGER
 import { createRequire } from "node:module";
 
-const WebSocket = createRequire(`${process.env.PACKAGES}/`)("ws");
+const require = createRequire(`${process.env.PACKAGES}/`);
+const WebSocket = require("ws");
+const { TraceMap, originalPositionFor } = require("@jridgewell/trace-mapping");
 const [edge] = await (await fetch(`http://${process.argv[2]}/json/list`)).json();
 console.log("waits", edge.title);
 const socket = new WebSocket(edge.webSocketDebuggerUrl);
-const urls = new Map();
+const maps = new Map();
 const paused = new Promise((resolve) => {
   socket.on("message", (data) => {
     const message = JSON.parse(data);
-    if (message.method === "Debugger.scriptParsed") urls.set(message.params.scriptId, message.params.url);
+    if (message.method === "Debugger.scriptParsed") {
+      maps.set(message.params.scriptId, message.params.sourceMapURL);
+    }
     if (message.method === "Debugger.paused") resolve(message.params);
   });
 });
@@ -19,7 +24,10 @@ let id = 0;
 const call = (method) => socket.send(JSON.stringify({ id: ++id, method }));
 call("Debugger.enable");
 call("Runtime.runIfWaitingForDebugger");
-console.log("paused at", urls.get((await paused).callFrames[0].location.scriptId));
+const { scriptId, lineNumber, columnNumber } = (await paused).callFrames[0].location;
+const map = new TraceMap(Buffer.from(maps.get(scriptId).split("base64,")[1], "base64").toString());
+const { source, line } = originalPositionFor(map, { line: lineNumber + 1, column: columnNumber });
+console.log(`paused at ${source.split("/").at(-1)}:${line}`);
 call("Debugger.resume");
 call("Debugger.disable");
 socket.close();

@@ -26,6 +26,29 @@ fn every_template_without_a_client_build_runs_at_once() {
 }
 
 #[test]
+fn the_react_template_works_in_a_browser() {
+    let packages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/node_modules");
+    let Ok(packages) = packages.canonicalize() else {
+        return eprintln!("skipped: run `npm ci` in tests/");
+    };
+    let project = Project::new(&[]);
+    let (code, text) = project.run(&["init", "my-party", "--template", "react"]);
+    assert!(code == Some(0) && text.contains("npm install"), "{text}");
+    let inside = Project::within(&project, "my-party");
+    // What `npm install` would bring.
+    std::os::unix::fs::symlink(packages, inside.file("node_modules")).unwrap();
+    let (code, text) = inside.run(&["check"]);
+    assert!(code == Some(0) && text.contains("client of"), "{text}");
+    let server = inside.serve(&["dev", "--live"]);
+    let source = inside.file("src/client.tsx").to_string_lossy().into_owned();
+    let Some(text) = server.client("react.mjs", &[&source]) else { return };
+    if !text.starts_with("skipped") {
+        assert_eq!(text, "both saw both clicks\nan edit reloaded both\nproblems []\n");
+    }
+    server.stop();
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let project = Project::new(&[
         ("src/server.ts", "mine"),

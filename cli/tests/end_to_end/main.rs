@@ -10,6 +10,8 @@
     reason = "a helper of tests that panics has failed its test"
 )]
 
+mod assets;
+mod command;
 mod debugger;
 mod errors;
 mod https;

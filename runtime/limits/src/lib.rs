@@ -236,6 +236,8 @@ limits! {
     r2_value_bytes_max: usize = 100 * MIB, "bytes", "the call rejects";
     /// Vectors that one call gives to a local index.
     vectors_per_call_max: usize = 1000, "vectors", "the call rejects";
+    /// Time that `build.command` may take.
+    build_command_time_max: Duration = Duration::from_secs(600), "time", "the command is ended, the build has failed";
     /// Bytes of static files, plain and compressed, that are kept in memory.
     asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least used are forgotten";
     /// Length of a static file that is kept in memory.

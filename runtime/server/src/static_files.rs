@@ -1,8 +1,9 @@
 //! Static files on the network: what `partyrun_assets` answers becomes a response of the front.
 //!
 //! What this process and the kernel have in memory is answered at once. Everything else blocks on the disk, looking a file
-//! up as well as reading a piece of a large one: that is done on the threads that tokio keeps for blocking. A large file is read no faster than its client takes it, and no further when the client
-//! has gone. A file that shrinks while it is sent ends the connection, because its length has been promised.
+//! up as well as reading a piece of a large one: that is done on the threads that tokio keeps for blocking. A large file is
+//! read no faster than its client takes it, and no further when the client has gone. A file that shrinks while it is sent
+//! ends the connection, because its length has been promised.
 
 use std::fs::File;
 use std::io;

@@ -1,0 +1,136 @@
+//! Looking at folders once a second, where the system gives no watches.
+//!
+//! A file has changed when its size, its inode or one of its times has, down to the nanosecond.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What tells one version of a file from another.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+type Seen = HashMap<PathBuf, Stamp>;
+
+/// A folder with what was seen in it.
+struct Folder {
+    path: PathBuf,
+    whole_tree: bool,
+    seen: Seen,
+}
+
+/// Looks as long as it lives.
+pub(crate) struct Looker {
+    folders: Arc<Mutex<Vec<Folder>>>,
+    // The thread ends when this is dropped.
+    _end: Sender<()>,
+}
+
+impl Looker {
+    /// Begins to look, at nothing yet. The paths of files that change are sent.
+    pub(crate) fn new(changed: UnboundedSender<PathBuf>) -> std::io::Result<Self> {
+        let folders: Arc<Mutex<Vec<Folder>>> = Arc::default();
+        let (end, ended) = channel();
+        let looked_at = folders.clone();
+        let look = move || {
+            while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                for folder in looked_at.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+                    for path in folder.look() {
+                        // The receiver goes away when the process ends.
+                        let _gone = changed.send(path);
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new().name("look".to_string()).spawn(look)?;
+        Ok(Self { folders, _end: end })
+    }
+
+    /// Looks at a folder too, with or without the folders in it.
+    pub(crate) fn add(&self, path: &Path, whole_tree: bool) {
+        let seen = scan(path, whole_tree);
+        let folder = Folder { path: path.to_owned(), whole_tree, seen };
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+    }
+}
+
+impl Folder {
+    // What is not as it was, or not there any more.
+    fn look(&mut self) -> Vec<PathBuf> {
+        let now = scan(&self.path, self.whole_tree);
+        let before = std::mem::replace(&mut self.seen, now);
+        let other =
+            |(path, stamp): (&PathBuf, &Stamp)| (before.get(path) != Some(stamp)).then(|| path.clone());
+        let mut changed: Vec<PathBuf> = self.seen.iter().filter_map(other).collect();
+        changed.extend(before.into_keys().filter(|path| !self.seen.contains_key(path)));
+        changed
+    }
+}
+
+// A folder that cannot be read has nothing in it; links are not followed, so that no tree is endless.
+fn scan(folder: &Path, whole_tree: bool) -> Seen {
+    let mut seen = Seen::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                if whole_tree && entry.file_name() != "node_modules" {
+                    folders.push(path);
+                }
+                continue;
+            }
+            let stamp = Stamp {
+                bytes: metadata.len(),
+                inode: metadata.ino(),
+                modified: (metadata.mtime(), metadata.mtime_nsec()),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            };
+            seen.insert(path, stamp);
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_changes_and_goes_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        std::fs::create_dir(file("sub")).unwrap();
+        std::fs::write(file("a"), "one").unwrap();
+        std::fs::write(file("sub/b"), "one").unwrap();
+        for whole_tree in [false, true] {
+            let path = folder.path().to_owned();
+            let mut looked_at = Folder { seen: scan(&path, whole_tree), path, whole_tree };
+            assert!(looked_at.look().is_empty());
+            std::fs::write(file("a"), "two").unwrap();
+            std::fs::write(file("new"), "").unwrap();
+            std::fs::write(file("sub/b"), "two").unwrap();
+            let mut changed = looked_at.look();
+            changed.sort();
+            let expected = if whole_tree { vec!["a", "new", "sub/b"] } else { vec!["a", "new"] };
+            assert_eq!(changed, expected.into_iter().map(file).collect::<Vec<_>>());
+            std::fs::remove_file(file("new")).unwrap();
+            assert_eq!(looked_at.look(), [file("new")]);
+        }
+        assert!(scan(&file("none"), true).is_empty());
+    }
+}
