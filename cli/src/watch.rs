@@ -38,6 +38,8 @@ pub(crate) struct Watch {
     command_sources: Vec<PathBuf>,
     settings: Vec<PathBuf>,
     broken: bool,
+    /// A change whose burst may not be over, and when its last event came.
+    pending: Option<(Change, tokio::time::Instant)>,
 }
 
 impl Watch {
@@ -50,7 +52,8 @@ impl Watch {
         for folder in settings.iter().filter_map(|file| file.parent()) {
             eyes.watch(folder, RecursiveMode::NonRecursive)?;
         }
-        Ok(Self { eyes, events, inputs: HashSet::new(), command_sources, settings, broken: false })
+        let inputs = HashSet::new();
+        Ok(Self { eyes, events, inputs, command_sources, settings, broken: false, pending: None })
     }
 
     /// The build worked, and these are its files. Returns what could not be watched, or is watched otherwise.
@@ -73,17 +76,20 @@ impl Watch {
         self.broken = true;
     }
 
-    /// Waits for a change that matters, and then until the burst of events is over.
+    /// Waits for a change that matters, and then until the burst of events is over. A caller that stops waiting loses
+    /// nothing: the next call goes on where this one was.
     pub(crate) async fn changed(&mut self) -> Change {
-        let mut change: Option<Change> = None;
-        let mut last = tokio::time::Instant::now();
         loop {
             // Files that do not matter, such as a log, never postpone the build.
-            let event = match change {
+            let event = match self.pending {
                 None => self.events.recv().await,
-                Some(done) => match tokio::time::timeout_at(last + QUIET, self.events.recv()).await {
+                Some((change, last)) => match tokio::time::timeout_at(last + QUIET, self.events.recv()).await
+                {
                     Ok(event) => event,
-                    Err(_quiet) => return done,
+                    Err(_quiet) => {
+                        self.pending = None;
+                        return change;
+                    }
                 },
             };
             // The watcher lives as long as `self` and keeps the channel open.
@@ -91,12 +97,12 @@ impl Watch {
             let of_command = self.command_sources.iter().any(|source| path.starts_with(source));
             let settings = self.settings.contains(&path);
             if of_command || settings || self.matters(&path) {
-                let before = change.unwrap_or(Change { sources_of_command: false, settings: false });
-                change = Some(Change {
-                    sources_of_command: before.sources_of_command || of_command,
-                    settings: before.settings || settings,
-                });
-                last = tokio::time::Instant::now();
+                let before = self.pending.map(|(change, _)| change);
+                let change = Change {
+                    sources_of_command: of_command || before.is_some_and(|before| before.sources_of_command),
+                    settings: settings || before.is_some_and(|before| before.settings),
+                };
+                self.pending = Some((change, tokio::time::Instant::now()));
             }
         }
     }
@@ -188,4 +194,30 @@ fn is_limit(error: &notify::Error) -> bool {
 // thousands of descriptors.
 fn is_installed(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "node_modules")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_not_lost_when_its_waiter_gives_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("a.js");
+        std::fs::write(&file, "one").unwrap();
+        let mut watch = Watch::new(Vec::new(), Vec::new()).unwrap();
+        assert!(watch.built(vec![file.clone()]).is_empty());
+        std::fs::write(&file, "two").unwrap();
+        // Each try gives up before the burst can be over, also the one that takes the event.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while watch.pending.is_none() {
+            let early = tokio::time::timeout(QUIET / 20, watch.changed()).await;
+            if early.is_ok() {
+                return eprintln!("skipped: the machine was too slow for giving up in time");
+            }
+            assert!(tokio::time::Instant::now() < deadline, "no event came");
+        }
+        let change = tokio::time::timeout(Duration::from_secs(30), watch.changed()).await.unwrap();
+        assert_eq!(change, Change { sources_of_command: false, settings: false });
+    }
 }

@@ -138,7 +138,9 @@ async fn crowd(place: &Place, process: u32, count: usize) -> Result<String> {
     }
     let took = begun.elapsed().as_secs_f64() * 1000.0;
     let memory = memory_kib(process)? / 1024;
-    Ok(format!("broadcast to {count} sockets of one room: all heard it after {took:.0} ms; the server holds {memory} MiB"))
+    Ok(format!(
+        "broadcast to {count} sockets of one room: all heard it after {took:.0} ms; the server holds {memory} MiB"
+    ))
 }
 
 async fn memory(place: &Place, process: u32, rooms: usize, sockets: usize) -> Result<String> {
