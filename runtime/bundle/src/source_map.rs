@@ -9,7 +9,9 @@ use crate::original::{Original, ShippedMap};
 
 /// A bundle's source map: JSON, version 3. It is made when its bytes are first asked for.
 #[derive(Clone)]
-pub struct SourceMap(Arc<LazyLock<Vec<u8>, Box<dyn FnOnce() -> Vec<u8> + Send>>>);
+pub struct SourceMap(Arc<LazyLock<Vec<u8>, MakeJson>>);
+
+type MakeJson = Box<dyn FnOnce() -> Vec<u8> + Send>;
 
 impl SourceMap {
     /// A map that was made earlier.
