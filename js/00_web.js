@@ -71,7 +71,7 @@ const EAGER = {
 
 const LAZY = {
   "ext:deno_web/01_urlpattern.js": ["URLPattern"],
-  "ext:deno_web/14_compression.js": ["CompressionStream", "DecompressionStream"],
+  "ext:partyrun/compression.js": ["CompressionStream", "DecompressionStream"],
   "ext:deno_web/15_performance.js": [
     "Performance",
     "PerformanceEntry",

@@ -351,8 +351,10 @@ function webSocketUrl(url) {
   if (!StringPrototypeStartsWith(href, "ws:") && !StringPrototypeStartsWith(href, "wss:")) {
     throw new DOMException("Failed to construct 'WebSocket': The URL's scheme must be either 'ws' or 'wss'.", "SyntaxError");
   }
-  const hash = StringPrototypeIndexOf(href, "#");
-  return hash < 0 ? href : StringPrototypeSlice(href, 0, hash);
+  if (StringPrototypeIndexOf(href, "#") >= 0) {
+    throw new DOMException("WebSocket Constructor: The url fragment must be empty.", "SyntaxError");
+  }
+  return href;
 }
 
 const TOKEN = new SafeRegExp("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");

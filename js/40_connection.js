@@ -37,13 +37,11 @@ const {
 } = core.loadExtScript("ext:partyrun/35_socket.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+const { limits } = core.loadExtScript("ext:partyrun/28_limits.js");
 
 const kTags = Symbol("tags");
 const kHidden = Symbol("a newer connection has this id");
 const kValue = Symbol("state");
-
-// Those in force, told when the isolate starts (limits: attachment_bytes_max, tags_max, tag_chars_max).
-let limits = { __proto__: null, attachmentBytesMax: 0, tagsMax: 1, tagCharsMax: 0 };
 
 let hibernating = false;
 let started = false;
@@ -101,9 +99,9 @@ function storeAttachment(connection, value) {
   const bytes = core.serialize(value, { forStorage: true }, (message) => {
     throw new DOMException(message, "DataCloneError");
   });
-  if (bytes.byteLength > limits.attachmentBytesMax) {
+  if (bytes.byteLength > limits.attachment_bytes_max) {
     throw new Error(
-      `A WebSocket 'attachment' cannot be larger than ${limits.attachmentBytesMax} bytes.` +
+      `A WebSocket 'attachment' cannot be larger than ${limits.attachment_bytes_max} bytes.` +
         `'attachment' was ${bytes.byteLength} bytes.`,
     );
   }
@@ -172,8 +170,8 @@ function setTags(connection, tags) {
 }
 
 function checkTags(tags) {
-  if (tags.length > limits.tagsMax) {
-    throw new Error(`A connection can only have ${limits.tagsMax} tags, including the default id tag.`);
+  if (tags.length > limits.tags_max) {
+    throw new Error(`A connection can only have ${limits.tags_max} tags, including the default id tag.`);
   }
   for (let i = 0; i < tags.length; i++) {
     const tag = tags[i];
@@ -181,7 +179,7 @@ function checkTags(tags) {
       throw new Error(`A connection tag must be a string. Received: ${String(tag)}`);
     }
     if (tag === "") throw new Error("A connection tag must not be an empty string.");
-    if (tag.length > limits.tagCharsMax) throw new Error(`A connection tag must not exceed ${limits.tagCharsMax} characters`);
+    if (tag.length > limits.tag_chars_max) throw new Error(`A connection tag must not exceed ${limits.tag_chars_max} characters`);
   }
 }
 
@@ -298,9 +296,6 @@ return {
   restore,
   setHibernating(value) {
     hibernating = value;
-  },
-  setLimits(inForce) {
-    limits = inForce;
   },
   setStarted() {
     started = true;

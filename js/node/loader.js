@@ -7,6 +7,8 @@ const { core, primordials } = __bootstrap;
 const { ObjectAssign, ObjectKeys, ObjectDefineProperty, SafeMap, MapPrototypeGet, MapPrototypeHas,
   MapPrototypeSet, StringPrototypeStartsWith } = primordials;
 core.loadExtScript("ext:partyrun/node/ops.js");
+// Before a module of Node loads the streams of deno_web as they are.
+core.loadExtScript("ext:partyrun/compression.js");
 
 // Workers have no `setImmediate`, and packages ask whether it is there. Those that came for Node's modules call it unasked.
 core.defineGlobalProperties(globalThis, {

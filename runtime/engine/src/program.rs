@@ -84,10 +84,11 @@ impl Program {
     pub(crate) fn settings(&self, limits: &Limits) -> String {
         let debug = self.debug_map.is_some();
         let limits = serde_json::json!({
-            "timersMax": limits.timers_max,
-            "attachmentBytesMax": limits.attachment_bytes_max,
-            "tagsMax": limits.tags_max,
-            "tagCharsMax": limits.tag_chars_max,
+            "timers_max": limits.timers_max,
+            "attachment_bytes_max": limits.attachment_bytes_max,
+            "tags_max": limits.tags_max,
+            "tag_chars_max": limits.tag_chars_max,
+            "inflated_chunk_bytes_max": limits.inflated_chunk_bytes_max,
         });
         serde_json::json!({ "limits": limits, "env": self.process_env, "cf": self.cf, "debug": debug })
             .to_string()

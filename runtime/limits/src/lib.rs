@@ -166,6 +166,8 @@ limits! {
     answer_bytes_max: usize = 100 * MIB, "bytes", "the call rejects with a TypeError";
     /// Length to which another server's compressed answer may inflate, however it is read.
     answer_inflated_bytes_max: usize = 32 * MIB, "bytes", "reading rejects with a TypeError";
+    /// Length to which one chunk that is given to a DecompressionStream may inflate.
+    inflated_chunk_bytes_max: usize = 64 * MIB, "bytes", "the stream fails with a TypeError";
     /// Length of a room id as it stands in the URL.
     room_id_bytes_max: usize = 2 * KIB, "bytes", "414";
     /// WebSocket connections in one room.

@@ -24,10 +24,10 @@ impl Origin {
     pub async fn start(root: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut ports = Vec::new();
-        for _ in 0..6 {
+        for _ in 0..7 {
             ports.push(free_port().map_err(|error| anyhow!(error))?);
         }
-        // Ports for HTTPS are wanted by the server's own templates.
+        // The server's templates want ports for everything, also for what no room is asked to reach.
         let certificates = "tools/certs";
         let config = json!({
             "browser_host": "localhost",
@@ -36,7 +36,7 @@ impl Origin {
             "ports": {
                 "http": [ports[0], ports[1]], "http-local": [], "http-public": [],
                 "https": [ports[2], ports[3]], "https-local": [], "https-public": [],
-                "ws": [ports[4]], "wss": [ports[5]], "h2": [], "webtransport-h3": [], "dns": [],
+                "ws": [ports[4]], "wss": [ports[5]], "h2": [ports[6]], "webtransport-h3": [], "dns": [],
             },
             "ssl": { "type": "pregenerated", "pregenerated": {
                 "ca_cert_path": format!("{certificates}/cacert.pem"),
@@ -47,7 +47,7 @@ impl Origin {
         let path = folder.path().join("config.json");
         std::fs::write(&path, config.to_string())?;
         let mut command = Command::new("python3");
-        command.args(["wpt", "--skip-venv-setup", "serve", "--no-h2", "--config"]).arg(&path);
+        command.args(["wpt", "--skip-venv-setup", "serve", "--config"]).arg(&path);
         command.current_dir(root).stdin(std::process::Stdio::null());
         let process = Process::start(command).map_err(|error| anyhow!(error))?;
         let origin = Self { process, port: ports[0], _folder: folder };

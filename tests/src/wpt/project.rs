@@ -74,17 +74,13 @@ fn declared(script: &str) -> BTreeSet<&str> {
 
 // The names that are assigned to and may be declared nowhere.
 fn assigned(script: &str) -> BTreeSet<&str> {
-    let lines = script.lines().map(str::trim_start);
-    let names = lines.filter_map(|line| {
+    let names = script.lines().map(str::trim_start).filter_map(|line| {
         let line = line.strip_prefix("for (").unwrap_or(line);
         let name = name_at(line);
         let rest = &line[name.len()..];
         [" = ", " in ", " of "].iter().any(|word| rest.starts_with(word)).then_some(name)
     });
-    let keywords = ["let", "const", "var", "this"];
-    let is_declared =
-        |name: &str| keywords[..3].iter().any(|keyword| script.contains(&format!("{keyword} {name}")));
-    names.filter(|name| !name.is_empty() && !keywords.contains(name) && !is_declared(name)).collect()
+    names.filter(|name| !["", "const", "let", "this", "var"].contains(name)).collect()
 }
 
 // The identifier at the beginning of a text; empty if there is none.

@@ -23,6 +23,7 @@ function pretendPage(base) {
   globalThis.fetch = (input, init) => webFetch(typeof input === "string" ? absolute(base, input) : input, init);
   globalThis.Request = relativeTo(base, Request);
   globalThis.EventSource = relativeTo(base, EventSource);
+  globalThis.WebSocket = relativeTo(base, WebSocket);
   const { redirect } = Response;
   Response.redirect = (url, ...rest) => redirect(absolute(base, url), ...rest);
 }

@@ -1,0 +1,52 @@
+// CompressionStream and DecompressionStream of deno_web, whose decoders inflate a chunk in one go whatever comes out of it. Here
+// they are given a chunk in pieces, and what it may inflate to has a limit (limits: inflated_chunk_bytes_max), so that a bomb
+// takes neither the room nor the process with it.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const { ArrayBufferIsView, ArrayPrototypePush, SafeWeakMap, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet,
+  TypedArrayPrototypeSubarray, Uint8Array, WeakMapPrototypeGet, WeakMapPrototypeSet } = primordials;
+const { limits } = core.loadExtScript("ext:partyrun/28_limits.js");
+const { op_compression_new, op_compression_write } = core.ops;
+
+// A piece of deflated data inflates to a thousand times its length at most. For brotli there is no such bound: a few bytes
+// begin a block of 16 MiB.
+const PIECE_BYTES = { __proto__: null, deflate: 16384, "deflate-raw": 16384, gzip: 16384, brotli: 64 };
+
+const pieceBytes = new SafeWeakMap();
+
+core.ops.op_compression_new = (format, isDecoder) => {
+  const resource = op_compression_new(format, isDecoder);
+  if (isDecoder) WeakMapPrototypeSet(pieceBytes, resource, PIECE_BYTES[format]);
+  return resource;
+};
+
+core.ops.op_compression_write = (resource, chunk) => {
+  const most = WeakMapPrototypeGet(pieceBytes, resource);
+  if (most === undefined || chunk.byteLength <= most) return op_compression_write(resource, chunk);
+  const bytes = ArrayBufferIsView(chunk)
+    ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    : new Uint8Array(chunk);
+  const pieces = [];
+  let length = 0;
+  for (let at = 0; at < bytes.byteLength; at += most) {
+    const piece = op_compression_write(resource, TypedArrayPrototypeSubarray(bytes, at, at + most));
+    length += TypedArrayPrototypeGetByteLength(piece);
+    if (length > limits.inflated_chunk_bytes_max) {
+      throw new TypeError(`A chunk inflates to more than ${limits.inflated_chunk_bytes_max} bytes.`);
+    }
+    if (TypedArrayPrototypeGetByteLength(piece) > 0) ArrayPrototypePush(pieces, piece);
+  }
+  if (pieces.length === 1) return pieces[0];
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (let i = 0; i < pieces.length; i++) {
+    TypedArrayPrototypeSet(whole, pieces[i], at);
+    at += TypedArrayPrototypeGetByteLength(pieces[i]);
+  }
+  return whole;
+};
+
+return core.loadExtScript("ext:deno_web/14_compression.js");
+})();
