@@ -5,7 +5,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { Error, ObjectDefineProperty } = primordials;
-const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
+const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 
 // Classes `DOMException<Name>` (DOM, section 4.3).
 const DOM_EXCEPTIONS = [
@@ -18,7 +18,6 @@ const DOM_EXCEPTIONS = [
   "NetworkError",
   "NotSupportedError",
   "OperationError",
-  "QuotaExceededError",
   "SyntaxError",
   "TypeMismatchError",
 ];
@@ -53,6 +52,9 @@ for (let i = 0; i < DOM_EXCEPTIONS.length; i++) {
   const name = DOM_EXCEPTIONS[i];
   core.registerErrorBuilder("DOMException" + name, (message) => new DOMException(message, name));
 }
+
+// A class of its own (Web IDL, QuotaExceededError).
+core.registerErrorBuilder("DOMExceptionQuotaExceededError", (message) => new QuotaExceededError(message));
 
 for (let i = 0; i < SYSTEM_ERRORS.length; i++) {
   const name = SYSTEM_ERRORS[i];
