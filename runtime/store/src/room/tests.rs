@@ -144,6 +144,26 @@ fn a_failed_alarm_is_retried_and_counted() {
 }
 
 #[test]
+fn alarms_go_by_the_wall_clock_also_when_it_jumps() {
+    over_both(|store| {
+        let mut room = open_room(store, "a");
+        room.set_alarm(10_000.0, 5000).unwrap();
+        flush(store, &mut room).unwrap();
+        // Forward by an hour: due at once, and once.
+        let alarm = due(store, 3_600_000);
+        assert_eq!((alarm.scheduled_ms, alarm.attempt), (10_000, 0));
+        assert!(room.start_alarm(&alarm).unwrap());
+        flush(store, &mut room).unwrap();
+        // Back again during the run: the retry waits by the clock as it is then.
+        let end = room.end_alarm(AlarmOutcome::Failed, 4000, 0.0).unwrap();
+        assert_eq!(end, AlarmEnd::Retry { at_ms: 6000, attempt: 1 });
+        flush(store, &mut room).unwrap();
+        assert!(store.alarms_due(5999, 10).unwrap().is_empty());
+        assert_eq!(due(store, 6000).attempt, 1);
+    });
+}
+
+#[test]
 fn an_alarm_set_during_its_run_replaces_the_retry() {
     over_both(|store| {
         let mut room = open_room(store, "a");
