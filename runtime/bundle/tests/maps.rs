@@ -11,7 +11,8 @@ use partyrun_limits::Limits;
 const PUBLISHED: &str = "function n(e){const t=`because ${e.text}`;throw new Error(t)}export{n as fail};\n//# sourceMappingURL=fail.js.map\n";
 const MAPPINGS: &str =
     "AAKO,SAASA,EAAKC,EAAuB,CAC1C,MAAMC,EAAU,WAAWD,EAAO,IAAI,GACtC,MAAM,IAAI,MAAMC,CAAO,CACzB";
-const ORIGINAL: &str = "interface Reason {\n  text: string;\n}\n\n/** Throws, and says why. */\nexport function fail(reason: Reason): never {\n  const message = `because ${reason.text}`;\n  throw new Error(message);\n}\n";
+const ORIGINAL: &str = "interface Reason {\n  text: string;\n}\n\n/** Throws, and says why. */\nexport function fail(\
+                        reason: Reason): never {\n  const message = `because ${reason.text}`;\n  throw new Error(message);\n}\n";
 const MAIN: &str = "import { fail } from 'shipped';\n\nfail({ text: 'x' });";
 const AS_PUBLISHED: &str = "node_modules/shipped/dist/fail.js:1:49";
 const AS_WRITTEN: &str = "node_modules/shipped/src/fail.ts:8:9";
