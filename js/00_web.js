@@ -104,10 +104,6 @@ for (const specifier in LAZY) {
     properties[name] = core.propNonEnumerableLazyLoaded((module) => module[name], () => loadLazily(specifier));
   }
 }
-properties.Buffer = core.propNonEnumerableLazyLoaded(
-  (loader) => loader.builtin("node:buffer").Buffer,
-  () => load("ext:partyrun/node/loader.js"),
-);
 properties.self = core.propWritable(globalThis);
 properties.global = core.propNonEnumerable(globalThis);
 core.defineGlobalProperties(globalThis, properties);

@@ -190,8 +190,8 @@ impl Output {
             Level::Error => ("error", "31"),
         };
         let urgent = match level {
-            Level::Debug => Loudness::Debug,
-            Level::Log => Loudness::Log,
+            // `console.debug` is where packages write to whose logging somebody has turned on.
+            Level::Debug | Level::Log => Loudness::Log,
             Level::Warn => Loudness::Warn,
             Level::Error => Loudness::Error,
         };

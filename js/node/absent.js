@@ -72,7 +72,7 @@ const MODULES = {
     ...functions(s, "getHeapSnapshot setFlagsFromString writeHeapSnapshot Serializer Deserializer"),
     deserialize: (bytes) => core.deserialize(bytes, { forStorage: true }),
     getHeapStatistics: () => ({ total_heap_size: 0, used_heap_size: 0, heap_size_limit: 0, malloced_memory: 0 }),
-    serialize: (value) => Buffer.from(core.serialize(value, { forStorage: true })),
+    serialize: (value) => core.loadExtScript("ext:deno_node/internal/buffer.mjs").Buffer.from(core.serialize(value, { forStorage: true })),
   }),
   "node:vm": (s) => ({
     ...functions(s, "compileFunction createContext runInContext runInNewContext runInThisContext Script SourceTextModule"),

@@ -4,8 +4,8 @@
 use rustc_hash::FxHashMap;
 use swc_common::{DUMMY_SP, SyntaxContext, util::take::Take};
 use swc_ecma_ast::{
-    BinExpr, BinaryOp, BindingIdent, Bool, Decl, Expr, IdentName, Lit, MemberExpr, MemberProp, Number, Pat,
-    Stmt, Str, UnaryOp, VarDecl, VarDeclKind, VarDeclarator,
+    BinExpr, BinaryOp, BindingIdent, Bool, Decl, Expr, IdentName, KeyValueProp, Lit, MemberExpr, MemberProp,
+    Number, Pat, Prop, PropName, Stmt, Str, UnaryOp, VarDecl, VarDeclKind, VarDeclarator,
 };
 use swc_ecma_visit::{Visit, VisitMut, VisitMutWith, VisitWith, noop_visit_mut_type, noop_visit_type};
 
@@ -186,6 +186,17 @@ impl VisitMut for Fold<'_> {
                 };
             }
         });
+    }
+
+    fn visit_mut_prop(&mut self, prop: &mut Prop) {
+        // `{ NAME }`
+        if let Prop::Shorthand(ident) = prop
+            && let Some(value) = self.define_for(&Expr::Ident(ident.clone()))
+        {
+            *prop = Prop::KeyValue(KeyValueProp { key: PropName::Ident(ident.clone().into()), value });
+            return;
+        }
+        prop.visit_mut_children_with(self);
     }
 
     fn visit_mut_stmt(&mut self, stmt: &mut Stmt) {

@@ -94,8 +94,14 @@ impl Bundler {
     /// A bundler that has not read anything yet.
     pub fn new(mut options: BundleOptions) -> Self {
         options.root = options.root.canonicalize().unwrap_or(options.root);
-        if !options.define.iter().any(|(name, _)| name == "process.env.NODE_ENV") {
-            options.define.push(("process.env.NODE_ENV".into(), "\"development\"".into()));
+        // `Buffer` is a name in modules, as in the original, and no property of the global object: packages that find
+        // one there take their host for Node, and their users are not prepared for its buffers.
+        let defaults =
+            [("process.env.NODE_ENV", "\"development\""), ("Buffer", "(require(\"node:buffer\").Buffer)")];
+        for (name, value) in defaults {
+            if !options.define.iter().any(|(known, _)| known == name) {
+                options.define.push((name.into(), value.into()));
+            }
         }
         let cache = cache::Cache::new(options.cache_dir.clone());
         Self { options, cache }

@@ -33,8 +33,16 @@ fn what_an_isolate_takes() {
         let limits = Limits::default();
         let pulse = crate::watchdog::Pulse::of_this_thread();
         let create = |serial| {
-            Isolate::create(&program, HostSlot::new(program.clone()), &limits, serial, &pulse, None, None)
-                .unwrap()
+            Isolate::create(
+                &program,
+                HostSlot::new(program.clone(), None),
+                &limits,
+                serial,
+                &pulse,
+                None,
+                None,
+            )
+            .unwrap()
         };
         let _first = create(0);
         let (pss, malloc, began) = (kib("Pss:"), malloc_kib(), std::time::Instant::now());

@@ -1,7 +1,7 @@
 //! The engine's side of the ops: what JavaScript asks of the outside, answered for the actor that the isolate belongs to.
 //!
 //! A [`HostSlot`] belongs to one isolate from its creation; a spare's slot has no actor yet, and whatever its modules ask
-//! for at the top level is nothing to do (console output of a module's top level is printed by the edge isolate alone).
+//! for at the top level is nothing to do (what they print there is shown once: when the edge isolate is made).
 
 use std::cell::OnceCell;
 use std::rc::{Rc, Weak};
@@ -23,17 +23,19 @@ use crate::http::{outgoing_body, parse_headers, reply_of};
 use crate::outgoing;
 use crate::program::Program;
 use crate::sockets::Relay;
-use crate::{Before, Fetched, Level};
+use crate::{Before, Fetched, Level, Observer, Source};
 
 /// The host side of one isolate.
 pub(crate) struct HostSlot {
     actor: OnceCell<Weak<Actor>>,
     program: Arc<Program>,
+    /// Where the modules print before there is an actor.
+    top_level: Option<Arc<dyn Observer>>,
 }
 
 impl HostSlot {
-    pub(crate) fn new(program: Arc<Program>) -> Rc<Self> {
-        Rc::new(Self { actor: OnceCell::new(), program })
+    pub(crate) fn new(program: Arc<Program>, top_level: Option<Arc<dyn Observer>>) -> Rc<Self> {
+        Rc::new(Self { actor: OnceCell::new(), program, top_level })
     }
 
     /// Gives the isolate to an actor, once.
@@ -120,14 +122,17 @@ fn close_frame(code: i32, reason: &str) -> Option<CloseFrame> {
 
 impl ext::Host for HostSlot {
     fn console(&self, level: u32, text: &str) {
-        let Some(actor) = self.actor() else { return };
         let level = match level {
             0 => Level::Debug,
             1 => Level::Log,
             2 => Level::Warn,
             _ => Level::Error,
         };
-        actor.shared.observer.console(&actor.source, level, text);
+        match (self.actor(), &self.top_level) {
+            (Some(actor), _) => actor.shared.observer.console(&actor.source, level, text),
+            (None, Some(observer)) => observer.console(&Source::Edge, level, text),
+            (None, None) => {}
+        }
     }
 
     fn room_hold(&self, held: bool) {

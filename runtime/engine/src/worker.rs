@@ -132,7 +132,8 @@ impl Shared {
         let serial = self.next_serial.get();
         self.next_serial.set(serial + 1);
         let program = self.program.borrow().clone();
-        let slot = HostSlot::new(program.clone());
+        let top_level = matches!(source, Some(Source::Edge)).then(|| self.observer.clone());
+        let slot = HostSlot::new(program.clone(), top_level);
         let mut isolate = Isolate::create(
             &program,
             slot,
