@@ -185,7 +185,7 @@ async fn run_subset(
     let port = free_port().map_err(|error| anyhow!(error))?;
     let process = serve(&std::path::absolute(&arguments.partyrun)?, folder.path(), port).await?;
     let asking = tests.iter().enumerate().map(|(number, test)| async move {
-        let ran = ask(port, number).await;
+        let ran = ask(port, number, origin).await;
         (test.name.clone(), ran)
     });
     let ran = futures_util::stream::iter(asking).buffer_unordered(AT_ONCE).collect().await;
@@ -206,7 +206,7 @@ async fn serve(partyrun: &Path, folder: &Path, port: u16) -> Result<Process> {
     Ok(process)
 }
 
-async fn ask(port: u16, number: usize) -> Ran {
+async fn ask(port: u16, number: usize, origin: &Origin) -> Ran {
     let target = format!("/party/{number}");
     let ask = Ask { method: "GET".into(), target, headers: Vec::new(), body: bytes::Bytes::new() };
     let answer = match tokio::time::timeout(Duration::from_secs(60), exchange(port, &ask)).await {
@@ -219,7 +219,7 @@ async fn ask(port: u16, number: usize) -> Ran {
     };
     let mut ran = Ran::default();
     for result in results {
-        let name = result["name"].as_str().unwrap_or_default().to_string();
+        let name = origin.without_ports(result["name"].as_str().unwrap_or_default());
         if result["status"].as_u64() == Some(0) {
             ran.passed.insert(name);
         } else {

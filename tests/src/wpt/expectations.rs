@@ -11,7 +11,7 @@ use super::Ran;
 /// What is expected of a subset.
 #[derive(Debug, Default, Clone)]
 pub struct Expected {
-    /// Tests that are not run, each with the reason. A name that ends with `/` is a folder.
+    /// Tests that are not run, each with the reason. A name that ends with `/` is a folder, one with `?` all variants of a file.
     pub left_out: BTreeMap<String, String>,
     /// Subtests that fail, by test.
     pub failing: BTreeMap<String, BTreeSet<String>>,
@@ -20,8 +20,9 @@ pub struct Expected {
 impl Expected {
     /// Whether a test is not to be run.
     pub fn leaves_out(&self, name: &str) -> bool {
-        let is_meant =
-            |left_out: &String| name == left_out || left_out.ends_with('/') && name.starts_with(left_out);
+        let is_meant = |left_out: &String| {
+            name == left_out || left_out.ends_with(['/', '?']) && name.starts_with(left_out)
+        };
         self.left_out.keys().any(is_meant)
     }
 

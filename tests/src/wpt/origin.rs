@@ -14,7 +14,7 @@ use crate::server::{Process, free_port};
 #[derive(Debug)]
 pub struct Origin {
     process: Process,
-    port: u16,
+    ports: Vec<u16>,
     // Its configuration, which it reads again for each of its processes.
     _folder: tempfile::TempDir,
 }
@@ -50,7 +50,7 @@ impl Origin {
         command.args(["wpt", "--skip-venv-setup", "serve", "--config"]).arg(&path);
         command.current_dir(root).stdin(std::process::Stdio::null());
         let process = Process::start(command).map_err(|error| anyhow!(error))?;
-        let origin = Self { process, port: ports[0], _folder: folder };
+        let origin = Self { process, ports, _folder: folder };
         let ready = async {
             while origin.get("/resources/testharness.js").await.is_err() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -64,14 +64,19 @@ impl Origin {
 
     /// Where it is.
     pub fn url(&self) -> String {
-        format!("http://localhost:{}", self.port)
+        format!("http://localhost:{}", self.ports[0])
+    }
+
+    /// A name of a subtest as it is in every run: names hold the ports of the server.
+    pub fn without_ports(&self, name: &str) -> String {
+        self.ports.iter().fold(name.to_string(), |name, port| name.replace(&format!(":{port}"), ":PORT"))
     }
 
     /// A file as it serves it, with its templates filled in.
     pub async fn get(&self, path: &str) -> Result<String> {
-        let headers = vec![("host".to_string(), format!("localhost:{}", self.port))];
+        let headers = vec![("host".to_string(), format!("localhost:{}", self.ports[0]))];
         let ask = Ask { method: "GET".into(), target: path.into(), headers, body: bytes::Bytes::new() };
-        let answer = exchange(self.port, &ask).await.map_err(|error| anyhow!(error))?;
+        let answer = exchange(self.ports[0], &ask).await.map_err(|error| anyhow!(error))?;
         if answer.status != 200 {
             bail!("{path}: {}", answer.status);
         }
