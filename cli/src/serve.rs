@@ -87,6 +87,7 @@ pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
     pub(crate) output: Arc<Output>,
     pub(crate) program: Arc<Program>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Tls>,
     pub(crate) workers: Workers,
@@ -118,6 +119,7 @@ impl Running {
             config,
             output,
             program,
+            store,
             listener,
             tls,
             workers,
@@ -127,7 +129,6 @@ impl Running {
             reload,
             inspector,
         } = plan;
-        let store = open_store(&config)?;
         let assets = static_files(&config, &limits)?;
         let host = Arc::new(Host {
             root: config.root.clone(),
@@ -251,7 +252,8 @@ fn static_files(config: &Config, limits: &Limits) -> Result<Option<StaticFiles>,
     StaticFiles::new(serve.path.clone(), options).map(Some)
 }
 
-fn open_store(config: &Config) -> Result<Arc<dyn Store>, RunError> {
+/// The store that the configuration asks for.
+pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, RunError> {
     match config.persist.path() {
         None => Ok(Arc::new(Memory::new())),
         Some(path) => match Sqlite::open(path) {

@@ -54,6 +54,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             config: config.clone(),
             output: output.clone(),
             program: program.clone(),
+            store: serve::open_store(&config)?,
             listener,
             tls: None,
             workers: args.listen.workers.unwrap_or_default(),

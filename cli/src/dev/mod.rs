@@ -16,6 +16,7 @@ use partyrun_engine::{Engine, Program};
 use partyrun_limits::Limits;
 use partyrun_net::Tls;
 use partyrun_server::Reload;
+use partyrun_store::Store;
 use tokio::task::JoinHandle;
 
 use self::commands::Desk;
@@ -60,7 +61,13 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     Engine::init_platform();
     // Looking begins before the files are read: a change during the start must not be lost.
     let mut watch = begin_watch(&config, &output);
-    let built = output.while_waiting("Bundling", || builder.build())?;
+    // The disk is waited for meanwhile.
+    let (built, store) = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| serve::open_store(&config));
+        let built = output.while_waiting("Bundling", || builder.build());
+        (built, opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let (built, store) = (built?, store?);
     if let Some(watch) = &mut watch {
         watch.built(built.inputs.clone()).iter().for_each(|problem| output.problem(problem));
     }
@@ -82,7 +89,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         };
         // A top-level await may take its time, and a debugger may hold the start.
         let running = tokio::select! {
-            running = setup.start(&config, built.program.clone()) => running?,
+            running = setup.start(&config, built.program.clone(), store) => running?,
             () = requests.next() => return Ok(()),
         };
         let client = client.map(|client| tokio::spawn(client.follow(output.clone(), setup.reload.clone())));
@@ -128,12 +135,18 @@ struct Setup {
 }
 
 impl Setup {
-    async fn start(&mut self, config: &Arc<Config>, program: Arc<Program>) -> Result<Running, RunError> {
+    async fn start(
+        &mut self,
+        config: &Arc<Config>,
+        program: Arc<Program>,
+        store: Arc<dyn Store>,
+    ) -> Result<Running, RunError> {
         let listener = self.listener.try_clone().map_err(machine("The port cannot be kept"))?;
         Running::start(Plan {
             config: config.clone(),
             output: self.output.clone(),
             program,
+            store,
             listener,
             tls: self.tls.clone(),
             workers: self.workers.unwrap_or_default(),
@@ -285,18 +298,24 @@ impl Session<'_> {
     async fn restart(&mut self, config: &Arc<Config>, program: Arc<Program>) -> Result<(), RunError> {
         self.setup.output.note("The configuration changed: starting again.");
         self.running.halt(GRACE).await;
-        match self.setup.start(config, program).await {
+        match self.start(config, program).await {
             Ok(running) => {
                 (self.running, self.down) = (running, false);
                 Ok(())
             }
             Err(error) => {
                 self.down = true;
-                self.running = self.setup.start(&self.config, self.built.program.clone()).await?;
+                let config = self.config.clone();
+                self.running = self.start(&config, self.built.program.clone()).await?;
                 self.down = false;
                 Err(error)
             }
         }
+    }
+
+    async fn start(&mut self, config: &Arc<Config>, program: Arc<Program>) -> Result<Running, RunError> {
+        let store = serve::open_store(config)?;
+        self.setup.start(config, program, store).await
     }
 
     fn build_again(&mut self) -> Result<Built, RunError> {
