@@ -18,13 +18,21 @@ struct Place {
     column: usize,
 }
 
+impl Place {
+    /// Code of packages is not what the user would look at first.
+    fn is_foreign(&self) -> bool {
+        self.file.split('/').any(|part| part == "node_modules")
+    }
+}
+
 /// Folds the runtime's frames, and adds the code of the first frame that lies in the project.
 pub(crate) fn explain(text: &str, root: &Path) -> String {
     if !text.lines().any(|line| frame(line).is_some()) {
         return text.to_string();
     }
     let mut lines: Vec<String> = Vec::new();
-    let mut code = None;
+    // The code of a package is shown only when no frame lies in the project's own files.
+    let (mut own, mut foreign) = (None, None);
     for line in text.lines() {
         match frame(line) {
             Some(location) if is_own(location) => {
@@ -34,18 +42,18 @@ pub(crate) fn explain(text: &str, root: &Path) -> String {
                 }
             }
             Some(location) => {
-                let place = place(location);
-                if code.is_none()
-                    && let Some(found) = place.as_ref().and_then(|place| excerpt(root, place))
-                {
-                    code = Some(found);
+                if let Some(place) = place(location) {
+                    let code = if place.is_foreign() { &mut foreign } else { &mut own };
+                    if code.is_none() {
+                        *code = excerpt(root, &place);
+                    }
                 }
                 lines.push(line.replace("file:///", ""));
             }
             None => lines.push(line.to_string()),
         }
     }
-    lines.extend(code.into_iter().flatten());
+    lines.extend(own.or(foreign).into_iter().flatten());
     lines.join("\n")
 }
 
@@ -68,10 +76,8 @@ fn place(location: &str) -> Option<Place> {
     let path = location.strip_prefix("file:///")?;
     let (path, column) = path.rsplit_once(':')?;
     let (file, line) = path.rsplit_once(':')?;
-    // Code of packages is not what the user would look at first.
-    let foreign = file.split('/').any(|part| part == "node_modules");
     let place = Place { file: file.to_string(), line: line.parse().ok()?, column: column.parse().ok()? };
-    (!foreign && place.line > 0 && place.column > 0).then_some(place)
+    (place.line > 0 && place.column > 0).then_some(place)
 }
 
 fn excerpt(root: &Path, place: &Place) -> Option<Vec<String>> {
@@ -116,6 +122,20 @@ mod tests {
             "Error: x\n    at A.b (server.ts:3:8) {\nCaused by: TypeError: y\n    at node_modules/p/i.js:1:1\n\
              \n  1 | class A {\n  2 |   b() {\n  3 | \tthrow new Error(\"x\");\n    | \t      ^"
         );
+    }
+
+    #[test]
+    fn the_code_of_a_package_is_shown_when_there_is_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let package = folder.path().join("node_modules/p/src");
+        std::fs::create_dir_all(&package).unwrap();
+        std::fs::write(package.join("i.ts"), "throw 1;\n").unwrap();
+        let text = "Error: x\n    at f (file:///node_modules/p/src/gone.ts:1:1)\n    at g (file:///node_modules/p/src/i.ts:1:1)";
+        let shown = explain(text, folder.path());
+        assert!(shown.ends_with("i.ts:1:1)\n\n  1 | throw 1;\n    | ^"), "{shown}");
+        std::fs::write(folder.path().join("server.ts"), "f();\n").unwrap();
+        let shown = explain(&format!("{text}\n    at file:///server.ts:1:1"), folder.path());
+        assert!(shown.ends_with("  1 | f();\n    | ^"), "{shown}");
     }
 
     #[test]

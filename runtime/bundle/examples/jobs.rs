@@ -1,6 +1,7 @@
-//! Bundles what each line of standard input says, `{"root", "main", "out", "define", "alias", "minify", "cache"}`, and
-//! answers each with one line of JSON. The code is written to `out`, its source map to `out` + `.map`. Lines with the
-//! same `id` use one bundler, so that the second is a rebuild. The tests in Node.js drive the bundler through this.
+//! Bundles what each line of standard input says, `{"root", "main", "out", "map", "define", "alias", "minify", "cache"}`,
+//! and answers each with one line of JSON. The code is written to `out`, its source map to `out` + `.map`; `map` only
+//! makes it. Lines with the same `id` use one bundler, so that the second is a rebuild. The tests in Node.js drive the
+//! bundler through this.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
@@ -42,9 +43,11 @@ fn run(job: &Value, bundlers: &mut HashMap<String, Bundler>) -> std::io::Result<
     Ok(match built {
         Ok(bundle) => {
             let start = Instant::now();
-            let source_map = bundle.source_map.as_ref();
+            let out = job.get("out").and_then(Value::as_str);
+            let wants_map = out.is_some() || job.get("map").is_some();
+            let source_map = if wants_map { bundle.source_map.as_ref() } else { &[] };
             let map_ms = start.elapsed().as_secs_f64() * 1000.0;
-            if let Some(out) = job.get("out").and_then(Value::as_str) {
+            if let Some(out) = out {
                 std::fs::write(out, &bundle.code)?;
                 std::fs::write(format!("{out}.map"), source_map)?;
             }

@@ -26,6 +26,7 @@ pub(crate) struct Kept {
     read: SystemTime,
     pub(crate) bytes: Bytes,
     pub(crate) text: Arc<str>,
+    /// Of the text.
     pub(crate) hash: Key,
 }
 
@@ -77,10 +78,12 @@ impl Cache {
         }
         let read = SystemTime::now();
         let bytes = files.read(file)?;
-        let hash = Sha256::digest(&bytes).into();
-        let (text, bytes) = match contents {
-            Contents::Text => (String::from_utf8_lossy(&bytes).into(), Bytes::new()),
-            Contents::Bytes => (Arc::default(), bytes.into()),
+        let (hash, text, bytes) = match contents {
+            Contents::Text => {
+                let hash = Sha256::digest(&bytes).into();
+                (hash, String::from_utf8_lossy(&bytes).into(), Bytes::new())
+            }
+            Contents::Bytes => (Key::default(), Arc::default(), bytes.into()),
         };
         let kept = Arc::new(Kept { stamp, read, bytes, text, hash });
         self.files.insert(file.to_path_buf(), kept.clone());

@@ -27,7 +27,8 @@ impl<'a> Linker<'a> {
         self.write_main();
         self.out.push("})\n");
         let helpers = helpers(&self.out.code);
-        self.out.prepend(&format!("'use strict';\n(function(host) {{\n{helpers}"));
+        let kind = if self.order.main_waits { "async " } else { "" };
+        self.out.prepend(&format!("'use strict';\n({kind}function(host) {{\n{helpers}"));
     }
 
     /// Import variables that the main sequence does not declare.
@@ -287,9 +288,6 @@ impl<'a> Linker<'a> {
 
     /// The flat modules and the entries.
     fn write_main(&mut self) {
-        if self.order.main_waits {
-            self.out.push("return (async () => {\n");
-        }
         let steps = self.order.steps.clone();
         for step in &steps {
             if let Step::Body(index) = step {
@@ -315,7 +313,6 @@ impl<'a> Linker<'a> {
             }
         }
         self.write_result(&entries);
-        self.out.push(if self.order.main_waits { "})();\n" } else { "" });
     }
 
     fn write_entry(&mut self, index: usize, entries: &mut Vec<usize>) {
