@@ -211,7 +211,9 @@ impl Walk<'_> {
             }
             let index = self.modules.len();
             self.modules.push(module);
-            self.report(index, problems);
+            if !problems.is_empty() {
+                self.report(index, problems);
+            }
         }
         for index in start..self.modules.len() {
             self.resolve_imports(index);
@@ -230,14 +232,6 @@ impl Walk<'_> {
             };
             problem.chain.clone_from(&files);
             self.errors.push(problem);
-        }
-        for (offset, message) in &module.record.warnings {
-            self.warnings.push(Diagnostic::at(
-                message.clone(),
-                Path::new(&module.name),
-                &module.source,
-                *offset,
-            ));
         }
     }
 

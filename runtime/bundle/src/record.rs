@@ -43,7 +43,6 @@ pub(crate) struct Import {
     pub(crate) kind: ImportKind,
     /// Inside `try`, or followed by a `catch`: a missing package throws at run time instead of failing the build.
     pub(crate) guarded: bool,
-    pub(crate) attribute: Option<String>,
     pub(crate) start: u32,
     /// A pattern argument of `import()`: literal pieces between the interpolated values.
     pub(crate) pattern: Option<Vec<String>>,
@@ -154,5 +153,4 @@ pub(crate) struct ModuleRecord {
     pub(crate) global_names: Vec<String>,
     pub(crate) top_level_await: bool,
     pub(crate) asset: Option<Asset>,
-    pub(crate) warnings: Vec<(u32, String)>,
 }

@@ -48,12 +48,11 @@ impl Scope {
         self.ids.insert(local.to_id(), symbol);
     }
 
-    /// One entry per specifier, kind and attribute.
+    /// One entry per specifier and kind.
     pub(crate) fn specifier(&mut self, import: Import) -> u32 {
         let same = |other: &Import| {
             other.specifier == import.specifier
                 && other.kind == import.kind
-                && other.attribute == import.attribute
                 && other.guarded == import.guarded
                 && other.pattern == import.pattern
         };
@@ -151,7 +150,6 @@ impl Rewriter<'_> {
             specifier: specifier.to_string(),
             kind,
             guarded: self.try_depth > 0,
-            attribute: None,
             start: self.offset(span),
             pattern: None,
         })
@@ -182,7 +180,6 @@ impl Rewriter<'_> {
                 specifier: pattern.join("*"),
                 kind: ImportKind::Dynamic,
                 guarded: self.try_depth > 0,
-                attribute: None,
                 start: self.offset(call.span),
                 pattern: Some(pattern),
             })

@@ -5,8 +5,8 @@ use rustc_hash::FxHashSet;
 use swc_common::{Span, SyntaxContext};
 use swc_ecma_ast::{
     BindingIdent, ClassDecl, Decl, DefaultDecl, ExportSpecifier, Expr, FnDecl, Ident, ImportSpecifier,
-    Module, ModuleDecl, ModuleExportName, ModuleItem, ObjectLit, Pat, Program, Prop, PropName, PropOrSpread,
-    Stmt, VarDecl, VarDeclKind, VarDeclarator,
+    Module, ModuleDecl, ModuleExportName, ModuleItem, Pat, Program, Stmt, VarDecl, VarDeclKind,
+    VarDeclarator,
 };
 use swc_ecma_transforms_base::{fixer::fixer, hygiene::hygiene};
 use swc_ecma_utils::find_pat_ids;
@@ -154,7 +154,6 @@ impl Scanner<'_> {
             global_names,
             top_level_await: self.scan.top_level_await,
             asset: None,
-            warnings: Vec::new(),
         }
     }
 
@@ -262,7 +261,7 @@ impl Scanner<'_> {
     fn module_decl(&mut self, decl: ModuleDecl, out: &mut Vec<ModuleItem>) {
         match decl {
             ModuleDecl::Import(import) => {
-                let index = self.static_import(&import.src, import.with.as_deref(), import.span);
+                let index = self.static_import(&import.src, import.span);
                 for specifier in &import.specifiers {
                     let name = match specifier {
                         ImportSpecifier::Default(_) => ImportName::Named("default".into()),
@@ -304,7 +303,7 @@ impl Scanner<'_> {
                 out.push(ModuleItem::Stmt(Stmt::Decl(Decl::Var(Box::new(var)))));
             }
             ModuleDecl::ExportAll(export) => {
-                let index = self.static_import(&export.src, export.with.as_deref(), export.span);
+                let index = self.static_import(&export.src, export.span);
                 self.stars.push(index);
             }
             ModuleDecl::TsImportEquals(_)
@@ -314,8 +313,7 @@ impl Scanner<'_> {
     }
 
     fn export_named(&mut self, export: swc_ecma_ast::NamedExport) {
-        let import =
-            export.src.as_ref().map(|src| self.static_import(src, export.with.as_deref(), export.span));
+        let import = export.src.as_ref().map(|src| self.static_import(src, export.span));
         for specifier in export.specifiers {
             let (name, symbol) = match specifier {
                 ExportSpecifier::Named(named) => {
@@ -385,12 +383,11 @@ impl Scanner<'_> {
         ident
     }
 
-    fn static_import(&mut self, src: &swc_ecma_ast::Str, with: Option<&ObjectLit>, span: Span) -> u32 {
+    fn static_import(&mut self, src: &swc_ecma_ast::Str, span: Span) -> u32 {
         let index = self.scope.specifier(Import {
             specifier: src.value.to_string_lossy().into_owned(),
             kind: ImportKind::Static,
             guarded: false,
-            attribute: with.and_then(type_attribute),
             start: if src.span.is_dummy() { self.offset(span) } else { self.offset(src.span) },
             pattern: None,
         });
@@ -410,22 +407,6 @@ fn is_anonymous(var: &VarDecl) -> bool {
         Expr::Class(class) => class.ident.is_none(),
         _ => false,
     }
-}
-
-fn type_attribute(with: &ObjectLit) -> Option<String> {
-    with.props.iter().find_map(|prop| {
-        let PropOrSpread::Prop(prop) = prop else { return None };
-        let Prop::KeyValue(pair) = &**prop else { return None };
-        let is_type = match &pair.key {
-            PropName::Ident(name) => &*name.sym == "type",
-            PropName::Str(name) => name.value.as_str() == Some("type"),
-            _ => false,
-        };
-        match &*pair.value {
-            Expr::Lit(swc_ecma_ast::Lit::Str(text)) if is_type => text.value.as_str().map(str::to_string),
-            _ => None,
-        }
-    })
 }
 
 fn export_name(name: &ModuleExportName) -> String {

@@ -94,6 +94,5 @@ fn record(text: String, slots: Vec<(u32, Slot)>, asset: Option<Asset>) -> Module
         global_names: vec!["JSON".into(), "host".into()],
         top_level_await: false,
         asset,
-        warnings: Vec::new(),
     }
 }
