@@ -129,14 +129,12 @@ fn mend(url: Url) -> Result<Url, ParseError> {
     } else {
         Cow::Borrowed(path)
     };
-    let (mut bare, mut apart) = (before, "");
-    if !has_authority(&parts) {
-        bare = before.strip_suffix("/.").unwrap_or(before);
-        apart = if path.starts_with("//") { "/." } else { "" };
-    }
-    // What kept the path apart from a missing host stays in it when a host is set.
-    let is_left_over = path.starts_with("/./");
-    if mended_path == path && bare.len() + apart.len() == before.len() && !is_left_over {
+    // What kept the path apart from a missing host stands behind the place of the host, also after one was set.
+    let host_end = if has_authority(&parts) { parts.host_end as usize } else { 0 };
+    let dots = if before[host_end..].ends_with("/.") { 2 } else { 0 };
+    let bare = &before[..before.len() - dots];
+    let apart = if !has_authority(&parts) && path.starts_with("//") { "/." } else { "" };
+    if mended_path == path && bare.len() + apart.len() == before.len() {
         return Ok(url);
     }
     Url::parse(&format!("{bare}{apart}{mended_path}{rest}"))
