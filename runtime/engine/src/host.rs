@@ -500,6 +500,9 @@ impl ext::Host for HostSlot {
         }
         outer.set_sink(Rc::new(to_inner));
         inner.set_sink(Rc::new(to_outer));
+        // What JavaScript passed on is queued, and no turn of the edge writes it any more.
+        outer.flush();
+        inner.flush();
         // Both go on without the isolate; JavaScript no longer knows them.
         actor.sockets.borrow_mut().remove(client);
         actor.sockets.borrow_mut().remove(socket);
