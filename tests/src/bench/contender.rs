@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -59,7 +60,7 @@ pub struct Running {
     /// From the start of the process to the end of its first answer.
     pub first_answer: Duration,
     /// The project's copy that it serves.
-    pub project: Project,
+    pub project: Arc<Project>,
     log_path: TempPath,
     child: Child,
 }
@@ -95,6 +96,17 @@ impl Contender {
     pub fn start(self, places: &Places, fixture: &str, extra: &[&str]) -> io::Result<Running> {
         let project = Project::copy(&places.fixtures.join(fixture), &places.tests)?;
         let port = free_port().map_err(io::Error::other)?;
+        self.start_in(Arc::new(project), port, places, extra)
+    }
+
+    /// The same in a project that may have been served before.
+    pub fn start_in(
+        self,
+        project: Arc<Project>,
+        port: u16,
+        places: &Places,
+        extra: &[&str],
+    ) -> io::Result<Running> {
         let mut command = self.command(places, port, project.path());
         command.args(extra);
         // The output goes to a file, so that the load generator does not pay for reading it; outside of the project,
