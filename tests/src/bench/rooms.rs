@@ -141,7 +141,7 @@ pub fn first_answers(contender: Contender, places: &Places, count: usize) -> io:
         std::thread::sleep(KEPT_AFTER);
         drop(server);
         // Processes that were killed may end a little later.
-        while std::net::TcpStream::connect(address).is_ok() {
+        while TcpStream::connect(address).is_ok() {
             std::thread::sleep(Duration::from_millis(1));
         }
         again.push(sample(&contender.start_in(project, address.port(), places, &[])?));
