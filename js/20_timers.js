@@ -10,13 +10,13 @@ const {
   setInterval: webSetInterval,
   setTimeout: webSetTimeout,
 } = core.loadExtScript("ext:deno_web/02_timers.js");
+const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 
 const waiting = new SafeSet();
-let waitingMax = Infinity;
 
 function checkRoom() {
-  if (SetPrototypeGetSize(waiting) >= waitingMax) {
-    throw new RangeError(`A room cannot have more than ${waitingMax} timers waiting.`);
+  if (SetPrototypeGetSize(waiting) >= limits.timers_max) {
+    throw new RangeError(`A room cannot have more than ${limits.timers_max} timers waiting.`);
   }
 }
 
@@ -64,8 +64,5 @@ return {
   clearTimeout,
   setInterval,
   setTimeout,
-  setTimersMax(max) {
-    waitingMax = max;
-  },
 };
 })();

@@ -37,7 +37,7 @@ const {
 } = core.loadExtScript("ext:partyrun/35_socket.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
-const { limits } = core.loadExtScript("ext:partyrun/28_limits.js");
+const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 
 const kTags = Symbol("tags");
 const kHidden = Symbol("a newer connection has this id");

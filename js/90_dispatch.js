@@ -6,8 +6,8 @@
 const { core, internals, primordials } = __bootstrap;
 const { JSONParse, ObjectDefineProperty } = primordials;
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
-const { setTimersMax } = core.loadExtScript("ext:partyrun/20_timers.js");
-const { setLimits } = core.loadExtScript("ext:partyrun/28_limits.js");
+core.loadExtScript("ext:partyrun/20_timers.js");
+const { setLimits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { setEnv } = core.loadExtScript("ext:partyrun/15_process.js");
 core.loadExtScript("ext:partyrun/32_fetch.js");
 const { setOverrides } = core.loadExtScript("ext:partyrun/65_cf.js");
@@ -47,7 +47,6 @@ function setEntries(result) {
 function boot(settings) {
   install(core.loadExtScript("ext:partyrun/99_fast.js"));
   const { limits, env, cf, debug } = JSONParse(settings);
-  setTimersMax(limits.timers_max);
   setLimits(limits);
   setEnv(env);
   setOverrides(cf);

@@ -7,7 +7,7 @@
 const { core, primordials } = __bootstrap;
 const { ArrayBufferIsView, ArrayPrototypePush, SafeWeakMap, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet,
   TypedArrayPrototypeSubarray, Uint8Array, WeakMapPrototypeGet, WeakMapPrototypeSet } = primordials;
-const { limits } = core.loadExtScript("ext:partyrun/28_limits.js");
+const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { op_compression_new, op_compression_write } = core.ops;
 
 // A piece of deflated data inflates to a thousand times its length at most. For brotli there is no such bound: a few bytes

@@ -91,9 +91,9 @@ deno_core::extension!(
     lazy_loaded_js = [
         dir "../../js",
         "15_process.js",
+        "18_limits.js",
         "20_timers.js",
         "25_hot.js",
-        "28_limits.js",
         "30_http.js",
         "32_fetch.js",
         "35_socket.js",
