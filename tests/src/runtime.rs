@@ -52,6 +52,8 @@ impl Programs {
             }
         };
         command.args(args).current_dir(folder).stdin(std::process::Stdio::null()).env("NO_COLOR", "1");
+        // What is kept for a user goes with the project's copy.
+        command.env("XDG_STATE_HOME", folder.join(".partyrun"));
         command
     }
 

@@ -139,7 +139,7 @@ pub(crate) struct DevArgs {
     /// Accepted for the original's sake; see PARTYKIT_LOG.
     #[arg(long)]
     pub(crate) verbose: bool,
-    /// Speak https and wss, with a certificate made at the start.
+    /// Speak https and wss, with a certificate that is made once and kept for this user.
     #[arg(long)]
     pub(crate) https: bool,
     /// The key of a certificate of your own, in PEM form; speaks https.

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let config = Arc::new(partyrun_config::load(&request)?);
     let output = Arc::new(Output::new(args.listen.json).map_err(machine("A thread cannot be started"))?);
     announce(&config, &output);
-    let tls = https::identity(args, config.host)?;
+    let tls = https::identity(args, config.host, &output)?;
     let interruptible = command::run_first(&config, limits.build_command_time_max, Some(&link))?;
     let (listener, port) = serve::listen(config.host, config.port.or(link.port))?;
     let outdir = args.unstable_outdir.as_ref().map(|path| cwd.join(path));

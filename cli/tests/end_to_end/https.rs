@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::support::{PATIENCE, Project, Server, node};
+use crate::support::{PATIENCE, Project, Server, free_port, node, partyrun};
 
 const SERVER: &str = r#"
 export default class Server {
@@ -25,7 +25,7 @@ fn expected(port: u16) -> String {
 }
 
 #[test]
-fn a_certificate_is_made_at_the_start() {
+fn a_certificate_is_made_where_none_is_named() {
     let project = Project::new(&[("server.js", SERVER)]);
     let server = project.serve(&["dev", "server.js", "--https", "--persist", "false"]);
     server.wait_for(&format!("Ready on https://localhost:{}", server.port));
@@ -47,6 +47,43 @@ fn a_certificate_is_made_at_the_start() {
     if let Some(text) = visit(&server, None) {
         assert_eq!(text, expected(server.port));
     }
+    server.stop();
+}
+
+#[test]
+fn the_next_start_and_the_next_project_show_the_same_certificate() {
+    let state = tempfile::tempdir().unwrap();
+    let start = |project: &Project| {
+        let port = free_port();
+        let mut command = partyrun();
+        command.args(["dev", "server.js", "--https", "--persist", "false", "--port", &port.to_string()]);
+        command.current_dir(project.path()).env("XDG_STATE_HOME", state.path());
+        let server = Server::start(command, port);
+        server.wait_for("Ready on https://");
+        server
+    };
+    let (first, second) = (Project::new(&[("server.js", SERVER)]), Project::new(&[("server.js", SERVER)]));
+    start(&first).stop();
+    let folder = state.path().join("partyrun/https");
+    let mut files = std::fs::read_dir(&folder).unwrap();
+    let file = files.next().unwrap().unwrap().path();
+    assert!(files.next().is_none());
+    let kept = std::fs::read(&file).unwrap();
+    // Trusted by its file, which holds the key, too.
+    for project in [&first, &second] {
+        let server = start(project);
+        if let Some(text) = visit(&server, Some(&file.to_string_lossy())) {
+            assert_eq!(text, expected(server.port));
+        }
+        server.stop();
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), kept);
+    // A folder in its place is left alone, and said.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir_all(file.join("inside")).unwrap();
+    let server = start(&first);
+    server.wait_for("The certificate of --https cannot be kept in");
+    assert_eq!(visit(&server, None).unwrap_or_else(|| expected(server.port)), expected(server.port));
     server.stop();
 }
 

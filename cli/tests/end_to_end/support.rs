@@ -31,6 +31,8 @@ export default class Server {
 pub(crate) fn partyrun() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_partyrun"));
     command.env("NO_COLOR", "1").env_remove("PARTYKIT_LOG").stdin(Stdio::null());
+    // What is kept for a user stays out of the one's who runs the tests; a test that looks at it has a folder of its own.
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

@@ -4,21 +4,26 @@
 //! bytes; the other end is served like any accepted connection, its hand-over as a WebSocket included. So nothing
 //! behind the front knows of TLS, and plain connections pay nothing for it. Whoever speaks plain HTTP is told so.
 
+use std::iter;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use thiserror::Error;
 use tokio::io::{AsyncWriteExt, copy, split};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use super::connection::{self, LINGER_TIME};
@@ -58,6 +63,30 @@ impl Tls {
             .map_err(TlsError::Pair)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
+    }
+
+    /// Whether a client that trusts the first certificate of this PEM text, and nothing else, accepts it under that name
+    /// and under all of these addresses at all of these times.
+    pub fn names(
+        certificate: &[u8],
+        name: &str,
+        addresses: impl Iterator<Item = IpAddr>,
+        times: &[SystemTime],
+    ) -> bool {
+        let Ok(certificate) = CertificateDer::from_pem_slice(certificate) else { return false };
+        let mut roots = RootCertStore::empty();
+        if roots.add(certificate.clone()).is_err() {
+            return false;
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let (Ok(verifier), Ok(name)) = (verifier, ServerName::try_from(name)) else { return false };
+        let accepts = |name: &ServerName<'_>, time: &SystemTime| {
+            let time = time.duration_since(SystemTime::UNIX_EPOCH).map(UnixTime::since_unix_epoch);
+            time.is_ok_and(|time| verifier.verify_server_cert(&certificate, &[], name, &[], time).is_ok())
+        };
+        let mut names = iter::once(name).chain(addresses.map(ServerName::from));
+        names.all(|name| times.iter().all(|time| accepts(&name, time)))
     }
 }
 
