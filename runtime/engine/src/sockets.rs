@@ -231,16 +231,15 @@ impl Sockets {
         let mut response = Response::switching_protocols();
         response.headers = handshake.headers;
         let (socket, sink) = (entry.socket.clone(), entry.sink.clone());
-        if handshake.reply.send(Ok(response)).is_err() {
-            sink.event(SocketEvent::Lost);
-            return;
-        }
+        let answered = handshake.reply.send(Ok(response)).is_ok();
         self.mark(index);
+        // A client that is gone already is lost a moment later as well: its event asks these sockets about it.
         tokio::task::spawn_local(async move {
-            let attached = match handshake.upgrade.transport().await {
-                Ok(transport) => socket.attach(transport).is_ok(),
-                Err(_) => false,
-            };
+            let attached = answered
+                && match handshake.upgrade.transport().await {
+                    Ok(transport) => socket.attach(transport).is_ok(),
+                    Err(_) => false,
+                };
             if !attached {
                 sink.event(SocketEvent::Lost);
             }

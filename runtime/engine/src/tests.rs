@@ -124,6 +124,38 @@ fn a_room_answers_and_keeps_its_state() {
 }
 
 #[test]
+fn a_client_that_leaves_before_its_handshake_is_answered_is_a_lost_connection() {
+    run(async {
+        for hibernate in [false, true] {
+            let bench = start(&format!(
+                "class {{ options = {{ hibernate: {hibernate} }}; heard = [];
+                   constructor(room) {{ this.room = room; }}
+                   async onStart() {{ await new Promise((done) => setTimeout(done, 100)); }}
+                   async onConnect(connection) {{
+                     await this.room.storage.get('x');
+                     connection.send('hello');
+                     this.heard.push('connect');
+                   }}
+                   onClose() {{ this.heard.push('close'); }}
+                   onRequest() {{ return Response.json([this.heard, [...this.room.getConnections()].length]); }} }}"
+            ))
+            .await;
+            let (upgrade, _offer) = partyrun_net::Upgrade::offer();
+            let request = Request { upgrade: Some(upgrade), ..get("/party/a") };
+            let mut asking = Box::pin(bench.engine.room(RoomKey::new("main", "a"), request));
+            assert!(futures_util::poll!(&mut asking).is_pending());
+            drop(asking);
+            let mut heard = String::new();
+            while !heard.contains("close") {
+                heard = bench.get("a").await.1;
+            }
+            assert_eq!(heard, r#"[["connect","close"],0]"#);
+            bench.engine.stop(Duration::from_secs(2)).await;
+        }
+    });
+}
+
+#[test]
 fn errors_are_answered_as_the_original_does() {
     run(async {
         let bench = start(
