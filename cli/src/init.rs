@@ -45,7 +45,11 @@ fn files(template: Template) -> &'static [(&'static str, &'static str)] {
             "package.json": "react/package.json",
             "tsconfig.json": "shared/tsconfig.json",
             "src/server.ts": "react/src/server.ts",
+            "src/messages.ts": "react/src/messages.ts",
             "src/client.tsx": "react/src/client.tsx",
+            "src/room.tsx": "react/src/room.tsx",
+            "src/rooms.ts": "react/src/rooms.ts",
+            "src/style.css": "react/src/style.css",
             "public/index.html": "react/public/index.html",
         },
         Template::Chat => files! {

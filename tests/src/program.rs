@@ -1,7 +1,8 @@
 //! Programs that a case runs to their end, and the bare TCP exchange.
 //!
 //! A Node program runs in the project's folder with `HOST`, `PORT`, `ROOM` and `RUNTIME` in its environment, so real
-//! clients (partysocket, y-partykit's provider, ws, fetch) can be steps. Commands of the runtime run the same way.
+//! clients (partysocket, y-partykit's provider, ws, fetch) can be steps; `HELPERS` is the folder of what several of them
+//! need. Commands of the runtime run the same way.
 
 use crate::execute::Context;
 use crate::server::Process;
@@ -34,6 +35,7 @@ pub async fn run_node(
     command.arg(file).args(args).current_dir(cx.server.project.path()).stdin(std::process::Stdio::null());
     command.env("HOST", format!("127.0.0.1:{}", cx.server.port)).env("PORT", cx.server.port.to_string());
     command.env("ROOM", cx.variables.text("$room")?).env("RUNTIME", cx.server.runtime.name());
+    command.env("HELPERS", cx.programs.packages.join("clients"));
     end_of(command, limit).await
 }
 

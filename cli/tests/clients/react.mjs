@@ -1,45 +1,59 @@
-// Two tabs of a real browser on the project that `init --template react` writes: a click in one is seen in both, and an edit
-// of the client reloads both. Without Chromium it prints the name of the missing program, and ends well.
-// usage: react.mjs SERVER CLIENT_SOURCE
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+// Tabs of a real browser on the chat that `init --template react` writes, in two rooms. Prints what it saw, a line each;
+// without Chromium its only line says so.
+// usage: react.mjs SERVER SOURCE_OF_A_ROOM
+import { readFileSync, writeFileSync } from "node:fs";
 
-const { chromium } = createRequire(`${process.env.PACKAGES}/`)("playwright-core");
+import { inBrowser, picture } from "../../../tests/clients/browser.mjs";
+
 const [, , server, source] = process.argv;
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-if (!existsSync(executablePath)) {
-  console.log(`skipped: there is no ${executablePath}`);
-  process.exit(0);
+const message = (page, text) => page.getByRole("main").getByText(text, { exact: true });
+const field = (page) => page.getByPlaceholder("Write a message");
+
+async function say(page, text) {
+  await field(page).fill(text);
+  await page.getByRole("button", { name: "Send" }).click();
 }
 
-const profile = mkdtempSync(join(tmpdir(), "partyrun-chromium-"));
-const quiet = ["no-first-run", "disable-background-networking", "disable-component-update", "disable-sync"];
-const browser = await chromium.launchPersistentContext(profile, {
-  executablePath,
-  headless: true,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", ...quiet.map((flag) => `--${flag}`)],
-});
-try {
-  const [one, two] = [await browser.newPage(), await browser.newPage()];
-  const problems = [];
-  for (const page of [one, two]) {
-    page.on("pageerror", (error) => problems.push(error.message));
-    await page.goto(`http://${server}/`);
-    await page.getByText("Everybody has clicked 0 times").waitFor();
-  }
-  await one.getByRole("button").click();
-  await two.getByText("Everybody has clicked 1 times").waitFor();
-  await two.getByRole("button").click();
-  await one.getByText("Everybody has clicked 2 times").waitFor();
-  console.log("both saw both clicks");
-  writeFileSync(source, readFileSync(source, "utf8").replace("Everybody has", "All have"));
-  for (const page of [one, two]) await page.getByText("All have clicked 2 times").waitFor();
-  console.log("an edit reloaded both");
-  if (process.env.SCREENSHOT) await one.screenshot({ path: process.env.SCREENSHOT });
-  console.log(`problems ${JSON.stringify(problems)}`);
-} finally {
-  await browser.close();
-  rmSync(profile, { recursive: true, force: true });
+async function rename(page, name) {
+  await page.getByLabel("Your name").fill(name);
+  await page.getByLabel("Your name").press("Enter");
 }
+
+await inBrowser(async (open, problems) => {
+  const [ada, grace] = [await open(`http://${server}/`), await open(`http://${server}/lobby`)];
+  await message(ada, "Nobody has said anything yet.").waitFor();
+  await rename(ada, "Ada");
+  await rename(grace, "Grace");
+  for (const page of [ada, grace]) await page.getByText("Ada, Grace", { exact: true }).waitFor();
+  console.log("each sees who is there");
+
+  await say(ada, "Good morning!");
+  await message(grace, "Good morning!").waitFor();
+  await say(grace, "<b>Hello</b>");
+  await message(ada, "<b>Hello</b>").waitFor();
+  const own = async (page) => page.locator("li.own p.text").allTextContents();
+  console.log(`own ${JSON.stringify([await own(ada), await own(grace)])}`);
+
+  // A room that only its address names.
+  const other = await open(`http://${server}/tea%20room`);
+  await message(other, "Nobody has said anything yet.").waitFor();
+  await say(other, "Only here.");
+  await message(other, "Only here.").waitFor();
+  console.log(`title ${await other.title()}`);
+  await other.getByRole("link", { name: "lobby" }).click();
+  await message(other, "Good morning!").waitFor();
+  console.log(`rooms apart ${await message(other, "Only here.").count()} at ${new URL(other.url()).pathname}`);
+  await other.goBack();
+  await message(other, "Only here.").waitFor();
+  await other.close();
+  await ada.getByText("Ada, Grace", { exact: true }).waitFor();
+  await picture(ada);
+
+  writeFileSync(source, readFileSync(source, "utf8").replace("Write a message", "Write something"));
+  for (const page of [ada, grace]) {
+    await page.getByPlaceholder("Write something").waitFor();
+    await message(page, "Good morning!").waitFor();
+  }
+  console.log("an edit reloaded both, and the history came back");
+  console.log(`problems ${JSON.stringify(problems)}`);
+});

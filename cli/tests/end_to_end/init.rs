@@ -40,10 +40,18 @@ fn the_react_template_works_in_a_browser() {
     let (code, text) = inside.run(&["check"]);
     assert!(code == Some(0) && text.contains("client of"), "{text}");
     let server = inside.serve(&["dev", "--live"]);
-    let source = inside.file("src/client.tsx").to_string_lossy().into_owned();
+    let source = inside.file("src/room.tsx").to_string_lossy().into_owned();
     let Some(text) = server.client("react.mjs", &[&source]) else { return };
     if !text.starts_with("skipped") {
-        assert_eq!(text, "both saw both clicks\nan edit reloaded both\nproblems []\n");
+        let lines = [
+            "each sees who is there",
+            r#"own [["Good morning!"],["<b>Hello</b>"]]"#,
+            "title tea room · my-party",
+            "rooms apart 0 at /lobby",
+            "an edit reloaded both, and the history came back",
+            "problems []",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines, "{text}");
     }
     server.stop();
 }

@@ -1,0 +1,43 @@
+// Chromium for tests, with a profile that goes with it. Where there is none, the name of the missing program is printed and
+// nothing else is done: such a test is skipped.
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const flags = [
+  "no-sandbox",
+  "disable-gpu",
+  "disable-quic",
+  "no-first-run",
+  "disable-background-networking",
+  "disable-component-update",
+  "disable-sync",
+];
+
+// Calls `visit` with a function that opens a URL in a new tab, and with the list to which errors of all tabs are added.
+export async function inBrowser(visit) {
+  if (!existsSync(executablePath)) return console.log(`skipped: there is no ${executablePath}`);
+  const profile = mkdtempSync(join(tmpdir(), "partyrun-chromium-"));
+  const args = flags.map((flag) => `--${flag}`);
+  const browser = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args });
+  const problems = [];
+  const open = async (url) => {
+    const page = await browser.newPage();
+    page.on("pageerror", (error) => problems.push(error.message));
+    await page.goto(url);
+    return page;
+  };
+  try {
+    await visit(open, problems);
+  } finally {
+    await browser.close();
+    rmSync(profile, { recursive: true, force: true });
+  }
+}
+
+// Keeps a picture of the tab for who wants to look at it.
+export async function picture(page) {
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+}
