@@ -2,10 +2,16 @@
 //! map with the file; it is understood when the bundle's own source map is made, by `source_map`. A map that is wrong in
 //! any way is no map: traces then name the published file. Nothing outside of the package is read for it.
 
+mod map;
+mod mappings;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use serde::Deserialize;
+use rustc_hash::FxHashMap;
+
+use self::map::{Part, Sources};
+use self::mappings::Segments;
 
 use crate::cache::Kept;
 use crate::files::Files;
@@ -36,6 +42,32 @@ pub(crate) struct Original {
 pub(crate) struct OriginalFile {
     pub(crate) name: String,
     pub(crate) text: String,
+}
+
+/// The files while maps are read.
+#[derive(Default)]
+struct Originals {
+    files: Vec<OriginalFile>,
+    /// Where the lines of each file begin.
+    lines: Vec<Vec<u32>>,
+    /// The numbers of the files, those that could not be read included.
+    known: FxHashMap<PathBuf, Option<u32>>,
+}
+
+impl Originals {
+    fn add(&mut self, name: String, text: String) -> u32 {
+        self.lines.push(line_starts(&text));
+        self.files.push(OriginalFile { name, text });
+        self.files.len() as u32 - 1
+    }
+
+    /// A place in a file, if the file has that line and column.
+    fn place(&self, file: u32, line: u32, column: u32) -> Option<Place> {
+        let (starts, text) = (self.lines.get(file as usize)?, &self.files.get(file as usize)?.text);
+        let start = *starts.get(line as usize)?;
+        let end = starts.get(line as usize + 1).copied().unwrap_or(text.len() as u32 + 1);
+        (column < end - start).then_some(Place { file, line, column })
+    }
 }
 
 /// From this byte of the published file on, until the next segment.
@@ -133,26 +165,49 @@ impl ShippedMap {
         if map.len() > self.bytes_max {
             return None;
         }
-        let map: Map = serde_json::from_slice(map.strip_prefix(b")]}'").unwrap_or(map)).ok()?;
-        if map.version != 3 {
-            return None;
+        let parts = map::parts(map.strip_prefix(b")]}'").unwrap_or(map))?;
+        let mut originals = Originals::default();
+        let mut segments = Segments::new(&self.published);
+        let mut parts = parts.into_iter().peekable();
+        while let Some(Part { from, sources, mappings }) = parts.next() {
+            let next = parts.peek().map(|next| next.from);
+            let numbers = self.sources(sources, &mut originals);
+            segments.add(&mappings, from, next, |source, line, column| {
+                let file = usize::try_from(source).ok().and_then(|source| *numbers.get(source)?)?;
+                originals.place(file, u32::try_from(line).ok()?, u32::try_from(column).ok()?)
+            })?;
         }
-        let source_root = map.source_root.unwrap_or_default();
-        let mut contents = map.sources_content.unwrap_or_default().into_iter();
-        let mut files = Vec::new();
-        // The number that a file of the map has here.
-        let mut numbers = Vec::with_capacity(map.sources.len());
-        for source in map.sources {
+        Some(Original { files: originals.files, segments: segments.sorted() })
+    }
+
+    /// Adds files; the numbers that they have from now on.
+    fn sources(&self, sources: Sources, originals: &mut Originals) -> Vec<Option<u32>> {
+        let mut contents = sources.contents.into_iter();
+        let mut numbers = Vec::with_capacity(sources.names.len());
+        for name in sources.names {
             let content = contents.next().flatten();
-            let path = source.and_then(|source| self.path(&source, &source_root));
-            let text = path.as_ref().and_then(|path| content.or_else(|| self.text(path)));
-            numbers.push(text.is_some().then_some(files.len() as u32));
-            if let (Some(path), Some(text)) = (path, text) {
-                files.push(OriginalFile { name: crate::graph::file_url(&self.root, &path), text });
-            }
+            let path = name.and_then(|name| self.path(&name, &sources.root));
+            numbers.push(path.and_then(|path| self.source(path, content, originals)));
         }
-        let segments = segments(&map.mappings, &self.published, &files, &numbers)?;
-        Some(Original { files, segments })
+        numbers
+    }
+
+    /// One file, whose text is in the map or where the map says. A file that several maps name is there once.
+    fn source(&self, path: PathBuf, content: Option<String>, originals: &mut Originals) -> Option<u32> {
+        let known = originals.known.get(&path).copied();
+        let text = match content {
+            Some(content) => Some(content),
+            None if known.is_some() => return known.flatten(),
+            None => self.text(&path),
+        };
+        if let (Some(known), Some(text)) = (known.flatten(), &text)
+            && originals.files.get(known as usize).is_some_and(|file| file.text == *text)
+        {
+            return Some(known);
+        }
+        let number = text.map(|text| originals.add(crate::graph::file_url(&self.root, &path), text));
+        originals.known.insert(path, number);
+        number
     }
 
     /// The file that a map calls `source`; one that leads out of the package is taken to be in it.
@@ -175,16 +230,6 @@ impl ShippedMap {
         }
         self.files.read_text(path, self.bytes_max)
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Map {
-    version: u32,
-    sources: Vec<Option<String>>,
-    sources_content: Option<Vec<Option<String>>>,
-    source_root: Option<String>,
-    mappings: String,
 }
 
 /// Comments that may follow the one with the URL.
@@ -254,120 +299,4 @@ fn walk(from: &Path, path: &str, top: &Path) -> Option<PathBuf> {
 /// Whether a symbolic link leads out of the package.
 fn leaves(path: &Path, package: &Path) -> bool {
     path.canonicalize().is_ok_and(|real| !real.starts_with(package))
-}
-
-/// The map's mappings by the published file's bytes. Each line begins with a segment of its own, so that none reaches
-/// over the end of its line.
-fn segments(
-    mappings: &str,
-    published: &str,
-    files: &[OriginalFile],
-    numbers: &[Option<u32>],
-) -> Option<Vec<Segment>> {
-    let lines: Vec<Vec<u32>> = files.iter().map(|file| line_starts(&file.text)).collect();
-    let length = |file: u32, line: u32| {
-        let (starts, text) = (lines.get(file as usize)?, &files.get(file as usize)?.text);
-        let start = *starts.get(line as usize)?;
-        Some(starts.get(line as usize + 1).copied().unwrap_or(text.len() as u32 + 1) - start)
-    };
-    let mut found = Segments::default();
-    let mut coded = mappings.split(';');
-    let (mut source, mut line, mut column) = (0i64, 0i64, 0i64);
-    let mut start = 0u32;
-    for text in published.split_inclusive('\n') {
-        found.add(start, None);
-        let mut columns = Columns { text, offset: 0, column: 0 };
-        let mut generated = 0i64;
-        for piece in coded.next().unwrap_or_default().split(',').filter(|piece| !piece.is_empty()) {
-            let (fields, count) = vlq(piece.as_bytes())?;
-            generated = generated.checked_add(fields[0])?;
-            let mut place = None;
-            if count >= 4 {
-                source = source.checked_add(fields[1])?;
-                line = line.checked_add(fields[2])?;
-                column = column.checked_add(fields[3])?;
-                let file = usize::try_from(source).ok().and_then(|source| *numbers.get(source)?);
-                if let (Some(file), Ok(line), Ok(column)) = (file, u32::try_from(line), u32::try_from(column))
-                {
-                    let is_inside = length(file, line).is_some_and(|length| column < length);
-                    place = is_inside.then_some(Place { file, line, column });
-                }
-            }
-            if let Some(offset) = columns.offset(generated) {
-                found.add(start + offset, place);
-            }
-        }
-        start = start.checked_add(u32::try_from(text.len()).ok()?)?;
-    }
-    Some(found.sorted())
-}
-
-#[derive(Default)]
-struct Segments(Vec<Segment>);
-
-impl Segments {
-    fn add(&mut self, offset: u32, place: Option<Place>) {
-        match self.0.last_mut() {
-            Some(last) if last.offset == offset => last.place = place,
-            _ => self.0.push(Segment { offset, place }),
-        }
-    }
-
-    /// The columns of a line may be in any order.
-    fn sorted(mut self) -> Vec<Segment> {
-        if !self.0.is_sorted_by_key(|segment| segment.offset) {
-            self.0.sort_by_key(|segment| segment.offset);
-        }
-        self.0
-    }
-}
-
-/// Turns columns in UTF-16, which mostly ascend, into bytes of a line.
-struct Columns<'a> {
-    text: &'a str,
-    offset: usize,
-    column: i64,
-}
-
-impl Columns<'_> {
-    fn offset(&mut self, column: i64) -> Option<u32> {
-        if column < self.column {
-            (self.offset, self.column) = (0, 0);
-        }
-        for character in self.text.get(self.offset..)?.chars() {
-            if self.column >= column {
-                break;
-            }
-            self.column += character.len_utf16() as i64;
-            self.offset += character.len_utf8();
-        }
-        (self.column >= column && column >= 0).then_some(self.offset as u32)
-    }
-}
-
-/// The one, four or five numbers of a mapping (ECMA-426, base64 VLQ), and how many they are.
-fn vlq(text: &[u8]) -> Option<([i64; 5], usize)> {
-    let mut fields = [0; 5];
-    let (mut count, mut value, mut shift) = (0, 0i64, 0);
-    for byte in text {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        if shift > 30 {
-            return None;
-        }
-        value |= i64::from(digit & 31) << shift;
-        shift += 5;
-        if digit & 32 == 0 {
-            *fields.get_mut(count)? = if value & 1 == 1 { -(value >> 1) } else { value >> 1 };
-            count += 1;
-            (value, shift) = (0, 0);
-        }
-    }
-    (shift == 0 && matches!(count, 1 | 4 | 5)).then_some((fields, count))
 }

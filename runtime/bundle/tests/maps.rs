@@ -228,7 +228,9 @@ fn strange_files_are_no_maps() -> Outcome<()> {
 
 #[test]
 fn broken_maps_of_many_kinds() -> Outcome<()> {
-    let good = map("../src/fail.ts", Some(ORIGINAL)).to_string();
+    let whole = map("../src/fail.ts", Some(ORIGINAL));
+    let sections = index(&[(0, 0, whole.clone()), (0, 48, index(&[(0, 0, whole.clone())]))]);
+    let good = [whole.to_string(), sections.to_string()];
     let project = project(PUBLISHED, &[])?;
     let mut state = 2_463_534_242u32;
     let mut below = |limit: usize| {
@@ -237,8 +239,8 @@ fn broken_maps_of_many_kinds() -> Outcome<()> {
         state ^= state << 5;
         state as usize % limit.max(1)
     };
-    for round in 0..300 {
-        let mut bytes = good.clone().into_bytes();
+    for round in 0..500 {
+        let mut bytes = good[round % 2].clone().into_bytes();
         for _ in 0..=below(6) {
             let at = below(bytes.len());
             match below(3) {
@@ -250,6 +252,138 @@ fn broken_maps_of_many_kinds() -> Outcome<()> {
         project.write("node_modules/shipped/dist/fail.js.map", &bytes)?;
         let built = project.build("main.ts");
         assert!(built.is_ok(), "round {round}: {}", String::from_utf8_lossy(&bytes));
+    }
+    Ok(())
+}
+
+/// Sections by their offsets.
+fn index(sections: &[(u32, u32, serde_json::Value)]) -> serde_json::Value {
+    let sections = sections.iter().map(
+        |(line, column, map)| serde_json::json!({ "offset": { "line": line, "column": column }, "map": map }),
+    );
+    serde_json::json!({ "version": 3, "sections": sections.collect::<Vec<_>>() })
+}
+
+fn mapped(source: &str, mappings: &str) -> serde_json::Value {
+    serde_json::json!({ "version": 3, "sources": [source], "mappings": mappings })
+}
+
+// The column of what is thrown, and the mapping of that place where it begins a section.
+const THROWN: u32 = 48;
+const AS_THROWN: &str = "AAOQ";
+
+#[test]
+fn index_maps_are_followed() -> Outcome<()> {
+    let whole = || mapped("../src/fail.ts", MAPPINGS);
+    let thrown = || mapped("../src/fail.ts", AS_THROWN);
+    let other = || mapped("../src/other.ts", MAPPINGS);
+    let long = PUBLISHED.replace("function", "const a='\u{e9}\u{1f600}';function");
+    let second = format!("const a = 1;\n{PUBLISHED}");
+    let table = [
+        ("one section", PUBLISHED, index(&[(0, 0, whole())])),
+        (
+            "the second, although the first one reaches over",
+            PUBLISHED,
+            index(&[(0, 0, other()), (0, THROWN, thrown())]),
+        ),
+        ("the first", PUBLISHED, index(&[(0, 0, whole()), (0, THROWN + 1, other())])),
+        ("of two in one place the last", PUBLISHED, index(&[(0, 0, other()), (0, 0, whole())])),
+        ("one beyond the end", PUBLISHED, index(&[(0, 0, whole()), (u32::MAX, u32::MAX, other())])),
+        ("sections of sections", PUBLISHED, index(&[(0, 40, index(&[(0, 1, other()), (0, 8, thrown())]))])),
+        ("on the second line", &second, index(&[(0, 0, other()), (1, 0, whole())])),
+        ("inside of the second line", &second, index(&[(0, 7, other()), (1, THROWN, thrown())])),
+        (
+            "columns count in a section's first line",
+            &second,
+            index(&[(0, 5, mapped("../src/fail.ts", ";gDAOQ"))]),
+        ),
+        ("nested on the second line", &second, index(&[(1, 0, index(&[(0, THROWN, thrown())]))])),
+        ("nested a line further", &second, index(&[(0, 9, index(&[(1, THROWN, thrown())]))])),
+        ("columns are those of UTF-16", &long, index(&[(0, 0, other()), (0, THROWN + 14, thrown())])),
+    ];
+    for (name, published, map) in table {
+        let files = [("dist/fail.js.map", map.to_string())];
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        let project = project(published, &files)?;
+        project.write("node_modules/shipped/src/fail.ts", ORIGINAL.as_bytes())?;
+        project.write("node_modules/shipped/src/other.ts", ORIGINAL.as_bytes())?;
+        assert_eq!(project.log("main.ts")?, trace(AS_WRITTEN), "{name}: {map}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wrong_index_map_is_no_map() -> Outcome<()> {
+    let good = || map("../src/fail.ts", Some(ORIGINAL));
+    let with = |sections: serde_json::Value| serde_json::json!({ "version": 3, "sections": sections });
+    let at = |offset: serde_json::Value| with(serde_json::json!([{ "offset": offset, "map": good() }]));
+    let broken = |key: &str, value: serde_json::Value| {
+        let mut map = good();
+        map[key] = value;
+        index(&[(0, 0, map)])
+    };
+    let deep = (0..60).fold(good(), |map, _| index(&[(0, 0, map)]));
+    let outer_version = serde_json::json!({ "version": 2, "sections": index(&[(0, 0, good())])["sections"] });
+    let maps = [
+        with(serde_json::json!([])),
+        with(serde_json::json!({})),
+        with(7.into()),
+        with(serde_json::json!([null])),
+        with(serde_json::json!([{}])),
+        with(serde_json::json!([{ "offset": { "line": 0, "column": 0 } }])),
+        with(serde_json::json!([{ "offset": { "line": 0, "column": 0 }, "url": "fail.js.map" }])),
+        with(serde_json::json!([{ "offset": { "line": 0, "column": 0 }, "map": null }])),
+        with(serde_json::json!([{ "offset": { "line": 0, "column": 0 }, "map": "fail.js.map" }])),
+        with(serde_json::json!([{ "map": good() }])),
+        at(0.into()),
+        at(serde_json::json!({ "line": 0 })),
+        at(serde_json::json!({ "line": -1, "column": 0 })),
+        at(serde_json::json!({ "line": 0.5, "column": 0 })),
+        at(serde_json::json!({ "line": "0", "column": 0 })),
+        at(serde_json::json!({ "line": 0, "column": 10_000_000_000u64 })),
+        // Out of order, in itself and with the next; one offset that leads too far.
+        index(&[(0, 1, good()), (0, 0, good())]),
+        index(&[(1, 0, good()), (0, 9, good())]),
+        index(&[(0, 0, index(&[(0, 0, good()), (0, 20, good())])), (0, 19, good())]),
+        index(&[(0, u32::MAX, index(&[(0, 1, good())]))]),
+        index(&[(u32::MAX, 0, index(&[(1, 0, good())]))]),
+        broken("version", 2.into()),
+        broken("sources", 7.into()),
+        broken("mappings", "AAAA!".into()),
+        broken("mappings", serde_json::Value::Null),
+        outer_version,
+        deep,
+        // Right ones, of which none is about the place.
+        index(&[(0, THROWN + 1, mapped("../src/fail.ts", AS_THROWN))]),
+        index(&[(0, 0, good()), (0, THROWN, mapped("../src/fail.ts", ""))]),
+        index(&[(1, 0, good())]),
+    ];
+    for map in maps {
+        let log = project(PUBLISHED, &[("dist/fail.js.map", &map.to_string())])?.log("main.ts")?;
+        assert_eq!(log, trace(AS_PUBLISHED), "{map}");
+    }
+    Ok(())
+}
+
+#[test]
+fn very_many_sections_take_no_time() -> Outcome<()> {
+    // Each names the same long file, which is read once, and begins in the same long line, which is not ASCII.
+    let long = format!("{ORIGINAL}{}", " ".repeat(1_000_000));
+    let published =
+        PUBLISHED.replace("function", &format!("const a='{}';function", "\u{e9}".repeat(200_000)));
+    let mut sections: Vec<_> =
+        (0..100_000).map(|column| (0, column, mapped("../src/fail.ts", "AAAA"))).collect();
+    sections.push((0, THROWN + 200_011, mapped("../src/fail.ts", AS_THROWN)));
+    let backwards = format!("{}gDAOQ", "gggMAAAA,hggMAAAA,".repeat(100_000));
+    for (published, map) in [
+        (published.as_str(), index(&sections)),
+        (&published, index(&[(0, 200_011, mapped("../src/fail.ts", &backwards))])),
+        (PUBLISHED, index(&vec![(0, THROWN, mapped("../src/fail.ts", AS_THROWN)); 100_000])),
+    ] {
+        let project = project(published, &[("dist/fail.js.map", &map.to_string()), ("src/fail.ts", &long)])?;
+        let begun = std::time::Instant::now();
+        assert_eq!(project.log("main.ts")?, trace(AS_WRITTEN));
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     }
     Ok(())
 }
