@@ -3,6 +3,7 @@
 
 mod glob;
 mod jobs;
+mod needs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::transform::{ModuleHint, Problems, Settings};
 use crate::{BundleErrors, BundleOptions, Diagnostic, value};
 use glob::glob;
 use jobs::{Job, Loaded, run};
+use needs::{Need, Needs};
 
 /// What an import leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(crate) enum Target {
     Builtin(String),
     /// Throws when it is reached.
     Missing,
+    /// Nothing of it is used, and it has no side effects: it was not read for this import.
+    Unneeded,
     /// The files that a pattern matches, as `import()` would be called with them.
     Glob(Vec<(String, usize)>),
 }
@@ -103,6 +107,9 @@ struct Walk<'a> {
     files: Files,
     resolve: Resolve,
     known: FxHashMap<PathBuf, usize>,
+    needs: Needs,
+    /// Files that imports lead to, module and import, which are not needed yet.
+    deferred: FxHashMap<(usize, u32), Found>,
     pending: Vec<Pending>,
     modules: Vec<Module>,
     errors: Vec<Diagnostic>,
@@ -120,6 +127,8 @@ impl Graph {
             resolve: Resolve::new(options, &files),
             files,
             known: FxHashMap::default(),
+            needs: Needs::default(),
+            deferred: FxHashMap::default(),
             pending: Vec::new(),
             modules: Vec::new(),
             errors: Vec::new(),
@@ -132,12 +141,15 @@ impl Graph {
         for (name, path) in main.chain(options.parties.iter().map(|(name, path)| (Some(name.clone()), path)))
         {
             if let Some(index) = walk.entry(path) {
+                walk.needs.add(index, Need::Namespace);
                 entries.push((name, index));
             }
         }
-        while !walk.pending.is_empty() {
+        while !walk.pending.is_empty() || walk.needs.are_open() {
             walk.generation();
+            walk.follow();
         }
+        walk.join();
         for (path, problem) in walk.resolve.problems() {
             let name = relative(&options.root, &path);
             walk.warnings.push(Diagnostic::in_file(problem, Path::new(&name)));
@@ -194,6 +206,9 @@ impl Walk<'_> {
         }
         let index = self.known.len();
         self.known.insert(path.clone(), index);
+        if side_effects {
+            self.needs.add(index, Need::Body);
+        }
         self.pending.push(Pending { index, path, hint, importer, side_effects, made });
         index
     }
@@ -343,21 +358,22 @@ impl Walk<'_> {
     fn resolve_imports(&mut self, index: usize) {
         let Some(module) = self.modules.get(index) else { return };
         let (record, path) = (module.record.clone(), module.path.clone());
-        let targets = record.imports.iter().map(|import| self.target(index, &path, import)).collect();
+        let imports = (0u32..).zip(&record.imports);
+        let targets = imports.map(|(number, import)| self.target(index, &path, number, import)).collect();
         if let Some(module) = self.modules.get_mut(index) {
             module.targets = targets;
         }
     }
 
-    fn target(&mut self, index: usize, path: &Path, import: &Import) -> Target {
-        if let Some(pattern) = &import.pattern {
-            let found = glob(path, pattern);
-            let files =
-                found.into_iter().map(|(name, file)| (name, self.add(Found::plain(file), Some(index))));
-            return Target::Glob(files.collect());
+    fn target(&mut self, index: usize, path: &Path, number: u32, import: &Import) -> Target {
+        if import.pattern.is_some() {
+            return Target::Unneeded;
         }
         match self.resolve.specifier(path, &import.specifier, import.kind) {
-            Resolved::File(found) => Target::Module(self.add(found, Some(index))),
+            Resolved::File(found) => {
+                self.deferred.insert((index, number), found);
+                Target::Unneeded
+            }
             Resolved::Builtin(name) => {
                 self.warn_builtin(index, import, &name);
                 Target::Builtin(name)
@@ -369,6 +385,58 @@ impl Walk<'_> {
                     self.missing(index, import, missing);
                 }
                 Target::Missing
+            }
+        }
+    }
+
+    /// The module that an import leads to, which is read if it was not yet.
+    fn import_target(&mut self, index: usize, import: u32) -> Option<usize> {
+        let target = match self.deferred.remove(&(index, import)) {
+            Some(found) => {
+                let target = Target::Module(self.add(found, Some(index)));
+                let module = self.modules.get_mut(index)?;
+                let slot = module.targets.get_mut(import as usize)?;
+                *slot = target;
+                &*slot
+            }
+            None => self.modules.get(index)?.targets.get(import as usize)?,
+        };
+        match target {
+            Target::Module(other) => Some(*other),
+            _ => None,
+        }
+    }
+
+    /// The same for a pattern.
+    fn glob_import(&mut self, index: usize, number: u32) {
+        let Some(module) = self.modules.get(index) else { return };
+        let pattern = module.record.imports.get(number as usize).and_then(|import| import.pattern.as_ref());
+        let found = pattern.map(|pattern| glob(&module.path, pattern)).unwrap_or_default();
+        let mut files = Vec::with_capacity(found.len());
+        for (name, file) in found {
+            let other = self.add(Found::plain(file), Some(index));
+            self.needs.add(other, Need::Namespace);
+            files.push((name, other));
+        }
+        let targets = self.modules.get_mut(index).map(|module| &mut module.targets);
+        if let Some(slot) = targets.and_then(|targets| targets.get_mut(number as usize)) {
+            *slot = Target::Glob(files);
+        }
+    }
+
+    fn has_side_effects(&self, index: usize, import: u32) -> bool {
+        self.deferred.get(&(index, import)).is_some_and(|found| found.side_effects)
+    }
+
+    /// Imports that need nothing lead to their modules all the same where something else needs those: modules are
+    /// evaluated in the order of all imports.
+    fn join(&mut self) {
+        for ((index, import), found) in std::mem::take(&mut self.deferred) {
+            if let Some(known) = self.known.get(&found.path)
+                && let Some(module) = self.modules.get_mut(index)
+                && let Some(slot) = module.targets.get_mut(import as usize)
+            {
+                *slot = Target::Module(*known);
             }
         }
     }

@@ -29,6 +29,7 @@ impl Markers {
         let (letter, number) = match slot {
             Slot::Name(symbol) => ('n', symbol),
             Slot::Callee(symbol) => ('c', symbol),
+            Slot::Object(symbol) => ('o', symbol),
             Slot::Require(import) => ('r', import),
             Slot::Dynamic(import) => ('d', import),
             Slot::Url => ('u', 0),
@@ -88,6 +89,7 @@ fn parse(marker: &str) -> Option<Slot> {
     Some(match marker.as_bytes().first()? {
         b'n' => Slot::Name(number),
         b'c' => Slot::Callee(number),
+        b'o' => Slot::Object(number),
         b'r' => Slot::Require(number),
         b'd' => Slot::Dynamic(number),
         b'u' => Slot::Url,

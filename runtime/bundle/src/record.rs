@@ -59,7 +59,16 @@ pub(crate) enum ImportName {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Binding {
     Local,
-    Imported { import: u32, name: ImportName },
+    Imported {
+        import: u32,
+        name: ImportName,
+    },
+    /// A property that is read of an imported symbol, or of another such property. Where that turns out to be a
+    /// namespace, it is a binding of the other module.
+    Property {
+        of: u32,
+        name: String,
+    },
 }
 
 /// A name of the module scope.
@@ -67,6 +76,18 @@ pub(crate) enum Binding {
 pub(crate) struct Symbol {
     pub(crate) name: String,
     pub(crate) binding: Binding,
+}
+
+/// A chain of properties: the imported symbol that it begins with, then each property with its own symbol.
+pub(crate) fn chain(symbols: &[Symbol], mut symbol: u32) -> (u32, Vec<(&str, u32)>) {
+    let mut properties = Vec::new();
+    while let Some(Binding::Property { of, name }) = symbols.get(symbol as usize).map(|found| &found.binding)
+    {
+        properties.push((name.as_str(), symbol));
+        symbol = *of;
+    }
+    properties.reverse();
+    (symbol, properties)
 }
 
 /// `export { symbol as name }`, in all its spellings.
@@ -83,6 +104,8 @@ pub(crate) enum Slot {
     Name(u32),
     /// A symbol in callee position: a property must not become the receiver.
     Callee(u32),
+    /// An imported symbol whose properties follow in the text, as those of this symbol's chain (`Binding::Property`).
+    Object(u32),
     /// The function that a `require("...")` call was replaced with.
     Require(u32),
     /// The function that an `import("...")` call was replaced with.

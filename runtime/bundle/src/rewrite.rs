@@ -22,6 +22,7 @@ pub(crate) struct Scope {
     pub(crate) ids: FxHashMap<Id, u32>,
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) imports: Vec<Import>,
+    /// Properties by what they are read of.
     members: FxHashMap<(u32, String), u32>,
 }
 
@@ -72,14 +73,23 @@ impl Scope {
         else {
             return None;
         };
-        let key = (namespace, property.to_string());
-        if let Some(symbol) = self.members.get(&key) {
-            return Some(*symbol);
-        }
         let name = ImportName::Named(property.to_string());
-        let symbol = self.add(property, Binding::Imported { import, name });
+        Some(self.member_of(namespace, property, Binding::Imported { import, name }))
+    }
+
+    /// `imported.property`, where `imported` may be a namespace that the other module passes on.
+    fn property(&mut self, of: u32, property: &str) -> u32 {
+        self.member_of(of, property, Binding::Property { of, name: property.to_string() })
+    }
+
+    fn member_of(&mut self, of: u32, property: &str, binding: Binding) -> u32 {
+        let key = (of, property.to_string());
+        if let Some(symbol) = self.members.get(&key) {
+            return *symbol;
+        }
+        let symbol = self.add(property, binding);
         self.members.insert(key, symbol);
-        Some(symbol)
+        symbol
     }
 
     fn is_imported(&self, symbol: u32) -> bool {
@@ -142,6 +152,34 @@ impl Rewriter<'_> {
                 _ => None,
             },
             MemberProp::PrivateName(_) => None,
+        }
+    }
+
+    /// What `imported.a.b` reads: the symbol of the whole chain. The text keeps the properties, for the case that what
+    /// was imported is no namespace, so that a call keeps its receiver and each of them its place in the source.
+    fn property_chain(&mut self, member: &MemberExpr) -> Option<u32> {
+        let MemberProp::Ident(IdentName { sym, .. }) = &member.prop else { return None };
+        if !sym.is_ascii() {
+            return None;
+        }
+        let of = match &*member.obj {
+            Expr::Member(inner) => match self.namespace_member(inner) {
+                Some(symbol) => symbol,
+                None => self.property_chain(inner)?,
+            },
+            object => self.imported(object)?,
+        };
+        Some(self.scope.property(of, sym))
+    }
+
+    /// Puts the marker of a chain in place of what it begins with.
+    fn mark_chain(&mut self, member: &mut MemberExpr, chain: u32) {
+        match &mut *member.obj {
+            Expr::Member(inner) if self.namespace_member(inner).is_none() => self.mark_chain(inner, chain),
+            object => {
+                let span = swc_common::Spanned::span(object);
+                *object = Expr::Ident(self.marker(Slot::Object(chain), span));
+            }
         }
     }
 
@@ -328,7 +366,10 @@ impl VisitMut for Rewriter<'_> {
             Expr::Update(update) if update.arg.is_member() => update.arg.visit_mut_children_with(self),
             Expr::Member(member) => match self.namespace_member(member) {
                 Some(symbol) => *expr = Expr::Ident(self.marker(Slot::Name(symbol), member.span)),
-                None => expr.visit_mut_children_with(self),
+                None => match self.property_chain(member) {
+                    Some(chain) => self.mark_chain(member, chain),
+                    None => expr.visit_mut_children_with(self),
+                },
             },
             Expr::This(this) if self.this_depth == 0 => {
                 let span = this.span;

@@ -17,6 +17,7 @@ use crate::print::Printer;
 use crate::purity::Purity;
 use crate::record::{
     Binding, Export, Import, ImportKind, ImportName, ModuleForm, ModuleRecord, Part, PartKind, Slot, Text,
+    chain,
 };
 use crate::rewrite::{Rewriter, Scope, symbol_ident};
 use crate::transform::Problems;
@@ -157,12 +158,22 @@ impl Scanner<'_> {
         }
     }
 
-    fn part(&self, kind: PartKind, code: Text, declares: Vec<u32>, pure: bool) -> Part {
+    fn part(&self, kind: PartKind, mut code: Text, declares: Vec<u32>, pure: bool) -> Part {
+        let Text { text, slots, .. } = &mut code;
+        for (offset, slot) in slots {
+            // The linker replaces the properties too, so that they must stand there as expected.
+            if let Slot::Object(symbol) = *slot
+                && let (root, properties) = chain(&self.scope.symbols, symbol)
+                && !reads(text.get(*offset as usize..).unwrap_or_default(), &properties)
+            {
+                *slot = Slot::Name(root);
+            }
+        }
         let mut uses = FxHashSet::default();
         let mut imports = FxHashSet::default();
         for (_, slot) in &code.slots {
             match slot {
-                Slot::Name(symbol) | Slot::Callee(symbol) => uses.insert(*symbol),
+                Slot::Name(symbol) | Slot::Callee(symbol) | Slot::Object(symbol) => uses.insert(*symbol),
                 Slot::Require(import) | Slot::Dynamic(import) => imports.insert(*import),
                 Slot::Url | Slot::Asset => false,
             };
@@ -394,6 +405,20 @@ impl Scanner<'_> {
         self.statics.push(index);
         index
     }
+}
+
+/// Whether a text begins with these properties.
+fn reads(mut text: &str, properties: &[(&str, u32)]) -> bool {
+    properties.iter().all(|(name, _)| {
+        let rest = text.strip_prefix('.').and_then(|text| text.strip_prefix(name));
+        let whole = rest.is_some_and(|rest| {
+            !rest.starts_with(|next: char| {
+                next == '_' || next == '$' || next == '\\' || next.is_alphanumeric()
+            })
+        });
+        text = rest.unwrap_or_default();
+        whole
+    })
 }
 
 /// Whether the only declarator names the function or class that is its value.

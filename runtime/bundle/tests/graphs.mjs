@@ -1,5 +1,6 @@
 // Random module graphs: cycles, re-exports, `export *` conflicts, CommonJS and ES modules mixed, top-level await,
-// dynamic import, `require` of ES modules, live bindings. Each graph is bundled by us and by esbuild, both bundles run,
+// dynamic import, `require` of ES modules, live bindings, namespaces that are passed on, packages without side effects of
+// which only what is used is read. Each graph is bundled by us and by esbuild, both bundles run,
 // and both must log the same. Where they differ, Node.js runs the files themselves: when it logs what ours logs, esbuild
 // departs from the standard, which is counted by reason; otherwise the seed fails.
 //
@@ -33,7 +34,14 @@ export function graph(seed) {
   const files = {};
   for (let i = 0; i < count; i++)
     files[`m${i}.${kinds[i]}`] = kinds[i] === "cjs" ? commonjs(i, below, kinds, flavour > 1) : module(i, below, kinds, flavour);
-  return files;
+  return seed % 3 ? files : withoutSideEffects(files);
+}
+
+/** A package that says so, of modules that keep their word: which of them are in the bundle must not show. */
+function withoutSideEffects(files) {
+  const isKept = (line) => !/^(print\(|try |\{ )/.test(line);
+  for (const name of Object.keys(files)) files[name] = files[name].split("\n").filter(isKept).join("\n");
+  return { ...files, "package.json": `{ "sideEffects": false }` };
 }
 
 function commonjs(i, below, kinds, awaits) {
@@ -64,7 +72,7 @@ function module(i, below, kinds, flavour) {
   for (let edge = below(4); edge > 0; edge--) {
     const other = below(kinds.length);
     const name = `./m${other}.${kinds[other]}`;
-    const pick = below(9);
+    const pick = below(11);
     if (pick === 0) head += `import "${name}";\n`;
     if (pick === 1) {
       head += `import * as ns${edge} from "${name}";\n`;
@@ -88,7 +96,16 @@ function module(i, below, kinds, flavour) {
       head += `import { v${other} as w${edge} } from "${name}";\n`;
       body += `export function see${i}_${edge}() { return w${edge} }\n`;
     }
+    // A namespace that another module passes on, read by its names or as a whole, when all of them exist.
+    if (pick > 8 && kinds[other] === "mjs") {
+      const next = (other + 1) % kinds.length;
+      head += `import { space${other} as s${edge} } from "${name}";\n`;
+      const names = `s${edge}.common, s${edge}.f${next}?.(), s${edge}.v${next}, s${edge}.space${next}?.common`;
+      body += `export function see${i}_${edge}() { return [${names}].join() ${pick === 10 ? `+ Object.keys(s${edge}).sort()` : ""} }\n`;
+    }
   }
+  const next = (i + 1) % kinds.length;
+  head += `export * as space${i} from "./m${next}.${kinds[next]}";\n`;
   let text =
     head +
     `print("start ${i}");\nexport var v${i} = ${i};\nexport function f${i}() { v${i}++; return "f${i}:" + v${i} }\nexport var common = "c${i}";\n`;

@@ -23,6 +23,8 @@ pub(super) enum Meaning<'a> {
     Member(usize, u32, &'a str),
     /// Found only at run time, behind `export * from` a CommonJS module.
     Dynamic(usize, &'a str),
+    /// Nothing that is evaluated uses it, and its file was not read (`graph::needs`).
+    Unneeded,
     /// Several `export *` give different answers.
     Ambiguous,
     Missing,
@@ -40,7 +42,7 @@ pub(super) struct Binder<'a> {
     names: RefCell<Vec<Option<Names<'a>>>>,
 }
 
-pub(super) fn is_common_js(module: &Module) -> bool {
+pub(crate) fn is_common_js(module: &Module) -> bool {
     matches!(module.record.form, ModuleForm::CommonJs | ModuleForm::Value)
 }
 
@@ -74,6 +76,10 @@ impl<'a> Binder<'a> {
         }
     }
 
+    fn is_unneeded(&self, module: usize, import: u32) -> bool {
+        self.target(module, import) == Some(&Target::Unneeded)
+    }
+
     /// What each symbol of each module means.
     pub(super) fn meanings(&self) -> Vec<Vec<Meaning<'a>>> {
         let modules = self.graph.modules.iter().enumerate();
@@ -88,14 +94,25 @@ impl<'a> Binder<'a> {
     fn symbol(&self, module: usize, symbol: u32, seen: &mut Seen<'a>) -> Meaning<'a> {
         let found = self.module(module).and_then(|found| found.record.symbols.get(symbol as usize));
         let Some(found) = found else { return Meaning::Missing };
-        let Binding::Imported { import, name } = &found.binding else {
-            return Meaning::Local(module, symbol);
+        let (import, name) = match &found.binding {
+            Binding::Local => return Meaning::Local(module, symbol),
+            Binding::Property { of, name } => return self.property(module, *of, name),
+            Binding::Imported { import, name } => (import, name),
         };
         match (self.esm_target(module, *import), name) {
+            (None, _) if self.is_unneeded(module, *import) => Meaning::Unneeded,
             (Some(other), ImportName::Namespace) => Meaning::Namespace(other),
             (Some(other), ImportName::Named(name)) => self.resolve(other, name, seen),
             (None, ImportName::Namespace) => Meaning::Import(module, *import),
             (None, ImportName::Named(name)) => Meaning::Member(module, *import, name),
+        }
+    }
+
+    /// What a property of a symbol means: that of a namespace is known, of anything else it is the thing itself.
+    fn property(&self, module: usize, of: u32, name: &'a str) -> Meaning<'a> {
+        match self.symbol(module, of, &mut FxHashSet::default()) {
+            Meaning::Namespace(other) => self.export(other, name),
+            object => object,
         }
     }
 
@@ -126,14 +143,17 @@ impl<'a> Binder<'a> {
             return self.symbol(module, *symbol, seen);
         }
         let Some(found) = self.module(module).filter(|_| name != "default") else { return Meaning::Missing };
-        let (mut result, mut open) = (None, false);
+        let (mut result, mut open, mut unneeded) = (None, false, false);
         for star in &found.record.stars {
             let Some(other) = self.esm_target(module, *star) else {
-                open = true;
+                let is_unneeded = self.is_unneeded(module, *star);
+                open |= !is_unneeded;
+                unneeded |= is_unneeded;
                 continue;
             };
             match (self.resolve(other, name, seen), &result) {
                 (Meaning::Missing, _) => {}
+                (Meaning::Unneeded, _) => unneeded = true,
                 (Meaning::Ambiguous, _) => return Meaning::Ambiguous,
                 (meaning, None) => result = Some(meaning),
                 (meaning, Some(first)) if meaning == *first => {}
@@ -142,6 +162,7 @@ impl<'a> Binder<'a> {
         }
         match result {
             Some(meaning) => meaning,
+            None if unneeded => Meaning::Unneeded,
             None if open => Meaning::Dynamic(module, name),
             None => Meaning::Missing,
         }
@@ -172,7 +193,9 @@ impl<'a> Binder<'a> {
     /// `export *` statements whose names are known only at run time.
     pub(super) fn open_stars(&self, module: usize) -> impl Iterator<Item = u32> {
         let stars = self.module(module).map(|module| module.record.stars.as_slice()).unwrap_or_default();
-        stars.iter().copied().filter(move |star| self.esm_target(module, *star).is_none())
+        let is_open =
+            move |star: &u32| self.esm_target(module, *star).is_none() && !self.is_unneeded(module, *star);
+        stars.iter().copied().filter(is_open)
     }
 
     /// `export *` statements that lead to an ES module which has such names, directly or further on.
@@ -189,6 +212,7 @@ impl<'a> Binder<'a> {
             for star in &found.record.stars {
                 match self.esm_target(index, *star) {
                     Some(other) => open.push(other),
+                    None if self.is_unneeded(index, *star) => {}
                     None => return true,
                 }
             }

@@ -4,28 +4,27 @@ use super::Linker;
 use super::bind::{Meaning, is_common_js};
 use crate::graph::Target;
 use crate::names::member;
-use crate::record::{Asset, ModuleForm, Slot};
+use crate::record::{Asset, ModuleForm, Slot, chain};
 use crate::value::quote;
 
 impl Linker<'_> {
-    /// Writes what a hole holds.
-    pub(super) fn fill(&mut self, index: usize, slot: Slot) {
-        let meaning = |symbol: u32| {
-            let meanings = self.meanings.get(index);
-            meanings.and_then(|meanings| meanings.get(symbol as usize)).copied().unwrap_or(Meaning::Missing)
-        };
+    /// Writes what a hole holds, and says how much of the text behind it that replaces.
+    pub(super) fn fill(&mut self, index: usize, slot: Slot) -> usize {
+        let mut replaced = 0;
         let text = match slot {
-            Slot::Name(symbol) | Slot::Callee(symbol) => match meaning(symbol) {
+            Slot::Name(symbol) | Slot::Callee(symbol) => match self.meaning(index, symbol) {
                 Meaning::Local(module, symbol) => {
                     self.out.push(self.naming.local(module, symbol));
-                    return;
+                    return replaced;
                 }
-                // A property must not become the receiver of the call.
-                other @ (Meaning::Member(..) | Meaning::Dynamic(..)) if matches!(slot, Slot::Callee(_)) => {
-                    format!("(0, {})", self.text(other))
-                }
+                other if matches!(slot, Slot::Callee(_)) => self.callee_text(other),
                 other => self.text(other),
             },
+            Slot::Object(symbol) => {
+                let (meaning, bytes) = self.object(index, symbol);
+                replaced = bytes;
+                if bytes > 0 { self.callee_text(meaning) } else { self.text(meaning) }
+            }
             Slot::Require(import) => self.require_text(index, import),
             Slot::Dynamic(import) => self.dynamic_text(index, import),
             Slot::Url => {
@@ -35,6 +34,36 @@ impl Linker<'_> {
             Slot::Asset => self.asset(index),
         };
         self.out.push(&text);
+        replaced
+    }
+
+    fn meaning(&self, index: usize, symbol: u32) -> Meaning<'_> {
+        let meanings = self.meanings.get(index);
+        meanings.and_then(|meanings| meanings.get(symbol as usize)).copied().unwrap_or(Meaning::Missing)
+    }
+
+    /// What a chain of properties begins with, as far as it leads through namespaces, and the length of what that was
+    /// in the text.
+    fn object(&self, index: usize, symbol: u32) -> (Meaning<'_>, usize) {
+        let symbols = self.binder.module(index).map(|module| module.record.symbols.as_slice());
+        let (root, properties) = chain(symbols.unwrap_or_default(), symbol);
+        let (mut meaning, mut replaced) = (self.meaning(index, root), 0);
+        for (name, symbol) in properties {
+            if !matches!(meaning, Meaning::Namespace(_)) {
+                break;
+            }
+            meaning = self.meaning(index, symbol);
+            replaced += ".".len() + name.len();
+        }
+        (meaning, replaced)
+    }
+
+    /// The same as [`Self::text`] where it may be called: a property must not become the receiver of the call.
+    fn callee_text(&self, meaning: Meaning<'_>) -> String {
+        match meaning {
+            Meaning::Member(..) | Meaning::Dynamic(..) => format!("(0, {})", self.text(meaning)),
+            _ => self.text(meaning),
+        }
     }
 
     /// The expression that reads a meaning.
@@ -46,6 +75,8 @@ impl Linker<'_> {
             Meaning::Member(module, import, name) => member(self.naming.import(module, import), name),
             Meaning::Dynamic(module, name) => member(self.naming.object(module), name),
             Meaning::Ambiguous | Meaning::Missing => "(void 0)".into(),
+            // Nothing that is evaluated reads it. If it did, `undefined` would hide the mistake.
+            Meaning::Unneeded => "__pk_unneeded".into(),
         }
     }
 

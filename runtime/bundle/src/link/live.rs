@@ -161,7 +161,7 @@ impl<'a> Marker<'a, '_> {
                 self.live.bound.insert((module, import));
                 self.open.push(Task::Import(module, import));
             }
-            Meaning::Ambiguous | Meaning::Missing => {}
+            Meaning::Unneeded | Meaning::Ambiguous | Meaning::Missing => {}
         }
     }
 

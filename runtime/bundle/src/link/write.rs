@@ -365,8 +365,10 @@ impl<'a> Linker<'a> {
                 self.out.map(index, *source);
             }
             while let Some((_, slot)) = slots.next_if(|slot| slot.0 == next) {
-                self.fill(index, *slot);
+                at += self.fill(index, *slot);
             }
+            // What was replaced has no place of its own.
+            while mappings.next_if(|mapping| (mapping.0 as usize) < at).is_some() {}
         }
         self.out.push(text.text.get(at..).unwrap_or_default());
     }
