@@ -7,14 +7,11 @@ use std::time::SystemTime;
 use oxc_resolver::{FileSystem, FileSystemOs};
 use pnp::fs::{VPath, VPathInfo};
 
-/// The name of the file by which Yarn Plug'n'Play says where the packages are.
-const MANIFEST: &str = ".pnp.cjs";
-
 /// Reads files.
 #[derive(Clone)]
 pub(crate) struct Files {
     disk: FileSystemOs,
-    /// The project's manifest, if it uses Plug'n'Play.
+    /// The list of packages of a project that uses Plug'n'Play.
     pub(crate) manifest: Option<PathBuf>,
 }
 
@@ -29,7 +26,7 @@ pub(crate) struct Stamp {
 
 impl Files {
     pub(crate) fn new(root: &Path) -> Self {
-        let manifest = root.ancestors().map(|folder| folder.join(MANIFEST)).find(|path| path.is_file());
+        let manifest = crate::yarn::manifest(root);
         Self { disk: FileSystemOs::new(manifest.is_some()), manifest }
     }
 

@@ -31,6 +31,7 @@ mod strict;
 mod transform;
 mod tsconfig;
 mod value;
+mod yarn;
 
 use std::path::PathBuf;
 

@@ -11,6 +11,7 @@ use oxc_resolver::{
     AliasValue, Resolution, ResolveContext, ResolveError, ResolveOptions, Resolver, TsConfig,
     TsconfigDiscovery, TsconfigOptions, TsconfigReferences,
 };
+use tempfile::TempDir;
 
 use crate::BundleOptions;
 use crate::files::Files;
@@ -19,6 +20,7 @@ use crate::package::Packages;
 use crate::record::ImportKind;
 use crate::transform::{ModuleHint, Settings};
 use crate::tsconfig::{self, CompilerOptions};
+use crate::yarn;
 
 /// What a specifier means.
 pub(crate) enum Resolved {
@@ -102,6 +104,8 @@ pub(crate) struct Resolve {
     aliases: Vec<String>,
     pub(crate) packages: Packages,
     files: Files,
+    /// Where the resolver finds Yarn's list of packages, or why that cannot be read.
+    list: Result<Option<TempDir>, String>,
     root: PathBuf,
     /// The configuration of the files of each folder.
     configurations: RefCell<HashMap<PathBuf, Option<Configuration>>>,
@@ -121,6 +125,8 @@ impl Resolve {
             (name.clone(), vec![AliasValue::Path(value)])
         };
         let conditions = |kind: &str| strings(&["partykit", "workerd", "worker", "browser", kind, "default"]);
+        let list = files.manifest.as_deref().map_or(Ok(None), yarn::readable);
+        let made = list.as_ref().ok().and_then(Option::as_ref).map(|made| made.path().to_owned());
         let base = ResolveOptions {
             // No file is looked for: each resolution is told its configuration.
             tsconfig: Some(TsconfigDiscovery::Manual(TsconfigOptions {
@@ -139,7 +145,8 @@ impl Resolve {
             extensions: strings(&[".tsx", ".ts", ".jsx", ".js", ".json", ".mjs", ".cjs"]),
             main_fields: strings(&["browser", "module", "main"]),
             yarn_pnp: files.manifest.is_some(),
-            cwd: Some(options.root.clone()),
+            // Nothing but the list is looked for there.
+            cwd: Some(made.unwrap_or_else(|| options.root.clone())),
             ..ResolveOptions::default()
         };
         let import = Resolver::new(base.clone());
@@ -150,6 +157,7 @@ impl Resolve {
             aliases: options.alias.iter().map(|(name, _)| name.clone()).collect(),
             packages: Packages::new(files.clone()),
             files: files.clone(),
+            list,
             root: options.root.clone(),
             configurations: RefCell::default(),
             problems: RefCell::default(),
@@ -199,14 +207,16 @@ impl Resolve {
         let message = format!("Could not resolve \"{specifier}\"");
         let command = if self.files.manifest.is_some() { "yarn add" } else { "npm install" };
         let help = package_name(specifier).map(|package| format!("{command} {package}"));
+        if let (Err(problem), Some(_), Some(list)) = (&self.list, &help, &self.files.manifest) {
+            return self.unlisted(message, list, problem);
+        }
         match error {
             ResolveError::NotFound(_)
             | ResolveError::MatchedAliasNotFound(..)
             | ResolveError::ExtensionAlias(..) => Missing { message, help },
-            ResolveError::YarnPnpError(pnp::Error::FailedManifestHydration(_)) => Missing {
-                message: format!("{message}: the list of packages in .pnp.cjs cannot be read"),
-                help: Some("`nodeLinker: node-modules` in .yarnrc.yml, then `yarn install`".into()),
-            },
+            ResolveError::YarnPnpError(pnp::Error::FailedManifestHydration(failure)) => {
+                self.unlisted(message, &failure.manifest_path, "it is not as Yarn writes it")
+            }
             ResolveError::YarnPnpError(_) => Missing { message, help },
             ResolveError::Json(broken) => {
                 let file = relative(&self.root, &broken.path);
@@ -215,6 +225,14 @@ impl Resolve {
             ResolveError::IOError(_) if self.files.manifest.is_some() => damaged(specifier),
             error => Missing { message: format!("{message}: {error}"), help },
         }
+    }
+
+    fn unlisted(&self, message: String, list: &Path, problem: &str) -> Missing {
+        // One that was made for the library stands for the file that Yarn wrote.
+        let list = relative(&self.root, self.files.manifest.as_deref().unwrap_or(list));
+        let message = format!("{message}: the list of packages in {list} cannot be read: {problem}");
+        let help = "`yarn install` writes it anew; `nodeLinker: node-modules` in .yarnrc.yml does without it";
+        Missing { message, help: Some(help.into()) }
     }
 
     /// How a file has to be transformed.

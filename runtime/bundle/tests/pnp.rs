@@ -29,9 +29,9 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
 
 const ZIP: &str = ".yarn/cache/greet-npm-1.0.0.zip";
 
-fn manifest() -> String {
+fn state() -> serde_json::Value {
     let location = format!("./{ZIP}/node_modules/greet/");
-    let state = serde_json::json!({
+    serde_json::json!({
         "dependencyTreeRoots": [{ "name": "app", "reference": "workspace:." }],
         "enableTopLevelFallback": true,
         "fallbackExclusionList": [["app", ["workspace:."]]],
@@ -41,8 +41,11 @@ fn manifest() -> String {
             ["app", [["workspace:.", { "packageLocation": "./", "packageDependencies": [["greet", "npm:1.0.0"]], "linkType": "SOFT" }]]],
             ["greet", [["npm:1.0.0", { "packageLocation": location, "packageDependencies": [["greet", "npm:1.0.0"]], "linkType": "HARD" }]]],
         ],
-    });
-    format!("const RAW_RUNTIME_STATE =\n'{state}';\n")
+    })
+}
+
+fn manifest() -> String {
+    format!("const RAW_RUNTIME_STATE =\n'{}';\n", state())
 }
 
 fn project() -> Outcome<Project> {
@@ -104,6 +107,96 @@ fn what_is_wrong_is_said() -> Outcome<()> {
     project.write(".pnp.cjs", b"const data = require('./.pnp.data.json');")?;
     let text = project.errors("main.ts")?.to_string();
     assert!(text.contains("nodeLinker: node-modules"), "{text}");
+    Ok(())
+}
+
+const APART: &str = ".pnp.data.json";
+
+// As with `pnpEnableInlining: false`.
+fn project_apart(list: &str) -> Outcome<Project> {
+    let project = project()?;
+    project.write(".pnp.cjs", b"const data = require('./.pnp.data.json');")?;
+    project.write(APART, list.as_bytes())?;
+    Ok(project)
+}
+
+#[test]
+fn the_list_may_be_a_file_of_its_own() -> Outcome<()> {
+    let project = project_apart(&state().to_string())?;
+    let mut bundler = Bundler::new(project.options("main.ts"));
+    let bundle = bundler.build()?;
+    assert_eq!(project.log_of(&bundle)?, "hello you");
+    for file in [ZIP, APART] {
+        assert!(bundle.inputs.contains(&project.0.join(file)), "{file}: {:?}", bundle.inputs);
+    }
+    // From a folder below it, and when it changes.
+    project.write("packages/one/main.ts", b"import { greet } from 'greet'; print(greet('me'))")?;
+    let mut within = project.options("main.ts");
+    within.root.push("packages/one");
+    assert_eq!(project.log_of(&Bundler::new(within).build()?)?, "hello me");
+    project.write(
+        APART,
+        state().to_string().replace("[\"greet\",\"npm:1.0.0\"]", "[\"greet\",null]").as_bytes(),
+    )?;
+    let text = project.errors("main.ts")?.to_string();
+    assert!(text.contains("Could not resolve \"greet\"") && text.contains("yarn add greet"), "{text}");
+    assert!(bundler.build().is_err());
+    Ok(())
+}
+
+#[test]
+fn paths_that_are_ignored_are_those_of_the_project() -> Outcome<()> {
+    let mut list = state();
+    // As Yarn writes patterns: anchored alternatives. The quote and the bar are in the text of a script.
+    list["ignorePatternData"] = r"(^(?:legacy(?:\/(?:.)*?|$))$)|(^(?:it's(?:\/(?:.)*?|$))$)".into();
+    let project = project_apart(&list.to_string())?;
+    let greet = b"exports.greet = (name) => 'legacy ' + name;";
+    for folder in ["legacy", "it's", "other/legacy"] {
+        let source = "import { greet } from 'greet'; print(greet('you'))";
+        project.write(&format!("{folder}/old.ts"), source.as_bytes())?;
+        project.write(&format!("{folder}/node_modules/greet/index.js"), greet)?;
+        let log = project.log(&format!("{folder}/old.ts"))?;
+        assert_eq!(log, if folder.starts_with("other") { "hello you" } else { "legacy you" }, "{folder}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_list_of_its_own_that_is_wrong_is_named() -> Outcome<()> {
+    let whole = state().to_string();
+    let with = |key: &str, value: serde_json::Value| {
+        let mut list = state();
+        list[key] = value;
+        list.to_string()
+    };
+    let mut no_project = state();
+    no_project["packageRegistryData"].as_array_mut().ok_or("no list")?.remove(0);
+    let lists = [
+        String::new(),
+        "null".into(),
+        "[]".into(),
+        "7".into(),
+        whole.chars().take(whole.len() / 2).collect(),
+        whole.replace("packageLocation", "place"),
+        with("packageRegistryData", 7.into()),
+        with("packageRegistryData", serde_json::json!([7, null, [], [null], [null, [null, 7]]])),
+        with("fallbackPool", "none".into()),
+        no_project.to_string(),
+        "[".repeat(100_000),
+    ];
+    for list in lists {
+        let text = project_apart(&list)?.errors("main.ts")?.to_string();
+        let shown: String = list.chars().take(300).collect();
+        assert!(text.contains("Could not resolve \"greet\""), "{shown}: {text}");
+        assert!(text.contains("the list of packages in .pnp.data.json cannot be read"), "{shown}: {text}");
+        assert!(text.contains("yarn install"), "{shown}: {text}");
+    }
+    // A folder in its place is none, and what it leads nowhere is no package.
+    let project = project()?;
+    std::fs::create_dir(project.0.join(APART))?;
+    assert_eq!(project.log("main.ts")?, "hello you");
+    let text = project_apart(&whole.replace(".yarn/cache", "../../nowhere"))?.errors("main.ts")?.to_string();
+    assert!(text.contains("greet"), "{text}");
     Ok(())
 }
 
