@@ -1,5 +1,8 @@
 //! The supervisor: starts the server as a child process and starts it again after a fatal end.
 //!
+//! The first server is a fork, which spares it the loading of a program that is there already; the later ones are new
+//! programs, because what the first one has become must not matter to them.
+//!
 //! V8 has fatal errors that nothing inside the process can stop (an exhausted hard heap limit, an invalid table size),
 //! and the kernel may kill a process for its memory. Rooms then start again from what was stored, and clients that
 //! reconnect find the server on the same port within a second. What the child says of itself goes through a socket pair:
@@ -15,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::stop::Link;
 
@@ -44,13 +47,40 @@ pub(crate) fn supervised(json: bool, serve: impl FnOnce(Link) -> ExitCode) -> Ex
             Some(stream) => serve(Link { stream: Some(stream), port }),
             None => serve(Link { stream: None, port }),
         },
-        None => match supervise(json) {
-            Ok(code) => code,
-            Err(error) => {
-                eprintln!("The server's process cannot be started: {error}");
-                ExitCode::FAILURE
+        None => match fork() {
+            Ok(Side::Server(stream)) => serve(Link { stream: Some(stream), port: None }),
+            Ok(Side::Supervisor(first)) => {
+                supervise(json, first).unwrap_or_else(|error| cannot_start(&error))
             }
+            Err(error) => cannot_start(&error),
         },
+    }
+}
+
+fn cannot_start(error: &std::io::Error) -> ExitCode {
+    eprintln!("The server's process cannot be started: {error}");
+    ExitCode::FAILURE
+}
+
+/// Which of the two processes this is after the fork.
+enum Side {
+    Server(StdStream),
+    Supervisor(Server),
+}
+
+/// A process that serves, and the supervisor's end of the line to it.
+struct Server {
+    process: libc::pid_t,
+    line: StdStream,
+}
+
+fn fork() -> std::io::Result<Side> {
+    let (ours, theirs) = StdStream::pair()?;
+    // SAFETY: no other thread exists yet that could hold a lock which the child would wait for.
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error()),
+        0 => Ok(Side::Server(theirs)),
+        process => Ok(Side::Supervisor(Server { process, line: ours })),
     }
 }
 
@@ -67,17 +97,22 @@ fn line_of_child(descriptor: RawFd) -> Option<StdStream> {
     Some(unsafe { StdStream::from_raw_fd(descriptor) })
 }
 
-fn supervise(json: bool) -> std::io::Result<ExitCode> {
+fn supervise(json: bool, first: Server) -> std::io::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // Without a line of its own the supervisor listens to signals.
         let mut requests = Link { stream: None, port: None }.requests()?;
+        let mut children = signal(SignalKind::child())?;
         let terminal = Terminal::remember();
         let mut port = None;
         let mut pause = PAUSE_FIRST;
+        let mut server = Some(first);
         loop {
             let begun = Instant::now();
-            let (mut child, line) = spawn(port)?;
-            let end = watch(&mut child, line, &mut requests, &mut port).await?;
+            let server = match server.take() {
+                Some(first) => first,
+                None => spawn(port)?,
+            };
+            let end = watch(server, &mut children, &mut requests, &mut port).await?;
             terminal.restore();
             if end.asked || !is_fatal(end.status) {
                 return Ok(exit_code(&end));
@@ -105,9 +140,8 @@ struct End {
     was_ready: bool,
 }
 
-fn spawn(port: Option<u16>) -> std::io::Result<(Child, UnixStream)> {
+fn spawn(port: Option<u16>) -> std::io::Result<Server> {
     let (ours, theirs) = StdStream::pair()?;
-    ours.set_nonblocking(true)?;
     let descriptor = theirs.as_raw_fd();
     let mut command = std::process::Command::new(std::env::current_exe()?);
     let mut arguments = std::env::args_os();
@@ -125,24 +159,45 @@ fn spawn(port: Option<u16>) -> std::io::Result<(Child, UnixStream)> {
             _ => Err(std::io::Error::last_os_error()),
         });
     }
-    let child = Command::from(command).spawn()?;
-    drop(theirs);
-    Ok((child, UnixStream::from_std(ours)?))
+    let child = command.spawn()?;
+    Ok(Server { process: child.id().cast_signed(), line: ours })
+}
+
+// The end of a child.
+async fn ended(process: libc::pid_t, children: &mut Signal) -> std::io::Result<ExitStatus> {
+    loop {
+        let mut status = 0;
+        // SAFETY: waitpid writes the one integer that it is given.
+        match unsafe { libc::waitpid(process, &raw mut status, libc::WNOHANG) } {
+            0 => {}
+            -1 => {
+                let error = std::io::Error::last_os_error();
+                if error.kind() == ErrorKind::Interrupted {
+                    continue;
+                }
+                return Err(error);
+            }
+            _ => return Ok(ExitStatus::from_raw(status)),
+        }
+        children.recv().await;
+    }
 }
 
 // Until the child has ended.
 async fn watch(
-    child: &mut Child,
-    mut line: UnixStream,
+    server: Server,
+    children: &mut Signal,
     requests: &mut crate::stop::StopRequests,
     port: &mut Option<u16>,
 ) -> std::io::Result<End> {
+    server.line.set_nonblocking(true)?;
+    let mut line = UnixStream::from_std(server.line)?;
     let (mut asked, mut was_ready, mut open) = (false, false, true);
     let mut said = Vec::new();
     let mut buffer = [0; 64];
     loop {
         tokio::select! {
-            status = child.wait() => return Ok(End { status: status?, asked, was_ready }),
+            status = ended(server.process, children) => return Ok(End { status: status?, asked, was_ready }),
             () = requests.next() => {
                 asked = true;
                 // A child that is gone is seen by its end.
