@@ -183,7 +183,9 @@ fn style_sheets_have_a_source_map() {
         (
             "a.css",
             "@import './base.css' print;\n\n.all {\n  color: red;\n}\n\n@media (width > 1px) {\n  .big { margin: 0 }\n}\n\
-             @keyframes k { from { top: 0 } to { top: 1px } }\n.card { color: green }\n",
+             @keyframes k { from { top: 0 } to { top: 1px } }\n.card { color: green }\n\
+             .deep,\n.deeper {\n  COLOR: blue;\n  background: url(\"data:x;'{\");\n\n  &:hover { left: 3px }\n  --own: { a: b };\n  \
+             border: 0\n}\n",
         ),
         ("base.css", "/* base */\n.base { color: blue }\n"),
     ]);
@@ -194,13 +196,26 @@ fn style_sheets_have_a_source_map() {
         let text: &str = project.read("a.css.map").leak();
         let map = rolldown_sourcemap::SourceMap::from_json_string(text).unwrap();
         let table = map.generate_lookup_table();
-        for (part, source, line) in [
-            (".base", "../base.css", 1),
-            (".all", "../a.css", 2),
-            (".big", "../a.css", 7),
-            ("@keyframes", "../a.css", 9),
-            (".card", "../a.css", 10),
+        for (part, source, line, from) in [
+            (".base", "../base.css", 1, 0),
+            (".all", "../a.css", 2, 0),
+            (".big", "../a.css", 7, 2),
+            ("@keyframes", "../a.css", 9, 0),
+            // The step, and its declaration with the value.
+            ("top:", "../a.css", 9, 22),
+            ("1px}", "../a.css", 9, 41),
+            (".card", "../a.css", 10, 0),
+            (".deeper", "../a.css", 12, 0),
+            ("background:", "../a.css", 14, 2),
+            ("left:", "../a.css", 16, 12),
+            ("3px", "../a.css", 16, 18),
+            ("--own:", "../a.css", 17, 2),
+            ("border:", "../a.css", 18, 2),
         ] {
+            // Only the minified sheet has it on one line.
+            if part == "1px}" && !minify {
+                continue;
+            }
             let before = css.split(part).next().unwrap();
             let printed = before.matches('\n').count();
             let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
@@ -210,7 +225,8 @@ fn style_sheets_have_a_source_map() {
                 Some(source),
                 "{part}: {text}"
             );
-            assert_eq!(token.get_src_line(), line, "{part}: {text}\n{css}");
+            let place = (token.get_src_line(), token.get_src_col());
+            assert_eq!(place, (line, from), "{part}: {text}\n{css}");
         }
     }
 }

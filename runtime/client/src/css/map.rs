@@ -1,17 +1,26 @@
-//! The source map of a bundled sheet: where each of its blocks stands in the sheets that it was made from.
+//! The source map of a bundled sheet: where each of its selectors, declarations and values stands in the sheets that it
+//! was made from.
 //!
 //! The parser tells where a rule began, the printer not where it put it. So the blocks of the printed text are counted: the
-//! rules are printed in their order. Where the counts differ, only the beginning of the sheet is mapped.
+//! rules are printed in their order. Where the counts differ, only the beginning of the sheet is mapped. The declarations
+//! of a block are found again by their names.
 
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use lightningcss::rules::{CssRule, CssRuleList, Location};
 use rolldown_sourcemap::SourceMapBuilder;
 
 use super::Sheet;
+use super::scan::{Block, Declaration, Place, scan};
 
-/// A line and a column, from 0.
-pub(crate) type Place = (u32, u32);
+/// Where a rule that prints a block stands in the text that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    place: Place,
+    /// Of a step of keyframes, whose place is that of the whole: which of how many it is.
+    step: Option<(usize, usize)>,
+}
 
 /// A sheet's part of a bundle: the line at which it begins, and the sheet.
 pub(crate) type Part<'sheet> = (u32, &'sheet Path, &'sheet Sheet);
@@ -22,27 +31,101 @@ pub(crate) fn json(parts: &[Part<'_>], outdir: &Path) -> String {
     let mut map = SourceMapBuilder::default();
     for ((line, _, sheet), name) in parts.iter().zip(&names) {
         let source = map.set_source_and_content(name, &sheet.source);
-        let printed = blocks(&sheet.code);
-        let known = sheet.blocks.as_ref().filter(|known| known.len() == printed.len());
-        let mut add = |(at, column): Place, (of, of_column): Place| {
+        for ((at, column), (of, of_column)) in tokens(sheet) {
             map.add_token(line + at, column, of, of_column, Some(source), None);
-        };
-        match known {
-            Some(known) => printed.into_iter().zip(known).for_each(|(printed, known)| add(printed, *known)),
-            None => add((0, 0), (0, 0)),
         }
     }
     map.into_sourcemap().to_json_string()
 }
 
+/// Places of the printed text, in their order, and those of the text that was read.
+fn tokens(sheet: &Sheet) -> Vec<(Place, Place)> {
+    let printed = scan(&sheet.code);
+    let Some(rules) = sheet.rules.as_ref().filter(|rules| rules.len() == printed.len()) else {
+        return vec![((0, 0), (0, 0))];
+    };
+    let blocks = scan(&sheet.source);
+    let numbers: HashMap<Place, usize> = blocks
+        .iter()
+        .enumerate()
+        .filter_map(|(number, block)| Some((*block.heads.first()?, number)))
+        .collect();
+    let mut tokens = Vec::new();
+    for (printed, rule) in printed.iter().zip(rules) {
+        let block = numbers.get(&rule.place).and_then(|number| blocks.get(*number));
+        let block = block.and_then(|block| match rule.step {
+            None => Some(block),
+            Some((step, count)) if block.inner.len() == count => blocks.get(*block.inner.get(step)?),
+            Some(_) => None,
+        });
+        match block {
+            Some(block) => pair(printed, block, &mut tokens),
+            None => tokens.extend(printed.heads.first().map(|head| (*head, rule.place))),
+        }
+    }
+    tokens.sort_by_key(|(printed, _)| *printed);
+    tokens
+}
+
+/// The places of a printed block and of the one that it was made of.
+fn pair(printed: &Block, block: &Block, tokens: &mut Vec<(Place, Place)>) {
+    let count = if printed.heads.len() == block.heads.len() { printed.heads.len() } else { 1 };
+    tokens.extend(printed.heads.iter().copied().zip(block.heads.iter().copied()).take(count));
+    let mut known = Known::new(&block.declarations);
+    for declaration in printed.declarations.iter().rev() {
+        match known.of(&declaration.name) {
+            Some(known) => tokens.extend([(declaration.at, known.at), (declaration.value, known.value)]),
+            None => tokens.extend(block.heads.first().map(|head| (declaration.at, *head))),
+        }
+    }
+    tokens.extend(printed.end.zip(block.end));
+}
+
+/// The declarations of a block by their names, for questions from the last to the first.
+struct Known<'a> {
+    named: HashMap<&'a str, Vec<&'a Declaration>>,
+    /// By what stands before a hyphen in their names: the printer puts `margin-top` and its kind together.
+    parts: HashMap<&'a str, &'a Declaration>,
+}
+
+impl<'a> Known<'a> {
+    fn new(declarations: &'a [Declaration]) -> Self {
+        let (mut named, mut parts) = (HashMap::<_, Vec<_>>::new(), HashMap::new());
+        for declaration in declarations {
+            named.entry(declaration.name.as_str()).or_default().push(declaration);
+            for name in shorter(&declaration.name) {
+                parts.entry(name).or_insert(declaration);
+            }
+        }
+        Self { named, parts }
+    }
+
+    /// What a declaration of that name was made of. Of several the last is the one that counts, so that it is found first.
+    fn of(&mut self, name: &str) -> Option<&'a Declaration> {
+        if let Some(named) = self.named.get_mut(name) {
+            return if named.len() > 1 { named.pop() } else { named.first().copied() };
+        }
+        let whole = || shorter(name).find_map(|name| self.named.get(name)?.first().copied());
+        self.parts.get(name).copied().or_else(whole)
+    }
+}
+
+/// The names of properties that one may be a part of, the longest first.
+fn shorter(name: &str) -> impl Iterator<Item = &str> {
+    let is_custom = name.starts_with("--");
+    name.rmatch_indices('-')
+        .filter_map(move |(at, _)| name.get(..at))
+        .filter(move |part| !is_custom && !part.is_empty())
+}
+
 /// Where the rules that print a block each begin, in the order of printing; none if that cannot be told.
-pub(crate) fn of_rules(rules: &CssRuleList<'_>) -> Option<Vec<Place>> {
+pub(crate) fn of_rules(rules: &CssRuleList<'_>) -> Option<Vec<Rule>> {
     let mut places = Vec::new();
     collect(rules, &mut places)?;
     Some(places)
 }
 
-fn collect(rules: &CssRuleList<'_>, places: &mut Vec<Place>) -> Option<()> {
+fn collect(rules: &CssRuleList<'_>, places: &mut Vec<Rule>) -> Option<()> {
     let place = |at: Location| (at.line, at.column.saturating_sub(1));
     for rule in &rules.0 {
         let (at, inner) = match rule {
@@ -58,7 +141,9 @@ fn collect(rules: &CssRuleList<'_>, places: &mut Vec<Place>) -> Option<()> {
             CssRule::CounterStyle(rule) => (rule.loc, None),
             CssRule::Keyframes(rule) => {
                 // Its own block, and one for each step.
-                places.extend(std::iter::repeat_n(place(rule.loc), 1 + rule.keyframes.len()));
+                let (place, count) = (place(rule.loc), rule.keyframes.len());
+                let steps = (0..count).map(|step| Some((step, count)));
+                places.extend(std::iter::once(None).chain(steps).map(|step| Rule { place, step }));
                 continue;
             }
             // They print no block.
@@ -69,55 +154,12 @@ fn collect(rules: &CssRuleList<'_>, places: &mut Vec<Place>) -> Option<()> {
             | CssRule::Ignored => continue,
             _ => return None,
         };
-        places.push(place(at));
+        places.push(Rule { place: place(at), step: None });
         if let Some(inner) = inner {
             collect(inner, places)?;
         }
     }
     Some(())
-}
-
-/// Where the blocks of printed CSS begin: the first character of what stands before each `{`.
-fn blocks(code: &str) -> Vec<Place> {
-    let mut found = Vec::new();
-    let (mut line, mut column) = (0, 0);
-    let mut begin: Option<Place> = None;
-    let mut quote = None;
-    let mut chars = code.chars().peekable();
-    while let Some(char) = chars.next() {
-        let here = (line, column);
-        match char {
-            '\n' => (line, column) = (line + 1, 0),
-            // A map counts UTF-16 units.
-            char => column += char.len_utf16() as u32,
-        }
-        match (quote, char) {
-            (_, '\\') => {
-                column += chars.next().map_or(0, |escaped| escaped.len_utf16() as u32);
-                begin.get_or_insert(here);
-            }
-            (Some(open), char) if open == char => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(char),
-            (None, '/') if chars.peek() == Some(&'*') => {
-                // A comment that the printer kept: a licence.
-                let mut last = ' ';
-                for next in chars.by_ref() {
-                    (line, column) =
-                        if next == '\n' { (line + 1, 0) } else { (line, column + next.len_utf16() as u32) };
-                    if last == '*' && next == '/' {
-                        break;
-                    }
-                    last = next;
-                }
-            }
-            (None, '{') => found.push(begin.take().unwrap_or(here)),
-            (None, '}' | ';') => begin = None,
-            (None, char) if char.is_whitespace() => {}
-            (None, _) => drop(begin.get_or_insert(here)),
-        }
-    }
-    found
 }
 
 /// The way from a folder to a file, with slashes.
@@ -131,13 +173,6 @@ fn relative(path: &Path, folder: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn blocks_begin_with_their_selectors() {
-        let code = "/*! {x} */\n.a {\n  content: \"{\\\"\";\n}\n\n@media print {\n  .b\\{ {\n    color: red;\n  }\n}\n";
-        assert_eq!(blocks(code), [(1, 0), (5, 0), (6, 2)]);
-        assert_eq!(blocks(".é{a:b}.c{d:url(x)}@layer x;e{f:g}"), [(0, 0), (0, 7), (0, 28)]);
-    }
 
     #[test]
     fn ways_lead_up_and_down() {

@@ -6,6 +6,7 @@
 mod map;
 mod order;
 mod read;
+mod scan;
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,7 @@ pub(crate) struct Sheet {
     /// The text that was read.
     source: String,
     /// Where the rules that print a block stand in it, if that can be told.
-    blocks: Option<Vec<map::Place>>,
+    rules: Option<Vec<map::Rule>>,
     exports: Vec<Export>,
 }
 

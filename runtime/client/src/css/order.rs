@@ -152,7 +152,7 @@ mod tests {
             imports: imports.collect(),
             code: code.to_owned(),
             source: code.to_owned(),
-            blocks: None,
+            rules: None,
             exports: Vec::new(),
         }
     }

@@ -20,7 +20,7 @@ struct Parsed {
     imports: Vec<(String, Condition)>,
     urls: Vec<(String, String)>,
     code: String,
-    blocks: Option<Vec<map::Place>>,
+    rules: Option<Vec<map::Rule>>,
     exports: Vec<Export>,
     warnings: Vec<String>,
 }
@@ -59,8 +59,8 @@ pub(crate) async fn read(
         };
         code = code.replace(&placeholder, &target);
     }
-    let (source, blocks) = (text.to_owned(), parsed.blocks);
-    Ok(Sheet { imports, code, source, blocks, exports: parsed.exports })
+    let (source, rules) = (text.to_owned(), parsed.rules);
+    Ok(Sheet { imports, code, source, rules, exports: parsed.exports })
 }
 
 /// An address that the browser resolves itself.
@@ -140,7 +140,7 @@ fn parse(text: &str, shown: &str, local: bool, minify: bool) -> Result<Parsed, S
     if minify {
         sheet.minify(MinifyOptions::default()).map_err(|error| error.to_string())?;
     }
-    let blocks = map::of_rules(&sheet.rules);
+    let rules = map::of_rules(&sheet.rules);
     let imports = sheet.rules.0.iter().filter_map(import).collect();
     let printed = sheet
         .to_css(PrinterOptions {
@@ -158,7 +158,7 @@ fn parse(text: &str, shown: &str, local: bool, minify: bool) -> Result<Parsed, S
     exports.sort_by(|a, b| a.name.cmp(&b.name));
     let warnings = warnings.read().map(|found| found.iter().map(ToString::to_string).collect());
     let warnings = warnings.unwrap_or_default();
-    Ok(Parsed { imports, urls, code: printed.code, blocks, exports, warnings })
+    Ok(Parsed { imports, urls, code: printed.code, rules, exports, warnings })
 }
 
 fn import(rule: &CssRule<'_>) -> Option<(String, Condition)> {
