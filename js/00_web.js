@@ -77,6 +77,8 @@ const LAZY = {
     "PerformanceEntry",
     "PerformanceMark",
     "PerformanceMeasure",
+    "PerformanceObserver",
+    "PerformanceObserverEntryList",
     "performance",
   ],
   "ext:partyrun/crypto.js": ["Crypto", "CryptoKey", "SubtleCrypto", "crypto"],

@@ -33,6 +33,7 @@ const {
 } = core.loadExtScript("ext:deno_fetch/23_response.js");
 const { readableStreamForRid, resourceForReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+const { recover } = core.loadExtScript("ext:partyrun/28_bodies.js");
 
 const kCf = Symbol("cf");
 const kWebSocket = Symbol("webSocket");
@@ -70,6 +71,7 @@ function extend(Base, name, before, after) {
 const unchanged = (input) => input;
 
 const Request = extend(WebRequest, "Request", unchanged, (request, input, init) => {
+  recover(toInnerRequest(request));
   const cf = init?.cf ?? input?.[kCf];
   if (cf !== undefined) request[kCf] = cf;
   const id = input?.[kHostId];
@@ -91,6 +93,7 @@ function checkBody(body, init) {
 }
 
 const Response = extend(WebResponse, "Response", checkBody, (response, body, init) => {
+  recover(toInnerResponse(response));
   // The readable side of a FixedLengthStream tells its length, so that the answer has a Content-Length.
   if (typeof body === "object" && body !== null && body[kFixedLength] !== undefined) {
     toInnerResponse(response).body.length = body[kFixedLength];

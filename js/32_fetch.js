@@ -31,7 +31,8 @@ function fetch(input, init = undefined) {
 }
 
 async function send(request) {
-  await core.ops.op_storage_sync();
+  // With nothing to wait for the request begins at once, so that an abort that follows at once reaches its body.
+  if (core.ops.op_storage_pending()) await core.ops.op_storage_sync();
   const response = await webFetch(request);
   bound(response);
   return response;

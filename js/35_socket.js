@@ -103,6 +103,9 @@ function checkClose(code, reason) {
   return number;
 }
 
+const NOTHING_TO_SEND =
+  "Failed to execute 'send' on 'WebSocket': parameter 1 is not of type 'ArrayBuffer or ArrayBufferView or string'.";
+
 class WebSocket extends EventTarget {
   constructor(url, protocols) {
     super();
@@ -139,8 +142,9 @@ class WebSocket extends EventTarget {
   get extensions() {
     return "";
   }
+  // What waits for the network, in bytes; of a connection, with the heads of its frames. (The original has no such property.)
   get bufferedAmount() {
-    return 0;
+    return this[kIndex] < 0 ? 0 : core.ops.op_socket_buffered(this[kIndex]);
   }
   get binaryType() {
     return this[kBinaryType];
@@ -156,6 +160,7 @@ class WebSocket extends EventTarget {
   }
 
   send(data) {
+    if (arguments.length === 0) throw new TypeError(NOTHING_TO_SEND);
     if (!this[kAccepted]) {
       throw new TypeError(
         "You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages.",
@@ -169,14 +174,16 @@ class WebSocket extends EventTarget {
     }
     const peer = this[kPeer];
     if (peer !== null) {
-      deliverToPeer(peer, isBinary(data) ? core.structuredClone(bytesOf(data)).buffer : String(data));
+      deliverToPeer(peer, isBinary(data) ? core.structuredClone(bytesOf(data)).buffer : `${data}`);
     } else if (this[kIndex] >= 0) {
       sendToHost(this[kIndex], data);
     }
   }
 
   close(code, reason) {
+    if (this[kClosedHere]) return;
     const number = checkClose(code, reason);
+    this[kClosedHere] = true;
     if (this[kState] >= CLOSING) return;
     const text = reason === undefined || reason === null ? "" : `${reason}`;
     if (this[kState] === CONNECTING) {
@@ -185,7 +192,6 @@ class WebSocket extends EventTarget {
       return;
     }
     this[kState] = CLOSING;
-    this[kClosedHere] = true;
     const peer = this[kPeer];
     if (peer !== null) {
       const end = { code: number < 0 ? 1005 : number, reason: text };
@@ -214,7 +220,7 @@ const kClosedHere = Symbol("closed by this end");
 function sendToHost(index, data) {
   if (typeof data === "string") checkSent(hot.op_socket_send_text(index, data));
   else if (isBinary(data)) checkSent(hot.op_socket_send_binary(index, bytesOf(data)));
-  else checkSent(hot.op_socket_send_text(index, String(data)));
+  else checkSent(hot.op_socket_send_text(index, `${data}`));
 }
 
 // --- events on their way to user code ------------------------------------------------------------------------------
@@ -344,12 +350,12 @@ function webSocketUrl(url) {
   try {
     target = new URL(url);
   } catch {
-    throw new DOMException(`Failed to construct 'WebSocket': The URL '${url}' is invalid.`, "SyntaxError");
+    throw new DOMException("WebSocket Constructor: The url is invalid.", "SyntaxError");
   }
   let href = target.href;
   if (StringPrototypeStartsWith(href, "http")) href = "ws" + StringPrototypeSlice(href, 4);
   if (!StringPrototypeStartsWith(href, "ws:") && !StringPrototypeStartsWith(href, "wss:")) {
-    throw new DOMException("Failed to construct 'WebSocket': The URL's scheme must be either 'ws' or 'wss'.", "SyntaxError");
+    throw new DOMException("WebSocket Constructor: The url scheme must be ws or wss.", "SyntaxError");
   }
   if (StringPrototypeIndexOf(href, "#") >= 0) {
     throw new DOMException("WebSocket Constructor: The url fragment must be empty.", "SyntaxError");
@@ -360,12 +366,15 @@ function webSocketUrl(url) {
 const TOKEN = new SafeRegExp("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
 
 function protocolList(protocols) {
-  if (protocols === undefined) return "";
-  const list = typeof protocols === "string" ? [protocols] : [...protocols];
+  if (protocols === undefined || protocols === null) return "";
+  const list = typeof protocols === "object" ? [...protocols] : [protocols];
   for (let i = 0; i < list.length; i++) {
     list[i] = `${list[i]}`;
-    if (!RegExpPrototypeTest(TOKEN, list[i]) || ArrayPrototypeIndexOf(list, list[i]) !== i) {
-      throw new DOMException(`Failed to construct 'WebSocket': The subprotocol '${list[i]}' is invalid.`, "SyntaxError");
+    if (!RegExpPrototypeTest(TOKEN, list[i])) {
+      throw new DOMException("WebSocket Constructor: The protocol header token is invalid.", "SyntaxError");
+    }
+    if (ArrayPrototypeIndexOf(list, list[i]) !== i) {
+      throw new DOMException("WebSocket Constructor: The protocols header cannot have repeating values.", "SyntaxError");
     }
   }
   return ArrayPrototypeJoin(list, ", ");

@@ -6,11 +6,17 @@ const ASKING: &str = "export default class Server {
   async onRequest(request) {
     const seen = [];
     for (const url of new URL(request.url).searchParams.getAll('ask')) {
-      seen.push(await fetch(url).then((answer) => answer.text(), (error) => error.name));
+      seen.push(await (url.startsWith('ws') ? hear(url) : read(url)));
     }
     return Response.json(seen);
   }
 }
+const read = (url) => fetch(url).then((answer) => answer.text(), (error) => error.name);
+const hear = (url) => new Promise((resolve) => {
+  const socket = new WebSocket(url);
+  socket.onmessage = (event) => resolve(event.data);
+  socket.onerror = (event) => resolve(event.message);
+});
 ";
 
 fn authority() -> String {
@@ -18,7 +24,7 @@ fn authority() -> String {
 }
 
 #[test]
-fn fetch_goes_through_the_proxies_of_the_environment() {
+fn what_a_room_asks_goes_through_the_proxies_of_the_environment() {
     let project = Project::new(&[("server.ts", ASKING)]);
     let (port, proxy) = (free_port(), free_port());
     let mut command = partyrun();
@@ -29,11 +35,19 @@ fn fetch_goes_through_the_proxies_of_the_environment() {
     let server = Server::start(command, port);
     server.wait_for("Ready on");
     let Some(text) = server.client("proxy.mjs", &[&proxy.to_string()]) else { return };
+    let refused = format!(
+        "Connecting to refused.test:80 failed: tunnel error: unsuccessful (through the proxy 127.0.0.1:{proxy} of the \
+         environment)"
+    );
+    let heard = format!("heard [\"{refused}\",\"plain words\",\"secure words\"]");
     let wanted = [
         // Named nowhere but at the proxy.
         "proxied GET http://origin.test/path?q=1 me:secret",
         "tunnelled localhost me:secret",
         "saw [\"by the proxy\",\"direct\",\"TypeError\",\"secure\"]",
+        "tunnelled refused.test me:secret",
+        "tunnelled plain.test me:secret",
+        &heard,
     ];
     for line in wanted {
         assert!(text.lines().any(|shown| shown == line), "no `{line}` in:\n{text}");

@@ -63,6 +63,17 @@ impl Gate {
         self.turn.borrow_mut().push(output);
     }
 
+    /// The bytes of the messages to one socket that are kept here; without the heads of frames.
+    pub(crate) fn held_bytes(&self, index: u32) -> usize {
+        let bytes = |output: &Output| match output {
+            Output::Frame(to, frame) if *to == index => frame.payload().len(),
+            Output::Frames(to, frame) if to.contains(&index) => frame.payload().len(),
+            _ => 0,
+        };
+        let held: usize = self.held.borrow().iter().flat_map(|(_, outputs)| outputs).map(bytes).sum();
+        held + self.turn.borrow().iter().map(bytes).sum::<usize>()
+    }
+
     /// Resolves when all that has been written by now is durable; `None` if it is already.
     pub(crate) fn wait(&self, actor: &Actor) -> Option<oneshot::Receiver<Result<(), String>>> {
         if self.is_open() {

@@ -210,6 +210,12 @@ impl ext::Host for HostSlot {
         }
     }
 
+    fn socket_buffered(&self, index: u32) -> usize {
+        let Some(actor) = self.actor() else { return 0 };
+        let queued = actor.sockets.borrow_mut().socket(index).map_or(0, |socket| socket.queued_bytes());
+        queued + actor.gate.held_bytes(index)
+    }
+
     fn connection_accept(&self, index: u32) {
         let Some(actor) = self.actor() else { return };
         if actor.gate.is_open() {
@@ -359,6 +365,10 @@ impl ext::Host for HostSlot {
 
     fn storage_delete_alarm(&self) -> Result<(), JsErrorBox> {
         self.storage(true, RoomStorage::delete_alarm)
+    }
+
+    fn storage_pending(&self) -> bool {
+        self.actor().is_some_and(|actor| !actor.gate.is_open())
     }
 
     fn storage_sync(&self) -> ext::LocalFuture<Result<(), JsErrorBox>> {

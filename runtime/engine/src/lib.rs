@@ -27,6 +27,7 @@ mod isolate;
 mod memory;
 mod outgoing;
 mod program;
+mod proxy;
 mod sockets;
 #[cfg(test)]
 mod tests;

@@ -10,11 +10,11 @@ use partyrun_extensions as ext;
 use partyrun_extensions::tls::{TlsOptions, secure};
 use partyrun_net::client::{self, Answer, ClientError};
 use partyrun_net::{Body, Response, Transport};
-use tokio::net::TcpStream;
 use url::Url;
 
 use crate::actor::Actor;
 use crate::http::{parse_headers, reply_of};
+use crate::proxy;
 
 /// Opens a WebSocket to `url`. A refusal is a reply without socket.
 pub(crate) async fn connect(
@@ -47,12 +47,7 @@ pub(crate) async fn connect(
 }
 
 async fn ask(actor: &Actor, url: &Url, protocols: &str, headers: &str) -> Result<Answer, JsErrorBox> {
-    let host = url.host_str().ok_or_else(|| JsErrorBox::type_error("Invalid URL: no host"))?;
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let port = url.port_or_known_default().unwrap_or(80);
-    let stream = TcpStream::connect((name, port))
-        .await
-        .map_err(|error| JsErrorBox::type_error(format!("Connecting to {host}:{port} failed: {error}")))?;
+    let stream = proxy::connect(url).await?;
     // Frames are small and must not wait for one another; if it fails they only come later.
     let _slower = stream.set_nodelay(true);
     let headers = parse_headers(headers);
@@ -60,6 +55,7 @@ async fn ask(actor: &Actor, url: &Url, protocols: &str, headers: &str) -> Result
     let lost = |error: ClientError| JsErrorBox::type_error(error.to_string());
     if url.scheme() == "wss" {
         let options = TlsOptions { alpn: vec!["http/1.1".to_string()], ..TlsOptions::default() };
+        let name = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let refused = |error: JsErrorBox| JsErrorBox::type_error(error.to_string());
         let stream = secure(stream, name, &options).await.map_err(refused)?;
         client::connect(stream, url, protocols, &headers, limits).await.map_err(lost)

@@ -137,6 +137,7 @@ pub trait Host {
         headers: String,
     ) -> LocalFuture<Result<Reply, JsErrorBox>>;
     fn socket_forget(&self, index: u32);
+    fn socket_buffered(&self, index: u32) -> usize;
     fn connection_accept(&self, index: u32);
     fn connection_list(&self, index: u32, listed: bool);
     fn connection_attach(&self, index: u32, bytes: &[u8]);
@@ -164,6 +165,7 @@ pub trait Host {
     fn storage_get_alarm(&self) -> Result<Option<f64>, JsErrorBox>;
     fn storage_set_alarm(&self, time_ms: f64) -> Result<(), JsErrorBox>;
     fn storage_delete_alarm(&self) -> Result<(), JsErrorBox>;
+    fn storage_pending(&self) -> bool;
     fn storage_sync(&self) -> LocalFuture<Result<(), JsErrorBox>>;
 
     fn party_url(&self, party: &str, id: &str, path: &str) -> Result<String, JsErrorBox>;

@@ -102,6 +102,13 @@ pub(crate) fn op_socket_forget(state: &OpState, #[smi] index: u32) {
     host(state).socket_forget(index);
 }
 
+/// Bytes that wait for the network.
+#[op2(fast)]
+#[number]
+pub(crate) fn op_socket_buffered(state: &OpState, #[smi] index: u32) -> usize {
+    host(state).socket_buffered(index)
+}
+
 #[op2(fast)]
 pub(crate) fn op_connection_list(state: &OpState, #[smi] index: u32, listed: bool) {
     host(state).connection_list(index, listed);
@@ -304,6 +311,12 @@ pub(crate) fn op_storage_set_alarm(state: &OpState, time_ms: f64) -> Result<(), 
 #[op2(fast)]
 pub(crate) fn op_storage_delete_alarm(state: &OpState) -> Result<(), JsErrorBox> {
     host(state).storage_delete_alarm()
+}
+
+/// Whether the room has written something that is not durable yet.
+#[op2(fast)]
+pub(crate) fn op_storage_pending(state: &OpState) -> bool {
+    host(state).storage_pending()
 }
 
 #[op2]

@@ -4,29 +4,23 @@
 //! `resources`, `tools` and `wpt`; it is brought for a run and no part of the repository. Its own server is started (Python 3).
 //! Each `*.any.js` file of a subset (a folder such as `fetch/api/headers`, or one file) runs in a room of its own, once for
 //! each of its variants. What fails is data: `tests/wpt/expectations.json5` names the subtests that do, and a difference in
-//! either direction fails the run. `--deno` compares with the results that Deno publishes.
+//! either direction fails the run. `--deno` compares with the results that Deno publishes, `--original` with the original.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Parser;
-use futures_util::StreamExt;
 use partyrun_tests::report;
-use partyrun_tests::request::{Ask, exchange};
-use partyrun_tests::runtime::{Programs, READY_PATTERN, Runtime};
-use partyrun_tests::server::{Process, free_port, kill_all, wait_for_line};
+use partyrun_tests::runtime::{Programs, Runtime};
+use partyrun_tests::server::kill_all;
 use partyrun_tests::wpt::deno::Deno;
 use partyrun_tests::wpt::expectations::{self, Expected};
 use partyrun_tests::wpt::origin::Origin;
+use partyrun_tests::wpt::rooms::Rooms;
 use partyrun_tests::wpt::suite::{Test, collect};
-use partyrun_tests::wpt::{Ran, project, rate};
-use serde_json::Value;
-
-/// So many tests run side by side: most of the time they wait.
-const AT_ONCE: usize = 4;
+use partyrun_tests::wpt::{Ran, rate};
 
 /// Web-platform-tests inside rooms.
 #[derive(Debug, Parser)]
@@ -46,6 +40,12 @@ struct Arguments {
     /// The folder of Deno's published results (`tests/wpt/runner/expectations` of its repository).
     #[arg(long)]
     deno: Option<PathBuf>,
+    /// Runs the tests on the original too, each in a server of its own (a quarter of an hour for all).
+    #[arg(long)]
+    original: bool,
+    /// The folder whose `node_modules` have the original.
+    #[arg(long, default_value = "tests")]
+    packages: PathBuf,
     /// Prints why subtests fail.
     #[arg(long)]
     verbose: bool,
@@ -71,6 +71,11 @@ async fn run(arguments: Arguments) -> Result<bool> {
     };
     let origin = Origin::start(&arguments.tests).await?;
     let deno = arguments.deno.as_deref().map(Deno::new);
+    let programs = Programs {
+        partyrun: std::path::absolute(&arguments.partyrun)?,
+        packages: std::path::absolute(&arguments.packages)?,
+    };
+    let rooms = Rooms { programs: &programs, root: &arguments.tests, origin: &origin };
     let mut as_expected = true;
     let mut all = Figures::default();
     println!("{}", Figures::HEAD);
@@ -78,13 +83,20 @@ async fn run(arguments: Arguments) -> Result<bool> {
         let expected = expectations.entry(subset.clone()).or_default();
         let tests = collect(&arguments.tests, subset)?;
         let tests: Vec<Test> = tests.into_iter().filter(|test| !expected.leaves_out(&test.name)).collect();
-        let ran = run_subset(&arguments, subset, &tests, &origin).await?;
-        let figures = Figures::of(&tests, &ran, deno.as_ref())?;
+        if tests.is_empty() {
+            bail!("there is no *.any.js in {}", arguments.tests.join(subset).display());
+        }
+        let ran = rooms.run(Runtime::Partyrun, &tests).await?;
+        let mut others = Others { deno: deno.as_ref(), original: None };
+        if arguments.original {
+            others.original = Some(rooms.run(Runtime::Original, &tests).await?);
+        }
+        let figures = Figures::of(&tests, &ran, &others)?;
         println!("{}", figures.row(subset));
         all.add(&figures);
         as_expected &= expected.compare(&ran);
         if arguments.verbose {
-            explain(&tests, &ran, deno.as_ref())?;
+            explain(&tests, &ran, &others)?;
         }
         if arguments.update {
             update(expected, ran);
@@ -99,17 +111,29 @@ async fn run(arguments: Arguments) -> Result<bool> {
     Ok(as_expected)
 }
 
-fn explain(tests: &[Test], ran: &BTreeMap<String, Ran>, deno: Option<&Deno>) -> Result<()> {
+/// What came out elsewhere.
+struct Others<'a> {
+    deno: Option<&'a Deno>,
+    original: Option<BTreeMap<String, Ran>>,
+}
+
+fn explain(tests: &[Test], ran: &BTreeMap<String, Ran>, others: &Others<'_>) -> Result<()> {
     for test in tests {
         let Some(ran) = ran.get(&test.name) else { continue };
-        let published = deno.map(|deno| deno.outcome(test)).transpose()?.flatten();
+        let published = others.deno.map(|deno| deno.outcome(test)).transpose()?.flatten();
+        let original = others.original.as_ref().and_then(|original| original.get(&test.name));
         for (name, message) in &ran.messages {
             let in_deno = match published.as_ref().map(|published| published.passes(name)) {
                 Some(true) => " (passes in Deno)",
                 Some(false) => " (fails in Deno)",
                 None => "",
             };
-            println!("    {}: {name}: {message}{in_deno}", test.name);
+            let on_original = match original {
+                Some(original) if original.passed.contains(name) => " (passes on the original)",
+                Some(_) => " (fails on the original)",
+                None => "",
+            };
+            println!("    {}: {name}: {message}{in_deno}{on_original}", test.name);
         }
     }
     Ok(())
@@ -128,19 +152,27 @@ struct Figures {
     failed: usize,
     // Of the tests that both run: those that pass here, those that pass in Deno, and all.
     shared: (usize, usize, usize),
+    // Of the same subtests, those that pass on the original, and those that pass only there.
+    original: Option<(usize, usize)>,
 }
 
 impl Figures {
-    const HEAD: &str = "| subset | tests | passed | failed | rate | of what Deno runs: here | Deno |\n\
-                        |---|---|---|---|---|---|---|";
+    const HEAD: &str = "| subset | tests | passed | failed | rate | of what Deno runs: here | Deno | original | only there |\n\
+                        |---|---|---|---|---|---|---|---|---|";
 
-    fn of(tests: &[Test], ran: &BTreeMap<String, Ran>, deno: Option<&Deno>) -> Result<Self> {
+    fn of(tests: &[Test], ran: &BTreeMap<String, Ran>, others: &Others<'_>) -> Result<Self> {
         let mut figures = Self { tests: ran.len(), ..Self::default() };
         for test in tests {
             let Some(ran) = ran.get(&test.name) else { continue };
             figures.passed += ran.passed.len();
             figures.failed += ran.failed.len();
-            let Some(published) = deno.map(|deno| deno.outcome(test)).transpose()?.flatten() else {
+            if let Some(original) = others.original.as_ref().and_then(|original| original.get(&test.name)) {
+                let (passed, only) = figures.original.unwrap_or_default();
+                let passing = |names: &BTreeSet<String>| names.intersection(&original.passed).count();
+                let there = passing(&ran.failed);
+                figures.original = Some((passed + passing(&ran.passed) + there, only + there));
+            }
+            let Some(published) = others.deno.map(|deno| deno.outcome(test)).transpose()?.flatten() else {
                 continue;
             };
             let all = ran.passed.len() + ran.failed.len();
@@ -157,6 +189,10 @@ impl Figures {
         self.failed += other.failed;
         let (here, deno, all) = other.shared;
         self.shared = (self.shared.0 + here, self.shared.1 + deno, self.shared.2 + all);
+        if let Some((passed, only)) = other.original {
+            let (all_passed, all_only) = self.original.unwrap_or_default();
+            self.original = Some((all_passed + passed, all_only + only));
+        }
     }
 
     fn row(&self, name: &str) -> String {
@@ -166,70 +202,13 @@ impl Figures {
             _ => format!("{} | {}", rate(here, all - here), rate(deno, all - deno)),
         };
         let Self { tests, passed, failed, .. } = self;
-        format!("| {name} | {tests} | {passed} | {failed} | {} | {both} |", rate(*passed, *failed))
+        let original = match self.original {
+            Some((there, only)) => format!("{} | {only}", rate(there, passed + failed - there)),
+            None => "- | -".to_string(),
+        };
+        format!(
+            "| {name} | {tests} | {passed} | {failed} | {} | {both} | {original} |",
+            rate(*passed, *failed)
+        )
     }
-}
-
-async fn run_subset(
-    arguments: &Arguments,
-    subset: &str,
-    tests: &[Test],
-    origin: &Origin,
-) -> Result<BTreeMap<String, Ran>> {
-    let root = &arguments.tests;
-    if tests.is_empty() {
-        bail!("there is no *.any.js in {}", root.join(subset).display());
-    }
-    let folder = tempfile::tempdir()?;
-    project::write(root, folder.path(), tests, origin).await?;
-    let port = free_port().map_err(|error| anyhow!(error))?;
-    let process = serve(&std::path::absolute(&arguments.partyrun)?, folder.path(), port).await?;
-    let asking = tests.iter().enumerate().map(|(number, test)| async move {
-        let ran = ask(port, number, origin).await;
-        (test.name.clone(), ran)
-    });
-    let ran = futures_util::stream::iter(asking).buffer_unordered(AT_ONCE).collect().await;
-    process.stop(Duration::from_secs(5)).await;
-    Ok(ran)
-}
-
-async fn serve(partyrun: &Path, folder: &Path, port: u16) -> Result<Process> {
-    let programs = Programs { partyrun: partyrun.to_path_buf(), packages: PathBuf::from("tests") };
-    let args = programs.dev_args(Runtime::Partyrun, None, port, &[]);
-    let process = Process::start(programs.command(Runtime::Partyrun, folder, &args));
-    let process = process.map_err(|error| anyhow!(error))?;
-    let pattern = regex::Regex::new(READY_PATTERN)?;
-    let ready = wait_for_line(&process.output, &pattern, 0, Duration::from_secs(60)).await;
-    if let Err(error) = ready {
-        bail!("{error}\n{}", process.output.tail(20).join("\n"));
-    }
-    Ok(process)
-}
-
-async fn ask(port: u16, number: usize, origin: &Origin) -> Ran {
-    let target = format!("/party/{number}");
-    let ask = Ask { method: "GET".into(), target, headers: Vec::new(), body: bytes::Bytes::new() };
-    let answer = match tokio::time::timeout(Duration::from_secs(60), exchange(port, &ask)).await {
-        Ok(Ok(answer)) => answer.text(),
-        Ok(Err(error)) => return Ran::broken(format!("(harness) {error}")),
-        Err(_) => return Ran::broken("(harness) no answer in time".into()),
-    };
-    let Ok(Value::Array(results)) = serde_json::from_str(&answer) else {
-        return Ran::broken("(harness)".into());
-    };
-    let mut ran = Ran::default();
-    for result in results {
-        let name = origin.without_ports(result["name"].as_str().unwrap_or_default());
-        if result["status"].as_u64() == Some(0) {
-            ran.passed.insert(name);
-        } else {
-            let message = result["message"].as_str().unwrap_or_default();
-            ran.messages.push((name.clone(), message.to_string()));
-            ran.failed.insert(name);
-        }
-    }
-    // Of several subtests with one name, one that fails counts for all.
-    let Ran { passed, failed, .. } = &mut ran;
-    passed.retain(|name| !failed.contains(name));
-    ran
 }

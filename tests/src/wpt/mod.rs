@@ -1,12 +1,13 @@
 //! Web-platform-tests inside rooms: which files there are, what is expected of them, and the project that runs them.
 //!
-//! `suite` finds the tests, `project` makes a PartyKit project of them, `origin` is the tests' own server, `expectations` is
-//! what should come out, and `deno` what comes out of Deno.
+//! `suite` finds the tests, `project` makes a PartyKit project of them, `rooms` runs it, `origin` is the tests' own server,
+//! `expectations` is what should come out, and `deno` what comes out of Deno.
 
 pub mod deno;
 pub mod expectations;
 pub mod origin;
 pub mod project;
+pub mod rooms;
 pub mod suite;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,88 @@
+// Bodies of strings and bytes are byte streams, as on Workers: `new Response("text").body.getReader({ mode: "byob" })`.
+// deno_fetch makes plain streams of them. Workers also have `readAtLeast` on such readers.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const {
+  ObjectDefineProperty,
+  ObjectGetOwnPropertyDescriptor,
+  ObjectPrototypeIsPrototypeOf,
+  ReflectApply,
+  SafeWeakMap,
+  TypedArrayPrototypeSlice,
+  WeakMapPrototypeGet,
+  WeakMapPrototypeSet,
+} = primordials;
+const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
+const {
+  createReadableByteStream,
+  readableByteStreamControllerClose,
+  readableByteStreamControllerEnqueue,
+  readableByteStreamControllerRespond,
+  ReadableStreamBYOBReader,
+  readableStreamGetNumReadIntoRequests,
+  readableStreamHasBYOBReader,
+  ReadableStreamPrototype,
+} = core.loadExtScript("ext:deno_web/06_streams.js");
+
+// What a stream was made of, by the stream.
+const origins = new SafeWeakMap();
+
+const noop = () => {};
+const noopAsync = async () => {};
+
+function byteStream(body, length) {
+  const stream = createReadableByteStream(noop, (controller) => {
+    // The stream takes its chunks away from whoever had them: others may still need these bytes.
+    const bytes = typeof body === "string" ? core.encode(body) : TypedArrayPrototypeSlice(body);
+    if (bytes.length > 0) readableByteStreamControllerEnqueue(controller, bytes);
+    readableByteStreamControllerClose(controller);
+    // A reader that wants more than there is hears of the end (Streams standard, "close a readable byte stream").
+    if (readableStreamHasBYOBReader(stream) && readableStreamGetNumReadIntoRequests(stream) > 0) {
+      readableByteStreamControllerRespond(controller, 0);
+    }
+  }, noopAsync);
+  WeakMapPrototypeSet(origins, stream, { body, length });
+  return stream;
+}
+
+const { get: webStream } = ObjectGetOwnPropertyDescriptor(InnerBody.prototype, "stream");
+
+ObjectDefineProperty(InnerBody.prototype, "stream", {
+  __proto__: null,
+  configurable: true,
+  get() {
+    const { streamOrStatic } = this;
+    if (ObjectPrototypeIsPrototypeOf(ReadableStreamPrototype, streamOrStatic) || streamOrStatic.consumed) {
+      return ReflectApply(webStream, this, []);
+    }
+    return this.streamOrStatic = byteStream(streamOrStatic.body, this.length);
+  },
+});
+
+// `new Response(response.body, ...)` with a body that nobody has read is what the body was made of again: it leaves with its
+// length, in one write. Bytes whose length was not told, as of a request that came in chunks, stay a stream.
+function recover(inner) {
+  const { body } = inner;
+  if (body === null) return;
+  const origin = WeakMapPrototypeGet(origins, body.streamOrStatic);
+  if (origin === undefined || (typeof origin.body !== "string" && origin.length === null)) return;
+  body.streamOrStatic = { body: origin.body, consumed: false };
+  body.length = origin.length;
+}
+
+const { read } = ReadableStreamBYOBReader.prototype;
+
+ObjectDefineProperty(ReadableStreamBYOBReader.prototype, "readAtLeast", {
+  __proto__: null,
+  configurable: true,
+  enumerable: true,
+  writable: true,
+  value: function readAtLeast(min, view) {
+    return ReflectApply(read, this, [view, { min }]);
+  },
+});
+
+return { recover };
+})();
