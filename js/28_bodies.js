@@ -10,7 +10,12 @@ const {
   ObjectPrototypeIsPrototypeOf,
   ReflectApply,
   SafeWeakMap,
+  TypedArrayPrototypeGetBuffer,
+  TypedArrayPrototypeGetByteLength,
+  TypedArrayPrototypeGetByteOffset,
+  TypedArrayPrototypeGetSymbolToStringTag,
   TypedArrayPrototypeSlice,
+  Uint8Array,
   WeakMapPrototypeGet,
   WeakMapPrototypeSet,
 } = primordials;
@@ -79,8 +84,21 @@ ObjectDefineProperty(ReadableStreamBYOBReader.prototype, "readAtLeast", {
   configurable: true,
   enumerable: true,
   writable: true,
-  value: function readAtLeast(min, view) {
-    return ReflectApply(read, this, [view, { min }]);
+  // As many bytes as asked for, or what there is before the end: `read` with `min` fails at an end that comes too soon.
+  value: async function readAtLeast(min, view) {
+    if (TypedArrayPrototypeGetSymbolToStringTag(view) !== "Uint8Array") return ReflectApply(read, this, [view, { min }]);
+    const length = TypedArrayPrototypeGetByteLength(view);
+    let filled = 0;
+    let rest = view;
+    for (;;) {
+      const { value, done } = await ReflectApply(read, this, [rest]);
+      if (value === undefined) return { value, done };
+      filled += value.length;
+      const buffer = TypedArrayPrototypeGetBuffer(value);
+      const next = TypedArrayPrototypeGetByteOffset(value) + value.length;
+      if (done || filled >= min) return { value: new Uint8Array(buffer, next - filled, filled), done: filled === 0 && done };
+      rest = new Uint8Array(buffer, next, length - filled);
+    }
   },
 });
 

@@ -371,7 +371,8 @@ function protocolList(protocols) {
   for (let i = 0; i < list.length; i++) {
     list[i] = `${list[i]}`;
     if (!RegExpPrototypeTest(TOKEN, list[i])) {
-      throw new DOMException("WebSocket Constructor: The protocol header token is invalid.", "SyntaxError");
+      const which = typeof protocols === "object" ? "One of the protocol header tokens" : "The protocol header token";
+      throw new DOMException(`WebSocket Constructor: ${which} is invalid.`, "SyntaxError");
     }
     if (ArrayPrototypeIndexOf(list, list[i]) !== i) {
       throw new DOMException("WebSocket Constructor: The protocols header cannot have repeating values.", "SyntaxError");

@@ -3,9 +3,9 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayBufferIsView, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
-  DataViewPrototypeGetByteOffset, ObjectDefineProperty, Promise, String, StringPrototypeReplace,
-  StringPrototypeToLowerCase, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
+const { ArrayBufferIsView, ArrayPrototypeIncludes, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
+  DataViewPrototypeGetByteOffset, ObjectDefineProperty, ObjectPrototypeIsPrototypeOf, Promise, ReflectApply, String,
+  StringPrototypeReplace, StringPrototypeToLowerCase, StringPrototypeToUpperCase, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
   TypedArrayPrototypeGetSymbolToStringTag, TypeError, Uint8Array } = primordials;
 const web = core.loadExtScript("ext:deno_crypto/00_crypto.js");
 const { WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
@@ -85,6 +85,44 @@ function timingSafeEqual(left, right) {
 }
 
 const method = { __proto__: null, configurable: true, enumerable: true, writable: true };
+
+const TAG_BITS = [32, 64, 96, 104, 112, 120, 128];
+
+// What AES-GCM is asked for, if it is valid and beyond deno_crypto, which knows nonces of 12 and 16 bytes only and opens whole
+// tags only. All else stays deno_crypto's, errors too.
+function unusualGcm(usage, algorithm, key, data) {
+  if (typeof algorithm !== "object" || algorithm === null) return null;
+  if (StringPrototypeToUpperCase(String(algorithm.name)) !== "AES-GCM") return null;
+  const nonce = bytesOf(algorithm.iv);
+  const text = bytesOf(data);
+  const additional = algorithm.additionalData === undefined ? new Uint8Array() : bytesOf(algorithm.additionalData);
+  if (nonce === null || text === null || additional === null || nonce.length === 0) return null;
+  const tagBits = algorithm.tagLength === undefined ? 128 : +algorithm.tagLength;
+  const isKnown = (nonce.length === 12 || nonce.length === 16) && (usage === "encrypt" || tagBits === 128);
+  if (isKnown || !ArrayPrototypeIncludes(TAG_BITS, tagBits)) return null;
+  if (!ObjectPrototypeIsPrototypeOf(web.CryptoKey.prototype, key) || key.algorithm.name !== "AES-GCM") return null;
+  if (!ArrayPrototypeIncludes(key.usages, usage)) return null;
+  const tagBytes = tagBits / 8;
+  return usage === "decrypt" && text.length < tagBytes ? null : { nonce, additional, text, tagBytes };
+}
+
+for (const usage of ["encrypt", "decrypt"]) {
+  const known = web.SubtleCrypto.prototype[usage];
+  const { value } = {
+    async value(algorithm, key, data) {
+      const asked = unusualGcm(usage, algorithm, key, data);
+      if (asked === null) return ReflectApply(known, this, arguments);
+      const { data: secret } = web.cryptoKeyExportNodeKeyMaterial(key);
+      const { nonce, additional, text, tagBytes } = asked;
+      const result = core.ops.op_aes_gcm(usage === "encrypt", secret, nonce, additional, text, tagBytes);
+      if (result === null) throw new DOMException("Decryption failed", "OperationError");
+      return TypedArrayPrototypeGetBuffer(result);
+    },
+  };
+  ObjectDefineProperty(value, "name", { __proto__: null, configurable: true, value: usage });
+  ObjectDefineProperty(web.SubtleCrypto.prototype, usage, { ...method, value });
+}
+
 ObjectDefineProperty(web.SubtleCrypto.prototype, "timingSafeEqual", { ...method, value: timingSafeEqual });
 ObjectDefineProperty(web.Crypto.prototype, "DigestStream", { ...method, enumerable: false, value: DigestStream });
 

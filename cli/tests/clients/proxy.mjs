@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
+import { createRequire } from "node:module";
 import { connect } from "node:net";
-import { WebSocketServer } from "ws";
 
+const { WebSocketServer } = createRequire(`${process.env.PACKAGES}/`)("ws");
 const [address, port] = process.argv.slice(2);
 const file = (name) => readFileSync(new URL(`../../../fixtures/tls/certs/${name}`, import.meta.url));
 const credentials = (request) => Buffer.from(request.headers["proxy-authorization"]?.split(" ")[1] ?? "", "base64").toString();

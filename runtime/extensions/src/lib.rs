@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod cache;
+mod crypto;
 mod host;
 mod html;
 mod node;
@@ -28,6 +29,7 @@ pub use host::{
 pub use outbound::prepare;
 
 use answer::op_answer_bound;
+use crypto::op_aes_gcm;
 use ops::*;
 
 deno_core::extension!(
@@ -79,6 +81,7 @@ deno_core::extension!(
         op_party_fetch,
         op_assets_fetch,
         op_answer_bound,
+        op_aes_gcm,
         op_binding_call,
         op_edge_forward,
         op_edge_pass,
