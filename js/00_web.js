@@ -70,7 +70,7 @@ const EAGER = {
 };
 
 const LAZY = {
-  "ext:deno_web/01_urlpattern.js": ["URLPattern"],
+  "ext:partyrun/urlpattern.js": ["URLPattern"],
   "ext:partyrun/compression.js": ["CompressionStream", "DecompressionStream"],
   "ext:deno_web/15_performance.js": [
     "Performance",

@@ -10,6 +10,7 @@ const {
   ObjectPrototypeIsPrototypeOf,
   ReflectApply,
   SafeWeakMap,
+  Symbol,
   TypedArrayPrototypeGetBuffer,
   TypedArrayPrototypeGetByteLength,
   TypedArrayPrototypeGetByteOffset,
@@ -66,6 +67,23 @@ ObjectDefineProperty(InnerBody.prototype, "stream", {
   },
 });
 
+const kHandedOn = Symbol("no one else reads it");
+const { createProxy } = InnerBody.prototype;
+
+ObjectDefineProperty(InnerBody.prototype, "createProxy", {
+  __proto__: null,
+  configurable: true,
+  value() {
+    return this[kHandedOn] ? this : ReflectApply(createProxy, this, []);
+  },
+});
+
+// A request that user code does not see hands its body to the next one as it is: no pipe between them, and an abort reaches the
+// body's source at once.
+function handOn(inner) {
+  if (inner.body !== null) inner.body[kHandedOn] = true;
+}
+
 // `new Response(response.body, ...)` with a body that nobody has read is what the body was made of again: it leaves with its
 // length, in one write. Bytes whose length was not told, as of a request that came in chunks, stay a stream.
 function recover(inner) {
@@ -102,5 +120,5 @@ ObjectDefineProperty(ReadableStreamBYOBReader.prototype, "readAtLeast", {
   },
 });
 
-return { recover };
+return { handOn, recover };
 })();

@@ -10,6 +10,7 @@ const { fetch: webFetch } = core.loadExtScript("ext:deno_fetch/26_fetch.js");
 const { incomingResponse, kWebSocket, Request, serializeHeaders, toInnerRequest, toInnerResponse } = core.loadExtScript(
   "ext:partyrun/30_http.js",
 );
+const { handOn } = core.loadExtScript("ext:partyrun/28_bodies.js");
 const { getReadableStreamResourceBacking } = core.loadExtScript("ext:deno_web/06_streams.js");
 
 let openSocket;
@@ -21,6 +22,7 @@ function fetch(input, init = undefined) {
       throw new TypeError("Failed to execute 'fetch': 1 argument required, but only 0 present");
     }
     request = new Request(input, init);
+    handOn(toInnerRequest(request));
   } catch (error) {
     return PromiseReject(error);
   }

@@ -212,7 +212,7 @@ impl ext::Host for HostSlot {
 
     fn socket_buffered(&self, index: u32) -> usize {
         let Some(actor) = self.actor() else { return 0 };
-        let queued = actor.sockets.borrow_mut().socket(index).map_or(0, |socket| socket.queued_bytes());
+        let queued = actor.sockets.borrow_mut().socket(index).map_or(0, |socket| socket.waiting_bytes());
         queued + actor.gate.held_bytes(index)
     }
 

@@ -120,6 +120,7 @@ deno_core::extension!(
         "compression.js",
         "crypto.js",
         "html_rewriter.js",
+        "urlpattern.js",
         "workers.js",
         "node/absent.js",
         "node/constants.js",

@@ -104,7 +104,7 @@ fn a_full_sink_holds_the_sender_back() {
         }
         left.flush();
         assert_eq!(right_notes.take(5).await.last().unwrap(), "text 2");
-        assert!(left.queued_bytes() > 0);
+        assert!(left.waiting_bytes() > 0);
         // Another taker of events, as after hibernation, gets all the rest.
         let later = Notes::new(1000);
         right.set_sink(Rc::clone(&later) as Rc<dyn SocketSink>);

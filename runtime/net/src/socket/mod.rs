@@ -213,9 +213,9 @@ impl Socket {
         self.0.stage.get() == Stage::Open
     }
 
-    /// Bytes that wait to be sent.
-    pub fn queued_bytes(&self) -> usize {
-        self.0.outbox.borrow().queued()
+    /// Bytes that wait for the network; heads of frames count where the socket writes frames itself.
+    pub fn waiting_bytes(&self) -> usize {
+        self.0.outbox.borrow().waiting()
     }
 }
 

@@ -227,6 +227,11 @@ impl Messages {
         self.queued
     }
 
+    /// Without what empty messages weigh.
+    pub(crate) fn payload(&self) -> usize {
+        self.queued - self.queue.len() * MESSAGE_WEIGHT
+    }
+
     pub(crate) fn push(&mut self, message: PipeMessage) {
         self.queued += length(&message);
         self.queue.push_back(message);
@@ -245,10 +250,13 @@ impl Messages {
     }
 }
 
+// Each message counts for a little, so that many empty ones fill a queue as well.
+const MESSAGE_WEIGHT: usize = 2;
+
 fn length(message: &PipeMessage) -> usize {
     match message {
-        PipeMessage::Text(bytes) | PipeMessage::Binary(bytes) => bytes.len() + 2,
-        PipeMessage::Close(_) => 2,
+        PipeMessage::Text(bytes) | PipeMessage::Binary(bytes) => bytes.len() + MESSAGE_WEIGHT,
+        PipeMessage::Close(_) => MESSAGE_WEIGHT,
     }
 }
 
@@ -264,6 +272,14 @@ impl Outbox {
         match self {
             Self::Frames(frames) => frames.queued(),
             Self::Messages(messages) => messages.queued(),
+        }
+    }
+
+    /// What waits for the network: of messages their bytes, of frames also their heads.
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            Self::Frames(frames) => frames.queued(),
+            Self::Messages(messages) => messages.payload(),
         }
     }
 
