@@ -13,14 +13,14 @@ use partyrun_limits::Limits;
 struct Answer {
     body: Rc<FetchResponseResource>,
     inflates: bool,
-    read_as_whole: Cell<bool>,
+    gathered: Cell<bool>,
     bytes: Cell<usize>,
     bytes_max: usize,
     inflated_bytes_max: usize,
 }
 
 impl Answer {
-    fn count(&self, more: usize) -> Result<(), JsErrorBox> {
+    fn count(&self, more: usize, gathered: bool) -> Result<(), JsErrorBox> {
         let bytes = self.bytes.get().saturating_add(more);
         self.bytes.set(bytes);
         if self.inflates && bytes > self.inflated_bytes_max {
@@ -29,7 +29,7 @@ impl Answer {
                 "The answer's body inflates to more than {max} bytes."
             )));
         }
-        if self.read_as_whole.get() && bytes > self.bytes_max {
+        if gathered && bytes > self.bytes_max {
             let max = self.bytes_max;
             return Err(JsErrorBox::type_error(format!("The answer's body has more than {max} bytes.")));
         }
@@ -45,7 +45,7 @@ impl Resource for Answer {
     fn read(self: Rc<Self>, limit: usize) -> AsyncResult<BufView> {
         Box::pin(async move {
             let bytes = self.body.clone().read(limit).await?;
-            self.count(bytes.len())?;
+            self.count(bytes.len(), false)?;
             Ok(bytes)
         })
     }
@@ -53,15 +53,15 @@ impl Resource for Answer {
     fn read_byob(self: Rc<Self>, buffer: BufMutView) -> AsyncResult<(usize, BufMutView)> {
         Box::pin(async move {
             let (count, buffer) = self.body.clone().read_byob(buffer).await?;
-            self.count(count)?;
+            self.count(count, self.gathered.get())?;
             Ok((count, buffer))
         })
     }
 
-    // Whoever asks for the length before the first byte gathers the whole (`op_read_all`) or hands it on (`op_pipe`, the body
-    // of a response): the latter reads with `read`.
+    // Whoever asks for the length before the first byte gathers the whole (`op_read_all`), or hands it on to a response or to
+    // another server: the latter read with `read`, and nothing is gathered.
     fn size_hint(&self) -> (u64, Option<u64>) {
-        self.read_as_whole.set(true);
+        self.gathered.set(true);
         self.body.size_hint()
     }
 
@@ -82,7 +82,7 @@ pub(crate) fn op_answer_bound(state: &mut OpState, #[smi] resource: ResourceId) 
     let answer = Answer {
         body,
         inflates,
-        read_as_whole: Cell::new(false),
+        gathered: Cell::new(false),
         bytes: Cell::new(0),
         bytes_max: limits.answer_bytes_max,
         inflated_bytes_max: limits.answer_inflated_bytes_max,
