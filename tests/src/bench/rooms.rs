@@ -2,7 +2,7 @@
 //! from start to first answer, the time from saving a file to the new code's first answer.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::client;
@@ -129,6 +129,9 @@ pub fn churn(server: &Running, first: usize, all: usize, idle: Duration) -> io::
 /// What a server puts on disk for its next start is there by then.
 const KEPT_AFTER: Duration = Duration::from_millis(2500);
 
+/// How long the port of a server that was killed may go on answering.
+const GONE_MAX: Duration = Duration::from_secs(20);
+
 /// From the start of the process to its first answer: in a project that was never served, and in the same once more.
 pub fn first_answers(contender: Contender, places: &Places, count: usize) -> io::Result<(Samples, Samples)> {
     let (mut first, mut again) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -140,13 +143,24 @@ pub fn first_answers(contender: Contender, places: &Places, count: usize) -> io:
         let (project, address) = (server.project.clone(), server.address);
         std::thread::sleep(KEPT_AFTER);
         drop(server);
-        // Processes that were killed may end a little later.
-        while TcpStream::connect(address).is_ok() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until_gone(address, GONE_MAX)?;
         again.push(sample(&contender.start_in(project, address.port(), places, &[])?));
     }
     Ok((Samples::new(first), Samples::new(again)))
+}
+
+/// Processes that were killed may end a little later.
+fn wait_until_gone(address: SocketAddr, limit: Duration) -> io::Result<()> {
+    let began = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        if began.elapsed() > limit {
+            return Err(io::Error::other(format!(
+                "{address} still answers {limit:?} after its server was killed: another program listens there"
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 const SWAP_MAX: Duration = Duration::from_secs(20);
@@ -206,6 +220,16 @@ fn wait_for_version(server: &Running, version: &str, began: Instant) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_goes_on_answering_is_not_waited_for_for_ever() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let error = wait_until_gone(address, Duration::from_millis(20)).unwrap_err();
+        assert!(error.to_string().contains("still answers"), "{error}");
+        drop(listener);
+        wait_until_gone(address, GONE_MAX).unwrap();
+    }
 
     #[test]
     fn quantiles_are_those_of_the_sorted_samples() {
