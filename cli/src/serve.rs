@@ -11,7 +11,7 @@ use partyrun_bindings::{BindingError, Bindings};
 use partyrun_config::{Config, ConfigError};
 use partyrun_engine::{
     BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source,
-    StartError, Workers,
+    StartError, Warm, Workers,
 };
 use partyrun_limits::{Limits, SettingError};
 use partyrun_net::{Front, FrontOptions, Response, Tls};
@@ -96,6 +96,8 @@ pub(crate) struct Plan {
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) reload: Option<Reload>,
     pub(crate) inspector: Option<Arc<Inspector>>,
+    /// What was begun before there was a program.
+    pub(crate) warm: Option<Warm>,
 }
 
 /// A server that runs.
@@ -128,6 +130,7 @@ impl Running {
             trusted_proxies,
             reload,
             inspector,
+            warm,
         } = plan;
         let assets = static_files(&config, &limits)?;
         let host = Arc::new(Host {
@@ -137,7 +140,7 @@ impl Running {
             bindings: bindings::open(&config, &limits)?,
         });
         let options = EngineOptions { limits: limits.clone(), workers, inspector };
-        let engine = Engine::start(options, program, store, host).await?;
+        let engine = Engine::start_warm(warm, options, program, store, host).await?;
         let crons = config.crons.clone();
         let options = ServerOptions {
             limits: limits.clone(),

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     let limits = args.listen.limits(Limits::production())?;
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform();
+    let warm = Engine::warm_up(&limits, None);
     let Servable { config, listener, port, program, cache, release, folder } =
         servable(args, &limits, &link, &output)?;
     let result = serve::runtime()?.block_on(async {
@@ -63,6 +64,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             trusted_proxies: args.listen.trusted_proxy.clone(),
             reload: None,
             inspector: None,
+            warm,
         });
         let running = tokio::select! {
             running = starting => running?,

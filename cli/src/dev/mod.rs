@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use partyrun_config::{Config, Request};
-use partyrun_engine::{Engine, Program};
+use partyrun_engine::{Engine, Program, Warm};
 use partyrun_limits::Limits;
 use partyrun_net::Tls;
 use partyrun_server::Reload;
@@ -59,6 +59,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let mut builder = builder.for_debuggers(debugger.as_ref());
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform();
+    let warm = Engine::warm_up(&limits, debugger.as_ref().map(|debugger| &debugger.inspector));
     // Looking begins before the files are read: a change during the start must not be lost.
     let mut watch = begin_watch(&config, &output);
     // The disk is waited for meanwhile.
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         };
         // A top-level await may take its time, and a debugger may hold the start.
         let running = tokio::select! {
-            running = setup.start(&config, built.program.clone(), store) => running?,
+            running = setup.start(&config, built.program.clone(), store, warm) => running?,
             () = requests.next() => return Ok(()),
         };
         let client = client.map(|client| tokio::spawn(client.follow(output.clone(), setup.reload.clone())));
@@ -140,6 +141,7 @@ impl Setup {
         config: &Arc<Config>,
         program: Arc<Program>,
         store: Arc<dyn Store>,
+        warm: Option<Warm>,
     ) -> Result<Running, RunError> {
         let listener = self.listener.try_clone().map_err(machine("The port cannot be kept"))?;
         Running::start(Plan {
@@ -155,6 +157,7 @@ impl Setup {
             trusted_proxies: self.trusted_proxies.clone(),
             reload: Some(self.reload.clone()),
             inspector: self.debugger.as_ref().map(|debugger| debugger.inspector.clone()),
+            warm,
         })
         .await
     }
@@ -315,7 +318,7 @@ impl Session<'_> {
 
     async fn start(&mut self, config: &Arc<Config>, program: Arc<Program>) -> Result<Running, RunError> {
         let store = serve::open_store(config)?;
-        self.setup.start(config, program, store).await
+        self.setup.start(config, program, store, None).await
     }
 
     fn build_again(&mut self) -> Result<Built, RunError> {

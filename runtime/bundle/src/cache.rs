@@ -119,20 +119,24 @@ impl Cache {
 
     pub(crate) fn put(&mut self, key: Key, record: &Arc<ModuleRecord>) {
         self.records.insert(key, record.clone());
-        let (Some(file), Ok(bytes)) = (self.file(&key), postcard::to_stdvec(&**record)) else { return };
-        let Some(folder) = file.parent() else { return };
-        // Renaming makes the file appear whole; whoever loses a race wrote the same bytes.
-        let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
-        let written = std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&temporary, bytes))
-            .and_then(|()| std::fs::rename(&temporary, &file));
-        if written.is_err() {
-            let _ = std::fs::remove_file(temporary);
-        }
     }
 
-    fn file(&self, key: &Key) -> Option<PathBuf> {
+    /// Where a record is kept on disk.
+    pub(crate) fn file(&self, key: &Key) -> Option<PathBuf> {
         let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         Some(self.folder.as_ref()?.join(name))
+    }
+}
+
+/// Keeps a record on disk, for other processes; any thread may do that.
+pub(crate) fn keep(file: &Path, record: &ModuleRecord) {
+    let (Ok(bytes), Some(folder)) = (postcard::to_stdvec(record), file.parent()) else { return };
+    // Renaming makes the file appear whole; whoever loses a race wrote the same bytes.
+    let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&temporary, bytes))
+        .and_then(|()| std::fs::rename(&temporary, file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(temporary);
     }
 }

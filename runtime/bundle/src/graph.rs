@@ -310,7 +310,7 @@ impl Walk<'_> {
                 let key = Cache::key(&kept.hash, &settings);
                 return match self.cache.get(&key) {
                     Some(record) => Job::done(Module { record, ..module }, problems),
-                    None => Job::Transform(Box::new((module, settings, key))),
+                    None => Job::Transform(Box::new((module, settings, key, self.cache.file(&key)))),
                 };
             }
             _ => Err((0, format!("No loader is configured for \".{extension}\" files"))),

@@ -23,13 +23,15 @@ use crate::inspect::Inspector;
 use crate::memory;
 use crate::program::Program;
 use crate::watchdog::Watchdog;
-use crate::worker::{self, Message, Setup};
+use crate::worker::{self, Message, Setup, WaitingWorker};
 
 /// What workers get to close their sockets, after the grace for their events.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 /// How often, and how far apart, a room that was asked to leave is asked again.
 const HIBERNATE_ATTEMPTS_MAX: usize = 40;
 const HIBERNATE_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// The name of the edge's thread.
+const EDGE: &str = "edge";
 /// How often a message is offered to a room whose worker ends at the same moment.
 const SEND_ATTEMPTS_MAX: usize = 3;
 
@@ -182,6 +184,10 @@ pub(crate) struct Inner {
     this: Weak<Inner>,
 }
 
+/// The beginnings of an engine ([`Engine::warm_up`]).
+#[derive(Debug)]
+pub struct Warm(WaitingWorker);
+
 /// The rooms and the edge of one project. Clones are the same engine.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -193,8 +199,24 @@ impl Engine {
         deno_core::JsRuntime::init_platform(None);
     }
 
+    /// Begins with what needs no program yet, on a thread of its own: while a project is bundled.
+    pub fn warm_up(limits: &Limits, inspector: Option<&Arc<Inspector>>) -> Option<Warm> {
+        WaitingWorker::spawn(EDGE.to_string(), Some((limits.clone(), inspector.cloned()))).ok().map(Warm)
+    }
+
     /// Starts the workers and evaluates the program in the edge isolate.
     pub async fn start(
+        options: EngineOptions,
+        program: Arc<Program>,
+        store: Arc<dyn Store>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartError> {
+        Self::start_warm(None, options, program, store, observer).await
+    }
+
+    /// The same with what [`Engine::warm_up`] began, under the same limits and inspector.
+    pub async fn start_warm(
+        warm: Option<Warm>,
         options: EngineOptions,
         program: Arc<Program>,
         store: Arc<dyn Store>,
@@ -218,7 +240,7 @@ impl Engine {
             alarms_running: AtomicUsize::new(0),
             making_spare: Arc::default(),
         });
-        let (edge, parties) = inner.start_edge().await?;
+        let (edge, parties) = inner.start_edge(warm).await?;
         *write(&inner.edge) = Some(edge);
         *write(&inner.parties) = parties;
         if let Workers::Count(count) = inner.options.workers {
@@ -306,7 +328,7 @@ impl Engine {
     /// Changes to a new program. Where it cannot be evaluated, the old one goes on.
     pub async fn swap(&self, program: Arc<Program>) -> Result<(), StartError> {
         let old = std::mem::replace(&mut *write(&self.0.program), program.clone());
-        let (edge, parties) = match self.0.start_edge().await {
+        let (edge, parties) = match self.0.start_edge(None).await {
             Ok(started) => started,
             Err(error) => {
                 *write(&self.0.program) = old;
@@ -452,7 +474,11 @@ impl Inner {
         spares: usize,
         only: Option<&RoomKey>,
     ) -> Result<Sender, StartError> {
-        let setup = Setup {
+        worker::start(self.setup(name, spares, only), &self.watchdog)
+    }
+
+    fn setup(&self, name: String, spares: usize, only: Option<&RoomKey>) -> Setup {
+        Setup {
             limits: self.options.limits.clone(),
             observer: self.observer.clone(),
             store: self.store.clone(),
@@ -463,13 +489,15 @@ impl Inner {
             making_spare: self.making_spare.clone(),
             only: only.cloned(),
             name,
-        };
-        worker::start(setup, &self.watchdog)
+        }
     }
 
     // A thread for the edge, with the current program evaluated.
-    async fn start_edge(&self) -> Result<(Sender, Arc<[PartyDescription]>), StartError> {
-        let edge = self.start_worker("edge".to_string(), 0, None)?;
+    async fn start_edge(&self, warm: Option<Warm>) -> Result<(Sender, Arc<[PartyDescription]>), StartError> {
+        let edge = match warm {
+            Some(Warm(waiting)) => waiting.begin(self.setup(EDGE.to_string(), 0, None), &self.watchdog)?,
+            None => self.start_worker(EDGE.to_string(), 0, None)?,
+        };
         let (reply, answer) = oneshot::channel();
         let _gone = edge.send(Message::Describe(reply));
         let described =

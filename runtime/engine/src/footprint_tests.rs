@@ -5,7 +5,7 @@ use std::sync::Arc;
 use partyrun_limits::Limits;
 
 use crate::host::HostSlot;
-use crate::isolate::Isolate;
+use crate::isolate::{Heap, Isolate};
 use crate::{Engine, Program};
 
 const COUNT: usize = 100;
@@ -34,6 +34,7 @@ fn what_an_isolate_takes() {
         let pulse = crate::watchdog::Pulse::of_this_thread();
         let create = |serial| {
             Isolate::create(
+                Heap::new(&limits, None).unwrap(),
                 &program,
                 HostSlot::new(program.clone(), None),
                 &limits,

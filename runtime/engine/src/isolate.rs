@@ -22,7 +22,7 @@ use crate::Source;
 use crate::host::HostSlot;
 use crate::inspect::{Debuggee, Inspector};
 use crate::memory::{self, AfterCollection, MemoryUse};
-use crate::program::{BUNDLE_NAME, Program};
+use crate::program::{BUNDLE_NAME, Loader, Program};
 use crate::watchdog::Pulse;
 
 /// Why user code did not return.
@@ -59,37 +59,24 @@ pub(crate) struct Calls {
     pub(crate) cron: v8::Global<v8::Function>,
 }
 
-/// A V8 heap that has evaluated a program, or is about to have.
-pub(crate) struct Isolate {
+/// A V8 heap with what the snapshot holds, which needs no program yet: to make one is half of the way to a room.
+pub(crate) struct Heap {
     runtime: ManuallyDrop<JsRuntime>,
-    calls: Option<Rc<Calls>>,
-    // The promise of a program with top-level await.
-    evaluating: Option<v8::Global<v8::Promise>>,
-    script: Option<v8::Global<v8::UnboundScript>>,
-    serial: u64,
     handle: v8::IsolateHandle,
     memory: Arc<MemoryUse>,
     // V8's callback points to it; fields are dropped after `drop` has disposed of the isolate.
     _after_collection: Box<AfterCollection>,
-    program: Arc<Program>,
-    slot: Rc<HostSlot>,
+    loader: Rc<Loader>,
     debuggee: Option<Debuggee>,
 }
 
-impl Isolate {
-    /// Makes an isolate and begins to evaluate `program` in it. It is ready when [`Isolate::poll_ready`] says so.
-    pub(crate) fn create(
-        program: &Arc<Program>,
-        slot: Rc<HostSlot>,
-        limits: &Limits,
-        serial: u64,
-        pulse: &Pulse,
-        inspector: Option<&Arc<Inspector>>,
-        source: Option<&Source>,
-    ) -> Result<Self, CallError> {
+impl Heap {
+    /// Makes one on this thread, for good. Needs a tokio runtime.
+    pub(crate) fn new(limits: &Limits, inspector: Option<&Arc<Inspector>>) -> Result<Self, CallError> {
         let memory = MemoryUse::new(limits.external_bytes_max);
+        let loader = Rc::new(Loader::default());
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
-            module_loader: Some(program.loader()),
+            module_loader: Some(loader.clone()),
             extensions: partyrun_extensions::without_scripts(),
             startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
             skip_op_registration: true,
@@ -107,7 +94,6 @@ impl Isolate {
         {
             let state = runtime.op_state();
             let mut state = state.borrow_mut();
-            state.put(HostRef(slot.clone()));
             // Ops say "no resource" with 0, so that no stream may have it.
             let _zero = state.resource_table.add(NoResource);
             partyrun_extensions::prepare(&mut state, limits);
@@ -120,22 +106,66 @@ impl Isolate {
             memory::on_near_heap_limit(&near_limit.0, &near_limit.1, current)
         });
         let after_collection = AfterCollection::watch(runtime.v8_isolate(), &memory, &handle);
-        let mut isolate = Self {
+        // `JsRuntime` leaves its isolate entered; from here on only the guard enters.
+        // SAFETY: it was entered by its creation on this thread.
+        unsafe { runtime.v8_isolate().exit() };
+        Ok(Self {
             runtime: ManuallyDrop::new(runtime),
+            handle,
+            memory,
+            _after_collection: after_collection,
+            loader,
+            debuggee,
+        })
+    }
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        // SAFETY: this thread made the isolate. Dropping the runtime leaves it and disposes of it.
+        unsafe { self.runtime.v8_isolate().enter() };
+        self.handle.cancel_terminate_execution();
+        // SAFETY: `runtime` is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.runtime) };
+        crate::trim::note_dropped();
+    }
+}
+
+/// A heap that has evaluated a program, or is about to have.
+pub(crate) struct Isolate {
+    heap: Heap,
+    calls: Option<Rc<Calls>>,
+    // The promise of a program with top-level await.
+    evaluating: Option<v8::Global<v8::Promise>>,
+    script: Option<v8::Global<v8::UnboundScript>>,
+    serial: u64,
+    program: Arc<Program>,
+    slot: Rc<HostSlot>,
+}
+
+impl Isolate {
+    /// Begins to evaluate `program` in a heap. It is ready when [`Isolate::poll_ready`] says so.
+    pub(crate) fn create(
+        heap: Heap,
+        program: &Arc<Program>,
+        slot: Rc<HostSlot>,
+        limits: &Limits,
+        serial: u64,
+        pulse: &Pulse,
+        inspector: Option<&Arc<Inspector>>,
+        source: Option<&Source>,
+    ) -> Result<Self, CallError> {
+        heap.loader.set(program.clone());
+        let mut isolate = Self {
+            heap,
             calls: None,
             evaluating: None,
             script: None,
             serial,
-            handle,
-            memory,
-            _after_collection: after_collection,
             program: program.clone(),
-            slot,
-            debuggee,
+            slot: slot.clone(),
         };
-        // `JsRuntime` leaves its isolate entered; from here on only the guard enters.
-        // SAFETY: it was entered by its creation on this thread.
-        unsafe { isolate.runtime.v8_isolate().exit() };
+        isolate.heap.runtime.op_state().borrow_mut().put(HostRef(slot));
         let settings = program.settings(limits);
         let mut pause = false;
         if let (Some(inspector), Some(source)) = (inspector, source) {
@@ -149,7 +179,7 @@ impl Isolate {
     /// Enters the isolate.
     pub(crate) fn enter(&mut self) -> Entered<'_> {
         // SAFETY: this thread made the isolate, and the guard leaves it again in its drop.
-        unsafe { self.runtime.v8_isolate().enter() };
+        unsafe { self.heap.runtime.v8_isolate().enter() };
         Entered { isolate: self }
     }
 
@@ -159,7 +189,7 @@ impl Isolate {
         pulse: &Pulse,
         body: impl FnOnce(&mut Entered<'_>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let turn = pulse.begin(self.serial, &self.handle);
+        let turn = pulse.begin(self.serial, &self.heap.handle);
         let outcome = body(&mut self.enter());
         let forced = pulse.end(turn);
         if forced || self.heap_exhausted() { Err(CallError::Terminated) } else { outcome }
@@ -206,30 +236,30 @@ impl Isolate {
 
     /// Puts the isolate on the list of debuggers, if there is one.
     pub(crate) fn show_to_debuggers(&mut self, source: &Source) {
-        if let Some(debuggee) = &mut self.debuggee {
+        if let Some(debuggee) = &mut self.heap.debuggee {
             debuggee.list(source);
         }
     }
 
     /// Whether debuggers can attach.
     pub(crate) fn debuggable(&self) -> bool {
-        self.debuggee.is_some()
+        self.heap.debuggee.is_some()
     }
 
     /// Whether one is attached.
     pub(crate) fn debugged(&self) -> bool {
-        self.debuggee.as_ref().is_some_and(Debuggee::attached)
+        self.heap.debuggee.as_ref().is_some_and(Debuggee::attached)
     }
 
     /// Whether the heap limit was reached.
     pub(crate) fn heap_exhausted(&self) -> bool {
-        self.memory.heap_exhausted.load(Ordering::Acquire)
+        self.heap.memory.heap_exhausted.load(Ordering::Acquire)
     }
 
     /// Collects garbage as far as it goes, for an isolate that will be left alone: what its start left behind is
     /// about a fifth of it.
     pub(crate) fn tidy(&mut self) {
-        self.enter().isolate.runtime.v8_isolate().low_memory_notification();
+        self.enter().isolate.heap.runtime.v8_isolate().low_memory_notification();
     }
 
     /// Makes the program's code cache from what has been compiled by now.
@@ -237,7 +267,7 @@ impl Isolate {
         let entered = self.enter();
         let program = entered.isolate.program.clone();
         let Some(script) = entered.isolate.script.clone() else { return };
-        let runtime = &mut *entered.isolate.runtime;
+        let runtime = &mut *entered.isolate.heap.runtime;
         deno_core::scope!(scope, runtime);
         let script = v8::Local::new(scope, &script);
         if let Some(cache) = script.create_code_cache() {
@@ -248,15 +278,11 @@ impl Isolate {
 
 impl Drop for Isolate {
     fn drop(&mut self) {
-        // SAFETY: this thread made the isolate. Dropping the runtime leaves it and disposes of it.
-        unsafe { self.runtime.v8_isolate().enter() };
-        self.handle.cancel_terminate_execution();
-        self.calls = None;
-        self.evaluating = None;
-        self.script = None;
-        // SAFETY: `runtime` is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.runtime) };
-        crate::trim::note_dropped();
+        // Handles are dropped inside, before the heap is.
+        let entered = self.enter();
+        entered.isolate.calls = None;
+        entered.isolate.evaluating = None;
+        entered.isolate.script = None;
     }
 }
 
@@ -268,7 +294,7 @@ pub(crate) struct Entered<'isolate> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         // SAFETY: `enter` entered it on this thread, and guards are dropped in the reverse order of their making.
-        unsafe { self.isolate.runtime.v8_isolate().exit() };
+        unsafe { self.isolate.heap.runtime.v8_isolate().exit() };
     }
 }
 
@@ -279,14 +305,14 @@ impl Entered<'_> {
         body: impl FnOnce(&mut v8::PinScope<'_, '_>, &Calls) -> T,
     ) -> Option<T> {
         let calls = self.isolate.calls.clone()?;
-        let runtime = &mut *self.isolate.runtime;
+        let runtime = &mut *self.isolate.heap.runtime;
         deno_core::scope!(scope, runtime);
         Some(body(scope, &calls))
     }
 
     /// Lets deno_core dispatch timers and finished ops. Ready means that nothing is pending.
     pub(crate) fn poll_event_loop(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        match self.isolate.runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
+        match self.isolate.heap.runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Poll::Ready(Err(CallError::Thrown(error.to_string()))),
@@ -295,14 +321,14 @@ impl Entered<'_> {
 
     #[cfg(test)]
     pub(crate) fn spaces<T>(&mut self, body: impl FnOnce(&mut v8::Isolate) -> T) -> T {
-        body(self.isolate.runtime.v8_isolate())
+        body(self.isolate.heap.runtime.v8_isolate())
     }
 
     // Boots the runtime's JavaScript, then runs the bundle; `pause` waits for a debugger in between.
     fn evaluate(&mut self, settings: &str, pause: bool) -> Result<(), CallError> {
         let program = self.isolate.program.clone();
-        let inspector = self.isolate.debuggable().then(|| self.isolate.runtime.inspector());
-        let runtime = &mut *self.isolate.runtime;
+        let inspector = self.isolate.debuggable().then(|| self.isolate.heap.runtime.inspector());
+        let runtime = &mut *self.isolate.heap.runtime;
         deno_core::scope!(scope, runtime);
         scope.get_current_context().set_allow_generation_from_strings(false);
         let table = take_table(scope)?;
@@ -340,7 +366,7 @@ impl Entered<'_> {
     // How far the promise of top-level await is. `idle` tells that nothing is left which could settle it.
     fn evaluated(&mut self, idle: bool) -> Poll<Result<(), CallError>> {
         let Some(promise) = self.isolate.evaluating.clone() else { return Poll::Ready(Ok(())) };
-        let runtime = &mut *self.isolate.runtime;
+        let runtime = &mut *self.isolate.heap.runtime;
         deno_core::scope!(scope, runtime);
         let promise = v8::Local::new(scope, &promise);
         let outcome = match promise.state() {

@@ -38,7 +38,7 @@ mod worker;
 pub use edge::PartyDescription;
 pub use engine::{
     Before, Counts, CronOutcome, Engine, EngineOptions, Fetched, Level, Observer, RoomState, Source,
-    StartError, Workers,
+    StartError, Warm, Workers,
 };
 pub use inspect::{Inspector, Session, Target};
 pub use partyrun_extensions::{BindingCall, BindingReply};

@@ -5,9 +5,9 @@
 //! compiles lazily, which is nearly all of a bundle (design, section 3, "Cold start").
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::c_char;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -137,11 +137,6 @@ impl Program {
         }
         source
     }
-
-    /// Answers deno_core's questions about source maps.
-    pub(crate) fn loader(self: &Arc<Self>) -> Rc<dyn ModuleLoader> {
-        Rc::new(Loader(self.clone()))
-    }
 }
 
 unsafe extern "C" fn release_code(pointer: *mut c_char, length: usize) {
@@ -163,8 +158,18 @@ pub enum ProgramError {
     NotAscii,
 }
 
-// The bundle is a classic script, so that nothing is ever imported; deno_core asks the loader for source maps only.
-struct Loader(Arc<Program>);
+/// Answers deno_core's questions about source maps, once there is a program. The bundle is a classic script, so that
+/// nothing is ever imported.
+#[derive(Default)]
+pub(crate) struct Loader(OnceCell<Arc<Program>>);
+
+impl Loader {
+    /// Gives the heap that asks its program.
+    pub(crate) fn set(&self, program: Arc<Program>) {
+        // A heap gets one program in its life.
+        let _first = self.0.set(program);
+    }
+}
 
 impl ModuleLoader for Loader {
     fn resolve(
@@ -194,6 +199,6 @@ impl ModuleLoader for Loader {
         if file_name != BUNDLE_NAME {
             return None;
         }
-        self.0.source_map.as_deref().map(|map| Cow::Borrowed(map.as_ref()))
+        self.0.get()?.source_map.as_deref().map(|map| Cow::Borrowed(map.as_ref()))
     }
 }

@@ -22,7 +22,7 @@ use crate::engine::{Inner, RoomState, StartError};
 use crate::event::{Before, Cron, Event, Origin, Waiting, connection_id};
 use crate::host::HostSlot;
 use crate::inspect::Inspector;
-use crate::isolate::{CallError, Isolate};
+use crate::isolate::{CallError, Heap, Isolate};
 use crate::program::Program;
 use crate::sockets::{Connection, Handshake};
 use crate::trim;
@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     writer: Arc<dyn Store>,
     sender: mpsc::UnboundedSender<Message>,
     spares: RefCell<Vec<Isolate>>,
+    // The one that was made before there was a program.
+    early: RefCell<Option<Heap>>,
     spares_max: usize,
     refilling: Cell<bool>,
     tidying: Cell<bool>,
@@ -134,7 +136,10 @@ impl Shared {
         let program = self.program.borrow().clone();
         let top_level = matches!(source, Some(Source::Edge)).then(|| self.observer.clone());
         let slot = HostSlot::new(program.clone(), top_level);
+        let early = self.early.take();
+        let heap = early.map_or_else(|| Heap::new(&self.limits, self.inspector.as_ref()), Ok)?;
         let mut isolate = Isolate::create(
+            heap,
             &program,
             slot,
             &self.limits,
@@ -219,38 +224,101 @@ pub(crate) fn start(
     setup: Setup,
     watchdog: &crate::watchdog::Watchdog,
 ) -> Result<mpsc::UnboundedSender<Message>, StartError> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let (pulse_sender, pulse_receiver) = std::sync::mpsc::channel();
-    let own = sender.clone();
-    std::thread::Builder::new()
-        .name(setup.name.clone())
-        .stack_size(STACK_BYTES)
-        .spawn(move || run(setup, own, receiver, &pulse_sender))
-        .map_err(|error| StartError::Machine(format!("a worker thread could not be started: {error}")))?;
-    match pulse_receiver.recv() {
-        Ok(Ok(pulse)) => watchdog.watch(&pulse),
-        Ok(Err(error)) => return Err(error),
-        Err(_) => return Err(StartError::Machine("a worker thread ended at once".to_string())),
+    WaitingWorker::spawn(setup.name.clone(), None)?.begin(setup, watchdog)
+}
+
+/// What the first heap of a worker needs.
+pub(crate) type ForHeap = (Limits, Option<Arc<Inspector>>);
+
+type Started = std::sync::mpsc::Sender<Result<Arc<Pulse>, StartError>>;
+
+/// The thread of a worker that waits for its setup, and may make its first heap meanwhile. One that gets no setup has
+/// ended when this is dropped: a process must not end while V8 is at work.
+#[derive(Debug)]
+pub(crate) struct WaitingWorker {
+    sender: mpsc::UnboundedSender<Message>,
+    setups: Option<std::sync::mpsc::Sender<(Setup, Started)>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl WaitingWorker {
+    pub(crate) fn spawn(name: String, heap: Option<ForHeap>) -> Result<Self, StartError> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (setups, given) = std::sync::mpsc::channel();
+        let own = sender.clone();
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES)
+            .spawn(move || live(heap, &given, own, receiver))
+            .map_err(|error| StartError::Machine(format!("a worker thread could not be started: {error}")))?;
+        Ok(Self { sender, setups: Some(setups), thread: Some(thread) })
     }
-    Ok(sender)
+
+    pub(crate) fn begin(
+        mut self,
+        setup: Setup,
+        watchdog: &crate::watchdog::Watchdog,
+    ) -> Result<mpsc::UnboundedSender<Message>, StartError> {
+        let (started, answer) = std::sync::mpsc::channel();
+        if let Some(setups) = self.setups.take() {
+            let _ended = setups.send((setup, started));
+        }
+        self.thread = None;
+        match answer.recv() {
+            Ok(Ok(pulse)) => watchdog.watch(&pulse),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(StartError::Machine("a worker thread ended at once".to_string())),
+        }
+        Ok(self.sender.clone())
+    }
+}
+
+impl Drop for WaitingWorker {
+    fn drop(&mut self) {
+        self.setups = None;
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn live(
+    heap: Option<ForHeap>,
+    given: &std::sync::mpsc::Receiver<(Setup, Started)>,
+    sender: mpsc::UnboundedSender<Message>,
+    receiver: mpsc::UnboundedReceiver<Message>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default());
+    // Where it cannot be made, the isolate that needs it says why.
+    let make = |(limits, inspector): ForHeap| async move { Heap::new(&limits, inspector.as_ref()).ok() };
+    let heap = match (&runtime, heap) {
+        (Ok(runtime), Some(needs)) => runtime.block_on(make(needs)),
+        _ => None,
+    };
+    let Ok((setup, started)) = given.recv() else {
+        if let Ok(runtime) = &runtime {
+            runtime.block_on(async move { drop(heap) });
+        }
+        return;
+    };
+    match runtime {
+        Ok(runtime) => run(&runtime, heap, setup, sender, receiver, &started),
+        Err(error) => {
+            let _gone = started.send(Err(StartError::Machine(error.to_string())));
+        }
+    }
 }
 
 fn run(
+    runtime: &tokio::runtime::LocalRuntime,
+    heap: Option<Heap>,
     setup: Setup,
     sender: mpsc::UnboundedSender<Message>,
     receiver: mpsc::UnboundedReceiver<Message>,
-    started: &std::sync::mpsc::Sender<Result<Arc<Pulse>, StartError>>,
+    started: &Started,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(tokio::runtime::LocalOptions::default())
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _gone = started.send(Err(StartError::Machine(error.to_string())));
-            return;
-        }
-    };
     let store = match WorkerStore::open(&*setup.store, Arc::new(setup.limits.clone())) {
         Ok(store) => store,
         Err(error) => {
@@ -270,6 +338,7 @@ fn run(
         writer: setup.store,
         sender,
         spares: RefCell::default(),
+        early: RefCell::new(heap),
         spares_max: setup.spares,
         refilling: Cell::new(false),
         tidying: Cell::new(false),

@@ -1,10 +1,11 @@
 //! Jobs: the transforms of one generation of files, run on all processors.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Module;
-use crate::cache::Key;
+use crate::cache::{self, Key};
 use crate::transform::{Problems, Settings, transform};
 
 /// A file that was read, with what is wrong with it.
@@ -21,7 +22,8 @@ const STACK_BYTES: usize = 256 << 20;
 /// What is left to do for a file.
 pub(super) enum Job {
     Done(Box<Loaded>),
-    Transform(Box<(Module, Settings, Key)>),
+    /// The record has a name, and where there is a folder for it, a file.
+    Transform(Box<(Module, Settings, Key, Option<PathBuf>)>),
 }
 
 impl Job {
@@ -30,13 +32,24 @@ impl Job {
         Self::Done(Box::new(Loaded { module, problems, fresh: None }))
     }
 
+    /// How long it may take, compared with others.
+    fn size(&self) -> usize {
+        match self {
+            Self::Done(_) => 0,
+            Self::Transform(work) => work.0.source.len(),
+        }
+    }
+
     fn run(self) -> Loaded {
         match self {
             Self::Done(loaded) => *loaded,
             Self::Transform(work) => {
-                let (mut module, settings, key) = *work;
+                let (mut module, settings, key, file) = *work;
                 let problems = match transform(&module.source, &settings) {
                     Ok(record) => {
+                        if let Some(file) = file {
+                            cache::keep(&file, &record);
+                        }
                         module.record = Arc::new(record);
                         Vec::new()
                     }
@@ -55,13 +68,16 @@ pub(super) fn run(jobs: Vec<Job>) -> Vec<Loaded> {
         return jobs.into_iter().map(Job::run).collect();
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work);
+    // The longest first: the others are done by the rest of the processors meanwhile.
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|number| std::cmp::Reverse(jobs.get(*number).map_or(0, Job::size)));
     let slots: Vec<std::sync::Mutex<Option<Job>>> =
         jobs.into_iter().map(|job| std::sync::Mutex::new(Some(job))).collect();
     let next = AtomicUsize::new(0);
     let take = || {
         let mut done = Vec::new();
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&number) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { return done };
             let Some(slot) = slots.get(number) else { return done };
             let job = slot.lock().ok().and_then(|mut job| job.take());
             done.extend(job.map(|job| (number, job.run())));
