@@ -109,11 +109,4 @@ for (const specifier in LAZY) {
 properties.self = core.propWritable(globalThis);
 properties.global = core.propNonEnumerable(globalThis);
 core.defineGlobalProperties(globalThis, properties);
-
-const { saveGlobalThisReference } = load("ext:deno_web/02_event.js");
-saveGlobalThisReference(globalThis);
-// The global object is an EventTarget: `addEventListener(...)` and `self.addEventListener(...)` work.
-const { brand } = load("ext:deno_webidl/00_webidl.js");
-Object.defineProperty(globalThis, brand, { __proto__: null, value: brand, configurable: true });
-Object.setPrototypeOf(globalThis, EventTarget.prototype);
 })();

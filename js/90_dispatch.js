@@ -7,15 +7,13 @@ const { core, internals, primordials } = __bootstrap;
 const { JSONParse, ObjectDefineProperty } = primordials;
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
 core.loadExtScript("ext:partyrun/20_timers.js");
+const { reportException } = core.loadExtScript("ext:deno_web/02_event.js");
 const { setLimits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { setEnv } = core.loadExtScript("ext:partyrun/15_process.js");
 core.loadExtScript("ext:partyrun/32_fetch.js");
 const { setOverrides } = core.loadExtScript("ext:partyrun/65_cf.js");
 const room = core.loadExtScript("ext:partyrun/70_room.js");
 const edge = core.loadExtScript("ext:partyrun/80_edge.js");
-
-const navigator = { userAgent: "Cloudflare-Workers" };
-core.defineGlobalProperties(globalThis, { navigator: core.propNonEnumerable(navigator) });
 
 let entries;
 
@@ -56,7 +54,8 @@ function boot(settings) {
     console.error("Uncaught (in promise)", reason);
     return true;
   });
-  core.setReportExceptionCallback((error) => console.error("Uncaught", error));
+  // What a timer, a microtask or a listener throws is an event of the global object first (HTML, "report an exception").
+  core.setReportExceptionCallback(reportException);
   // User code must not find the runtime's own insides, and packages must not take partyrun for Deno.
   delete globalThis.Deno;
   delete globalThis.__bootstrap;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
-use deno_core::wrap_lazy_ext_script;
+use deno_core::{Extension, ExtensionFileSource, wrap_lazy_ext_script};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             cargo_manifest_dir: env!("CARGO_MANIFEST_DIR"),
             startup_snapshot: None,
             skip_op_registration: false,
-            extensions: partyrun_extensions::all(),
+            extensions: amended(partyrun_extensions::all())?,
             extension_transpiler: None,
             with_runtime_cb: Some(Box::new(move |runtime| warm::warm(runtime, &script, &ops))),
         },
@@ -37,6 +37,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     fs::write(out.join("residual.rs"), residual(&snapshot.consumed_lazy_specifiers, &out)?)?;
     Ok(())
+}
+
+// Where deno_web's own scripts would end the isolate: (specifier, what is there, what takes its place).
+const AMENDMENTS: [(&str, &str, &str); 1] = [(
+    // What a listener throws is reported, and everything else goes on (DOM, "inner invoke", step 10).
+    "ext:deno_web/02_event.js",
+    "core.reportUnhandledException(error);",
+    "globalThis_.console.error(\"Uncaught\", error);",
+)];
+
+fn amended(mut extensions: Vec<Extension>) -> Result<Vec<Extension>, Box<dyn Error>> {
+    for (specifier, from, to) in AMENDMENTS {
+        let files = extensions.iter_mut().flat_map(|extension| extension.lazy_loaded_js_files.to_mut());
+        let file = files.into_iter().find(|file| file.specifier == specifier).ok_or(specifier)?;
+        let source = file.load()?;
+        if source.as_str().matches(from).count() != 1 {
+            return Err(format!("{specifier} has changed: it no longer holds `{from}` once").into());
+        }
+        *file = ExtensionFileSource::new_computed(specifier, source.as_str().replace(from, to).into());
+    }
+    Ok(extensions)
 }
 
 // The scripts that were not run while the snapshot was built, as a Rust array of (specifier, source).

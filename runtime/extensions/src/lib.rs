@@ -141,6 +141,7 @@ deno_core::extension!(
         "00_web.js",
         "05_errors.js",
         "10_console.js",
+        "12_scope.js",
         "90_dispatch.js",
     ],
 );
