@@ -1,6 +1,7 @@
 //! The module graph: starting at the entries, reads and transforms every file that is reached, a generation at a time
 //! and in parallel, and resolves what it imports. It collects all problems before it gives up. `link` reads the result.
 
+mod copies;
 mod glob;
 mod jobs;
 mod needs;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cache::{Cache, Contents, Kept};
 use crate::files::Files;
@@ -104,8 +105,10 @@ const ABSENT_BUILTINS: [&str; 16] = [
 struct Walk<'a> {
     options: &'a BundleOptions,
     cache: &'a mut Cache,
-    files: Files,
-    resolve: Resolve,
+    files: &'a Files,
+    resolve: &'a Resolve,
+    /// Files that are loaded instead of their packages' `module` files.
+    mains: &'a FxHashSet<PathBuf>,
     known: FxHashMap<PathBuf, usize>,
     needs: Needs,
     /// Files that imports lead to, module and import, which are not needed yet.
@@ -121,41 +124,26 @@ impl Graph {
     /// Reads everything that the entries reach.
     pub(crate) fn walk(options: &BundleOptions, cache: &mut Cache) -> Result<Self, BundleErrors> {
         let files = Files::new(&options.root);
-        let mut walk = Walk {
-            options,
-            cache,
-            resolve: Resolve::new(options, &files),
-            files,
-            known: FxHashMap::default(),
-            needs: Needs::default(),
-            deferred: FxHashMap::default(),
-            pending: Vec::new(),
-            modules: Vec::new(),
-            errors: Vec::new(),
-            warnings: Vec::new(),
-            inputs: Vec::new(),
-        };
-        walk.inputs.extend(walk.files.manifest.clone());
-        let mut entries = Vec::new();
-        let main = std::iter::once((None, &options.main));
-        for (name, path) in main.chain(options.parties.iter().map(|(name, path)| (Some(name.clone()), path)))
-        {
-            if let Some(index) = walk.entry(path) {
-                walk.needs.add(index, Need::Namespace);
-                entries.push((name, index));
+        let resolve = Resolve::new(options, &files);
+        let mut mains = FxHashSet::default();
+        let mut inputs: Vec<PathBuf> = files.manifest.iter().cloned().collect();
+        let (mut walk, entries) = loop {
+            let mut walk = Walk::new(options, cache, &files, &resolve, &mains);
+            let entries = walk.everything();
+            // What was read in vain counts as well: it decided what is read now.
+            inputs.append(&mut walk.inputs);
+            let more = walk.copies();
+            if more.is_empty() || !walk.errors.is_empty() {
+                break (walk, entries);
             }
-        }
-        while !walk.pending.is_empty() || walk.needs.are_open() {
-            walk.generation();
-            walk.follow();
-        }
-        walk.join();
-        for (path, problem) in walk.resolve.problems() {
+            mains.extend(more);
+        };
+        for (path, problem) in resolve.problems() {
             let name = relative(&options.root, &path);
             walk.warnings.push(Diagnostic::in_file(problem, Path::new(&name)));
-            walk.inputs.push(path);
+            inputs.push(path);
         }
-        let Walk { modules, errors, warnings, inputs, .. } = walk;
+        let Walk { modules, errors, warnings, .. } = walk;
         if !errors.is_empty() {
             return Err(BundleErrors { errors, warnings, inputs });
         }
@@ -179,7 +167,51 @@ fn chain(modules: &[Module], index: usize) -> Vec<PathBuf> {
     chain
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(
+        options: &'a BundleOptions,
+        cache: &'a mut Cache,
+        files: &'a Files,
+        resolve: &'a Resolve,
+        mains: &'a FxHashSet<PathBuf>,
+    ) -> Self {
+        Self {
+            options,
+            cache,
+            files,
+            resolve,
+            mains,
+            known: FxHashMap::default(),
+            needs: Needs::default(),
+            deferred: FxHashMap::default(),
+            pending: Vec::new(),
+            modules: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            inputs: Vec::new(),
+        }
+    }
+
+    /// Reads everything that the entries reach, and says which modules those are.
+    fn everything(&mut self) -> Vec<(Option<String>, usize)> {
+        let options = self.options;
+        let mut entries = Vec::new();
+        let main = std::iter::once((None, &options.main));
+        for (name, path) in main.chain(options.parties.iter().map(|(name, path)| (Some(name.clone()), path)))
+        {
+            if let Some(index) = self.entry(path) {
+                self.needs.add(index, Need::Namespace);
+                entries.push((name, index));
+            }
+        }
+        while !self.pending.is_empty() || self.needs.are_open() {
+            self.generation();
+            self.follow();
+        }
+        self.join();
+        entries
+    }
+
     fn entry(&mut self, path: &Path) -> Option<usize> {
         let absolute = self.options.root.join(path);
         let specifier = absolute.to_string_lossy().into_owned();
@@ -279,7 +311,7 @@ impl Walk<'_> {
         let is_binary =
             module.path.extension().is_some_and(|extension| extension == "wasm" || extension == "bin");
         let contents = if is_binary { Contents::Bytes } else { Contents::Text };
-        match self.cache.read(&self.files, &module.path, contents) {
+        match self.cache.read(self.files, &module.path, contents) {
             Ok(kept) => self.load(module, &kept, settings),
             Err(error) => Job::done(module, vec![(0, format!("Could not read the file: {error}"))]),
         }
@@ -296,13 +328,13 @@ impl Walk<'_> {
     /// Makes a module of what was read, by the kind of file.
     fn load(&mut self, mut module: Module, kept: &Kept, settings: Settings) -> Job {
         let mut problems = Vec::new();
-        let extension = module.path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let extension = ending(&module.path);
         let value = match extension {
-            "wasm" => Ok(value::asset(Asset::Wasm)),
-            "bin" => Ok(value::asset(Asset::Binary)),
-            "json" => value::json(&kept.text),
-            "txt" | "html" => Ok(value::text(&kept.text)),
-            "ts" | "tsx" | "mts" | "cts" | "js" | "jsx" | "mjs" | "cjs" => {
+            ".wasm" => Ok(value::asset(Asset::Wasm)),
+            ".bin" => Ok(value::asset(Asset::Binary)),
+            ".json" => value::json(&kept.text),
+            ".txt" | ".html" => Ok(value::text(&kept.text)),
+            ".ts" | ".tsx" | ".mts" | ".cts" | ".js" | ".jsx" | ".mjs" | ".cjs" | "" => {
                 module.source = kept.text.clone();
                 if !settings.typescript {
                     module.map = self.shipped_map(&module);
@@ -313,14 +345,14 @@ impl Walk<'_> {
                     None => Job::Transform(Box::new((module, settings, key, self.cache.file(&key)))),
                 };
             }
-            _ => Err((0, format!("No loader is configured for \".{extension}\" files"))),
+            _ => Err((0, format!("No loader is configured for \"{extension}\" files"))),
         };
         module.side_effects = false;
         module.bytes = kept.bytes.clone();
         match value {
             Ok(record) => module.record = Arc::new(record),
             Err(problem) => {
-                if extension == "json" {
+                if extension == ".json" {
                     module.source = kept.text.clone();
                 }
                 problems.push(problem);
@@ -343,13 +375,13 @@ impl Walk<'_> {
         let bytes_max = self.options.limits.source_map_bytes_max;
         let file = match &place.file {
             Some(file) if self.files.exceeds(file, bytes_max).ok()? => return None,
-            Some(file) => Some(self.cache.read(&self.files, file, Contents::Bytes).ok()?),
+            Some(file) => Some(self.cache.read(self.files, file, Contents::Bytes).ok()?),
             None => None,
         };
         let known = known.filter(|map| map.is_in(file.as_ref()));
         known.or_else(|| {
             let published = module.source.clone();
-            let map = Arc::new(ShippedMap::new(place, file, published, &self.files, root, bytes_max));
+            let map = Arc::new(ShippedMap::new(place, file, published, self.files, root, bytes_max));
             self.cache.put_map(&module.path, &map);
             Some(map)
         })
@@ -371,6 +403,7 @@ impl Walk<'_> {
         }
         match self.resolve.specifier(path, &import.specifier, import.kind) {
             Resolved::File(found) => {
+                let found = self.only_copy(path, import, found);
                 self.deferred.insert((index, number), found);
                 Target::Unneeded
             }
@@ -470,6 +503,12 @@ impl Walk<'_> {
         problem.help = missing.help;
         self.errors.push(problem);
     }
+}
+
+/// What the name of a file ends with, from its last dot. Programs that a shell starts often have no ending.
+fn ending(path: &Path) -> &str {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.rfind('.').and_then(|dot| name.get(dot..)).unwrap_or_default()
 }
 
 /// How traces and source maps name a file.

@@ -17,6 +17,8 @@ pub(crate) struct Package {
     folder: PathBuf,
     pub(crate) hint: ModuleHint,
     side_effects: Option<Vec<String>>,
+    /// It has a `module` field and no `main`.
+    only_module: bool,
 }
 
 #[derive(Deserialize)]
@@ -28,11 +30,13 @@ enum SideEffects {
     Unknown(serde::de::IgnoredAny),
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields {
     #[serde(rename = "type")]
     kind: Option<serde_json::Value>,
+    main: Option<serde_json::Value>,
+    module: Option<serde_json::Value>,
     side_effects: Option<SideEffects>,
 }
 
@@ -55,7 +59,7 @@ impl Package {
     fn read(files: &Files, folder: &Path) -> Option<Self> {
         let text = String::from_utf8(files.read(&folder.join("package.json")).ok()?).ok()?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let fields: Fields = serde_json::from_str(text).unwrap_or(Fields { kind: None, side_effects: None });
+        let fields: Fields = serde_json::from_str(text).unwrap_or_default();
         let hint = match fields.kind.as_ref().and_then(serde_json::Value::as_str) {
             Some("module") => ModuleHint::Esm,
             Some("commonjs") => ModuleHint::CommonJs,
@@ -67,7 +71,10 @@ impl Package {
             Some(SideEffects::Some(patterns)) => Some(patterns),
             Some(SideEffects::Any(true) | SideEffects::Unknown(_)) | None => None,
         };
-        Some(Self { folder: folder.to_path_buf(), hint, side_effects })
+        let is_text =
+            |field: &Option<serde_json::Value>| field.as_ref().is_some_and(serde_json::Value::is_string);
+        let only_module = is_text(&fields.module) && !is_text(&fields.main);
+        Some(Self { folder: folder.to_path_buf(), hint, side_effects, only_module })
     }
 }
 
@@ -96,6 +103,12 @@ impl Packages {
         }
         let nearest = if file.starts_with(root) { root.to_path_buf() } else { self.of(file).folder.clone() };
         if nearest.as_os_str().is_empty() { file.parent().unwrap_or(root).to_path_buf() } else { nearest }
+    }
+
+    /// Whether an index file is what `main` would say, in the folder of a package that only names a `module`.
+    pub(crate) fn is_main(&self, index: &Path) -> bool {
+        let package = self.of(index);
+        package.only_module && index.parent() == Some(&package.folder)
     }
 
     /// The nearest one above a file.

@@ -2,14 +2,16 @@
 //! conditions, browser fields and tsconfig paths comes from `oxc_resolver`; built-in modules are decided here, before.
 //! Which tsconfig.json counts is decided here as well: the nearest one, whatever it says that it includes.
 
+mod mains;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oxc_resolver::{
-    AliasValue, Resolution, ResolveContext, ResolveError, ResolveOptions, Resolver, TsConfig,
-    TsconfigDiscovery, TsconfigOptions, TsconfigReferences,
+    AliasValue, ResolveContext, ResolveError, ResolveOptions, Resolver, TsConfig, TsconfigDiscovery,
+    TsconfigOptions, TsconfigReferences,
 };
 use tempfile::TempDir;
 
@@ -21,6 +23,7 @@ use crate::record::ImportKind;
 use crate::transform::{ModuleHint, Settings};
 use crate::tsconfig::{self, CompilerOptions};
 use crate::yarn;
+use mains::{Answer, Mains, is_named};
 
 /// What a specifier means.
 pub(crate) enum Resolved {
@@ -99,8 +102,8 @@ enum Configuration {
 
 /// Resolves specifiers of one build.
 pub(crate) struct Resolve {
-    import: Resolver,
-    require: Resolver,
+    import: Mains,
+    require: Mains,
     aliases: Vec<String>,
     pub(crate) packages: Packages,
     files: Files,
@@ -135,7 +138,6 @@ impl Resolve {
             })),
             alias: options.alias.iter().map(alias).collect(),
             alias_fields: vec![strings(&["browser"])],
-            condition_names: conditions("import"),
             extension_alias: vec![
                 (".js".into(), strings(&[".js", ".ts", ".tsx"])),
                 (".jsx".into(), strings(&[".jsx", ".tsx"])),
@@ -143,17 +145,15 @@ impl Resolve {
                 (".cjs".into(), strings(&[".cjs", ".cts"])),
             ],
             extensions: strings(&[".tsx", ".ts", ".jsx", ".js", ".json", ".mjs", ".cjs"]),
-            main_fields: strings(&["browser", "module", "main"]),
             yarn_pnp: files.manifest.is_some(),
             // Nothing but the list is looked for there.
             cwd: Some(made.unwrap_or_else(|| options.root.clone())),
             ..ResolveOptions::default()
         };
-        let import = Resolver::new(base.clone());
-        let for_require = ResolveOptions { condition_names: conditions("require"), ..base };
+        let known = Resolver::new(base.clone());
         Self {
-            require: import.clone_with_options(for_require),
-            import,
+            import: Mains::new(&known, &base, &conditions("import")),
+            require: Mains::new(&known, &base, &conditions("require")),
             aliases: options.alias.iter().map(|(name, _)| name.clone()).collect(),
             packages: Packages::new(files.clone()),
             files: files.clone(),
@@ -187,20 +187,39 @@ impl Resolve {
                 return Resolved::Builtin(name);
             }
         }
-        let resolver = if kind.is_require() { &self.require } else { &self.import };
-        let Some(resolution) = self.files.guard(|| self.resolve(resolver, file, specifier)) else {
+        let ask = || match kind {
+            ImportKind::Require => self.by_main(&self.require, file, specifier),
+            ImportKind::RequireResolve => self.resolve(&self.require.module, file, specifier),
+            ImportKind::Static | ImportKind::Dynamic => self.resolve(&self.import.module, file, specifier),
+        };
+        let Some(resolution) = self.files.guard(ask) else {
             return Resolved::Missing(damaged(specifier));
         };
         match resolution {
-            Ok(resolution) => {
-                let path = resolution.into_path_buf();
-                let package = self.packages.of(&path);
-                let (hint, side_effects) = (package.hint, package.has_side_effects(&path));
-                Resolved::File(Found { path, hint, side_effects })
-            }
+            Ok(resolution) => Resolved::File(self.found(resolution.into_path_buf())),
             Err(ResolveError::Ignored(_)) => Resolved::Empty,
             Err(error) => Resolved::Missing(self.missing(specifier, &error)),
         }
+    }
+
+    fn found(&self, path: PathBuf) -> Found {
+        let package = self.packages.of(&path);
+        let (hint, side_effects) = (package.hint, package.has_side_effects(&path));
+        Found { path, hint, side_effects }
+    }
+
+    fn by_main(&self, mains: &Mains, file: &Path, specifier: &str) -> Answer {
+        let folder = file.parent().unwrap_or(file);
+        mains.by_main(folder, specifier, &self.packages, |resolver| self.resolve(resolver, file, specifier))
+    }
+
+    /// What an import that leads to `module` would lead to if `main` counted more: another file of the same package.
+    pub(crate) fn main_instead(&self, file: &Path, specifier: &str, module: &Path) -> Option<Found> {
+        if is_named(module, file.parent().unwrap_or(file), specifier) {
+            return None;
+        }
+        let main = self.files.guard(|| self.by_main(&self.import, file, specifier))?.ok()?;
+        (main.path() != module).then(|| self.found(main.into_path_buf()))
     }
 
     fn missing(&self, specifier: &str, error: &ResolveError) -> Missing {
@@ -258,7 +277,7 @@ impl Resolve {
         settings
     }
 
-    fn resolve(&self, resolver: &Resolver, file: &Path, specifier: &str) -> Result<Resolution, ResolveError> {
+    fn resolve(&self, resolver: &Resolver, file: &Path, specifier: &str) -> Answer {
         let folder = file.parent().unwrap_or(file);
         let with = |config: Option<&TsConfig>, specifier: &str| {
             resolver.resolve_with_context(folder, specifier, config, &mut ResolveContext::default())
@@ -285,7 +304,7 @@ impl Resolve {
             return known.clone();
         }
         let found = tsconfig::nearest(folder).map(|path| {
-            let problem = match self.files.guard(|| self.import.resolve_tsconfig(&path)) {
+            let problem = match self.files.guard(|| self.import.module.resolve_tsconfig(&path)) {
                 Some(Ok(config)) => return Configuration::Whole(config),
                 Some(Err(error)) => tsconfig::problem(&error),
                 None => "An archive of Yarn's is damaged".to_owned(),

@@ -74,6 +74,88 @@ fn main_fields_and_browser_maps() -> Outcome<()> {
     )
 }
 
+/// A package `p` with two ways in, and a CommonJS package `o` that requires it.
+fn dual(fields: &'static str, main: &'static str) -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("main.js", main),
+        ("node_modules/p/package.json", fields),
+        ("node_modules/p/main.js", "print('main'); module.exports = () => 'main'"),
+        ("node_modules/p/module.js", "print('module'); export default () => 'module'"),
+        ("node_modules/o/index.js", "module.exports = require('p')()"),
+    ]
+}
+
+#[test]
+fn a_package_that_is_required_and_imported_is_loaded_once() -> Outcome<()> {
+    let fields = r#"{ "main": "main.js", "module": "module.js" }"#;
+    let both = "import p from 'p'; import o from 'o'; print(p(), o)";
+    prints(&dual(fields, "import p from 'p'; print(p())"), "module\nmodule")?;
+    prints(&dual(fields, "import o from 'o'; print(o)"), "main\nmain")?;
+    prints(&dual(fields, both), "main\nmain main")?;
+    prints(
+        &dual(fields, "import('p').then(p => print(p.default())); print(require('o'))"),
+        "main\nmain\nmain",
+    )?;
+    // Whatever reaches the main file; a file that is named itself stays what it is.
+    prints(&dual(fields, "import p from 'p'; import q from 'p/main.js'; print(p === q)"), "main\ntrue")?;
+    let named = "import q from 'p/module'; import p from 'p'; import o from 'o'; print(q(), p(), o)";
+    prints(&dual(fields, named), "module\nmain\nmodule main main")?;
+    let resolved = "import p from 'p'; try { require.resolve('p') } catch {} print(p())";
+    prints(&dual(fields, resolved), "module\nmodule")?;
+    // The only one who requires it is its own module file, which is not loaded in the end.
+    let mut files = dual(fields, "import p from 'p'; print(p())");
+    files.push(("node_modules/p/module.js", "import o from 'o'; print(o); export default () => 'module'"));
+    prints(&files, "main\nmain")?;
+    // A `browser` field that names a file counts for both, one that maps files maps each of the two.
+    let fields = r#"{ "main": "main.js", "module": "module.js", "browser": "web.js" }"#;
+    let mut files = dual(fields, both);
+    files.push(("node_modules/p/web.js", "module.exports = () => 'web'"));
+    prints(&files, "web web")?;
+    let fields = r#"{ "main": "main.js", "module": "module.js", "browser": { "./main.js": "./web.js" } }"#;
+    let mut files = dual(fields, both);
+    files.push(("node_modules/p/web.js", "module.exports = () => 'web'"));
+    prints(&files, "web web")?;
+    // With `exports` there are two copies, as everywhere.
+    let fields = r#"{ "exports": { "import": "./module.js", "require": "./main.js" } }"#;
+    prints(&dual(fields, both), "module\nmain\nmodule main")
+}
+
+#[test]
+fn an_index_file_is_the_main_file_of_a_package_without() -> Outcome<()> {
+    let both = "import p from 'p'; import o from 'o'; print(p(), o)";
+    let index = ("node_modules/p/index.js", "module.exports = () => 'index'");
+    let mut files = dual(r#"{ "module": "module.js" }"#, both);
+    files.push(index);
+    prints(&files, "index index")?;
+    // A main file that is missing leaves the module file.
+    let mut files = dual(r#"{ "module": "module.js", "main": "gone.js" }"#, "print(require('p').default())");
+    files.push(index);
+    prints(&files, "module\nmodule")?;
+    prints(&dual(r#"{ "module": "module.js" }"#, "print(require('p').default())"), "module\nmodule")
+}
+
+#[test]
+fn files_without_an_extension_are_javascript() -> Outcome<()> {
+    let files = [
+        ("main.js", "import a from './bin/tool'; import b from 'p'; import c from 'q/a'; print(a, b, c)"),
+        ("bin/tool", "#!/usr/bin/env node\nexport default 'tool'"),
+        ("node_modules/p/package.json", r#"{ "main": "./cli" }"#),
+        ("node_modules/p/cli", "module.exports = 'cli'"),
+        ("node_modules/q/package.json", r#"{ "exports": { "./": "./lib/" } }"#),
+        ("node_modules/q/lib/a", "export default 'listed'"),
+        ("odd.js", "import './.env'; import './a.'; import './b.odd'"),
+        (".env", "A=1"),
+        ("a.", ""),
+        ("b.odd", ""),
+    ];
+    prints(&files, "tool cli listed")?;
+    let errors = Project::new(&files)?.errors("odd.js")?.to_string();
+    for name in ["\".env\"", "\".\"", "\".odd\""] {
+        assert!(errors.contains(&format!("No loader is configured for {name} files")), "{errors}");
+    }
+    Ok(())
+}
+
 #[test]
 fn extensions_folders_and_suffixes() -> Outcome<()> {
     prints(
