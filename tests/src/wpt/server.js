@@ -17,6 +17,9 @@ function absolute(base, url) {
 }
 
 function pretendPage(base) {
+  // In a service worker the harness would wait for a page to speak to it.
+  delete globalThis.ServiceWorkerGlobalScope;
+  delete globalThis.WorkerGlobalScope;
   globalThis.GLOBAL = { isWindow: () => false, isWorker: () => false, isShadowRealm: () => false };
   const { hash, host, hostname, href, origin, pathname, port, protocol, search } = new URL(base);
   globalThis.location = { hash, host, hostname, href, origin, pathname, port, protocol, search, toString: () => href };
