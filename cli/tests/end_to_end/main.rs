@@ -14,6 +14,7 @@ mod assets;
 mod command;
 mod debugger;
 mod errors;
+mod hostile;
 mod https;
 mod import;
 mod init;
