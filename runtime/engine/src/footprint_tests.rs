@@ -41,7 +41,6 @@ fn what_an_isolate_takes() {
                 serial,
                 &pulse,
                 None,
-                None,
             )
             .unwrap()
         };

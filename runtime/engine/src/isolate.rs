@@ -144,7 +144,8 @@ pub(crate) struct Isolate {
 }
 
 impl Isolate {
-    /// Begins to evaluate `program` in a heap. It is ready when [`Isolate::poll_ready`] says so.
+    /// Begins to evaluate `program` in a heap. It is ready when [`Isolate::poll_ready`] says so. Debuggers see one that is `shown`
+    /// to them under the name of its source.
     pub(crate) fn create(
         heap: Heap,
         program: &Arc<Program>,
@@ -152,8 +153,7 @@ impl Isolate {
         limits: &Limits,
         serial: u64,
         pulse: &Pulse,
-        inspector: Option<&Arc<Inspector>>,
-        source: Option<&Source>,
+        shown: Option<(&Arc<Inspector>, &Source)>,
     ) -> Result<Self, CallError> {
         heap.loader.set(program.clone());
         let mut isolate = Self {
@@ -168,7 +168,7 @@ impl Isolate {
         isolate.heap.runtime.op_state().borrow_mut().put(HostRef(slot));
         let settings = program.settings(limits);
         let mut pause = false;
-        if let (Some(inspector), Some(source)) = (inspector, source) {
+        if let Some((inspector, source)) = shown {
             isolate.show_to_debuggers(source);
             pause = inspector.pauses_on_start();
         }

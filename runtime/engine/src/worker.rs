@@ -145,8 +145,7 @@ impl Shared {
             &self.limits,
             serial,
             &self.pulse,
-            self.inspector.as_ref(),
-            source,
+            self.inspector.as_ref().zip(source),
         )?;
         if program.code_cache().is_none() {
             isolate.make_code_cache();
