@@ -91,8 +91,11 @@ impl Visit for Declared {
     }
 
     fn visit_function(&mut self, function: &Function) {
-        for param in &function.params {
-            self.pattern(&param.pat, Kind::Var);
+        // The function of a compiled namespace has the namespace itself as its parameter, which may be a class.
+        let ids = function.params.iter().flat_map(|param| find_pat_ids::<_, Ident>(&param.pat));
+        let params: Vec<Ident> = ids.filter(|id| !self.names.contains_key(&id.to_id())).collect();
+        for id in params {
+            self.add(&id, Kind::Var);
         }
         function.visit_children_with(self);
     }

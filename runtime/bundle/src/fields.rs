@@ -1,24 +1,98 @@
-//! Class fields as assignments: what `useDefineForClassFields: false` means. Public fields become assignments in the
-//! constructor, after the parameter properties, which they may read; static ones become assignments in a static block.
-//! Private fields stay: they cannot be assigned before they are defined. Runs while the types are still there.
+//! Class fields as assignments: what `useDefineForClassFields: false` means. Fields become assignments in the
+//! constructor, in their order and after the parameter properties, which they may read; static ones become assignments
+//! in a static block. A private field stays as a declaration without its value, since it cannot be assigned before it
+//! is defined. A computed key is kept in a variable when the class is made. Runs while the types are still there.
 
 use swc_common::{DUMMY_SP, Mark, SyntaxContext, util::take::Take};
 use swc_ecma_ast::{
-    AssignExpr, AssignOp, AssignTarget, BlockStmt, CallExpr, Callee, Class, ClassMember, ClassProp,
-    ComputedPropName, Constructor, Expr, ExprOrSpread, ExprStmt, FunctionBody, Ident, IdentName, Lit,
-    MemberExpr, MemberProp, Param, ParamOrTsParamProp, Pat, PropName, RestPat, SimpleAssignTarget,
-    StaticBlock, Stmt, Super, ThisExpr, TsParamPropParam,
+    ArrowExpr, ArrowFunctionBody, AssignExpr, AssignOp, AssignTarget, AwaitExpr, BlockStmt, CallExpr, Callee,
+    Class, ClassMember, ClassProp, ComputedPropName, Constructor, EmptyStmt, Expr, ExprOrSpread, ExprStmt,
+    FunctionBody, Ident, IdentName, Key, Lit, MemberExpr, MemberProp, ModuleItem, Param, ParamOrTsParamProp,
+    Pat, PropName, RestPat, ReturnStmt, SeqExpr, SimpleAssignTarget, StaticBlock, Stmt, Super, ThisExpr,
+    TsParamPropParam, VarDecl, VarDeclKind, VarDeclarator, YieldExpr,
 };
-use swc_ecma_visit::{VisitMut, VisitMutWith, noop_visit_mut_type};
+use swc_ecma_utils::{StmtLike, StmtLikeInjector, prepend_stmt, private_ident};
+use swc_ecma_visit::{Visit, VisitMut, VisitMutWith, VisitWith, noop_visit_mut_type, noop_visit_type};
 
 /// The visitor.
-pub(crate) struct AssignFields;
+#[derive(Default)]
+pub(crate) struct AssignFields {
+    /// Variables of computed keys that the list of statements around this place has to declare.
+    keys: Vec<Ident>,
+}
+
+impl AssignFields {
+    /// Visits one list of statements and declares what its classes need: each round of a loop has keys of its own.
+    fn statements<T: StmtLike + VisitMutWith<Self>>(&mut self, statements: &mut Vec<T>)
+    where
+        Vec<T>: StmtLikeInjector<T>,
+    {
+        let outer = std::mem::take(&mut self.keys);
+        for statement in statements.iter_mut() {
+            statement.visit_mut_with(self);
+        }
+        let keys = std::mem::replace(&mut self.keys, outer);
+        if !keys.is_empty() {
+            prepend_stmt(statements, T::from(declare(keys)));
+        }
+    }
+
+    /// Moves the key of a field into a variable that is set where the key stood: in front of the next computed key,
+    /// or in a static block if there is none. Not every key can stand there; such a field keeps its place.
+    fn take_key(&mut self, property: &mut ClassProp, rest: &mut [ClassMember]) -> Option<ClassMember> {
+        let PropName::Computed(name) = &mut property.key else { return None };
+        let next = rest.iter_mut().find_map(computed_key);
+        if next.is_none() && is_bound_to_place(&name.expr) {
+            return None;
+        }
+        let key = private_ident!("key");
+        let set = AssignExpr {
+            span: name.span,
+            op: AssignOp::Assign,
+            left: AssignTarget::Simple(SimpleAssignTarget::Ident(key.clone().into())),
+            right: std::mem::replace(&mut name.expr, Box::new(key.clone().into())),
+        };
+        self.keys.push(key);
+        let set = Box::new(Expr::Assign(set));
+        let Some(next) = next else {
+            let stmts = vec![Stmt::Expr(ExprStmt { span: name.span, expr: set })];
+            let body = BlockStmt { stmts, ..Default::default() };
+            return Some(ClassMember::StaticBlock(StaticBlock { span: DUMMY_SP, body }));
+        };
+        let exprs = vec![set, next.expr.take()];
+        next.expr = Box::new(Expr::Seq(SeqExpr { span: DUMMY_SP, exprs }));
+        Some(ClassMember::Empty(EmptyStmt { span: DUMMY_SP }))
+    }
+}
 
 impl VisitMut for AssignFields {
     noop_visit_mut_type!();
 
     fn visit_mut_expr(&mut self, expr: &mut Expr) {
         stacker::maybe_grow(64 * 1024, 1024 * 1024, || expr.visit_mut_children_with(self));
+    }
+
+    fn visit_mut_module_items(&mut self, items: &mut Vec<ModuleItem>) {
+        self.statements(items);
+    }
+
+    fn visit_mut_stmts(&mut self, stmts: &mut Vec<Stmt>) {
+        self.statements(stmts);
+    }
+
+    /// An arrow function without a list of statements gets one if a class in it needs a variable.
+    fn visit_mut_arrow_expr(&mut self, arrow: &mut ArrowExpr) {
+        arrow.params.visit_mut_with(self);
+        let outer = std::mem::take(&mut self.keys);
+        arrow.body.visit_mut_with(self);
+        let keys = std::mem::replace(&mut self.keys, outer);
+        if let ArrowFunctionBody::Expr(value) = &mut *arrow.body
+            && !keys.is_empty()
+        {
+            let result = ReturnStmt { span: DUMMY_SP, arg: Some(value.take()) };
+            let stmts = vec![declare(keys), Stmt::Return(result)];
+            *arrow.body = ArrowFunctionBody::FunctionBody(FunctionBody { span: arrow.span, stmts });
+        }
     }
 
     fn visit_mut_class(&mut self, class: &mut Class) {
@@ -35,8 +109,11 @@ impl VisitMut for AssignFields {
         }
         let mut assignments = Vec::new();
         let mut body = Vec::with_capacity(class.body.len());
-        for member in std::mem::take(&mut class.body) {
-            match member {
+        let mut at_start = Vec::new();
+        let mut members = std::mem::take(&mut class.body);
+        for at in 0..members.len() {
+            let Some((member, rest)) = members.get_mut(at..).and_then(<[_]>::split_first_mut) else { break };
+            match std::mem::replace(member, ClassMember::Empty(EmptyStmt { span: DUMMY_SP })) {
                 ClassMember::ClassProp(property) if is_plain(&property) => {
                     let is_static = property.is_static;
                     let Some(statement) = assignment(property) else { continue };
@@ -47,9 +124,28 @@ impl VisitMut for AssignFields {
                         assignments.push(statement);
                     }
                 }
+                ClassMember::ClassProp(mut property) if is_computed(&property) => {
+                    match self.take_key(&mut property, rest) {
+                        Some(ClassMember::Empty(_)) => assignments.extend(assignment(property)),
+                        Some(block) => {
+                            at_start.push(block);
+                            assignments.extend(assignment(property));
+                        }
+                        None => body.push(ClassMember::ClassProp(property)),
+                    }
+                }
+                ClassMember::PrivateProp(mut property)
+                    if !property.is_static && property.decorators.is_empty() =>
+                {
+                    let name = MemberProp::PrivateName(property.key.clone());
+                    let value = property.value.take();
+                    assignments.extend(value.map(|value| assign(property.span, name, value)));
+                    body.push(ClassMember::PrivateProp(property));
+                }
                 other => body.push(other),
             }
         }
+        body.splice(0..0, at_start);
         class.body = body;
         insert(class, assignments);
     }
@@ -57,11 +153,71 @@ impl VisitMut for AssignFields {
 
 /// A field whose key need not be computed when the class is made.
 fn is_plain(property: &ClassProp) -> bool {
-    let key = match &property.key {
-        PropName::Computed(computed) => matches!(&*computed.expr, Expr::Lit(_)),
-        _ => true,
+    !has_computed_key(property) && is_field(property)
+}
+
+/// A field of instances whose key is computed when the class is made.
+fn is_computed(property: &ClassProp) -> bool {
+    has_computed_key(property) && is_field(property) && !property.is_static
+}
+
+fn is_field(property: &ClassProp) -> bool {
+    !property.declare && !property.is_abstract && property.decorators.is_empty()
+}
+
+fn has_computed_key(property: &ClassProp) -> bool {
+    matches!(&property.key, PropName::Computed(computed) if !computed.expr.is_lit())
+}
+
+fn computed_key(member: &mut ClassMember) -> Option<&mut ComputedPropName> {
+    let key = match member {
+        ClassMember::Method(method) if method.function.body.is_some() => &mut method.key,
+        ClassMember::ClassProp(property) if is_field(property) => &mut property.key,
+        ClassMember::AutoAccessor(accessor) => match &mut accessor.key {
+            Key::Public(name) => name,
+            Key::Private(_) => return None,
+        },
+        _ => return None,
     };
-    key && !property.declare && !property.is_abstract && property.decorators.is_empty()
+    key.as_mut_computed()
+}
+
+/// Whether an expression means something else, or nothing, inside of a static block.
+fn is_bound_to_place(expr: &Expr) -> bool {
+    struct Bound(bool);
+    impl Visit for Bound {
+        noop_visit_type!();
+        fn visit_this_expr(&mut self, _: &ThisExpr) {
+            self.0 = true;
+        }
+        fn visit_super(&mut self, _: &Super) {
+            self.0 = true;
+        }
+        fn visit_await_expr(&mut self, _: &AwaitExpr) {
+            self.0 = true;
+        }
+        fn visit_yield_expr(&mut self, _: &YieldExpr) {
+            self.0 = true;
+        }
+        fn visit_ident(&mut self, ident: &Ident) {
+            self.0 |= &*ident.sym == "arguments";
+        }
+    }
+    let mut bound = Bound(false);
+    expr.visit_with(&mut bound);
+    bound.0
+}
+
+/// `let key, key2;`
+fn declare(keys: Vec<Ident>) -> Stmt {
+    let declarator = |key: Ident| VarDeclarator {
+        span: DUMMY_SP,
+        name: Pat::Ident(key.into()),
+        init: None,
+        definite: false,
+    };
+    let decls = keys.into_iter().map(declarator).collect();
+    VarDecl { kind: VarDeclKind::Let, decls, ..Default::default() }.into()
 }
 
 /// `this.key = value;`, if there is a value.

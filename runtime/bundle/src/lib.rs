@@ -6,7 +6,9 @@
 
 mod ambient;
 mod cache;
+mod constants;
 mod declared;
+mod decorated;
 mod diagnostic;
 mod fields;
 mod files;

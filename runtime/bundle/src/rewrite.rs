@@ -6,7 +6,7 @@ use swc_common::{DUMMY_SP, Span, SyntaxContext, util::take::Take};
 use swc_ecma_ast::{
     ArrayLit, AssignPatProp, CallExpr, Callee, Expr, ExprOrSpread, Ident, IdentName, KeyValuePatProp,
     KeyValueProp, Lit, MemberExpr, MemberProp, MetaPropExpr, MetaPropKind, ObjectPatProp, Pat, Prop,
-    PropName, SimpleAssignTarget, Str, TaggedTpl, TryStmt, UnaryExpr, UnaryOp, UpdateExpr,
+    PropName, Str, TaggedTpl, TryStmt, UnaryExpr, UnaryOp,
 };
 use swc_ecma_visit::{VisitMut, VisitMutWith, noop_visit_mut_type};
 
@@ -106,7 +106,6 @@ pub(crate) struct Rewriter<'a> {
     pub(crate) common_js: bool,
     /// The symbol of `import.meta`, once it was needed.
     pub(crate) meta: Option<u32>,
-    pub(crate) errors: Vec<(u32, String)>,
     /// Functions around this place that bind `this`.
     pub(crate) this_depth: u32,
     /// `try` blocks around this place, in this function.
@@ -319,15 +318,6 @@ impl Rewriter<'_> {
             callee.visit_mut_with(self);
         }
     }
-
-    fn refuse_assignment(&mut self, ident: &Ident) {
-        if let Some(symbol) = self.symbol(ident)
-            && self.scope.is_imported(symbol)
-        {
-            let message = format!("Cannot assign to `{}`: it is an import", ident.sym);
-            self.errors.push((self.offset(ident.span), message));
-        }
-    }
 }
 
 impl VisitMut for Rewriter<'_> {
@@ -434,20 +424,6 @@ impl VisitMut for Rewriter<'_> {
             Pat::Expr(expr) if expr.is_member() => expr.visit_mut_children_with(self),
             _ => pattern.visit_mut_children_with(self),
         }
-    }
-
-    fn visit_mut_simple_assign_target(&mut self, target: &mut SimpleAssignTarget) {
-        if let SimpleAssignTarget::Ident(ident) = target {
-            self.refuse_assignment(&ident.id.clone());
-        }
-        target.visit_mut_children_with(self);
-    }
-
-    fn visit_mut_update_expr(&mut self, update: &mut UpdateExpr) {
-        if let Expr::Ident(ident) = &*update.arg {
-            self.refuse_assignment(&ident.clone());
-        }
-        update.visit_mut_children_with(self);
     }
 
     fn visit_mut_try_stmt(&mut self, stmt: &mut TryStmt) {

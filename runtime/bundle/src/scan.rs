@@ -80,10 +80,7 @@ impl Scanner<'_> {
     fn common_js(mut self, body: Vec<ModuleItem>) -> Result<ModuleRecord, Problems> {
         let mut program = Program::Module(Module { body, ..Default::default() });
         let global_names = free_names(&program, self.scan.unresolved);
-        let errors = self.rewrite(&mut program, true).1;
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        self.rewrite(&mut program, true);
         program.visit_mut_with(&mut hygiene());
         program.visit_mut_with(&mut fixer(None));
         let inner_names = inner_names(&program, self.scan.printer);
@@ -109,10 +106,7 @@ impl Scanner<'_> {
                 module.body.push(piece.item);
             }
             global_names = free_names(&program, self.scan.unresolved);
-            let (meta, errors) = self.rewrite(&mut program, self.scan.form == ModuleForm::CommonJs);
-            if !errors.is_empty() {
-                return Err(errors);
-            }
+            let meta = self.rewrite(&mut program, self.scan.form == ModuleForm::CommonJs);
             program.visit_mut_with(&mut hygiene());
             program.visit_mut_with(&mut fixer(None));
             let inner_names = inner_names(&program, self.scan.printer);
@@ -127,7 +121,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn rewrite(&mut self, program: &mut Program, common_js: bool) -> (Option<u32>, Problems) {
+    fn rewrite(&mut self, program: &mut Program, common_js: bool) -> Option<u32> {
         let mut rewriter = Rewriter {
             scope: &mut self.scope,
             markers: self.scan.printer.markers,
@@ -135,12 +129,11 @@ impl Scanner<'_> {
             start: self.scan.printer.start.0,
             common_js,
             meta: None,
-            errors: Vec::new(),
             this_depth: 0,
             try_depth: 0,
         };
         program.visit_mut_with(&mut rewriter);
-        (rewriter.meta, rewriter.errors)
+        rewriter.meta
     }
 
     fn record(self, parts: Vec<Part>, inner_names: Vec<String>, global_names: Vec<String>) -> ModuleRecord {

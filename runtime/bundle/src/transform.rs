@@ -20,7 +20,9 @@ use swc_ecma_transforms_typescript::{Config as TypeConfig, TsxConfig, tsx, types
 use swc_ecma_visit::{VisitMutWith, VisitWith};
 
 use crate::ambient;
+use crate::constants;
 use crate::declared;
+use crate::decorated::InstanceFirst;
 use crate::fields::AssignFields;
 use crate::fold::{Defines, Fold};
 use crate::marker::Markers;
@@ -163,6 +165,9 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
     let unresolved = SyntaxContext::empty().apply_mark(unresolved_mark);
     if settings.typescript {
         ambient::remove(&mut program);
+        if !settings.verbatim_imports {
+            ambient::remove_empty_imports(&mut program, source, start.0);
+        }
     }
     resolver(unresolved_mark, top_level_mark, settings.typescript).process(&mut program);
     if program.is_script() {
@@ -171,6 +176,10 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
         if !strict.errors.is_empty() {
             return Err(strict.errors);
         }
+    }
+    let written = constants::written(&program, start.0);
+    if !written.is_empty() {
+        return Err(written);
     }
     lower(&mut program, settings, &probe, (unresolved_mark, top_level_mark), &source_map, &comments);
     let repeated = declared::repeated(&program, start.0);
@@ -220,6 +229,7 @@ fn lower(
     comments: &SingleThreadedComments,
 ) {
     if probe.decorators && settings.legacy_decorators {
+        program.visit_mut_with(&mut InstanceFirst);
         decorators(decorators::Config {
             legacy: true,
             emit_metadata: settings.decorator_metadata,
@@ -234,7 +244,7 @@ fn lower(
         explicit_resource_management::explicit_resource_management().process(program);
     }
     if settings.assign_fields {
-        program.visit_mut_with(&mut AssignFields);
+        program.visit_mut_with(&mut AssignFields::default());
     }
     if settings.typescript {
         let config = TypeConfig {

@@ -177,3 +177,42 @@ fn a_stack_trace_names_the_source() -> Outcome<()> {
     assert_eq!(project.log("src/main.ts")?, expected);
     Ok(())
 }
+
+#[test]
+fn assignments_to_constants_and_imports() -> Outcome<()> {
+    let refused = [
+        "const a = 1; a = 2; export { a }",
+        "const a = 1; export const f = () => { a++ }",
+        "const a = 1; export const f = () => { [a] = [1] }",
+        "let a: any; class C { m() { C = a } }",
+        "export function f() { const a = 1; ({ x: a = 1 } = {} as any) }",
+        "for (const a of [1]) { a += 1 }",
+        "const a = 1; for ((a as any) of []) {}",
+        "import { a } from './other'; (a)++",
+        "import { a } from './other'; (a as any)++",
+        "import { a } from './other'; [a] = [5]",
+        "import { a } from './other'; ({ a } = { a: 1 })",
+        "import { a } from './other'; for (a of []) {}",
+        "import * as a from './other'; a! = 1",
+        "import 'constant'",
+    ];
+    for source in refused {
+        let project = Project::new(&[
+            ("main.ts", source),
+            ("other.ts", "export let a = 1"),
+            ("node_modules/constant/package.json", "{}"),
+            ("node_modules/constant/index.js", "const a = 1; try { a = 2 } catch {} module.exports = a"),
+        ])?;
+        let errors = project.errors("main.ts").map_err(|error| format!("{source}: {error}"))?.to_string();
+        assert!(errors.contains("Cannot assign to `"), "{source}: {errors}");
+    }
+    let allowed = [
+        "const a = 1; { let a; a = 2 } function f(a) { a = 1 }",
+        "let C = class C {}; C = null; class D {} D = null",
+        "for (let i = 0; i < 1; i++) {} const o = {}; o.a = 1; [o.b] = [1]",
+    ];
+    for source in allowed {
+        Project::new(&[("main.js", source)])?.build("main.js")?;
+    }
+    Ok(())
+}

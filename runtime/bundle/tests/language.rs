@@ -206,3 +206,55 @@ fn text_survives_as_ascii() -> Outcome<()> {
         print(é, Object.keys(o).map(escape).join(), Ü.name, /[ä-ö]/u.test('ö'), String.raw`\\é`)";
     prints(&[("main.ts", main)], "x☃\n😀 %u043A%u043B%u044E%u0447,%u2028 Ü true \\é")
 }
+
+#[test]
+fn assigned_fields_run_in_their_order() -> Outcome<()> {
+    let main = r#"
+        let log = ""; const k = (name: string) => { log += name; return name };
+        class A { a = 1; #b = this.a + 1; ["c" + ""] = this.#b + 1; #id = this.room.id; d = this.#id; get b() { return this.#b } constructor(readonly room: any) {} }
+        const a: any = new A({ id: "r" }); print(a.b, a.c, a.d, Object.keys(a).join());
+        class M { [k("1")] = 1; [k("2")]() {} [k("3")] = 3; static [k("4")] = 4; [k("5")] = 5 } new M(); print(log, Object.keys(new M()).join());
+        const make = (n: string) => class { [n + ""] = n; #m = n; get m() { return this.#m } }; const X = make("x"), Y = make("y");
+        print(Object.keys(new X()).join(), new X().m, Object.keys(new Y()).join(), new Y().m);
+        const made = []; for (const n of ["p", "q"]) { class L { [n + n] = n } made.push(L) } print(made.map((L) => Object.keys(new L()).join()).join());
+        class P { set s(v) { print("set", v) } } class Q extends P { t = 1; ["s" + ""] = this.t; #u = this.t + 1; get u() { return this.#u } } print(new Q().u)"#;
+    let config = r#"{ "compilerOptions": { "target": "es2017" } }"#;
+    prints(
+        &[("main.ts", main), ("tsconfig.json", config)],
+        "2 3 r room,a,c,d\n12345 1,3,5\nx x y y\npp,qq\nset 1\n2",
+    )
+}
+
+#[test]
+fn namespaces_of_classes_functions_and_enums() -> Outcome<()> {
+    let main = r#"
+        export class K { static x = 1 } export namespace K { export const y = K.x + 1; export interface T {} }
+        function f() { return f.z } namespace f { export const z = 3 } enum E { A = 1 } namespace E { export const b = E.A + 1 }
+        class L {} namespace L { export const one = 1 } namespace L { export const two = L.one + 1 }
+        export default L; print(K.y, f(), E.b, L.two)"#;
+    prints(&[("main.ts", main)], "2 3 2 2")
+}
+
+#[test]
+fn legacy_decorators_of_instance_members_come_first() -> Outcome<()> {
+    let main = r#"const d = (name: string) => (...args: any[]): any => print(name);
+        class A { @d("s") static s() {} @d("m") m() {} @d("f") static f = 1; @d("g") g = 1 } print(A.f, new A().g)"#;
+    let config = r#"{ "compilerOptions": { "experimentalDecorators": true } }"#;
+    prints(&[("main.ts", main), ("tsconfig.json", config)], "m\ng\ns\nf\n1 1")
+}
+
+#[test]
+fn an_import_of_no_names_is_one_of_types() -> Outcome<()> {
+    let files = |config| {
+        [
+            ("main.ts", "import {} from './x'; import './y'; import './z.js'; print('main')"),
+            ("x.ts", "print('x')"),
+            ("y.ts", "print('y')"),
+            ("z.js", "import {} from './w'; print('z')"),
+            ("w.ts", "print('w')"),
+            ("tsconfig.json", config),
+        ]
+    };
+    prints(&files("{}"), "y\nw\nz\nmain")?;
+    prints(&files(r#"{ "compilerOptions": { "verbatimModuleSyntax": true } }"#), "x\ny\nw\nz\nmain")
+}
