@@ -18,6 +18,7 @@ mod hoist;
 mod link;
 mod marker;
 mod names;
+mod namespaces;
 mod nesting;
 mod original;
 mod package;

@@ -26,6 +26,7 @@ use crate::decorated::InstanceFirst;
 use crate::fields::AssignFields;
 use crate::fold::{Defines, Fold};
 use crate::marker::Markers;
+use crate::namespaces;
 use crate::nesting;
 use crate::print::Printer;
 use crate::probe::Probe;
@@ -176,6 +177,9 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
         if !strict.errors.is_empty() {
             return Err(strict.errors);
         }
+    }
+    if settings.typescript {
+        namespaces::connect(&mut program, unresolved);
     }
     let written = constants::written(&program, start.0);
     if !written.is_empty() {

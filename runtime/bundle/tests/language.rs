@@ -258,3 +258,16 @@ fn an_import_of_no_names_is_one_of_types() -> Outcome<()> {
     prints(&files("{}"), "y\nw\nz\nmain")?;
     prints(&files(r#"{ "compilerOptions": { "verbatimModuleSyntax": true } }"#), "x\ny\nw\nz\nmain")
 }
+
+#[test]
+fn blocks_of_a_namespace_see_each_other() -> Outcome<()> {
+    let main = r#"
+        const c = 9, T = 5, E1 = 3;
+        namespace N { export let a = 1; export function f() { return a } export namespace I { export const z = 1 } export const c = 2; export type T = 1 }
+        namespace N { export const d = a + c + T; export const o = { a, c }; export namespace I { export const y = z + a }
+            export const h = (a: number) => a; a = 7; [a] = [8]; export const g = () => f(); export const inner = () => { const c = 4; return c } }
+        namespace A.B { export const x = 1 } namespace A { export const k = B.x + 1 } namespace A.B { export const w = x + k }
+        namespace Q { export enum E { A = 4 } export const A = "wrong" } namespace Q { export enum F { A = 1, B = A + 1 } export const e = E.A }
+        print(N.d, JSON.stringify(N.o), N.I.y, N.h(3), N.a, N.g(), N.inner(), A.B.w, Q.F.B, Q.e, c, T, E1)"#;
+    prints(&[("main.ts", main)], "8 {\"a\":1,\"c\":2} 2 3 8 8 4 3 2 4 9 5 3")
+}
