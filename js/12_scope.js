@@ -4,7 +4,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectDefineProperty, ObjectSetPrototypeOf, SymbolToStringTag, TypeError } = primordials;
+const { ObjectDefineProperty, ObjectSetPrototypeOf, Symbol, SymbolToStringTag, TypeError } = primordials;
 const { Event, EventTarget, saveGlobalThisReference } = core.loadExtScript("ext:deno_web/02_event.js");
 const { brand } = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 

@@ -20,7 +20,6 @@ const {
   ReflectApply,
   RegExpPrototypeTest,
   SafeRegExp,
-  String,
   StringPrototypeIndexOf,
   StringPrototypeSlice,
   StringPrototypeSplit,
