@@ -6,6 +6,7 @@
 
 mod ambient;
 mod cache;
+mod capture;
 mod constants;
 mod declared;
 mod decorated;

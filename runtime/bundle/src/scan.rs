@@ -12,6 +12,7 @@ use swc_ecma_transforms_base::{fixer::fixer, hygiene::hygiene};
 use swc_ecma_utils::find_pat_ids;
 use swc_ecma_visit::{Visit, VisitMutWith, VisitWith, noop_visit_type};
 
+use crate::capture::has_captures;
 use crate::hoist::lift_vars;
 use crate::print::Printer;
 use crate::purity::Purity;
@@ -81,7 +82,7 @@ impl Scanner<'_> {
         let mut program = Program::Module(Module { body, ..Default::default() });
         let global_names = free_names(&program, self.scan.unresolved);
         self.rewrite(&mut program, true);
-        program.visit_mut_with(&mut hygiene());
+        self.separate(&mut program);
         program.visit_mut_with(&mut fixer(None));
         let inner_names = inner_names(&program, self.scan.printer);
         let Program::Module(module) = program else { return Err(vec![]) };
@@ -107,7 +108,7 @@ impl Scanner<'_> {
             }
             global_names = free_names(&program, self.scan.unresolved);
             let meta = self.rewrite(&mut program, self.scan.form == ModuleForm::CommonJs);
-            program.visit_mut_with(&mut hygiene());
+            self.separate(&mut program);
             program.visit_mut_with(&mut fixer(None));
             let inner_names = inner_names(&program, self.scan.printer);
             let Program::Module(module) = program else { return Err(vec![]) };
@@ -118,6 +119,14 @@ impl Scanner<'_> {
                 parts.push(Part { anonymous, ..part });
             }
             Ok(self.record(parts, inner_names, global_names))
+        }
+    }
+
+    /// Names that a transform made become names of their own. What a person wrote has them already.
+    fn separate(&self, program: &mut Program) {
+        // Renaming takes time that grows with the square of how often a name is used.
+        if has_captures(program, self.scan.unresolved) {
+            program.visit_mut_with(&mut hygiene());
         }
     }
 

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Outcome, Project, prints};
+use partyrun_bundle::{BundleOptions, Bundler};
 
 const ESNEXT: &str = r#"{ "compilerOptions": { "target": "esnext" } }"#;
 
@@ -270,4 +271,35 @@ fn blocks_of_a_namespace_see_each_other() -> Outcome<()> {
         namespace Q { export enum E { A = 4 } export const A = "wrong" } namespace Q { export enum F { A = 1, B = A + 1 } export const e = E.A }
         print(N.d, JSON.stringify(N.o), N.I.y, N.h(3), N.a, N.g(), N.inner(), A.B.w, Q.F.B, Q.e, c, T, E1)"#;
     prints(&[("main.ts", main)], "8 {\"a\":1,\"c\":2} 2 3 8 8 4 3 2 4 9 5 3")
+}
+
+/// Code that transforms move to a place where its names mean something else.
+#[test]
+fn names_that_were_moved_or_made_are_not_captured() -> Outcome<()> {
+    let assigned = ("tsconfig.json", r#"{ "compilerOptions": { "useDefineForClassFields": false } }"#);
+    let field = "function make(y: number) { return class { x = y; constructor(y: number) { print(y) } } } print(new (make(1))(2).x)";
+    prints(&[("main.ts", field), assigned], "2\n1")?;
+    let namespace =
+        "namespace A { export let x = 1; export function f(A: number) { return x + A } } print(A.f(2))";
+    prints(&[("main.ts", namespace)], "3")?;
+    let made = "const decorate = (x: unknown) => x; function f() { let _dec = 1, _initProto = 2, _class = 3;
+        class C { @decorate m() { return _dec + _initProto + _class } } return new C().m() } print(f())";
+    prints(&[("main.ts", made)], "6")?;
+    let defined = "globalThis.outer = 'global ';
+        function plain(outer) { return HERE + outer }
+        function hoisted() { { var outer = 'hoisted' } return HERE + outer }
+        function blocks() { { let outer = 'block '; print(outer + HERE) } return HERE }
+        function caught() { try { throw 'caught ' } catch (outer) { return outer + HERE } }
+        function loops() { for (const outer of ['loop ']) return outer + HERE }
+        const named = function outer() { return typeof outer + ' ' + HERE };
+        const inner = class outer { static a = typeof outer + ' ' + HERE };
+        function cases() { switch (1) { case 1: let outer = 'case '; return outer + HERE } }
+        print(plain('plain')); print(hoisted()); print(blocks()); print(caught()); print(loops()); print(named());
+        print(inner.a); print(cases())";
+    let project = Project::new(&[("main.js", defined)])?;
+    let define = vec![("HERE".to_owned(), "outer".to_owned())];
+    let bundle = Bundler::new(BundleOptions { define, ..project.options("main.js") }).build()?;
+    let expected = "global plain\nglobal hoisted\nblock global \nglobal \ncaught global \nloop global \nfunction global \nfunction global \ncase global ";
+    assert_eq!(project.log_of(&bundle)?, expected);
+    Ok(())
 }
