@@ -60,7 +60,7 @@ impl AssignFields {
             return Some(ClassMember::StaticBlock(StaticBlock { span: DUMMY_SP, body }));
         };
         let exprs = vec![set, next.expr.take()];
-        next.expr = Box::new(Expr::Seq(SeqExpr { span: DUMMY_SP, exprs }));
+        *next.expr = Expr::Seq(SeqExpr { span: DUMMY_SP, exprs });
         Some(ClassMember::Empty(EmptyStmt { span: DUMMY_SP }))
     }
 }
