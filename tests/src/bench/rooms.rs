@@ -103,6 +103,9 @@ pub struct Churn {
     pub most: u64,
 }
 
+/// By then a server that collects what it gives back to the system has given it (partyrun: five seconds after the last time).
+const GIVEN_BACK_AFTER: Duration = Duration::from_secs(8);
+
 /// Makes rooms and lets them go. `idle` is how long the server keeps an idle room.
 pub fn churn(server: &Running, first: usize, all: usize, idle: Duration) -> io::Result<Churn> {
     let mut most = 0;
@@ -118,7 +121,7 @@ pub fn churn(server: &Running, first: usize, all: usize, idle: Duration) -> io::
                 most = most.max(usage::memory_bytes(server.pid));
             }
         }
-        std::thread::sleep(idle + Duration::from_secs(3));
+        std::thread::sleep(idle + GIVEN_BACK_AFTER);
         Ok(settled(server.pid))
     };
     let after_first = round(0, first)?;
