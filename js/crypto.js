@@ -5,8 +5,9 @@
 const { core, primordials } = __bootstrap;
 const { ArrayBufferIsView, ArrayPrototypeIncludes, DataViewPrototypeGetBuffer, DataViewPrototypeGetByteLength,
   DataViewPrototypeGetByteOffset, ObjectDefineProperty, ObjectPrototypeIsPrototypeOf, Promise, ReflectApply, String,
-  StringPrototypeReplace, StringPrototypeToLowerCase, StringPrototypeToUpperCase, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
-  TypedArrayPrototypeGetSymbolToStringTag, TypeError, Uint8Array } = primordials;
+  StringPrototypeReplace, StringPrototypeToLowerCase, StringPrototypeToUpperCase, TypedArrayPrototypeGetBuffer,
+  TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetSymbolToStringTag, TypeError,
+  Uint8Array } = primordials;
 const web = core.loadExtScript("ext:deno_crypto/00_crypto.js");
 const { WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");

@@ -6,9 +6,9 @@ use rustc_hash::FxHashMap;
 use swc_atoms::Atom;
 use swc_common::SyntaxContext;
 use swc_ecma_ast::{
-    ArrowExpr, BlockStmt, BreakStmt, CatchClause, Class, ClassDecl, ClassExpr, Constructor, ContinueStmt,
-    Expr, FnDecl, FnExpr, ForInStmt, ForOfStmt, ForStmt, Function, GetterProp, Ident, LabeledStmt, Program,
-    SetterProp, StaticBlock, Stmt, SwitchStmt, VarDecl, VarDeclKind, VarDeclarator,
+    ArrowExpr, BlockStmt, BreakStmt, CatchClause, Class, ClassExpr, Constructor, ContinueStmt, Expr, FnExpr,
+    ForInStmt, ForOfStmt, ForStmt, Function, GetterProp, Ident, LabeledStmt, Program, SetterProp,
+    StaticBlock, Stmt, SwitchStmt, VarDecl, VarDeclKind, VarDeclarator,
 };
 use swc_ecma_visit::{Visit, VisitWith, noop_visit_type};
 
@@ -209,17 +209,7 @@ impl Visit for Survey {
 
     fn visit_continue_stmt(&mut self, _: &ContinueStmt) {}
 
-    // The name of a declaration is bound outside of it, that of an expression inside.
-    fn visit_fn_decl(&mut self, declaration: &FnDecl) {
-        declaration.ident.visit_with(self);
-        declaration.function.visit_with(self);
-    }
-
-    fn visit_class_decl(&mut self, declaration: &ClassDecl) {
-        declaration.ident.visit_with(self);
-        declaration.class.visit_with(self);
-    }
-
+    // The name of an expression is bound inside of it, that of a declaration outside.
     fn visit_fn_expr(&mut self, expr: &FnExpr) {
         self.inside(false, |this| expr.visit_children_with(this));
     }

@@ -1,8 +1,10 @@
 //! The order of legacy decorators: those of instance members are evaluated before those of static ones, as TypeScript
 //! does it. swc evaluates them as the members stand, so that the members are put into that order.
 
-use swc_ecma_ast::{Class, ClassMember, Expr, Key, PropName};
+use swc_ecma_ast::{Class, ClassMember, Expr, Key};
 use swc_ecma_visit::{VisitMut, VisitMutWith, noop_visit_mut_type};
+
+use crate::fields::is_evaluated;
 
 /// The visitor.
 pub(crate) struct InstanceFirst;
@@ -61,5 +63,5 @@ fn has_computed_key(member: &ClassMember) -> bool {
         },
         _ => return false,
     };
-    matches!(key, PropName::Computed(computed) if !computed.expr.is_lit())
+    is_evaluated(key)
 }

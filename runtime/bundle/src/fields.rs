@@ -166,7 +166,12 @@ fn is_field(property: &ClassProp) -> bool {
 }
 
 fn has_computed_key(property: &ClassProp) -> bool {
-    matches!(&property.key, PropName::Computed(computed) if !computed.expr.is_lit())
+    is_evaluated(&property.key)
+}
+
+/// Whether a key is evaluated when the class is made.
+pub(crate) fn is_evaluated(key: &PropName) -> bool {
+    matches!(key, PropName::Computed(computed) if !computed.expr.is_lit())
 }
 
 fn computed_key(member: &mut ClassMember) -> Option<&mut ComputedPropName> {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use deno_error::JsErrorBox;
 use partyrun_extensions as ext;
-use partyrun_extensions::tls::{TlsOptions, secure};
+use partyrun_extensions::tls::{TlsOptions, bare, secure};
 use partyrun_net::client::{self, Answer, ClientError};
 use partyrun_net::{Body, Response, Transport};
 use url::Url;
@@ -55,7 +55,7 @@ async fn ask(actor: &Actor, url: &Url, protocols: &str, headers: &str) -> Result
     let lost = |error: ClientError| JsErrorBox::type_error(error.to_string());
     if url.scheme() == "wss" {
         let options = TlsOptions { alpn: vec!["http/1.1".to_string()], ..TlsOptions::default() };
-        let name = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let name = bare(url.host_str().unwrap_or_default());
         let refused = |error: JsErrorBox| JsErrorBox::type_error(error.to_string());
         let stream = secure(stream, name, &options).await.map_err(refused)?;
         client::connect(stream, url, protocols, &headers, limits).await.map_err(lost)

@@ -10,6 +10,7 @@ use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use partyrun_extensions::tls::bare;
 use tokio::net::TcpStream;
 use tower_service::Service;
 use url::Url;
@@ -28,8 +29,7 @@ pub(crate) async fn connect(url: &Url) -> Result<TcpStream, JsErrorBox> {
         .parse()
         .map_err(|error| JsErrorBox::type_error(format!("Invalid URL: {error}")))?;
     let Some(proxy) = PROXIES.intercept(&target) else {
-        let name = host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((name, port)).await;
+        let stream = TcpStream::connect((bare(host), port)).await;
         return stream.map_err(|error| failed(host, port, &error));
     };
     let stream = through(&proxy, target).await;

@@ -45,6 +45,11 @@ fn load() -> Result<RootCertStore, String> {
     Ok(store)
 }
 
+/// A host without the brackets that stand around an IPv6 address in URLs.
+pub fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 /// How a connection shall be secured.
 #[derive(Default)]
 pub struct TlsOptions {

@@ -15,7 +15,7 @@ use clap::Parser;
 use partyrun_tests::report;
 use partyrun_tests::runtime::{Programs, Runtime};
 use partyrun_tests::server::kill_all;
-use partyrun_tests::wpt::deno::Deno;
+use partyrun_tests::wpt::deno::{Deno, Published};
 use partyrun_tests::wpt::expectations::{self, Expected};
 use partyrun_tests::wpt::origin::Origin;
 use partyrun_tests::wpt::rooms::Rooms;
@@ -117,11 +117,21 @@ struct Others<'a> {
     original: Option<BTreeMap<String, Ran>>,
 }
 
+impl Others<'_> {
+    fn in_deno(&self, test: &Test) -> Result<Option<Published>> {
+        Ok(self.deno.map(|deno| deno.outcome(test)).transpose()?.flatten())
+    }
+
+    fn on_original(&self, test: &Test) -> Option<&Ran> {
+        self.original.as_ref()?.get(&test.name)
+    }
+}
+
 fn explain(tests: &[Test], ran: &BTreeMap<String, Ran>, others: &Others<'_>) -> Result<()> {
     for test in tests {
         let Some(ran) = ran.get(&test.name) else { continue };
-        let published = others.deno.map(|deno| deno.outcome(test)).transpose()?.flatten();
-        let original = others.original.as_ref().and_then(|original| original.get(&test.name));
+        let published = others.in_deno(test)?;
+        let original = others.on_original(test);
         for (name, message) in &ran.messages {
             let in_deno = match published.as_ref().map(|published| published.passes(name)) {
                 Some(true) => " (passes in Deno)",
@@ -166,15 +176,13 @@ impl Figures {
             let Some(ran) = ran.get(&test.name) else { continue };
             figures.passed += ran.passed.len();
             figures.failed += ran.failed.len();
-            if let Some(original) = others.original.as_ref().and_then(|original| original.get(&test.name)) {
+            if let Some(original) = others.on_original(test) {
                 let (passed, only) = figures.original.unwrap_or_default();
                 let passing = |names: &BTreeSet<String>| names.intersection(&original.passed).count();
                 let there = passing(&ran.failed);
                 figures.original = Some((passed + passing(&ran.passed) + there, only + there));
             }
-            let Some(published) = others.deno.map(|deno| deno.outcome(test)).transpose()?.flatten() else {
-                continue;
-            };
+            let Some(published) = others.in_deno(test)? else { continue };
             let all = ran.passed.len() + ran.failed.len();
             let passed = ran.passed.iter().chain(&ran.failed).filter(|name| published.passes(name)).count();
             let shared = &mut figures.shared;

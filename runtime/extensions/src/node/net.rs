@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::{TlsOptions, secure};
+use crate::tls::{TlsOptions, bare, secure};
 
 enum Reader {
     Tcp(ReadHalf<TcpStream>),
@@ -168,7 +168,7 @@ pub(super) async fn op_node_net_connect(
     #[string] host: String,
     #[smi] port: u16,
 ) -> Result<Opened, JsErrorBox> {
-    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let name = bare(&host);
     let addresses: Vec<_> = tokio::net::lookup_host((name, port))
         .await
         .map_err(|_| JsErrorBox::generic(format!("ENOTFOUND: no address is known for {host}")))?
