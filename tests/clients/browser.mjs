@@ -1,9 +1,9 @@
-// Chromium for tests, with a profile that goes with it. Where there is none, the name of the missing program is printed and
-// nothing else is done: such a test is skipped.
+// Chromium for tests, with a profile that goes with it. Where there is none, the test is skipped or fails: see skip.mjs.
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { skip } from "./skip.mjs";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const flags = [
@@ -18,7 +18,7 @@ const flags = [
 
 // Calls `visit` with a function that opens a URL in a new tab, and with the list to which errors of all tabs are added.
 export async function inBrowser(visit) {
-  if (!existsSync(executablePath)) return console.log(`skipped: there is no ${executablePath}`);
+  if (!existsSync(executablePath)) return skip(`there is no ${executablePath}: install Debian's chromium`);
   const profile = mkdtempSync(join(tmpdir(), "partyrun-chromium-"));
   const args = flags.map((flag) => `--${flag}`);
   const browser = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args });

@@ -245,3 +245,65 @@ fn the_generated_scripts_are_as_they_were_made() {
     let wanted = std::fs::read_to_string(root().join("runtime/snapshot/polyfills.sha1")).unwrap();
     assert_eq!(found, wanted.trim(), "js/node/polyfills.generated.js: change generate.mjs and run it");
 }
+
+/// What comments and coverage rows cite: a word that names a book, then a number.
+struct Book {
+    /// How a citation begins, in lower case; the number follows.
+    cited_as: &'static [&'static str],
+    document: &'static str,
+    /// How the line of a section begins in the document; the number follows.
+    sections: &'static [&'static str],
+}
+
+const BOOKS: &[Book] = &[
+    Book {
+        cited_as: &["spec ", "specification ", "spec, section ", "specification, section ", "spec section ", "spec sections "],
+        document: "docs/spec.md",
+        sections: &["## ", "### "],
+    },
+    Book { cited_as: &["design, section ", "design, sections "], document: "docs/design.md", sections: &["## "] },
+    Book { cited_as: &["threat ", "threats "], document: "docs/threats.md", sections: &["| "] },
+];
+
+// The number at the beginning of a text: digits, with points between them.
+fn number(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number = text[..end].trim_end_matches('.');
+    number.starts_with(|c: char| c.is_ascii_digit()).then_some(number)
+}
+
+#[test]
+fn cited_sections_exist() {
+    let root = root();
+    let files = files();
+    let mut violations = Vec::new();
+    let mut cited = 0;
+    for book in BOOKS {
+        let text = std::fs::read_to_string(root.join(book.document)).unwrap();
+        let sections: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| number(book.sections.iter().rev().find_map(|mark| line.strip_prefix(mark))?))
+            .collect();
+        assert!(sections.len() > 5, "{} has no numbered sections", book.document);
+        for file in files.iter().filter(|file| file.is_source() || file.is("json5") || file.is("toml")) {
+            for (place, line) in file.text.lines().enumerate() {
+                let line = line.to_lowercase();
+                for word in book.cited_as {
+                    for found in line.split(word).skip(1).filter_map(number) {
+                        cited += 1;
+                        if !sections.contains(found) {
+                            violations.push(format!(
+                                "{}:{}: {} has no section {found}",
+                                file.path,
+                                place + 1,
+                                book.document
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(cited > 100, "only {cited} citations were found");
+    holds(&violations);
+}

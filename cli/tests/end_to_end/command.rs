@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::support::{PATIENCE, Project, Server, free_port, partyrun};
+use crate::support::{PATIENCE, Project, Server, free_port, partyrun, skip};
 
 // Ends at once, unless the file `hang` is there.
 const BUILD: &str = "if [ -e hang ]; then sleep 1000 & echo $! > made/pid.part; mv made/pid.part made/pid; wait; fi; cp src/server.js made/";
@@ -127,7 +127,7 @@ fn where_the_system_watches_no_more_files_changes_are_looked_for() {
         .args(["-Ur", "sh", "-c", "echo 1 > /proc/sys/user/max_inotify_watches"])
         .status();
     if !can.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: no user namespace can be made here");
+        return skip("no user namespace can be made here");
     }
     for limit in ["max_inotify_watches", "max_inotify_instances"] {
         let project = Project::new(&[

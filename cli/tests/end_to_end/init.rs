@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::support::Project;
+use crate::support::{Project, skip};
 
 #[test]
 fn every_template_without_a_client_build_runs_at_once() {
@@ -29,7 +29,7 @@ fn every_template_without_a_client_build_runs_at_once() {
 fn the_react_template_works_in_a_browser() {
     let packages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/node_modules");
     let Ok(packages) = packages.canonicalize() else {
-        return eprintln!("skipped: run `npm ci` in tests/");
+        return skip("the packages of tests/ are missing: run `npm ci` there");
     };
     let project = Project::new(&[]);
     let (code, text) = project.run(&["init", "my-party", "--template", "react"]);

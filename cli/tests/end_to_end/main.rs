@@ -2,7 +2,7 @@
 //!
 //! How: each test runs the binary in a temporary project on a free port and waits for what it prints. Clients are Node
 //! programs in `clients/`, which use the packages of `tests/`; where those are not installed, the test says that it is
-//! skipped. A process is killed with its group when its test ends.
+//! skipped, or fails with `PARTYRUN_TESTS=all`. A process is killed with its group when its test ends.
 
 #![allow(
     clippy::unwrap_used,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Project, Server, free_port, partyrun};
+use crate::support::{Project, Server, free_port, partyrun, skip};
 
 // Node's modules without the private ones and without `trace_events`, which are about Node itself.
 const MODULES: &str = "assert assert/strict async_hooks buffer child_process cluster console constants crypto dgram \
@@ -35,8 +35,7 @@ const END: &str = "<!-- node: end -->";
 fn the_table_of_built_ins_is_as_it_should_be() {
     let version = Command::new("node").arg("--version").output();
     if !version.is_ok_and(|output| output.stdout.starts_with(b"v20.")) {
-        eprintln!("skipped: the table is that of Node 20");
-        return;
+        return skip("the table is that of Node 20");
     }
     let imports = MODULES.split(' ').enumerate();
     let imports = imports.map(|(number, name)| (format!("m{number}"), name));

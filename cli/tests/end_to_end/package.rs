@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::Project;
+use crate::support::{Project, skip};
 
 #[test]
 fn the_packed_tarball_puts_the_command_on_the_path() {
     if Command::new("npm").arg("--version").output().is_err() {
-        eprintln!("skipped: no npm");
-        return;
+        return skip("there is no npm");
     }
     let project = Project::new(&[("package.json", r#"{ "name": "user", "private": true }"#)]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("npm/pack.mjs");
