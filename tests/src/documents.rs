@@ -5,8 +5,8 @@
 //! date; `tests/tests/documents.rs` fails while one is not.
 
 use crate::coverage::{self, Row};
+use crate::differences;
 use crate::fixture::Fixture;
-use crate::report;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::fs;
@@ -20,11 +20,15 @@ struct Table {
     text: String,
 }
 
-fn tables(rows: &[Row], fixtures: &[Rc<Fixture>]) -> Vec<Table> {
-    vec![
-        Table { document: "README.md", name: "differences", text: report::better_table(fixtures) },
+fn tables(rows: &[Row], fixtures: &[Rc<Fixture>]) -> Result<Vec<Table>> {
+    Ok(vec![
+        Table {
+            document: "docs/differences.md",
+            name: "differences",
+            text: differences::markdown(fixtures)?,
+        },
         Table { document: "docs/reference.md", name: "reference", text: reference_table(rows, fixtures) },
-    ]
+    ])
 }
 
 /// Which fixtures show each entry of the reference page.
@@ -49,7 +53,7 @@ fn reference_table(rows: &[Row], fixtures: &[Rc<Fixture>]) -> String {
 /// The documents below `root` whose tables differ from what the fixtures say.
 pub fn stale(root: &Path, rows: &[Row], fixtures: &[Rc<Fixture>]) -> Result<Vec<String>> {
     let mut stale = Vec::new();
-    for table in tables(rows, fixtures) {
+    for table in tables(rows, fixtures)? {
         let text = read(root, &table)?;
         if replaced(&text, &table)? != text {
             stale.push(format!("{}: the table `{}`", table.document, table.name));
@@ -60,7 +64,7 @@ pub fn stale(root: &Path, rows: &[Row], fixtures: &[Rc<Fixture>]) -> Result<Vec<
 
 /// Brings the tables up to date.
 pub fn write(root: &Path, rows: &[Row], fixtures: &[Rc<Fixture>]) -> Result<()> {
-    for table in tables(rows, fixtures) {
+    for table in tables(rows, fixtures)? {
         let text = replaced(&read(root, &table)?, &table)?;
         fs::write(root.join(table.document), text)
             .with_context(|| format!("could not write `{}`", table.document))?;

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod case;
 pub mod coverage;
 pub mod data;
+pub mod differences;
 pub mod documents;
 pub mod execute;
 pub mod fixture;

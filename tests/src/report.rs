@@ -1,13 +1,11 @@
-//! What the runner prints: failures in full, a table of deliberate differences, the last line with the sums.
+//! What the runner prints: failures in full, what differs between the two runtimes, the last line with the sums.
 
 use crate::case::Variant;
-use crate::fixture::Fixture;
 use crate::runtime::Runtime;
 use crate::schedule::{Outcome, Run};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
-use std::rc::Rc;
 
 /// What a program ends with: 0 when all was well, 1 when it was not, or when it could not be found out.
 pub fn exit_code(well: anyhow::Result<bool>) -> ExitCode {
@@ -62,19 +60,6 @@ pub fn differences(outcomes: &[Outcome]) -> Vec<String> {
             }
             _ => out
                 .extend([ours, original].into_iter().flatten().filter(|o| o.failure.is_some()).map(failure)),
-        }
-    }
-    out
-}
-
-/// The deliberate differences as a Markdown table.
-pub fn better_table(fixtures: &[Rc<Fixture>]) -> String {
-    let mut out = String::from("| partyrun | Why it differs from the original | Shown by |\n|---|---|---|\n");
-    let cases = fixtures.iter().flat_map(|fixture| fixture.cases.iter().map(move |case| (fixture, case)));
-    for (fixture, case) in cases {
-        if let Some(reason) = &case.better {
-            let cell = |text: &str| text.replace('|', "\\|");
-            let _ = writeln!(out, "| {} | {} | `{}` |", cell(&case.name), cell(reason), fixture.name);
         }
     }
     out

@@ -88,7 +88,7 @@ fn thousands(value: f64) -> String {
     text
 }
 
-/// The table in Markdown, as it stands in the README.
+/// The table in Markdown, as it stands in docs/benchmarks.md.
 pub fn markdown(rows: &[Row], contenders: &[Contender]) -> String {
     let ratio_name = |who: &Contender| format!("partyrun : {}", who.name());
     let others: Vec<Contender> =

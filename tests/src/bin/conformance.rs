@@ -8,7 +8,7 @@ use partyrun_tests::case::Case;
 use partyrun_tests::fixture::{self, Fixture};
 use partyrun_tests::runtime::{Programs, Runtime};
 use partyrun_tests::schedule::{Outcome, Settings, run_all, runs_of};
-use partyrun_tests::{coverage, documents, report, server};
+use partyrun_tests::{coverage, differences, documents, report, server};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ struct Args {
     /// How many cases at once.
     #[arg(long, default_value_t = 6)]
     jobs: usize,
-    /// Print the deliberate differences as a Markdown table, and nothing else.
+    /// Print the deliberate differences as Markdown, by topic, and nothing else.
     #[arg(long)]
     list_better: bool,
     /// Print the rows that no case covers, and nothing else.
@@ -81,7 +81,7 @@ fn run(args: &Args) -> Result<bool> {
     let rows = coverage::read_rows(&tests.join("coverage"))?;
     mistakes.extend(coverage::unknown_ids(&rows, &fixtures).iter().map(ToString::to_string));
     if args.list_better {
-        print!("{}", report::better_table(&fixtures));
+        print!("{}", differences::markdown(&fixtures)?);
         return Ok(true);
     }
     if args.write_tables {
