@@ -28,7 +28,7 @@ const DEV_EXAMPLES: &str = "Examples:
   partyrun dev src/server.ts          run one file
   partyrun dev --port 3000 --var GREETING=hello
   partyrun dev --persist false        keep nothing on disk
-  partyrun dev --inspect              let Chrome DevTools or VS Code attach to each room";
+  partyrun dev --inspect              let Chrome DevTools attach to each room";
 
 const START_EXAMPLES: &str = "Examples:
   partyrun start chat.partyrun --port 8080    serve a file that `partyrun build` wrote
@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// Write a project into one self-contained file for `start`.
     #[command(after_help = BUILD_EXAMPLES)]
     Build(Box<BuildArgs>),
-    /// Read the configuration and bundle the project, say what is wrong, and serve nothing.
+    /// Read the configuration and bundle the project, and report what is wrong, without serving it.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Box<SourceArgs>),
     /// Print the JSON schema of partykit.json.
@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// Begin a project. Files that exist are never overwritten.
     #[command(after_help = INIT_EXAMPLES)]
     Init(InitArgs),
-    /// Bring the storage of `partykit dev` (.partykit/state) over.
+    /// Import what `partykit dev` stored (.partykit/state).
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
     /// Print a script that completes commands and flags, or the manual page.
@@ -100,7 +100,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
-    /// The main party's file; instead of `main` in partykit.json.
+    /// The main party's file, in place of `main` in partykit.json.
     pub(crate) script: Option<String>,
     #[command(flatten)]
     pub(crate) project: ProjectArgs,
@@ -119,7 +119,7 @@ pub(crate) struct DevArgs {
         value_parser = inspect_address
     )]
     pub(crate) inspect: Option<SocketAddr>,
-    /// As `--inspect`, and pause before the first statement of each room until a debugger goes on.
+    /// Like `--inspect`, but each room waits before its first statement until a debugger continues.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -130,22 +130,22 @@ pub(crate) struct DevArgs {
         conflicts_with = "inspect"
     )]
     pub(crate) inspect_brk: Option<SocketAddr>,
-    /// No hot keys.
+    /// Turn off the hot keys.
     #[arg(long)]
     pub(crate) no_hotkeys: bool,
-    /// Accepted for the original's sake: `request.cf` is never fetched from anywhere.
+    /// Accepted for compatibility; `request.cf` is never fetched from the network.
     #[arg(long)]
     pub(crate) disable_request_cf_fetch: bool,
-    /// Accepted for the original's sake; see PARTYKIT_LOG.
+    /// Accepted for compatibility; set PARTYKIT_LOG instead.
     #[arg(long)]
     pub(crate) verbose: bool,
-    /// Speak https and wss, with a certificate that is made once and kept for this user.
+    /// Serve https and wss, with a self-signed certificate that is made once per user.
     #[arg(long)]
     pub(crate) https: bool,
-    /// The key of a certificate of your own, in PEM form; speaks https.
+    /// The private key of your own certificate, in PEM form; implies https.
     #[arg(long, value_name = "PATH", requires = "https_cert_path")]
     pub(crate) https_key_path: Option<PathBuf>,
-    /// That certificate, with the chain it needs, in PEM form.
+    /// Your own certificate with its chain, in PEM form.
     #[arg(long, value_name = "PATH", requires = "https_key_path")]
     pub(crate) https_cert_path: Option<PathBuf>,
     /// Writes the server bundle there after each build.
@@ -175,7 +175,7 @@ pub(crate) struct BuildArgs {
 /// A project that is not served.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// The main party's file; instead of `main` in partykit.json.
+    /// The main party's file, in place of `main` in partykit.json.
     pub(crate) script: Option<String>,
     #[command(flatten)]
     pub(crate) project: ProjectArgs,
@@ -190,12 +190,12 @@ impl SourceArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    /// The folder, which is made if it does not exist [default: this folder].
+    /// The folder; it is created if it does not exist [default: this folder].
     pub(crate) folder: Option<PathBuf>,
     /// What to begin with.
     #[arg(short, long, value_enum, default_value_t = Template::Typescript)]
     pub(crate) template: Template,
-    /// Say what would be written, and write nothing.
+    /// Print what would be written, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -220,7 +220,7 @@ pub(crate) struct ImportArgs {
     /// A room's name, as in its URL: `ROOM` for every party, or `PARTY/ROOM`. Repeatable.
     #[arg(long = "room", value_name = "[PARTY/]ROOM")]
     pub(crate) rooms: Vec<String>,
-    /// A text file, for example a log, in which names of rooms are looked for. Repeatable.
+    /// A text file, such as a log, that is searched for room names. Repeatable.
     #[arg(long, value_name = "FILE")]
     pub(crate) rooms_from: Vec<PathBuf>,
     /// The configuration file.
@@ -229,7 +229,7 @@ pub(crate) struct ImportArgs {
     /// Where storage is kept [default: .partyrun].
     #[arg(long, value_name = "PATH")]
     pub(crate) persist: Option<String>,
-    /// Say what would be imported, and import nothing.
+    /// Print what would be imported, and import nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

@@ -20,22 +20,22 @@ pub(crate) struct ProjectArgs {
     /// Variables for `room.env`, each `NAME=VALUE`.
     #[arg(short = 'v', long, value_name = "NAME=VALUE", num_args = 1.., value_parser = pair)]
     pub(crate) var: Vec<(String, String)>,
-    /// Names that the build replaces by JavaScript expressions, each `NAME=EXPRESSION`.
+    /// Names that the build replaces with JavaScript expressions, each `NAME=EXPRESSION`.
     #[arg(short, long, value_name = "NAME=EXPRESSION", num_args = 1.., value_parser = pair)]
     pub(crate) define: Vec<(String, String)>,
-    /// An environment file; instead of `.env` and `.env.local`.
+    /// An environment file to read in place of `.env` and `.env.local`.
     #[arg(long, value_name = "PATH")]
     pub(crate) env_file: Vec<PathBuf>,
     /// Make the keys of environment files global constants.
     #[arg(long)]
     pub(crate) with_env: bool,
-    /// The Workers compatibility date.
+    /// A Workers compatibility date; accepted, and without effect.
     #[arg(long, value_name = "DATE")]
     pub(crate) compatibility_date: Option<String>,
-    /// The Workers compatibility flags.
+    /// Workers compatibility flags; accepted, and without effect.
     #[arg(long, value_name = "FLAG", num_args = 1..)]
     pub(crate) compatibility_flags: Vec<String>,
-    /// Leave white space out of the server bundle.
+    /// Remove white space from the server bundle.
     #[arg(long)]
     pub(crate) minify: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) struct ProjectArgs {
 /// How the server runs.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ListenArgs {
-    /// The port. Without it that of the configuration, or 1999, or a free one if that is taken.
+    /// The port [default: the configuration's, else 1999, else a free one if 1999 is taken].
     #[arg(short, long)]
     pub(crate) port: Option<u16>,
     /// The address to listen on [default: 0.0.0.0].
@@ -55,10 +55,10 @@ pub(crate) struct ListenArgs {
     /// Threads that run rooms: a number, or `per-room` [default: twice the cores, at least 4].
     #[arg(long, value_name = "COUNT", value_parser = workers)]
     pub(crate) workers: Option<Workers>,
-    /// A proxy, or a network of such, whose `x-forwarded-for` and `-proto` are believed; may be given several times.
+    /// A proxy, or a network of proxies, whose `x-forwarded-for` and `-proto` headers are trusted. Repeatable.
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub(crate) trusted_proxy: Vec<partyrun_server::Network>,
-    /// Limits that are not their defaults, each `NAME=VALUE`; times are written `200ms` or `10s`.
+    /// Change a limit (see docs/limits.md), `NAME=VALUE`; a time is written `200ms` or `10s`. Repeatable.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) limit: Vec<(String, String)>,
     /// Print each line as a JSON object.
