@@ -22,7 +22,7 @@ pub(crate) enum BuildError {
     Release(#[from] Box<crate::release::ReleaseError>),
     #[error("{0}")]
     Bundle(#[from] BundleErrors),
-    #[error("The bundle cannot be run: {0}. This is a bug of partyrun.")]
+    #[error("The bundle cannot be run: {0}. This is a bug in partyrun.")]
     Program(#[from] ProgramError),
     #[error("Could not write the bundle to {path}: {error}")]
     Write { path: String, error: std::io::Error },

@@ -11,7 +11,7 @@ use partyrun_limits::Limits;
 use crate::args::SourceArgs;
 use crate::build::{Builder, Mode};
 use crate::client;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::serve::{RunError, machine};
 
 /// Runs the command.
@@ -29,10 +29,10 @@ pub(crate) fn run(args: &SourceArgs, begun: Instant) -> Result<(), RunError> {
     let files = client::check(&config, &output)?;
     let parties = bundled.parts.parties.join(", ");
     let kib = bundled.parts.code.len().div_ceil(1024);
-    let client = files.map_or_else(String::new, |count| format!("; client of {count} files"));
+    let client = files.map_or_else(String::new, |count| format!("; client of {}", counted(count, "file")));
     output.note(&format!(
-        "The project can be served: {parties}; bundle of {kib} KiB from {} files{client}; {} ms",
-        bundled.inputs.len(),
+        "The project can be served: {parties}; bundle of {kib} KiB from {}{client}; {} ms",
+        counted(bundled.inputs.len(), "file"),
         begun.elapsed().as_millis()
     ));
     output.flush();

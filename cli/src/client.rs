@@ -50,7 +50,9 @@ impl Client {
         let mut watch = match Watch::new(Vec::new(), Vec::new()) {
             Ok(watch) => watch,
             Err(error) => {
-                output.problem(&format!("Changes of the client will not be seen: {error}"));
+                output.problem(&format!(
+                    "Files of the client cannot be watched ({error}): restart partyrun to load changes."
+                ));
                 return;
             }
         };
@@ -74,7 +76,7 @@ impl Client {
                 Err(error) => {
                     watch.failed();
                     output.problem(&error.to_string());
-                    output.note("The last working client bundle stays.");
+                    output.note("The last working client bundle is still served.");
                 }
             }
         }

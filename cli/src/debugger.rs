@@ -42,11 +42,11 @@ impl Debugger {
         output.note(&format!("Debugger on http://{address} (chrome://inspect)"));
         if !address.ip().is_loopback() {
             output.problem(
-                "Whoever reaches the debugger's port can run code here: it listens beyond this machine.",
+                "The debugger listens beyond this machine, and whoever reaches its port can run code here.",
             );
         }
         if pauses_first {
-            output.note("Waiting for a debugger to go on (--inspect-brk): first `edge`, then each room.");
+            output.note("Waiting for a debugger (--inspect-brk): first in `edge`, then in each room.");
         }
         Ok(Some(Self { inspector, address, pauses_first, _front: front }))
     }

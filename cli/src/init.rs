@@ -11,7 +11,7 @@ pub(crate) enum InitError {
     #[error("The working folder cannot be found: {0}")]
     NoFolder(std::io::Error),
     #[error(
-        "{path} exists already. `partyrun init` overwrites nothing: choose another folder, or remove it."
+        "{path} already exists, and `partyrun init` overwrites nothing. Choose another folder, or remove the file."
     )]
     Exists { path: String },
     #[error("{path} cannot be written: {error}")]

@@ -69,6 +69,12 @@ pub(crate) fn json_wanted(listen: &crate::args::ListenArgs) -> bool {
     listen.json || !std::io::stdout().is_terminal()
 }
 
+/// A number and what it counts: `1 value`, `2 values`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
 /// The time as JSON lines bear it.
 pub(crate) fn time() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)

@@ -36,9 +36,9 @@ pub(crate) enum ReleaseError {
     Read { path: String, error: std::io::Error },
     #[error("{path} cannot be written: {error}")]
     Write { path: String, error: std::io::Error },
-    #[error("{path} is not a file of `partyrun build`: it has no {missing}.")]
+    #[error("{path} was not written by `partyrun build`: it has no {missing}.")]
     Foreign { path: String, missing: &'static str },
-    #[error("{path} has format {found}, this partyrun serves format {FORMAT}: build it again.")]
+    #[error("{path} has format {found}, but this partyrun serves format {FORMAT}. Build it again.")]
     Format { path: String, found: u32 },
     #[error("{path} is damaged: {what}. Build it again.")]
     Damaged { path: String, what: String },

@@ -48,7 +48,9 @@ pub(crate) enum RunError {
     Release(#[from] ReleaseError),
     #[error("The storage in {path} cannot be opened: {error}{}", other_folder(error))]
     Store { path: String, error: StoreError },
-    #[error("Port {port} is in use. Stop what listens there, or choose another with `--port`.")]
+    #[error(
+        "Port {port} is in use. Stop the program that listens there, or choose another port with `--port`."
+    )]
     PortInUse { port: u16 },
     #[error("The debugger's port {port} is in use. Choose another with `--inspect={}`.", port.wrapping_add(1))]
     DebuggerPortInUse { port: u16 },
@@ -56,7 +58,9 @@ pub(crate) enum RunError {
     Listen { address: SocketAddr, error: std::io::Error },
     #[error("{0}")]
     Https(#[from] HttpsError),
-    #[error("There is no {path}: name a file of `partyrun build`, a project's folder, or a script.")]
+    #[error(
+        "{path} does not exist. Name a file that `partyrun build` wrote, a project's folder, or a script."
+    )]
     Nothing { path: String },
     #[error("`serve` in the configuration: {0}")]
     Assets(#[from] AssetsError),

@@ -96,8 +96,9 @@ pub fn load(request: &Request) -> Result<Config, ConfigError> {
     }
     if request.overrides.with_env {
         for key in env.variables.keys().filter(|key| !environment::is_define_name(key)) {
-            warnings
-                .push(format!("`{key}` of an environment file is no identifier: `--with-env` leaves it out"));
+            warnings.push(format!(
+                "`{key}` in an environment file is not an identifier, so `--with-env` leaves it out"
+            ));
         }
     }
     Ok(merge(request, source, raw, env, notes, warnings))

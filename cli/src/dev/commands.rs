@@ -5,7 +5,7 @@ use std::sync::Arc;
 use partyrun_engine::{Engine, Inspector};
 
 use crate::keys::{self, HELP, Key};
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 /// What a key may need.
 pub(crate) struct Desk<'a> {
@@ -37,7 +37,7 @@ impl Desk<'_> {
 
     fn browse(&self) {
         if let Err(error) = keys::open(&self.url) {
-            self.output.problem(&format!("No browser could be started ({error}): open {}", self.url));
+            self.output.problem(&format!("A browser could not be started ({error}). Open {}", self.url));
         }
     }
 
@@ -60,10 +60,9 @@ impl Desk<'_> {
         }
         for room in rooms {
             let state = if room.live { "live" } else { "hibernated" };
-            let connections = room.connections;
-            let s = if connections == 1 { "" } else { "s" };
+            let connections = counted(room.connections, "connection");
             let name = format!("{}/{}", room.key.party(), room.key.id());
-            self.output.say(&format!("  {name:<32} {state}, {connections} connection{s}"));
+            self.output.say(&format!("  {name:<32} {state}, {connections}"));
         }
     }
 
@@ -75,8 +74,7 @@ impl Desk<'_> {
                 false => stay += 1,
             }
         }
-        let busy =
-            if stay > 0 { format!("; {stay} stay, something in them is in progress") } else { String::new() };
+        let busy = if stay > 0 { format!("; still busy: {stay}") } else { String::new() };
         self.output.say(&format!("Rooms that left memory: {left}{busy}"));
     }
 }

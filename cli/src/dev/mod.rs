@@ -218,7 +218,7 @@ impl Session<'_> {
                     };
                     if let Err(error) = reloaded {
                         output.problem(&error.to_string());
-                        output.note("The last working version goes on.");
+                        output.note("The last working version keeps running.");
                         if let Some(watch) = &mut self.watch {
                             watch.failed();
                         }
@@ -299,7 +299,7 @@ impl Session<'_> {
 
     // Another server in place of this one. Where it cannot start, the old configuration's server starts again.
     async fn restart(&mut self, config: &Arc<Config>, program: Arc<Program>) -> Result<(), RunError> {
-        self.setup.output.note("The configuration changed: starting again.");
+        self.setup.output.note("The configuration changed: restarting.");
         self.running.halt(GRACE).await;
         match self.start(config, program).await {
             Ok(running) => {
@@ -354,7 +354,7 @@ fn begin_watch(config: &Config, output: &Output) -> Option<Watch> {
     match Watch::new(sources.unwrap_or_default(), settings_files(config)) {
         Ok(watch) => Some(watch),
         Err(error) => {
-            output.problem(&format!("Changes will not be seen, restart to reload: {error}"));
+            output.problem(&format!("Files cannot be watched ({error}): restart partyrun to load changes."));
             None
         }
     }

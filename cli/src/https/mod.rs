@@ -22,7 +22,9 @@ pub(crate) enum HttpsError {
     File { flag: &'static str, path: String, error: std::io::Error },
     #[error("`--https-key-path` and `--https-cert-path`: {0}. Both must be PEM files.")]
     Given(TlsError),
-    #[error("No certificate can be made: {0}. Name files with `--https-key-path` and `--https-cert-path`.")]
+    #[error(
+        "A certificate could not be created: {0}. Name your own with `--https-key-path` and `--https-cert-path`."
+    )]
     Made(String),
 }
 
@@ -53,7 +55,7 @@ fn own(host: IpAddr, output: &Output) -> Result<Tls, HttpsError> {
             if let Some(error) = kept.problem {
                 let folder = folder.display();
                 output.problem(&format!(
-                    "The certificate of --https cannot be kept in {folder}: {error}. Browsers ask again at the next start."
+                    "The certificate for --https could not be saved in {folder}: {error}. Browsers will warn again after the next start."
                 ));
             }
             kept.pem

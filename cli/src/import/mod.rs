@@ -18,6 +18,7 @@ use partyrun_limits::Limits;
 use partyrun_store::{ListOptions, RoomKey, Sqlite, StorageError, Store, StoreError, WorkerStore};
 
 use crate::args::ImportArgs;
+use crate::output::counted;
 use original::{Entry, OriginalRoom};
 
 /// Why nothing, or not everything, was imported.
@@ -26,7 +27,7 @@ pub(crate) enum ImportError {
     #[error("{0}")]
     Config(#[from] ConfigError),
     #[error(
-        "There is no data of the original in {path}. Name its folder: `partyrun import PATH/.partykit/state`."
+        "{path} has no data of `partykit dev`. Name the right folder: `partyrun import PATH/.partykit/state`."
     )]
     NoData { path: String },
     #[error("{path} cannot be read: {what}")]
@@ -86,14 +87,14 @@ fn take_over(
     let key = RoomKey::new(room.party.as_str(), name.as_str());
     let shown = format!("{}/{name}", room.party);
     let entries = room.entries()?;
-    let count = entries.len();
+    let values = counted(entries.len(), "value");
     let Some(target) = target else {
-        println!("  would import  {shown}: {count} values");
+        println!("  would import  {shown}: {values}");
         return Ok(());
     };
     match target.store(key, entries).map_err(|what| ImportError::Write { room: shown.clone(), what })? {
-        true => println!("  imported  {shown}: {count} values"),
-        false => println!("  kept      {shown}: it has data here already"),
+        true => println!("  imported  {shown}: {values}"),
+        false => println!("  kept      {shown}: it already has data here"),
     }
     Ok(())
 }
@@ -102,7 +103,7 @@ fn report(unnamed: &[OriginalRoom]) {
     if unnamed.is_empty() {
         return;
     }
-    println!("Rooms whose names are not known: {}. Name them, and import again:", unnamed.len());
+    println!("Rooms with unknown names: {}. Name them, and import again:", unnamed.len());
     println!("  partyrun import --room NAME, or --rooms-from FILE with URLs such as /party/NAME in it");
     for room in unnamed {
         println!("  {}/? ({})", room.party, room.hash);

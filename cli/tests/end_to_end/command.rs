@@ -87,7 +87,7 @@ fn a_hang_after_a_change_neither_stops_the_server_nor_its_end() {
     project.write("hang", "");
     project.write("src/server.js", &SERVER.replace("one", "two"));
     server.wait_for("did not end within 300ms and was ended");
-    server.wait_for("The last working version goes on.");
+    server.wait_for("The last working version keeps running.");
     assert_eq!(server.get("/party/a").1, "one");
     waits_for_its_end(&sleeper(&project));
     std::fs::remove_file(project.file("hang")).unwrap();

@@ -82,7 +82,7 @@ fn the_next_start_and_the_next_project_show_the_same_certificate() {
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir_all(file.join("inside")).unwrap();
     let server = start(&first);
-    server.wait_for("The certificate of --https cannot be kept in");
+    server.wait_for("The certificate for --https could not be saved in");
     if let Some(text) = visit(&server, None) {
         assert_eq!(text, expected(server.port));
     }

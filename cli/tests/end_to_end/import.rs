@@ -47,9 +47,9 @@ fn rooms_of_the_original_come_over() {
     assert!(code == Some(0), "{text}");
     assert!(text.contains("imported  main/lobby: 10 values"), "{text}");
     assert!(text.contains("imported  other/a%20b: 10 values"), "{text}");
-    assert!(text.contains("Rooms whose names are not known: 1."), "{text}");
+    assert!(text.contains("Rooms with unknown names: 1."), "{text}");
     let (_, text) = project.run(&args);
-    assert!(text.contains("kept      main/lobby: it has data here already"), "{text}");
+    assert!(text.contains("kept      main/lobby: it already has data here"), "{text}");
     let after = std::fs::read_dir(project.file(".partykit/state/party/-PartyKitDurable")).unwrap().count();
     assert_eq!(before, after, "the original's files are only read");
 

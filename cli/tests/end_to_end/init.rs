@@ -64,7 +64,7 @@ fn nothing_is_overwritten() {
         ("package.json", "{}"),
     ]);
     let (code, text) = project.run(&["init"]);
-    assert!(code == Some(1) && text.contains("src/server.ts exists already."), "{text}");
+    assert!(code == Some(1) && text.contains("src/server.ts already exists,"), "{text}");
     assert!(!project.file("partykit.json").exists(), "all or nothing");
     std::fs::remove_file(project.file("src/server.ts")).unwrap();
     let (code, text) = project.run(&["init", "--dry-run"]);

@@ -35,10 +35,10 @@ fn a_save_swaps_and_a_broken_one_does_not() {
     server_process.wait_for_times("Updated and ready", 1);
     assert_eq!(server_process.get("/party/x").1, "two 2 a");
     project.write("server.js", "export default class {");
-    server_process.wait_for("The last working version goes on.");
+    server_process.wait_for("The last working version keeps running.");
     assert_eq!(server_process.get("/party/x").1, "two 3 a");
     project.write("server.js", "throw new Error('at the start');");
-    server_process.wait_for_times("The last working version goes on.", 2);
+    server_process.wait_for_times("The last working version keeps running.", 2);
     assert!(server_process.output().contains("at the start"));
     assert_eq!(server_process.get("/party/x").1, "two 4 a");
     project.write("server.js", &server("three", true));
@@ -69,12 +69,12 @@ fn changed_settings_come_into_effect() {
     server_process.wait_for_times("Updated and ready", 2);
     assert_eq!(server_process.get("/party/x").1, "one 3 from-env");
     project.write("partykit.json", r#"{ "main": "server.js", "nope": 1 }"#);
-    server_process.wait_for("The last working version goes on.");
+    server_process.wait_for("The last working version keeps running.");
     assert!(server_process.output().contains("nope"));
     // Static files need another server, on the same port.
     project.write("public/index.html", "<h1>files</h1>");
     project.write("partykit.json", r#"{ "main": "server.js", "serve": "public" }"#);
-    server_process.wait_for("starting again");
+    server_process.wait_for("The configuration changed: restarting.");
     server_process.wait_for_times("Updated and ready", 3);
     // And back again: nothing of the former server holds the data.
     project.write(

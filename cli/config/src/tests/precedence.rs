@@ -61,7 +61,7 @@ fn defines_come_from_the_environment_only_if_asked() {
     assert_eq!(pairs, expected);
     assert_eq!(
         config.warnings,
-        ["`n-o` of an environment file is no identifier: `--with-env` leaves it out"]
+        ["`n-o` in an environment file is not an identifier, so `--with-env` leaves it out"]
     );
 }
 
