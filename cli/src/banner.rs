@@ -1,4 +1,4 @@
-//! The first lines: version, where the server is reached, how long the start took.
+//! The first lines of output: version, addresses of the server, how long the start took.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Instant;

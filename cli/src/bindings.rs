@@ -1,4 +1,4 @@
-//! The local bindings of a project (spec 2.14): what its code is told of them, and their database.
+//! The local bindings of a project (spec 2.14): what its code gets, and their database.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! `partyrun check`: everything that comes before serving, and nothing that outlives it; `partyrun schema`.
+//! `partyrun check`: reads the configuration and bundles the project without serving it; `partyrun schema`.
 //!
-//! The project's own build command is not run, and the client bundle is made without being kept.
+//! The project's own build command is not run, and the client bundle is not kept.
 
 use std::io::Write as _;
 use std::sync::Arc;

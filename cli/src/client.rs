@@ -1,6 +1,6 @@
-//! The client bundle of a project (`serve.build`): built before the server starts, and in `dev` again on changes.
+//! The client bundle of a project (`serve.build`): built before the server starts, and in `dev` again after changes.
 //!
-//! In development it has a watch and a life of its own, so that an edit of the page never touches rooms.
+//! In development it is watched and rebuilt on its own, so an edit of the page never touches rooms.
 
 use std::sync::Arc;
 use std::time::Instant;

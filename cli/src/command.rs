@@ -1,7 +1,7 @@
 //! `build.command`: the project's own build, before the start and after changes of its sources.
 //!
-//! It runs in a process group of its own, so that all it started ends with it: when its time is over, and when partyrun is
-//! asked to stop. Its output goes where partyrun's goes; it has no input.
+//! It runs in its own process group, so that everything it started ends with it: at its time limit, or when partyrun is
+//! asked to stop. Its output goes to partyrun's output; it has no input.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;

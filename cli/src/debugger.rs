@@ -1,4 +1,4 @@
-//! `--inspect` and `--inspect-brk`: starts the debugger's endpoint and says where it is.
+//! `--inspect` and `--inspect-brk`: starts the debugger's endpoint and prints its address.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! The parts of `docs/` that are generated, and the test that they are as they should be: limits, configuration fields,
-//! flags, and every command line that a page shows. `PARTYRUN_WRITE_DOCS=1` writes the generated parts anew.
+//! The generated parts of `docs/` (limits, configuration fields, flags), and tests that they are up to date, that every
+//! command line on a page is valid, and that links between pages lead somewhere. `PARTYRUN_WRITE_DOCS=1` writes the
+//! generated parts anew.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Hot keys of `dev`, on a terminal only: single keys without Enter, as in the original, and some more.
 //!
-//! The terminal keeps its signals (Ctrl-C, Ctrl-Z) and its output mode; only line editing and echo are off, and they
-//! come back when [`Keys`] is dropped. If the server dies, its supervisor brings them back.
+//! The terminal keeps its signals (Ctrl-C, Ctrl-Z) and its output mode. Only line editing and echo are off, and they are
+//! restored when [`Keys`] is dropped. If the server crashes, its supervisor restores them.
 
 use std::io::{IsTerminal, Read};
 

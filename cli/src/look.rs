@@ -1,6 +1,6 @@
-//! Looking at folders once a second, where the system gives no watches.
+//! Polls folders once a second, where the system cannot watch them.
 //!
-//! A file has changed when its size, its inode or one of its times has, down to the nanosecond.
+//! A file counts as changed if its size, its inode or one of its times (to the nanosecond) is different.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;

@@ -1,7 +1,7 @@
 //! `partyrun`: runs PartyKit projects. This page parses the command line, runs the command and prints its one error.
 //!
-//! `args` is what was typed, `partyrun_config` what it means; one module a command says what is done about it. `dev`
-//! and `start` run under a `supervisor`.
+//! `args` is what was typed, and `partyrun_config` what it means. Each command has a module. `dev` and `start` run under
+//! a `supervisor`.
 
 mod args;
 mod banner;

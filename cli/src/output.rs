@@ -1,7 +1,8 @@
 //! What the terminal shows: request lines, console output with the room's name, notes. As text or as JSON lines.
 //!
-//! Lines go through a bounded queue to one writing thread, so that a slow terminal never holds a room up; what does not
-//! fit is counted and the count is printed. Control characters of user code are escaped: nobody may move the cursor.
+//! Lines go through a bounded queue to one writing thread, so that a slow terminal never blocks a room. Lines that do
+//! not fit are counted, and the count is printed. Control characters from user code are escaped, so that it cannot move
+//! the cursor.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};

@@ -1,8 +1,8 @@
 //! A release: a project in one file, which `partyrun build` writes and `partyrun start` serves.
 //!
-//! It is a compressed tar archive, so that `tar tzf` shows what is inside: `manifest.json`, the bundle with its source
-//! map, WebAssembly and binary files by number, and the static files below `assets/`. Equal projects give equal files.
-//! What a release holds never contains the values of `.env` files: those are read where it runs.
+//! It is a compressed tar archive, so `tar tzf` lists its contents: `manifest.json`, the bundle with its source map,
+//! WebAssembly and binary files by number, and the static files below `assets/`. Equal projects give equal files. A
+//! release never contains the values of `.env` files: `start` reads those where it runs.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

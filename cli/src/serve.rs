@@ -1,4 +1,4 @@
-//! What `dev` and `start` have in common: a listener, a store, the engine behind a server, and their orderly end.
+//! What `dev` and `start` have in common: a listener, a store, the engine behind a server, and their orderly shutdown.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;

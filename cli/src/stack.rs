@@ -1,7 +1,7 @@
-//! Errors as the terminal shows them: the code where it happened, and frames of the runtime folded.
+//! Errors as the terminal shows them: with the code where it happened, and without frames of the runtime.
 //!
-//! What arrives is an inspected error whose stack is mapped to the project's files already. The frame of code is shown
-//! once, below the stack of the first error in the text; causes have their own stacks.
+//! The input is an inspected error whose stack is already mapped to the project's files. The code is shown once, below
+//! the stack of the first error in the text; causes have their own stacks.
 
 use std::path::Path;
 

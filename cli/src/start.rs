@@ -1,7 +1,8 @@
 //! `partyrun start`: serves a project, or a file that `partyrun build` wrote, in production.
 //!
-//! No watching, no debugger, no development URLs, production limits, JSON lines where nobody reads along. A request to
-//! stop lets events finish, makes writes durable and closes sockets with 1012, so that clients connect to the successor.
+//! It has no file watching, no debugger and no development URLs. It uses the production limits, and prints JSON lines if
+//! its output is not a terminal. A request to stop lets events finish, makes writes durable and closes sockets with
+//! 1012, so that clients reconnect to the successor.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Requests to stop: from the supervisor, or, where there is none, from signals.
+//! Requests to stop: from the supervisor, or from signals if there is no supervisor.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream as StdStream;

@@ -1,13 +1,13 @@
-//! The supervisor: starts the server as a child process and starts it again after a fatal end.
+//! The supervisor: starts the server as a child process, and restarts it after a fatal end.
 //!
-//! The first server is a fork, which spares it the loading of a program that is there already; the later ones are new
-//! programs, because what the first one has become must not matter to them.
+//! The first server is a fork, which saves loading the program again. Later ones are started as new programs, so that
+//! nothing of the state of the first one matters to them.
 //!
 //! V8 has fatal errors that nothing inside the process can stop (an exhausted hard heap limit, an invalid table size),
-//! and the kernel may kill a process for its memory. Rooms then start again from what was stored, and clients that
-//! reconnect find the server on the same port within a second. What the child says of itself goes through a socket pair:
-//! its port once it is up; the supervisor answers with one byte for each request to stop. If either side is gone, the
-//! other one sees the end of the stream.
+//! and the kernel may kill a process for its memory. Rooms then start again from what was stored, and clients reconnect
+//! to the server on the same port within a second. The child reports through a socket pair: it sends its port when it is
+//! up, and the supervisor sends one byte for each request to stop. If either side is gone, the other one sees the end of
+//! the stream.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};

@@ -1,10 +1,10 @@
-//! Watches the files of the last build and says, once per burst of events, that something changed.
+//! Watches the files of the last build, and reports once per burst of events that something changed.
 //!
-//! Folders are watched rather than files, because editors save by renaming. While a build is broken every change in
-//! these folders counts: the file that mends it may be one that did not exist before.
+//! Folders are watched rather than files, because editors save by renaming. While a build is broken, every change in
+//! these folders counts, because the file that repairs it may not have existed before.
 //!
-//! Where the system gives no more watches (on Linux their number is limited for each user), folders are looked at once a
-//! second instead, and that is said once.
+//! If the system gives no more watches (on Linux their number is limited for each user), folders are polled once a
+//! second instead, and a message says so once.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

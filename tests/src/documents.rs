@@ -1,8 +1,7 @@
-//! Tables in the documents that are made from the fixtures: the deliberate differences, and what shows each entry of the
-//! reference.
+//! Generated tables in the documents: the deliberate differences, and what shows each entry of the reference.
 //!
-//! A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. `conformance --write-tables` brings them up to
-//! date; `tests/tests/documents.rs` fails while one is not.
+//! A table is between `<!-- begin NAME -->` and `<!-- end NAME -->`. `conformance --write-tables` updates them;
+//! `tests/tests/documents.rs` fails while one is out of date.
 
 use crate::coverage::{self, Row};
 use crate::differences;

@@ -1,7 +1,7 @@
 //! Walks the steps of one case against one server.
 //!
-//! The first step that does not hold ends the case with a `Failure`: where it stands, what was expected, what came.
-//! Every expectation that held is counted; the runner prints the sum.
+//! The first step that does not hold ends the case with a `Failure`: where it is, what was expected, and what came.
+//! Every expectation that held is counted; the runner prints the total.
 
 mod sockets;
 

@@ -1,4 +1,4 @@
-//! What the runner prints: failures in full, what differs between the two runtimes, the last line with the sums.
+//! What the runner prints: failures in full, what differs between the two runtimes, and a last line with the totals.
 
 use crate::case::Variant;
 use crate::runtime::Runtime;

@@ -1,8 +1,8 @@
-//! A child process in a process group of its own: its output line by line, its end, and its certain death.
+//! A child process in a process group of its own: its output line by line, its end, and a guarantee that it is killed.
 //!
-//! Every group is registered until it is gone, so that a panic or ctrl-c of the runner can kill them all; should the
-//! runner be killed outright, the kernel sends the child SIGTERM (`PR_SET_PDEATHSIG`). Children must be started on the
-//! main thread for that: the signal follows the thread that forked.
+//! Every group is registered until it has ended, so that a panic or Ctrl-C of the runner can kill them all. If the
+//! runner itself is killed, the kernel sends the child SIGTERM (`PR_SET_PDEATHSIG`). For that, children must be started
+//! on the main thread, because the signal follows the thread that forked.
 
 use regex::Regex;
 use std::cell::RefCell;

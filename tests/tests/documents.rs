@@ -1,4 +1,4 @@
-//! The documents say what the fixtures show: their generated tables are up to date.
+//! The generated tables of the documents are up to date with the fixtures.
 
 use partyrun_tests::{coverage, documents, fixture};
 use std::path::Path;

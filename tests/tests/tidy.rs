@@ -1,7 +1,7 @@
 //! The rules of the house, checked over every file that the repository tracks (see ARCHITECTURE.md).
 //!
 //! How: `git ls-files` names the files, each rule looks at a path and its text, and all violations are printed at once.
-//! What needs a compiler (unused code, `unwrap`, missing documentation) is clippy's matter, not this one's.
+//! What needs a compiler (unused code, `unwrap`, missing documentation) is left to clippy.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
-//! Reads one configuration file and judges it: syntax, the table of fields, and the rules beyond types.
+//! Reads one configuration file and checks it: syntax, the table of fields, and the rules beyond types.
 //!
-//! `merge` calls it with the file that `discover` chose. Offsets become `file:line:column` here. Whatever the file's
-//! length, the report is short: a broken file of ten megabytes names its first mistakes and counts the others.
+//! `merge` calls it with the file that `discover` chose. Offsets become `file:line:column` here. The report is short
+//! whatever the file's length: for a broken file of ten megabytes it names the first mistakes and counts the others.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
-//! The configuration of a project as the rest of partyrun sees it: absolute paths, merged values, no questions left.
+//! The configuration of a project as the rest of partyrun sees it: absolute paths, merged values, nothing left to
+//! decide.
 //!
-//! Made by [`crate::load`] only. What depends on the chosen port (`PARTYKIT_HOST`) is added by the caller.
+//! Only [`crate::load`] makes one. What depends on the chosen port (`PARTYKIT_HOST`) is added by the caller.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The syntax of cron expressions, checked when the configuration is read.
 //!
-//! The original does not check them (spec 2.12); a wrong one would only be noticed when nothing happens. Five fields,
-//! minute to weekday, in the dialect of the `croner` crate (ranges, steps, names, `L`, `W` and `#`).
+//! The original does not check them (spec 2.12), so a wrong one is only noticed when nothing happens. An expression has
+//! five fields, minute to weekday, in the dialect of the `croner` crate (ranges, steps, names, `L`, `W` and `#`).
 
 use croner::parser::{CronParser, Seconds, Year};
 

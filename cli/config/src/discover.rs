@@ -1,8 +1,8 @@
 //! Finds the files that configure a project, and reads them.
 //!
-//! Each name is searched from the working folder up to `/` before the next name is tried, as in the original
-//! (spec 4.1), so a `partykit.json` three folders up wins over a `partykit.jsonc` beside the caller. Folders that bear
-//! a file's name (`.env` is a common one) do not count.
+//! Each name is searched from the working folder up to `/` before the next name is tried, as in the original (spec 4.1).
+//! So a `partykit.json` three folders up wins over a `partykit.jsonc` in the working folder. Folders that have such a
+//! name (`.env` is a common one) are skipped.
 
 use std::fs::File;
 use std::io::Read as _;

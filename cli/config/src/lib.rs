@@ -1,10 +1,10 @@
 //! What a project means: flags, configuration file and environment files, read once into one [`Config`].
 //!
-//! The command line fills a [`Request`] and calls [`load`]; nothing behind it asks again where a value came from.
-//! One table ([`field::FIELDS`]) says which fields exist: it drives validation, [`schema`] and the documentation.
-//! Every mistake is returned as a [`ConfigError`] that names file, line, column, field and remedy; nothing is
-//! printed here, what is worth telling waits in `Config::notes` and `Config::warnings`.
-//! The behaviour of the original is described in spec 4, 5.2 and 6.2.
+//! The command line fills a [`Request`] and calls [`load`]. No code behind that asks again where a value came from. One
+//! table ([`field::FIELDS`]) says which fields exist: it drives validation, [`schema`] and the documentation. Every
+//! mistake is returned as a [`ConfigError`] that names file, line, column, field and remedy. This crate prints nothing:
+//! what users should know is in `Config::notes` and `Config::warnings`. The behaviour of the original is described in
+//! spec 4, 5.2 and 6.2.
 
 mod check;
 mod config;

@@ -1,9 +1,9 @@
-//! Makes one [`Config`] from what was typed and what the files say.
+//! Makes one [`Config`] from the flags and the files.
 //!
-//! The only entry, [`load`], reads the files, validates them, lays the flags over them and turns every path into an
-//! absolute one. Which folder a path is relative to: `main` and `parties` to their file (a flag's to the working
-//! folder); all other paths of a file to the project, which is the file's folder when the file was found upwards and
-//! the working folder when it was named with `--config` (spec 4.1, 4.3).
+//! The only entry, [`load`], reads the files, validates them, applies the flags and makes every path absolute. `main`
+//! and `parties` are relative to their file, or to the working folder if they come from a flag. All other paths in a
+//! file are relative to the project: the file's folder if the file was found by searching upwards, the working folder if
+//! it was named with `--config` (spec 4.1, 4.3).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};

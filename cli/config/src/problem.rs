@@ -1,8 +1,8 @@
-//! What can be wrong with a configuration, and how it is said.
+//! What can be wrong with a configuration, and the message for it.
 //!
-//! The first line of a message has the words of the original (spec 4.4), so that people find them again; the lines
-//! below name file, line, column, field and what to do. Several mistakes are reported at once. Printing, colours and
-//! the exit code belong to the command line.
+//! The first line of a message has the words of the original (spec 4.4), so that people find them again. The lines below
+//! name file, line, column, field and what to do. Several mistakes are reported at once. Printing, colours and the exit
+//! code belong to the command line.
 
 use std::fmt;
 use std::io;

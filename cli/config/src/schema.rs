@@ -1,6 +1,6 @@
 //! The JSON schema of a configuration file, generated from the table of fields.
 //!
-//! `partyrun schema` prints it, and editors use it. The table is the only source, so it cannot disagree with what
+//! `partyrun schema` prints it for editors. The table is the only source, so the schema cannot disagree with what
 //! [`crate::load`] accepts.
 
 use serde_json::{Map, Value, json};

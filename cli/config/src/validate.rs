@@ -1,9 +1,9 @@
 //! Checks a document against the table of fields.
 //!
-//! Pure: a tree and a table go in, issues and warnings with byte offsets come out; `merge` turns offsets into lines.
-//! The messages are those of the original's validator (spec 4.4), with three differences: a union reports only the
-//! branch that the value's type selects, numbers that make no sense for their field are refused, and so are cron
-//! expressions that are none. Unknown keys are errors where the original says so and warnings elsewhere.
+//! A pure function: a tree and a table go in, issues and warnings with byte offsets come out, and `merge` turns offsets
+//! into lines. The messages are those of the original's validator (spec 4.4), with three differences: a union reports
+//! only the branch that the value's type selects; numbers that make no sense for their field are refused; and so are
+//! invalid cron expressions. An unknown key is an error where the original says so, and a warning elsewhere.
 
 use std::fmt::Write as _;
 

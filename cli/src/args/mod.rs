@@ -1,8 +1,7 @@
-//! What was typed: every command and flag, each defined once.
+//! The command line: every command and flag, each defined once.
 //!
-//! Help, shell completions and the manual are generated from these types (`completions`). What flags mean together
-//! with the project's files is for `partyrun_config` to say. The flags of `dev` are those of the original (spec 5.2) and
-//! a few of our own.
+//! Help, shell completions and the manual are generated from these types (`completions`). `partyrun_config` decides what
+//! flags mean together with the project's files. `dev` has the flags of the original (spec 5.2) and a few of our own.
 
 mod project;
 

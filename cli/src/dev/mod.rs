@@ -1,8 +1,8 @@
 //! `partyrun dev`: build, start, serve, reload on changes, stop when asked.
 //!
-//! A mistake before the start ends the command with its message; after it, the last good version goes on and the
-//! message is printed. What the configuration says is read again when its files change: a new program where that is
-//! enough, else the server starts again on the same port.
+//! A mistake before the start ends the command with a message. After the start, a message is printed and the last good
+//! version keeps running. The configuration is read again when its files change: rooms get a new program where that is
+//! enough, otherwise the server restarts on the same port.
 
 mod commands;
 

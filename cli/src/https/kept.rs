@@ -1,10 +1,10 @@
-//! The certificate that was made, kept so that browsers ask once and not at each start.
+//! Keeps the self-signed certificate, so that browsers warn once and not at each start.
 //!
-//! It lies among the user's state, `$XDG_STATE_HOME/partyrun/https` or `~/.local/state/partyrun/https`, because it names
-//! the machine and no project. Key and certificate are one file, which appears whole, so that they are always a pair;
-//! each set of hosts has a file of its own, so that who moves between two networks keeps both. A file is used again as
-//! long as a client that trusts it would accept it for a month to come, and only if it is this user's own and nobody
-//! else's to read. Anything else is replaced. Where nothing can be kept the server starts all the same.
+//! It is in the user's state folder, `$XDG_STATE_HOME/partyrun/https` or `~/.local/state/partyrun/https`, because it
+//! belongs to the machine and not to a project. Key and certificate are in one file, which is written atomically, so
+//! they always match. Each set of hosts has its own file, so a machine that moves between two networks keeps both. A
+//! file is used again if clients will accept it for at least another month, and if only this user can read it; otherwise
+//! it is replaced. If nothing can be kept, the server still starts.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};

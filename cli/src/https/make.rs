@@ -1,4 +1,4 @@
-//! Makes a certificate that signs itself, and its key, for the names under which this machine serves.
+//! Makes a self-signed certificate and its key, for the names under which this machine serves.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

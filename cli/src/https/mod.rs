@@ -1,7 +1,8 @@
 //! `--https`: the certificate with which `dev` serves.
 //!
-//! Without files it is made for this machine's names and addresses, and kept for the starts that follow (`kept`).
-//! Nobody trusts it: browsers ask once, clients must be told. A certificate of `--https-cert-path` is used as it is.
+//! Without files, a self-signed certificate is made for this machine's names and addresses, and kept for later starts
+//! (`kept`). Browsers warn about it once, and other clients must be told to trust it. A certificate from
+//! `--https-cert-path` is used as it is.
 
 mod kept;
 mod make;

@@ -1,10 +1,10 @@
-//! `partyrun import`: brings over what rooms stored under the original's `partykit dev`.
+//! `partyrun import`: imports what rooms stored under the original's `partykit dev`.
 //!
-//! The original keeps one SQLite file per room, named after a hash of the room's name; the name itself is nowhere in
-//! it. So names come from the user (`--room`), from files in which they are looked for (`--rooms-from`: URLs in logs),
-//! and the hash says which file is whose. Values are taken over byte for byte: both sides store V8's structured clone.
-//! A room that has data here already is left alone, so that the command can be repeated with more names. The original's
-//! files are only read. Its alarms are not in its files, so that nothing can bring them over.
+//! The original keeps one SQLite file per room, named after a hash of the room's name. It does not store the name. So
+//! names come from the user (`--room`) or from text files such as logs (`--rooms-from`), and the hash tells which file
+//! belongs to which name. Values are copied byte for byte, because both sides store V8's structured clone. A room that
+//! already has data here is left alone, so the command can be repeated with more names. The original's files are only
+//! read. They don't contain alarms, so alarms cannot be imported.
 
 mod names;
 mod original;

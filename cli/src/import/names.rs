@@ -1,4 +1,4 @@
-//! Names of rooms: which ones could exist, and which file of the original belongs to which.
+//! Names of rooms: candidates, and which file of the original belongs to which.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! `build.command`: one that hangs is ended with all that it started, by its limit and by a request to stop.
+//! `build.command`: one that hangs is ended with everything it started, at its limit and by a request to stop.
 //!
-//! How: the command writes the number of a process that it leaves behind in its group, and that process must go.
+//! How: the command writes the id of a process that it leaves behind in its group, and that process must end.
 
 use std::path::Path;
 use std::process::Command;

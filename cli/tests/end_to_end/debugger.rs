@@ -1,4 +1,4 @@
-//! `--inspect`: a real client of the DevTools protocol, and clients that are none.
+//! `--inspect`: a real client of the DevTools protocol, and requests that are not from one.
 
 use crate::support::{Project, Server, free_port, get, node, partyrun};
 

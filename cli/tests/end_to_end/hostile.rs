@@ -1,4 +1,4 @@
-//! Clients that break every rule, all at once: the process that serves is the same one afterwards, and its rooms answer.
+//! Clients that break every rule, all at once: afterwards the same process still serves, and its rooms answer.
 
 use crate::support::Project;
 

@@ -1,4 +1,4 @@
-//! `dev --https`: secured requests and sockets, certificates of one's own, and clients that do not speak TLS.
+//! `dev --https`: requests and sockets over TLS, certificates from files, and clients that do not speak TLS.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

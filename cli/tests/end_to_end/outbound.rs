@@ -1,4 +1,4 @@
-//! Proxies named by the environment: what a room asks goes through them, but for the hosts that are exempt.
+//! Proxies from the environment: a room's requests go through them, except to the hosts that are exempt.
 
 use crate::support::{Project, Server, free_port, partyrun};
 

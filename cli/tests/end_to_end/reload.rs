@@ -1,4 +1,4 @@
-//! Saving: swapped code, kept storage, sockets that stay or hear 1012, broken code, changed settings, and memory.
+//! Saving: new code, kept storage, sockets that stay open or close with 1012, broken code, changed settings, and memory.
 
 use crate::support::{Project, Server};
 

@@ -1,5 +1,5 @@
-//! `build` and `start`: one file that is served without its project, production rules, an orderly end, and a
-//! supervisor that starts a dead server again.
+//! `build` and `start`: one file that is served without its project, production limits, an orderly shutdown, and a
+//! supervisor that restarts a crashed server.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
-//! Small files and compressed ones, kept in memory.
+//! Small files and compressed files, kept in memory.
 //!
-//! An entry counts only for the stamp it was made from, so a changed or replaced file is never answered with old
-//! content; the file is opened and looked at for each request anyway. The cache is bounded by bytes. One request at a
-//! time compresses a file; others that arrive meanwhile are answered uncompressed instead of waiting.
+//! An entry is valid only for the stamp that it was made from, so a changed or replaced file is never answered with old
+//! content; the file is opened and checked for each request anyway. The cache is bounded by bytes. One request at a time
+//! compresses a file; others that arrive meanwhile get it uncompressed instead of waiting.
 
 use std::collections::HashSet;
 use std::io::{self, Read as _, Seek as _, SeekFrom};

@@ -1,12 +1,13 @@
 //! Static files: which file answers a path, and with which status, headers and body.
 //!
-//! The HTTP front calls [`Assets::lookup`] for paths without a room, [`Assets::not_found`] when nothing else answers,
-//! and the engine calls [`Assets::fetch`] for `assets.fetch(path)`. Which file answers follows the original (spec
-//! 1.7); validators, ranges and encodings follow RFC 9110. Nothing outside the root is ever opened, hidden files are
-//! not served, and a refused path is a miss like any other: no answer tells whether or where a file exists.
-//! Files are looked at for each request, so they may change, be replaced or vanish at any time. Calls block on the
-//! disk, and on compression the first time: call them where blocking is allowed. [`Assets::lookup_at_once`] and
-//! [`read_at_once`] never do; they say so where it would be needed.
+//! The HTTP front calls [`Assets::lookup`] for paths without a room, and [`Assets::not_found`] when nothing else
+//! answers. The engine calls [`Assets::fetch`] for `assets.fetch(path)`. Which file answers follows the original (spec
+//! 1.7); validators, ranges and encodings follow RFC 9110. Nothing outside the root is ever opened, hidden files are not
+//! served, and a refused path is a miss like any other, so no answer reveals whether or where a file exists.
+//!
+//! Files are checked for each request, so they may change, be replaced or vanish at any time. Calls block on the disk,
+//! and the first time on compression: call them where blocking is allowed. [`Assets::lookup_at_once`] and
+//! [`read_at_once`] never block; they report when it would be needed.
 
 mod cache;
 mod conditional;

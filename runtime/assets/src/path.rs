@@ -1,6 +1,6 @@
 //! From the path of a URL to a path below the root, or to nothing.
 //!
-//! Pure text: no file is touched. The result has plain names only, so that joining it to a folder cannot leave it on
+//! Pure text: no file is touched. The result has plain names only, so joining it to a folder cannot leave that folder on
 //! any system: no dot segments, separators, control characters, drive letters or device names. Hidden names and
 //! `node_modules` are refused as in the original (spec 1.7).
 

@@ -1,9 +1,9 @@
 //! Opens files below a folder, and never anything else.
 //!
 //! On Linux the kernel does it: `openat2` with `RESOLVE_BENEATH` fails if any step of the resolution, a link included,
-//! leaves the folder, however the tree changes meanwhile. Elsewhere, and where `openat2` is missing or forbidden,
-//! links are resolved first and the resolved path is then opened name by name, following none: a link that appears
-//! in between fails the opening. The folder itself is opened each time, because build tools delete and recreate it.
+//! leaves the folder, even if the tree changes meanwhile. Elsewhere, and where `openat2` is missing or forbidden, links
+//! are resolved first; then the resolved path is opened name by name without following links, so a link that appears in
+//! between makes the opening fail. The folder itself is opened each time, because build tools delete and recreate it.
 
 use std::fs::{File, Metadata};
 use std::io;

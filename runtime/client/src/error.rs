@@ -1,4 +1,4 @@
-//! Why there is no client bundle, as the messages that a person reads.
+//! Why there is no client bundle, as messages for people.
 
 use std::fmt;
 use std::path::PathBuf;

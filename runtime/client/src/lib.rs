@@ -1,10 +1,10 @@
 //! Client bundles: `serve.build` of the configuration (spec 6.5), from the browser's entries to files in `outdir`.
 //!
-//! [`ClientBundler::build`] bundles the entries with rolldown, which does what our own bundler for the server does not
-//! aim at: ECMAScript modules for browsers with shared chunks, split at dynamic imports. Style sheets are ours
-//! (`css`): rolldown has none, so each `.css` file becomes an empty module whose sheet is collected for its entry.
-//! Files are written only when their content changed, so that browsers and validators see no change where there is
-//! none. A build never writes over one of its own inputs. Only this crate knows rolldown.
+//! [`ClientBundler::build`] bundles the entries with rolldown, which does what our own bundler for the server does not:
+//! ECMAScript modules for browsers with shared chunks, split at dynamic imports. Style sheets are ours (`css`), because
+//! rolldown has none: each `.css` file becomes an empty module, and its sheet is collected for its entry. A file is
+//! written only if its content changed, so browsers see no change where there is none. A build never overwrites one of
+//! its own inputs. Only this crate knows rolldown.
 
 mod css;
 mod error;

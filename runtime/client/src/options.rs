@@ -1,4 +1,4 @@
-//! What a client build is asked to do, and how that is said to rolldown.
+//! What a client build is asked to do, and how rolldown is told.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! The files of a build on their way to the disk.
+//! Writes the files of a build to the disk.
 //!
-//! A file whose content is what it was is left alone; a file of the build before that is no more is removed, but never
-//! one that another tool put there.
+//! A file whose content has not changed is left alone. A file of the previous build that no longer exists in this one is
+//! removed, but never a file that another tool put there.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};

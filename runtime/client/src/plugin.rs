@@ -1,6 +1,6 @@
-//! What rolldown asks of us while it bundles: style sheets, files without a loader, JSX pragmas.
+//! What rolldown asks us while it bundles: style sheets, files without a loader, JSX pragmas.
 //!
-//! rolldown calls from many threads; what they find is collected in [`Shared`], one for each bundle.
+//! rolldown calls from many threads; their results are collected in [`Shared`], one for each bundle.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};

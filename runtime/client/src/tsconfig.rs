@@ -1,9 +1,9 @@
-//! TypeScript configurations: the one that is nearest to an entry counts for its whole bundle, as far as that is the
-//! project's own code. rolldown would only use it for the files that it includes, which esbuild does not ask.
+//! TypeScript configurations: the one nearest to an entry applies to its whole bundle, as far as that is the project's
+//! own code. rolldown would apply it only to the files that it includes; esbuild does not check that.
 //!
-//! rolldown builds nothing with a configuration whose `extends` leads nowhere, as in a project that was taken out of a
-//! larger repository; esbuild warns and goes on with what the file says itself. That part of it is written to a file of
-//! its own, which rolldown is given instead.
+//! If the `extends` of a configuration leads nowhere, as in a project that was taken out of a larger repository,
+//! rolldown builds nothing, while esbuild warns and uses what the file itself says. So that part is written to a file of
+//! its own, and rolldown gets that one.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! WebSockets towards other servers: the handshake of a client (RFC 6455, 4.1), then a task that carries messages.
+//! WebSockets to other servers: the client's handshake (RFC 6455, 4.1), then a task that carries messages.
 //!
-//! The caller has made the connection, secured where the URL says so. What comes out is a [`PipeEnd`], so that such a
+//! The caller has made the connection, with TLS where the URL says so. The result is a [`PipeEnd`], so that such a
 //! socket plugs into a [`crate::Socket`] like one from room to room; frames, masks and pings stay in the task. The task
 //! ends with either side: a dropped end drops the connection, a lost connection drops the end.
 

@@ -1,7 +1,7 @@
 //! The name under which a client reached this server, for endpoints that are for this machine's own user.
 //!
-//! A web page may give its own name any address (DNS rebinding, threat 17); then the browser sends that name. So such
-//! endpoints answer to addresses and to `localhost` only, and not to pages of other origins.
+//! A web page can point its own name at any address (DNS rebinding, threat 17); the browser then sends that name. So
+//! such endpoints answer only to IP addresses and `localhost`, and never to pages of other origins.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,8 @@
 //! A WebSocket inside the process: two ends joined by bounded queues of whole messages.
 //!
-//! It stands in for the TCP stream when a room opens a socket to another room, and behind `WebSocketPair`. Each end
-//! plugs into a [`crate::Socket`], on whatever thread; there are no frames, no masks, no pings. A queue holds at most
-//! [`PIPE_MESSAGES_MAX`] messages: a sender beyond that keeps its messages in its own send queue, under its limit.
+//! It takes the place of the TCP stream when a room opens a socket to another room, and is behind `WebSocketPair`. Each
+//! end plugs into a [`crate::Socket`], on any thread; there are no frames, no masks, no pings. A queue holds at most
+//! [`PIPE_MESSAGES_MAX`] messages: beyond that, a sender keeps its messages in its own send queue, under its limit.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;

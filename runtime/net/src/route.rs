@@ -1,7 +1,8 @@
 //! Which room a path means (spec 1.2).
 //!
-//! `/party/ROOM` is a room of the party `main`, `/parties/PARTY/ROOM` one of that party. The room segment is taken as
-//! it stands: never decoded, never folded. An empty room segment means no room. What follows the room is the user's.
+//! `/party/ROOM` is a room of the party `main`, `/parties/PARTY/ROOM` one of that party. The room segment is taken as it
+//! is: never decoded, never case-folded. An empty room segment means no room. What follows the room belongs to the
+//! project.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! The URL of a request as a room sees it: absolute, and normalized as the WHATWG URL standard does.
 //!
-//! The original hands user code `new URL(...)`'s idea of the URL (spec 1.2): dot segments removed, percent escapes
-//! kept, forbidden characters escaped. Nearly every URL is already in that form; a table lookup per byte finds that
-//! out, and only the others are parsed. The origin is normalized once per connection (see `front/service.rs`).
+//! The original gives user code the URL as `new URL(...)` normalizes it (spec 1.2): dot segments removed, percent
+//! escapes kept, forbidden characters escaped. Nearly every URL is already in that form, which a table lookup per byte
+//! finds out; only the others are parsed. The origin is normalized once per connection (see `front/service.rs`).
 
 use url::Url;
 

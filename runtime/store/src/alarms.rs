@@ -1,8 +1,8 @@
-//! Alarms between database and scheduler: which are out, which is next, and how long a failed one waits.
+//! Alarms between database and scheduler: which are running, which is next, and how long a failed one waits.
 //!
-//! Alarms rest in the database only, so a stored alarm costs no memory. The [`AlarmBoard`] remembers just those that the
-//! scheduler has taken, and the time it was told to wake up, so that a commit can tell it of an earlier one. After a
-//! crash the board is empty and every alarm that had not ended is found again: at least once (spec 2.11).
+//! Alarms are kept in the database only, so a stored alarm costs no memory. The [`AlarmBoard`] remembers just those that
+//! the scheduler has taken, and the time at which it will wake up, so that a commit can announce an earlier one. After a
+//! crash the board is empty, and every alarm that had not ended is found again: at least once (spec 2.11).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! The name of a room: its party and its room id.
 //!
-//! Everything that is kept for a room hangs on this pair. Both halves are taken as they are: no file name, no SQL text
-//! and no separator is ever made from them, so that no id can reach another room's data (`../x`, NUL, case pairs and
+//! Everything that is stored for a room is keyed by this pair. Both halves are taken as they are: no file name, no SQL
+//! text and no separator is ever made from them, so no id can reach another room's data (`../x`, NUL, case pairs and
 //! emoji are just different strings).
 
 use std::fmt::Write;

@@ -1,5 +1,5 @@
-//! The mark for static files: hyper, a file read for each request, and nothing else. `bench --serve-files PORT` is this
-//! server; it serves `public` of its working folder.
+//! The reference for static files: hyper that reads a file for each request, and nothing else. `bench --serve-files
+//! PORT` is this server; it serves `public` in its working folder.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;

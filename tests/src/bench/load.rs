@@ -1,5 +1,5 @@
-//! The load: peers in a closed loop on one thread. A peer that speaks has `window` requests on their way and sends one
-//! more for each reply; the others only listen. Replies have one length, so that they are counted by their bytes.
+//! The load: peers in a closed loop on one thread. A peer that sends has `window` requests in flight, and sends one more
+//! for each reply; the others only listen. All replies have one length, so they are counted by their bytes.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
-//! The benchmark: the same project, the same load, partyrun and the original in turn.
+//! The benchmark: the same project and the same load, on partyrun and the original in turn.
 //!
-//! `contender` starts a server as a process group of its own, `client` and `load` are the load generator (one thread,
-//! one poller), `usage` reads what the server's processes have used, `figures` names what is measured and measures it,
-//! `table` prints. Figures of throughput count per CPU-second of all processes of the server: other programs on the
-//! machine hardly move them. A ratio is refused where the load generator was the slower side.
+//! `contender` starts a server in its own process group, `client` and `load` are the load generator (one thread, one
+//! poller), `usage` reads what the server's processes have used, `figures` defines and measures each figure, `table`
+//! prints. Throughput is per CPU-second of all processes of the server, because other programs on the machine hardly
+//! change that. No ratio is given where the load generator was the slower side.
 
 pub mod client;
 pub mod contender;

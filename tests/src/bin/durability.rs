@@ -1,11 +1,11 @@
-//! `durability`: what a room has told must be there, whatever happens to the process or the disk.
+//! `durability`: what a room has reported as stored must be there, whatever happens to the process or the disk.
 //!
-//! `kill`: many rooms count in steps, each stored and told (`fixtures/durability`). At a random moment the server is
-//! killed with SIGKILL; after its restart every room must know at least the last step that it told, at most the last that
-//! was sent, and its three ways of storing a step must agree. `full`: the server may not write files beyond a size, as on a
-//! full disk; puts must fail with an error, reset their room alone, lose nothing that was told, and work again when there
-//! is room. A kill alone does not prove that data was synced, because the page cache survives it: power loss is tested in
-//! `partyrun_store`, on a file layer that drops what was not synced.
+//! `kill`: many rooms count in steps, and each step is stored and reported (`fixtures/durability`). At a random moment
+//! the server is killed with SIGKILL. After its restart every room must know at least the last step that it reported,
+//! and at most the last one that was sent, and its three ways of storing a step must agree. `full`: the server may not
+//! write files beyond a size, as on a full disk. Puts must fail with an error, reset only their room, lose nothing that
+//! was reported, and work again when there is space. A kill alone does not prove that data was synced, because the page
+//! cache survives the process: power loss is tested in `partyrun_store`, on a file layer that drops what was not synced.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};

@@ -1,8 +1,9 @@
-//! `numbers`: what a sleeping room costs, and how quickly rooms wake and store.
+//! `numbers`: what a hibernated room costs, and how quickly rooms wake and store.
 //!
 //! It starts partyrun with `fixtures/numbers` and prints a line for each measurement: the time from a message to the
 //! answer of a hibernated room, the memory of sockets whose rooms hibernate, a broadcast to a crowd in one room, the
-//! lateness of alarms in an idle process, and a lone durable put beside one fdatasync on the same disk in the same run.
+//! lateness of alarms in an idle process, and a lone durable put compared with one fdatasync on the same disk in the
+//! same run.
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;

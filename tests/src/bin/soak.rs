@@ -1,9 +1,10 @@
-//! `soak`: many rooms that talk, store, sleep and wake for a long time; memory must not grow and nothing may go wrong.
+//! `soak`: many rooms that talk, store, hibernate and wake for a long time. Memory must not grow and nothing may go
+//! wrong.
 //!
 //! Each room of `fixtures/numbers` has two sockets. A round sends an echo, a put or an alarm to some rooms, lets others
-//! hibernate and opens sockets anew. How many of them are awake differs from moment to moment, and memory with it: the line at
-//! the end tells the median of the second tenth of the time and that of the last one, and how many lines of the server look
-//! like an error.
+//! hibernate, and opens new sockets. The number of rooms awake varies, and memory with it. So the last line compares the
+//! median of the second tenth of the time with that of the last tenth, and counts the lines of the server that look like
+//! an error.
 
 use anyhow::{Result, ensure};
 use clap::Parser;

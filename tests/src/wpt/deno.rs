@@ -1,5 +1,6 @@
-//! What Deno's own run of the tests gives, as its repository publishes it: a folder of JSON files, one for each folder of the
-//! tests, whose leaves say of a page that it passes (true), fails (false), or which of its subtests fail.
+//! The results of Deno's own run of the tests, as its repository publishes them: a folder of JSON files, one for each
+//! folder of the tests. Its leaves say for each page that it passes (true), that it fails (false), or which of its
+//! subtests fail.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What is expected of each subset, as data: the tests that are left out, each with the reason, and the subtests that fail.
+//! The expected results of each subset, as data: the tests that are left out, each with the reason, and the subtests
+//! that fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

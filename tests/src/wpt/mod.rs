@@ -1,7 +1,7 @@
-//! Web-platform-tests inside rooms: which files there are, what is expected of them, and the project that runs them.
+//! Web-platform-tests inside rooms: which files there are, which results are expected, and the project that runs them.
 //!
-//! `suite` finds the tests, `project` makes a PartyKit project of them, `rooms` runs it, `origin` is the tests' own server,
-//! `expectations` is what should come out, and `deno` what comes out of Deno.
+//! `suite` finds the tests, `project` makes a PartyKit project of them, `rooms` runs it, `origin` is the tests' own
+//! server, `expectations` holds the expected results, and `deno` Deno's results.
 
 pub mod deno;
 pub mod expectations;

@@ -1,4 +1,4 @@
-//! The tests' own server, which comes with a checkout and is written in Python: it answers what tests of the network ask.
+//! The tests' own server, which is part of a checkout and written in Python: it answers the requests of network tests.
 
 use std::path::Path;
 use std::time::Duration;

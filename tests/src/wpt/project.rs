@@ -1,5 +1,5 @@
-//! The project that runs tests: each room runs the test of its number, with the harness and the scripts that its META lines
-//! name in front.
+//! The project that runs tests: each room runs the test of its number, after the harness and the scripts that the test's
+//! META lines name.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Files that nobody should write: unreadable, huge, deep, full of mistakes.
+//! Configuration files that are unreadable, huge, deep or full of mistakes.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What people read, whole: each message as it is printed.
+//! The whole text of each message, as it is printed.
 
 use super::{Overrides, Project, load_text, message, pair};
 

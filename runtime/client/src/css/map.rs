@@ -1,9 +1,8 @@
-//! The source map of a bundled sheet: where each of its selectors, declarations and values stands in the sheets that it
-//! was made from.
+//! The source map of a bundled sheet: where each of its selectors, declarations and values is in the original sheets.
 //!
-//! The parser tells where a rule began, the printer not where it put it. So the blocks of the printed text are counted: the
-//! rules are printed in their order. Where the counts differ, only the beginning of the sheet is mapped. The declarations
-//! of a block are found again by their names.
+//! The parser reports where a rule began, but the printer does not report where it put it. So the blocks of the printed
+//! text are counted, because rules are printed in order. If the counts differ, only the beginning of the sheet is
+//! mapped. The declarations of a block are matched by their names.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};

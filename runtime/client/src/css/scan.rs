@@ -1,7 +1,7 @@
-//! Where the pieces of a sheet's text stand: blocks with the selectors before them, declarations and their values.
+//! Where the parts of a sheet's text are: blocks with the selectors before them, declarations and their values.
 //!
-//! It reads the text that the parser has accepted and the one that the printer made of it, for the source map alone. What
-//! it does not understand is left out: it finds fewer places then, and refuses nothing.
+//! It reads the text that the parser has accepted and the text that the printer made of it, for the source map only.
+//! What it does not understand it leaves out; it then finds fewer places, and refuses nothing.
 
 use std::iter::Peekable;
 use std::str::CharIndices;

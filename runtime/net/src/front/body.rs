@@ -1,8 +1,8 @@
-//! Bodies between hyper and [`Body`]: collecting small ones, carrying large ones, and writing responses.
+//! Bodies between hyper and [`Body`]: collects small ones, streams large ones, and writes responses.
 //!
-//! A request body with a known small length is read before the handler is called, so that most handlers never wait.
-//! Every other body is carried by [`carry`], a future that the connection's task polls, into a bounded channel: its
-//! reader's pace is the client's pace. Both stop at `body_bytes_max` and when nothing arrives for `body_idle_max`.
+//! A request body with a known small length is read before the handler is called, so most handlers never wait. [`carry`]
+//! streams every other body: the connection's task polls it, and it fills a bounded channel, so the client cannot send
+//! faster than the reader reads. Both stop at `body_bytes_max`, and when nothing arrives for `body_idle_max`.
 
 use std::pin::Pin;
 use std::rc::Rc;

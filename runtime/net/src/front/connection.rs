@@ -1,8 +1,8 @@
-//! One HTTP connection from its acceptance to its end, or to its hand-over as a WebSocket.
+//! One HTTP connection from its acceptance to its end, or until it is handed over as a WebSocket.
 //!
-//! Polls hyper, the streamed request body and the sweep's orders in one task. After a 101 the TCP stream leaves
-//! hyper and its reactor and goes through the upgrade's offer. Every other end is lingering: what the client still
-//! sends is read for a moment, so that it gets to read an error answer before a reset.
+//! Polls hyper, the streamed request body and the sweep's orders in one task. After a 101 the TCP stream leaves hyper
+//! and its reactor through the upgrade's offer. Every other end is a lingering close: what the client still sends is
+//! read for a moment, so that it can read an error response before a reset.
 
 use std::cell::RefCell;
 use std::pin::Pin;

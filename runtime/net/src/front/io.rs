@@ -1,8 +1,8 @@
-//! The TCP stream as hyper sees it, with the notes that the time limits and the smuggling check need.
+//! The TCP stream as hyper sees it, with the records that the time limits and the smuggling check need.
 //!
-//! Every read and write tells the connection's [`State`] about it. The bytes of the head that is being read are kept
-//! until its request is served: hyper drops a `Content-Length` beside a `Transfer-Encoding` before a service sees it,
-//! so [`has_content_length`] looks at what really came (RFC 9112, 6.1).
+//! Every read and write updates the connection's [`State`]. The bytes of a head are kept until its request is served:
+//! hyper drops a `Content-Length` beside a `Transfer-Encoding` before a service sees it, so [`has_content_length`] looks
+//! at the bytes that came (RFC 9112, 6.1).
 
 use std::io;
 use std::pin::Pin;

@@ -1,8 +1,8 @@
-//! The HTTP front: threads that accept connections, speak HTTP/1.1 and ask a [`Handler`] for every answer.
+//! The HTTP front: threads that accept connections, speak HTTP/1.1 and ask a [`Handler`] for every response.
 //!
-//! Each thread is a current-thread runtime that keeps its connections for life, so a connection's state needs no
-//! locks; rooms run on other threads and answer through channels. One coarse sweep per thread watches every time
-//! limit, instead of one timer per connection. The server calls [`Front::start`] once and [`Front::stop`] at the end.
+//! Each thread is a current-thread runtime that keeps its connections for life, so a connection's state needs no locks.
+//! Rooms run on other threads and answer through channels. One coarse sweep per thread checks every time limit, instead
+//! of one timer per connection. The server calls [`Front::start`] once and [`Front::stop`] at the end.
 
 mod body;
 mod connection;

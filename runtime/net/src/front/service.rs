@@ -1,8 +1,8 @@
 //! From hyper's request to ours, to the handler, and back.
 //!
-//! What can be refused without a room is refused here: bad hosts and targets (400), ambiguous lengths (400), bodies
-//! too long (413) or stalled (408), bad WebSocket handshakes. Header maps are moved, never copied; the origin of the
-//! URL is normalized once per connection. Responses lose their hop-by-hop fields and any length that is not theirs.
+//! What can be refused without a room is refused here: bad hosts and targets (400), ambiguous lengths (400), bodies too
+//! long (413) or stalled (408), bad WebSocket handshakes. Header maps are moved, never copied, and the origin of the URL
+//! is normalized once per connection. Hop-by-hop fields and wrong lengths are removed from responses.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

@@ -1,7 +1,7 @@
 //! The state of a thread's connections as the sweep sees it: what each waits for, and since when.
 //!
-//! Time is a coarse clock that the sweep advances; limits are thus kept to within one period. The connection's own
-//! task writes its state, the sweep reads it and wakes the task with a verdict. Nothing here is shared with threads.
+//! Time is a coarse clock that the sweep advances, so limits are accurate to one period. The connection's own task
+//! writes its state; the sweep reads it and wakes the task with a verdict. Nothing here is shared between threads.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,8 +1,8 @@
 //! TLS in front of a connection.
 //!
-//! After the handshake the secured stream and one end of a local pair of sockets are joined by a task that carries the
-//! bytes; the other end is served like any accepted connection, its hand-over as a WebSocket included. So nothing
-//! behind the front knows of TLS, and plain connections pay nothing for it. Whoever speaks plain HTTP is told so.
+//! After the handshake, a task copies bytes between the TLS stream and one end of a local socket pair. The other end is
+//! served like any accepted connection, including its hand-over as a WebSocket. So nothing behind the front knows about
+//! TLS, and plain connections don't pay for it. A client that speaks plain HTTP gets a response that says so.
 
 use std::iter;
 use std::net::IpAddr;

@@ -1,8 +1,8 @@
-//! The tasks of a socket: one that reads and gives events, one that writes while the kernel does not take all.
+//! The tasks of a socket: one that reads and emits events, one that writes while the kernel does not take everything.
 //!
-//! Reading uses one buffer per thread, so an idle socket holds none. The reader also carries out what others order
-//! (see `Orders`), and ends the connection properly: the queue is written, our side is shut, the peer's last bytes are
-//! read, all within `socket_close_max`.
+//! Reading uses one buffer per thread, so an idle socket holds none. The reader also carries out orders from others (see
+//! `Orders`), and closes the connection properly: it writes the queue, shuts our side and reads the peer's last bytes,
+//! all within `socket_close_max`.
 
 use std::cell::Cell;
 use std::io;

@@ -1,12 +1,12 @@
 //! A WebSocket as its room's thread has it.
 //!
-//! A [`Socket`] lives on one thread (`Rc`, `spawn_local`) and exists before its connection does: what is sent
-//! meanwhile waits. [`Socket::attach`] starts it. Sends only queue; [`Socket::flush`] writes everything queued with
-//! one system call, and a task of its own writes what the kernel did not take. So the sends of one turn cost one call,
-//! and nothing that a room said leaves before the room flushes, not even behind a pong.
+//! A [`Socket`] lives on one thread (`Rc`, `spawn_local`) and exists before its connection does: what is sent before
+//! then waits. [`Socket::attach`] starts it. Sends only queue. [`Socket::flush`] writes everything queued with one
+//! system call, and a task of its own writes what the kernel did not take. So the sends of one turn cost one call, and
+//! nothing that a room sent leaves before the room flushes, not even behind a pong.
 //!
-//! What arrives goes to the [`SocketSink`], which may be replaced while a room hibernates. Exactly one of the events
-//! `Close`, `Lost` and `Failed` ends it, always from the socket's own task, never from inside a call of the room.
+//! Events go to the [`SocketSink`], which may be replaced while a room hibernates. Exactly one of the events `Close`,
+//! `Lost` and `Failed` ends it, always from the socket's own task, never from inside a call of the room.
 
 mod close;
 mod decode;

@@ -1,7 +1,7 @@
-//! The watch over a thread's sockets: pings for silent ones, an end for those that stay silent or never finish.
+//! The watch over a thread's sockets: it pings silent ones, and ends those that stay silent or never finish closing.
 //!
-//! One task per thread looks at all sockets every so often; a timer per socket would cost more than the socket. Its
-//! coarse clock also stamps arrivals, so that noting one is a load and a store. The task ends with the last socket.
+//! One task per thread looks at all sockets periodically, because a timer per socket would cost more than the socket.
+//! Its coarse clock also stamps arrivals, so recording one is a load and a store. The task ends with the last socket.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};

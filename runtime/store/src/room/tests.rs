@@ -1,4 +1,4 @@
-//! The rules of a room's storage that the model does not speak of: refusals, batches, failure, alarms' runs.
+//! Rules of a room's storage that the model does not cover: refusals, batches, failures, runs of alarms.
 
 use super::*;
 use crate::testing::{TestFolder, commit, flush, open_room, put};
