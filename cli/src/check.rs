@@ -31,7 +31,7 @@ pub(crate) fn run(args: &SourceArgs, begun: Instant) -> Result<(), RunError> {
     let kib = bundled.parts.code.len().div_ceil(1024);
     let client = files.map_or_else(String::new, |count| format!("; client of {}", counted(count, "file")));
     output.note(&format!(
-        "The project can be served: {parties}; bundle of {kib} KiB from {}{client}; {} ms",
+        "The project builds: {parties}; bundle of {kib} KiB from {}{client}; {} ms",
         counted(bundled.inputs.len(), "file"),
         begun.elapsed().as_millis()
     ));

@@ -20,7 +20,7 @@ const EXAMPLES: &str = "Examples:
   partyrun start chat.partyrun        serve that file in production
   partyrun init my-party              begin a new project
 
-`partyrun COMMAND --help` tells more of each.";
+`partyrun COMMAND --help` explains a command.";
 
 const DEV_EXAMPLES: &str = "Examples:
   partyrun dev                        run the project of this folder (partykit.json)
@@ -39,10 +39,10 @@ const BUILD_EXAMPLES: &str = "Examples:
   partyrun build src/server.ts --out dist/chat.partyrun
   partyrun build --var MODE=live --define VERSION='\"1.2\"'
 
-`.env` files are not put into the file: `partyrun start` reads them where it runs.";
+`.env` files are not part of the file: `partyrun start` reads them where it runs.";
 
 const CHECK_EXAMPLES: &str = "Examples:
-  partyrun check                              exit code 0 if the project could be served, else 1
+  partyrun check                              exit code 0 if the project builds, else 1
   partyrun check src/server.ts
   partyrun schema > partykit.schema.json      for editors: \"$schema\": \"./partykit.schema.json\"";
 
@@ -53,7 +53,7 @@ const INIT_EXAMPLES: &str = "Examples:
 
 const IMPORT_EXAMPLES: &str = "Examples:
   partyrun import                             import .partykit/state of this project
-  partyrun import --room lobby --room game-1  also name rooms whose names the original did not store
+  partyrun import --room lobby --room game-1  name rooms, because the original stored no names
   partyrun import --rooms-from access.log --dry-run";
 
 /// Where debuggers are listened to unless an address is named; the port is that of Node.
