@@ -1,7 +1,7 @@
 // room.storage (spec section 3): keys are strings, values are structured-cloned when the call is made.
 // Reads are answered inside the call by the host, so that get, change, put without other awaits is atomic (design,
 // section 4, input gate). The promise of a write resolves at once; what the room says afterwards waits in the host until
-// the write is durable (output gate). A failed write resets the room: there is no value here that could be wrong.
+// the write is durable (output gate); only a room that has written more than the disk takes waits. A failed write resets the room: there is no value here that could be wrong.
 // Transactions are in 52_transaction.js.
 "use strict";
 
@@ -13,6 +13,7 @@ const {
   DateNow,
   DatePrototype,
   DatePrototypeGetTime,
+  JSONStringify,
   Map,
   MapPrototypeSet,
   MathMax,
@@ -22,31 +23,27 @@ const {
   String,
   TypeError,
 } = primordials;
-const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+const { hold, release } = core.loadExtScript("ext:partyrun/45_gate.js");
 
-const FOR_STORAGE = { forStorage: true };
+const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
+
 const PUT_USAGE =
   "put() may only be called with a single key-value pair and optional options as put(key, value, options) " +
   "or with multiple key-value pairs and optional options as put(entries, options)";
-
-function serialize(value) {
-  return core.serialize(value, FOR_STORAGE, (message) => {
-    throw new DOMException(message, "DataCloneError");
-  });
-}
-
-function deserialize(bytes) {
-  return core.deserialize(bytes, FOR_STORAGE);
-}
 
 function wrongType(owner, method, type) {
   return new TypeError(`Failed to execute '${method}' on '${owner}': parameter 1 is not of type '${type}'.`);
 }
 
+function named(key) {
+  return `The value of ${JSONStringify(key)}`;
+}
+
 function getOne(key) {
-  const bytes = hot.op_storage_get(String(key));
-  return bytes === null || bytes === undefined ? undefined : deserialize(bytes);
+  const name = String(key);
+  const bytes = hot.op_storage_get(name);
+  return bytes === null || bytes === undefined ? undefined : deserialize(bytes, named, name);
 }
 
 function getMany(keys) {
@@ -60,9 +57,18 @@ function namesOf(keys) {
   return names;
 }
 
+// A value that cannot be read is left out, and said: it must not keep the room from its other values. Where it is asked for
+// alone, `get` throws.
 function mapOf(pairs) {
   const map = new Map();
-  for (let i = 0; i < pairs.length; i += 2) MapPrototypeSet(map, pairs[i], deserialize(pairs[i + 1]));
+  for (let i = 0; i < pairs.length; i += 2) {
+    const key = pairs[i];
+    try {
+      MapPrototypeSet(map, key, deserialize(pairs[i + 1], named, key));
+    } catch (error) {
+      console.error(`${error.message} It was left out.`);
+    }
+  }
   return map;
 }
 
@@ -151,6 +157,17 @@ const shared = {
   },
 };
 
+// A room that writes faster than the disk takes it waits, and with it its next event, so that nothing comes between a write and
+// what follows it.
+async function waitForDisk() {
+  hold();
+  try {
+    await core.ops.op_storage_sync();
+  } finally {
+    release();
+  }
+}
+
 class DurableObjectStorage {
   async deleteAll() {
     core.ops.op_storage_delete_all();
@@ -166,9 +183,12 @@ class DurableObjectStorage {
   }
   async put(keyOrEntries, value, _options) {
     put("DurableObjectStorage", arguments.length, keyOrEntries, value);
+    if (core.ops.op_storage_presses()) await waitForDisk();
   }
   async delete(key, _options) {
-    return shared.delete("DurableObjectStorage", arguments.length, key);
+    const deleted = shared.delete("DurableObjectStorage", arguments.length, key);
+    if (core.ops.op_storage_presses()) await waitForDisk();
+    return deleted;
   }
   async getAlarm() {
     return shared.getAlarm();

@@ -1,21 +1,14 @@
 // storage.transaction (spec 3.5): reads inside see its writes, and what throws takes them back.
-// Open transactions are a stack in the host: a nested one belongs to the one in whose closure it was begun. Which closure
-// that is, is told by V8's async context, so that two transactions which a handler begins side by side run one after the
-// other instead of ending each other. While one is open the room is held (45_gate.js).
+// A transaction is a section (45_gate.js), so that those which are open are a stack, in the host as here: one begun inside
+// another's closure is inside it, and of those begun side by side one runs after the other. Calls of the storage itself
+// belong to the innermost open transaction, whoever makes them, as on the original.
 "use strict";
 
 (function () {
 const { core, primordials } = __bootstrap;
-const {
-  ArrayPrototypePop,
-  ArrayPrototypePush,
-  Error,
-  ObjectDefineProperty,
-  Promise,
-  Symbol,
-} = primordials;
-const { AsyncVariable, setAsyncContext } = core;
-const { hold, release } = core.loadExtScript("ext:partyrun/45_gate.js");
+const { ArrayPrototypePop, ArrayPrototypePush, Error, ObjectDefineProperty, Symbol } = primordials;
+const { inSection } = core.loadExtScript("ext:partyrun/45_gate.js");
+const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { DurableObjectStorage, shared, wrongType } = core.loadExtScript("ext:partyrun/50_storage.js");
 
 const OPEN = 0;
@@ -23,33 +16,15 @@ const COMMITTED = 1;
 const ROLLED_BACK = 2;
 
 const kEnd = Symbol("how the transaction ended");
-const kParent = Symbol("the transaction around it");
 
-// The transaction whose closure runs now.
-const current = new AsyncVariable();
 // Open transactions, outermost first, as the host has them.
 const stack = [];
-// Those that wait until the stack is as they need it: functions.
-let waiting = [];
 
-function innermost() {
-  return stack.length === 0 ? null : stack[stack.length - 1];
-}
-
-// The innermost open transaction around the code that runs now.
-function around() {
-  let transaction = current.get() ?? null;
-  while (transaction !== null && transaction[kEnd] !== OPEN) transaction = transaction[kParent];
-  return transaction;
-}
-
-async function turnOf(parent) {
-  while (innermost() !== parent) {
-    await new Promise((resolve) => ArrayPrototypePush(waiting, resolve));
-    // What was around this one may have ended while it waited.
-    while (parent !== null && parent[kEnd] !== OPEN) parent = parent[kParent];
-  }
-  return parent;
+function begin() {
+  core.ops.op_storage_begin();
+  const opened = new DurableObjectTransaction();
+  ArrayPrototypePush(stack, opened);
+  return opened;
 }
 
 function end(transaction, how) {
@@ -57,54 +32,20 @@ function end(transaction, how) {
   ArrayPrototypePop(stack);
   if (how === COMMITTED) core.ops.op_storage_commit();
   else core.ops.op_storage_rollback();
-  const woken = waiting;
-  waiting = [];
-  for (let i = 0; i < woken.length; i++) woken[i]();
 }
 
-// Ends `transaction` when all that were begun inside it have ended.
-async function finish(transaction, how) {
-  if (transaction[kEnd] === OPEN && innermost() !== transaction) await turnOf(transaction);
-  if (transaction[kEnd] === OPEN) end(transaction, how);
-}
-
-// Calls the closure with the transaction as its context; what the closure awaits goes on in that context.
-function run(opened, closure) {
-  const outside = current.enter(opened);
-  try {
-    return closure(opened);
-  } finally {
-    setAsyncContext(outside);
-  }
+function close(opened, succeeded) {
+  if (opened[kEnd] === OPEN) end(opened, succeeded ? COMMITTED : ROLLED_BACK);
 }
 
 async function transaction(closure) {
   if (typeof closure !== "function") throw wrongType("DurableObjectStorage", "transaction", "function");
-  hold();
-  try {
-    let parent = around();
-    if (innermost() !== parent) parent = await turnOf(parent);
-    const opened = new DurableObjectTransaction(parent);
-    core.ops.op_storage_begin();
-    ArrayPrototypePush(stack, opened);
-    let result;
-    try {
-      result = await run(opened, closure);
-    } catch (error) {
-      await finish(opened, ROLLED_BACK);
-      throw error;
-    }
-    await finish(opened, COMMITTED);
-    return result;
-  } finally {
-    release();
-  }
+  return await inSection(closure, begin, close);
 }
 
 class DurableObjectTransaction {
-  constructor(parent) {
+  constructor() {
     this[kEnd] = OPEN;
-    this[kParent] = parent;
   }
   deleteAll() {
     throw new Error("Cannot call deleteAll() within a transaction");
@@ -112,8 +53,9 @@ class DurableObjectTransaction {
   rollback() {
     if (this[kEnd] === ROLLED_BACK) return;
     check(this, "rollback");
-    // What was begun inside and is still open goes with it.
-    while (innermost() !== this) end(innermost(), ROLLED_BACK);
+    if (stack[stack.length - 1] !== this) {
+      throw new Error("Cannot roll back an outer transaction while a nested transaction is still running.");
+    }
     end(this, ROLLED_BACK);
   }
 }
@@ -145,6 +87,9 @@ ObjectDefineProperty(DurableObjectStorage.prototype, "transaction", {
   writable: true,
   configurable: true,
 });
+
+refuseAll(DurableObjectStorage.prototype, "DurableObjectStorage");
+refuseAll(DurableObjectTransaction.prototype, "DurableObjectTransaction");
 
 return { DurableObjectStorage };
 })();

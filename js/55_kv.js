@@ -4,6 +4,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ArrayBufferPrototypeSlice, JSONParse, JSONStringify, Number, String, Symbol, TypeError } = primordials;
+const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_binding.js");
 
 const kBinding = Symbol("binding");
@@ -81,6 +82,8 @@ class KvNamespace {
       : { keys, list_complete: false, cursor, cacheStatus: null };
   }
 }
+
+refuseAll(KvNamespace.prototype, "KvNamespace");
 
 return { KvNamespace };
 })();

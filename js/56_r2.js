@@ -24,6 +24,7 @@ const {
   Uint8Array,
 } = primordials;
 const { Headers } = core.loadExtScript("ext:deno_fetch/20_headers.js");
+const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_binding.js");
 
 const kBinding = Symbol("binding");
@@ -278,6 +279,10 @@ class R2Bucket {
     throw new Error(NO_MULTIPART);
   }
 }
+
+refuseAll(R2Bucket.prototype, "R2Bucket");
+refuseAll(R2Object.prototype, "R2Object");
+refuseAll(R2ObjectBody.prototype, "R2ObjectBody");
 
 return { R2Bucket };
 })();

@@ -4,6 +4,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ArrayPrototypePush, ArrayPrototypeSlice, Number, String, Symbol } = primordials;
+const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { callBinding } = core.loadExtScript("ext:partyrun/54_binding.js");
 
 const kBinding = Symbol("binding");
@@ -76,6 +77,8 @@ class VectorizeIndex {
     return (await callBinding("vectorize", this[kBinding], "deleteByIds", idsOf(ids))).result;
   }
 }
+
+refuseAll(VectorizeIndex.prototype, "VectorizeIndex");
 
 return { VectorizeIndex };
 })();

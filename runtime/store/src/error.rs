@@ -34,12 +34,32 @@ pub enum StoreError {
     /// The database, or the part of it that was needed, cannot be read.
     #[error("the storage database is damaged: {0}")]
     Corrupt(String),
+    /// A value is not the one that was written: the disk, or another program, has altered it.
+    #[error("The value of {key:?} cannot be read: it was altered on disk (room {room}).")]
+    Altered {
+        /// Party and id.
+        room: String,
+        /// The key.
+        key: String,
+    },
     /// No space left.
     #[error("the disk is full: {0}")]
     Full(String),
     /// The disk or the file system refused.
     #[error("storage input/output failed: {0}")]
     Io(String),
+    /// A file of the database was removed or replaced while it was open.
+    #[error(
+        "`{path}` was {} while the server runs, and what is written now would be lost with its end: \
+         put the file back, or start the server again",
+        if *replaced { "replaced" } else { "removed" }
+    )]
+    Gone {
+        /// The file.
+        path: String,
+        /// Whether there is another file in its place.
+        replaced: bool,
+    },
     /// An earlier batch of the same room was not committed, so this one must not be either.
     #[error("an earlier write of this room failed")]
     EarlierFailed,
@@ -144,7 +164,7 @@ pub enum StorageError {
     #[error("Cannot end a transaction while a transaction inside it is open.")]
     TransactionNotInnermost,
     /// The room writes faster than the disk takes it; the room is reset.
-    #[error("The room has more than {max} bytes of writes that are not yet on disk.")]
+    #[error("it has more than {} MiB of writes that are not on disk yet: await them (limit `unawaited_bytes_max`)", max >> 20)]
     TooMuchUndurable {
         /// The limit.
         max: usize,

@@ -4,7 +4,7 @@
 //! text and no separator is ever made from them, so no id can reach another room's data (`../x`, NUL, case pairs and
 //! emoji are just different strings).
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use hmac::{Hmac, Mac};
@@ -48,6 +48,12 @@ impl RoomKey {
             let _ = write!(text, "{byte:02x}");
             text
         })
+    }
+}
+
+impl fmt::Display for RoomKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.party, self.id)
     }
 }
 

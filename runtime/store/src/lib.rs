@@ -25,6 +25,7 @@
 //! [`StorageError`] carries the original's texts and the JavaScript class; [`StoreError`] is the machine's side.
 
 mod alarms;
+mod checksum;
 mod error;
 mod key;
 mod memory;

@@ -164,7 +164,7 @@ impl Reader for Memory {
         let end = range.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut forward = stored.values.range::<[u8], _>((Bound::Included(range.start.as_slice()), end));
         while let Some((key, value)) = if reverse { forward.next_back() } else { forward.next() } {
-            if each(key, value).is_break() {
+            if each(key, Some(value)).is_break() {
                 break;
             }
         }

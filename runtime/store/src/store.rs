@@ -18,8 +18,8 @@ pub type CommitCallback = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Called with a wall-clock time in milliseconds when an alarm before all announced ones is committed.
 pub type AlarmHook = Arc<dyn Fn(i64) + Send + Sync>;
 
-/// Takes one key and value of a list; breaks when it has enough.
-pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+/// Takes one key and value of a list; breaks when it has enough. No value: it was altered on disk.
+pub type Visit<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> ControlFlow<()> + 'a;
 
 /// A database of rooms, opened once per project.
 pub trait Store: Send + Sync {
@@ -53,7 +53,7 @@ pub trait Reader {
     /// Looks the room up; `None` if nothing was ever stored for it.
     fn load(&self, room: &RoomHandle) -> Result<Option<StoredRoom>, StoreError>;
 
-    /// Reads one value.
+    /// Reads one value; [`StoreError::Altered`] if it is not the one that was written.
     fn get(&self, room: &RoomHandle, key: &str) -> Result<Option<Bytes>, StoreError>;
 
     /// Visits the entries in `range` in byte order (or its reverse) until `each` breaks.

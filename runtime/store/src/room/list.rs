@@ -67,6 +67,9 @@ fn after_prefix(prefix: &str) -> Vec<u8> {
     after
 }
 
+/// What was found, in order, and the keys whose values were altered on disk.
+pub(super) type Listed = (Vec<(String, Bytes)>, Vec<String>);
+
 /// The writes of all layers in a range, merged; newer ones replaced older ones already.
 pub(super) type Overlay<'a> = BTreeMap<&'a Arc<str>, Option<&'a Bytes>>;
 
@@ -76,6 +79,7 @@ pub(super) struct Merge<'a> {
     reverse: bool,
     limit: usize,
     out: Vec<(String, Bytes)>,
+    altered: Vec<String>,
     damaged: bool,
 }
 
@@ -85,11 +89,12 @@ impl<'a> Merge<'a> {
         if reverse {
             entries.reverse();
         }
-        Self { overlay: entries.into_iter().peekable(), reverse, limit, out: Vec::new(), damaged: false }
+        let overlay = entries.into_iter().peekable();
+        Self { overlay, reverse, limit, out: Vec::new(), altered: Vec::new(), damaged: false }
     }
 
     /// Takes the database's next row.
-    pub(super) fn row(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
+    pub(super) fn row(&mut self, key: &[u8], value: Option<&[u8]>) -> ControlFlow<()> {
         while let Some((newer, _)) = self.overlay.peek() {
             let order = newer.as_bytes().cmp(key);
             match if self.reverse { order.reverse() } else { order } {
@@ -99,17 +104,25 @@ impl<'a> Merge<'a> {
                 Ordering::Greater => break,
             }
         }
-        match str::from_utf8(key) {
-            Ok(key) => self.push(key, Bytes::copy_from_slice(value)),
-            Err(_) => {
+        match (str::from_utf8(key), value) {
+            (Ok(key), Some(value)) => self.push(key, Bytes::copy_from_slice(value)),
+            (Ok(key), None) => {
+                self.altered.push(key.to_owned());
+                ControlFlow::Continue(())
+            }
+            (Err(_), None) => {
+                self.altered.push(String::from_utf8_lossy(key).into_owned());
+                ControlFlow::Continue(())
+            }
+            (Err(_), Some(_)) => {
                 self.damaged = true;
                 ControlFlow::Break(())
             }
         }
     }
 
-    /// Takes what the overlay has left, after the last row.
-    pub(super) fn finish(mut self) -> Result<Vec<(String, Bytes)>, StoreError> {
+    /// Takes what the overlay has left, after the last row; beside it the keys whose values were altered on disk.
+    pub(super) fn finish(mut self) -> Result<Listed, StoreError> {
         if self.damaged {
             return Err(StoreError::Corrupt("a key is not UTF-8".into()));
         }
@@ -117,7 +130,7 @@ impl<'a> Merge<'a> {
             // It breaks only when the limit is reached, which the loop asks itself.
             let _ = self.take_overlay();
         }
-        Ok(self.out)
+        Ok((self.out, self.altered))
     }
 
     fn take_overlay(&mut self) -> ControlFlow<()> {

@@ -64,6 +64,7 @@ impl WorkerStore {
             transactions: Vec::new(),
             transactions_begun: 0,
             seq: 0,
+            altered: Vec::new(),
         }
     }
 }
@@ -106,6 +107,8 @@ pub struct RoomStorage {
     transactions: Vec<(TransactionId, Layer)>,
     transactions_begun: u64,
     seq: u64,
+    /// Keys that the last reads left out.
+    altered: Vec<String>,
 }
 
 impl RoomStorage {
@@ -121,19 +124,23 @@ impl RoomStorage {
     }
 
     /// Reads several values: those found, in key order, each once (spec 3.1). A key that is too long is not found, as in
-    /// the original.
+    /// the original. Values that were altered on disk are left out: [`RoomStorage::take_altered`] names them.
     pub fn get_many<K: AsRef<str>>(&mut self, keys: &[K]) -> Result<Vec<(String, Bytes)>, StorageError> {
         check_count(&self.limits, keys.len())?;
         let mut found = BTreeMap::new();
         for key in keys {
-            if let Some(value) = self.read(key.as_ref())? {
-                found.insert(key.as_ref().to_owned(), value);
+            match self.read(key.as_ref()) {
+                Ok(Some(value)) => drop(found.insert(key.as_ref().to_owned(), value)),
+                Ok(None) => {}
+                Err(StorageError::Store(StoreError::Altered { key, .. })) => self.altered.push(key),
+                Err(error) => return Err(error),
             }
         }
         Ok(found.into_iter().collect())
     }
 
-    /// Entries in UTF-8 byte order.
+    /// Entries in UTF-8 byte order. Those whose values were altered on disk are left out, and do not count for a limit:
+    /// [`RoomStorage::take_altered`] names them.
     pub fn list(&mut self, options: &ListOptions) -> Result<Vec<(String, Bytes)>, StorageError> {
         self.check_alive()?;
         let Some((range, limit)) = options.range()? else { return Ok(Vec::new()) };
@@ -144,7 +151,14 @@ impl RoomStorage {
             self.reader
                 .list(&self.handle, &range, options.reverse, &mut |key, value| merge.row(key, value))?;
         }
-        Ok(merge.finish()?)
+        let (found, altered) = merge.finish()?;
+        self.altered.extend(altered);
+        Ok(found)
+    }
+
+    /// The keys that [`RoomStorage::list`] and [`RoomStorage::get_many`] left out since the last call.
+    pub fn take_altered(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.altered)
     }
 
     /// Writes one value.
@@ -155,7 +169,6 @@ impl RoomStorage {
     /// Writes several values: all, or none if one is refused.
     pub fn put_many(&mut self, entries: Vec<(String, Bytes)>) -> Result<(), StorageError> {
         self.check_alive()?;
-        check_count(&self.limits, entries.len())?;
         for (key, value) in &entries {
             check_key(&self.limits, key)?;
             check_value(&self.limits, value)?;
@@ -174,11 +187,16 @@ impl RoomStorage {
 
     /// Deletes several keys; the number of those that existed.
     pub fn delete_many<K: AsRef<str>>(&mut self, keys: &[K]) -> Result<usize, StorageError> {
-        self.check_keys(keys)?;
+        keys.iter().try_for_each(|key| check_key(&self.limits, key.as_ref()))?;
         let mut existing = Vec::new();
         for key in keys {
-            if self.read(key.as_ref())?.is_some() {
-                existing.push(key.as_ref());
+            match self.read(key.as_ref()) {
+                // One that was altered on disk is there, too.
+                Ok(Some(_)) | Err(StorageError::Store(StoreError::Altered { .. })) => {
+                    existing.push(key.as_ref())
+                }
+                Ok(None) => {}
+                Err(error) => return Err(error),
             }
         }
         existing.sort_unstable();
@@ -393,17 +411,12 @@ impl RoomStorage {
         merged
     }
 
-    fn check_keys<K: AsRef<str>>(&self, keys: &[K]) -> Result<(), StorageError> {
-        check_count(&self.limits, keys.len())?;
-        keys.iter().try_for_each(|key| check_key(&self.limits, key.as_ref()))
-    }
-
     fn check_alive(&self) -> Result<(), StorageError> {
         if self.handle.failed() { Err(StoreError::EarlierFailed.into()) } else { Ok(()) }
     }
 
     fn check_undurable(&self) -> Result<(), StorageError> {
-        let max = self.limits.undurable_bytes_max;
+        let max = self.limits.unawaited_bytes_max;
         if self.undurable_bytes() > max { Err(StorageError::TooMuchUndurable { max }) } else { Ok(()) }
     }
 }

@@ -18,7 +18,8 @@ fn a_refused_call_writes_nothing() {
     assert_eq!(room.put("k", large), Err(StorageError::ValueTooLarge { max: 131_072, size: 131_107 }));
     let keys: Vec<String> = (0..129).map(|key| key.to_string()).collect();
     assert_eq!(room.get_many(&keys), Err(StorageError::TooManyKeys { max: 128, count: 129 }));
-    assert_eq!(room.delete_many(&keys), Err(StorageError::TooManyKeys { max: 128, count: 129 }));
+    let keys: Vec<String> = keys.into_iter().chain(["k".repeat(2049)]).collect();
+    assert_eq!(room.delete_many(&keys), Err(StorageError::KeyTooLarge { max: 2048, size: 2049 }));
     assert_eq!(room.set_alarm(f64::NAN, 0), Err(StorageError::AlarmNotADate));
     assert_eq!(room.set_alarm(f64::INFINITY, 0), Err(StorageError::AlarmNotADate));
     assert_eq!(room.set_alarm(0.0, 0), Err(StorageError::AlarmNotPositive));
@@ -71,7 +72,7 @@ fn after_a_failure_nothing_of_that_life_is_stored() {
 #[test]
 fn a_room_that_outruns_the_disk_is_refused() {
     let store = Memory::new();
-    let limits = Limits { undurable_bytes_max: 1000, ..Limits::default() };
+    let limits = Limits { unawaited_bytes_max: 1000, ..Limits::default() };
     let mut room = WorkerStore::open(&store, Arc::new(limits)).unwrap().room(RoomKey::new("main", "a"));
     room.put("a", Bytes::from(vec![0; 900])).unwrap();
     room.put("a", Bytes::from(vec![0; 950])).unwrap();

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+use super::place::Place;
 use crate::alarms::AlarmBoard;
+use crate::checksum::checksum;
 use crate::store::{AlarmWrite, Batch, CommitCallback, RoomHandle};
 use crate::{StoreError, now_ms};
 
@@ -38,8 +40,8 @@ const LAST_SEEN_STEP_MS: i64 = 60_000;
 const INSERT_ROOM: &str = "INSERT INTO rooms (party, id, created_ms, last_seen_ms) VALUES (?1, ?2, ?3, ?3)
     ON CONFLICT (party, id) DO UPDATE SET last_seen_ms = excluded.last_seen_ms RETURNING room";
 const TOUCH_ROOM: &str = "UPDATE rooms SET last_seen_ms = ?2 WHERE room = ?1";
-const PUT: &str = "INSERT INTO entries (room, key, value) VALUES (?1, ?2, ?3)
-    ON CONFLICT (room, key) DO UPDATE SET value = excluded.value";
+const PUT: &str = "INSERT INTO entries (room, key, value, checksum) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (room, key) DO UPDATE SET value = excluded.value, checksum = excluded.checksum";
 const DELETE: &str = "DELETE FROM entries WHERE room = ?1 AND key = ?2";
 const DELETE_ALL: &str = "DELETE FROM entries WHERE room = ?1";
 const SET_ALARM: &str =
@@ -80,6 +82,7 @@ pub(super) struct Committer {
     connection: Connection,
     board: Arc<AlarmBoard>,
     wal_path: PathBuf,
+    place: Place,
     wal_prepared: bool,
     /// Pages in the log, as of the last commit.
     wal_pages: Arc<AtomicUsize>,
@@ -92,6 +95,7 @@ impl Committer {
         mut connection: Connection,
         board: Arc<AlarmBoard>,
         wal_path: PathBuf,
+        place: Place,
     ) -> Result<Self, StoreError> {
         let wal_pages = Arc::new(AtomicUsize::new(0));
         let noted = wal_pages.clone();
@@ -102,7 +106,7 @@ impl Committer {
         }))?;
         connection.set_prepared_statement_cache_capacity(32);
         let wal_pages_due = WAL_PAGES_MAX;
-        Ok(Self { connection, board, wal_path, wal_prepared: false, wal_pages, wal_pages_due })
+        Ok(Self { connection, board, wal_path, place, wal_prepared: false, wal_pages, wal_pages_due })
     }
 
     /// Serves until it is stopped or nobody is left to ask.
@@ -136,13 +140,16 @@ impl Committer {
     }
 
     fn commit(&mut self, mut group: Vec<Pending>) {
-        let mut results =
-            self.commit_together(&group.iter().map(|pending| &pending.batch).collect::<Vec<_>>());
-        if let (Err(_), true) = (&results, group.len() > 1) {
+        let place = self.place.check();
+        let is_there = place.is_ok();
+        let mut results = place.and_then(|()| {
+            self.commit_together(&group.iter().map(|pending| &pending.batch).collect::<Vec<_>>())
+        });
+        if let (Err(_), true) = (&results, is_there && group.len() > 1) {
             // Alone, so that each room gets its own answer.
             results = Ok(group.iter().map(|pending| self.commit_alone(&pending.batch)).collect());
         }
-        let results = results.unwrap_or_else(|error| vec![Err(error)]);
+        let results = results.unwrap_or_else(|error| vec![Err(error); group.len()]);
         for (pending, result) in group.iter().zip(&results) {
             if result.is_err() {
                 pending.batch.room.set_failed();
@@ -294,7 +301,10 @@ fn apply(connection: &Connection, batch: &Batch) -> Result<(i64, i64), StoreErro
     let mut delete = connection.prepare_cached(DELETE)?;
     for (key, value) in &batch.writes {
         match value {
-            Some(value) => put.execute(params![row, key.as_bytes(), value.as_ref()])?,
+            Some(value) => {
+                let sum = checksum(batch.room.key(), key.as_bytes(), value);
+                put.execute(params![row, key.as_bytes(), value.as_ref(), sum])?
+            }
             None => delete.execute(params![row, key.as_bytes()])?,
         };
     }

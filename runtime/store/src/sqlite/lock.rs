@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::StoreError;
@@ -14,7 +15,7 @@ const LOCK_FILE: &str = "partyrun.lock";
 /// Holds the lock as long as it lives.
 #[derive(Debug)]
 pub(super) struct FolderLock {
-    _file: File,
+    file: File,
 }
 
 impl FolderLock {
@@ -31,7 +32,14 @@ impl FolderLock {
         file.set_len(0)?;
         file.rewind()?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Whether the file that is locked is the one which others would try to lock.
+    pub(super) fn is_in(&self, dir: &Path) -> bool {
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let there = dir.join(LOCK_FILE).metadata().map(identity);
+        there.is_ok_and(|there| self.file.metadata().map(identity).is_ok_and(|own| own == there))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod committer;
 mod lock;
+mod place;
 mod reader;
 mod schema;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
 use crate::{RoomKey, StoreError, now_ms};
 use committer::{Committer, Message, Pending};
 use lock::FolderLock;
+use place::{HeldLock, Place};
 use reader::SqliteReader;
 
 const DATABASE_FILE: &str = "partyrun.sqlite";
@@ -59,7 +61,7 @@ pub struct Sqlite {
     /// The scheduler's connection.
     alarms: Mutex<Connection>,
     /// Held until the store is closed, so that a successor may open the folder.
-    lock: Mutex<Option<FolderLock>>,
+    lock: HeldLock,
 }
 
 impl Sqlite {
@@ -88,12 +90,17 @@ impl Sqlite {
         recover_alarms(&mut writer, options.alarm_retries_max)?;
         let alarms = connect(&path, &options, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let board = Arc::new(AlarmBoard::default());
-        let committer = Committer::new(writer, board.clone(), dir.join(format!("{DATABASE_FILE}-wal")))?;
+        let lock = Arc::new(Mutex::new(Some(lock)));
+        let log = dir.join(format!("{DATABASE_FILE}-wal"));
+        // Another file layer has files of its own.
+        let files = if options.vfs.is_none() { vec![path.clone(), log.clone()] } else { Vec::new() };
+        let place = Place::of(dir, files, lock.clone());
+        let committer = Committer::new(writer, board.clone(), log, place)?;
         let (inbox, messages) = channel();
         let thread =
             std::thread::Builder::new().name("committer".into()).spawn(move || committer.run(messages))?;
         let (thread, alarms) = (Mutex::new(Some(thread)), Mutex::new(alarms));
-        Ok(Self { path, options, inbox, thread, board, alarms, lock: Mutex::new(Some(lock)) })
+        Ok(Self { path, options, inbox, thread, board, alarms, lock })
     }
 
     /// The database file.

@@ -284,9 +284,12 @@ fn a_newer_schema_and_a_foreign_file_are_refused() {
 #[test]
 fn a_damaged_page_is_the_error_of_its_room() {
     const PAGE_BYTES: usize = 4096;
+    // A page further up belongs to the rows of all rooms below it.
+    const LEAF: u8 = 0x0a;
     let folder = TestFolder::new();
     let store = Sqlite::open(folder.path()).unwrap();
-    for (id, text) in [("good", "GOODGOOD"), ("bad", "BADBADBA")] {
+    // A list looks at the entry behind its last, which is the next room's: one without damage stands between the two.
+    for (id, text) in [("good", "GOODGOOD"), ("between", "GOODGOOD"), ("bad", "BADBADBA")] {
         let mut room = open_room(&store, id);
         for key in 0..300 {
             room.put(&format!("{key:04}"), Bytes::from(text.repeat(30))).unwrap();
@@ -298,7 +301,8 @@ fn a_damaged_page_is_the_error_of_its_room() {
     let mut file = std::fs::read(&path).unwrap();
     let has = |page: &[u8], text: &[u8]| page.windows(text.len()).any(|window| window == text);
     let mut damaged = 0;
-    for page in file.chunks_mut(PAGE_BYTES).filter(|page| has(page, b"BADBADBA") && !has(page, b"GOODGOOD")) {
+    let is_bad = |page: &[u8]| page[0] == LEAF && has(page, b"BADBADBA") && !has(page, b"GOODGOOD");
+    for page in file.chunks_mut(PAGE_BYTES).filter(|page| is_bad(page)) {
         page[..100].fill(0xEE);
         damaged += 1;
     }
@@ -381,4 +385,92 @@ fn after_closing_every_batch_is_answered() {
     assert!(!folder.path().join("partyrun.sqlite-wal").exists(), "the log was folded into the database");
     drop(store);
     Sqlite::open(folder.path()).unwrap();
+}
+
+/// Changes the database with statements that no room would give, while no store has it open.
+fn meddle(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+fn is_altered<T: std::fmt::Debug>(result: Result<T, crate::StorageError>, key: &str) -> bool {
+    match result {
+        Err(crate::StorageError::Store(StoreError::Altered { room, key: named })) => {
+            (room.as_str(), named.as_str()) == ("main/a", key)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_altered_is_never_served_and_costs_no_other_value() {
+    let folder = TestFolder::new();
+    let store = Sqlite::open(folder.path()).unwrap();
+    for id in ["a", "b"] {
+        let mut room = open_room(&store, id);
+        for (key, value) in [("one", "1"), ("two", "2"), ("three", "3"), ("four", id)] {
+            put(&store, &mut room, key, value).unwrap();
+        }
+    }
+    let path = store.path().to_owned();
+    drop(store);
+    // A value, a value under another's key, a checksum, and a value of another room.
+    let room = |id: &str| format!("(SELECT room FROM rooms WHERE id = '{id}')");
+    meddle(
+        &path,
+        &format!(
+            "UPDATE entries SET value = x'39' WHERE room = {a} AND key = x'6f6e65';
+             UPDATE entries SET (value, checksum) = (SELECT value, checksum FROM entries WHERE room = {a} AND key = x'7468726565')
+                 WHERE room = {a} AND key = x'74776f';
+             UPDATE entries SET (value, checksum) = (SELECT value, checksum FROM entries WHERE room = {b} AND key = x'666f7572')
+                 WHERE room = {a} AND key = x'666f7572';",
+            a = room("a"),
+            b = room("b")
+        ),
+    );
+    let store = Sqlite::open(folder.path()).unwrap();
+    let mut a = open_room(&store, "a");
+    for key in ["one", "two", "four"] {
+        assert!(is_altered(a.get(key), key));
+    }
+    let three = Bytes::from_static(b"3");
+    assert_eq!(a.get("three").unwrap(), Some(three.clone()));
+    let all = ListOptions::default();
+    assert_eq!(a.list(&all).unwrap(), [("three".to_owned(), three.clone())]);
+    assert_eq!(a.take_altered(), ["four", "one", "two"]);
+    let first = ListOptions { limit: Some(1), reverse: true, ..ListOptions::default() };
+    assert_eq!(a.list(&first).unwrap(), [("three".to_owned(), three.clone())]);
+    assert_eq!(a.take_altered(), ["two"]);
+    assert_eq!(a.get_many(&["one", "three"]).unwrap(), [("three".to_owned(), three)]);
+    assert_eq!(a.take_altered(), ["one"]);
+    assert_eq!(open_room(&store, "b").list(&all).unwrap().len(), 4);
+    // It is mended by writing and by deleting.
+    put(&store, &mut a, "one", "new").unwrap();
+    assert_eq!(a.delete_many(&["two", "four"]).unwrap(), 2);
+    flush(&store, &mut a).unwrap();
+    let mut a = open_room(&store, "a");
+    let keys: Vec<String> = a.list(&all).unwrap().into_iter().map(|(key, _)| key).collect();
+    assert_eq!((keys, a.take_altered()), (vec!["one".to_owned(), "three".to_owned()], vec![]));
+}
+
+#[test]
+fn a_database_without_checksums_gets_them() {
+    let folder = TestFolder::new();
+    let store = Sqlite::open(folder.path()).unwrap();
+    let mut room = open_room(&store, "a");
+    room.put("", Bytes::from_static(b"empty")).unwrap();
+    for key in 0..600 {
+        room.put(&format!("{key:04}"), Bytes::from(key.to_string())).unwrap();
+    }
+    flush(&store, &mut room).unwrap();
+    let path = store.path().to_owned();
+    drop(store);
+    meddle(&path, "ALTER TABLE entries DROP COLUMN checksum; PRAGMA user_version = 1;");
+    let store = Sqlite::open(folder.path()).unwrap();
+    let mut room = open_room(&store, "a");
+    assert_eq!((room.list(&ListOptions::default()).unwrap().len(), room.take_altered().len()), (601, 0));
+    assert_eq!(room.get("").unwrap(), Some(Bytes::from_static(b"empty")));
+    put(&store, &mut room, "0001", "new").unwrap();
+    drop(store);
+    let store = Sqlite::open(folder.path()).unwrap();
+    assert_eq!(open_room(&store, "a").get("0001").unwrap(), Some(Bytes::from_static(b"new")));
 }

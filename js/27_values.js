@@ -1,0 +1,129 @@
+// Structured clones as Workers make them: for storage, for a connection's state, and for `structuredClone` itself.
+// What the platform's objects are cloned to is said by 00_kinds.js; the bytes are made by runtime/extensions/src/values.rs.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const {
+  ArrayIsArray,
+  Error,
+  ObjectDefineProperty,
+  ObjectGetOwnPropertyDescriptor,
+  ObjectGetPrototypeOf,
+  ObjectPrototypeIsPrototypeOf,
+  ReflectApply,
+  TypeError,
+} = primordials;
+const { ops } = core;
+const { builders, cloneAll, kParts, refuse, refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
+const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
+const { structuredClone: cloneAndTransfer } = core.loadExtScript("ext:deno_web/13_message_port.js");
+const { Headers, headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20_headers.js");
+const { FormData } = core.loadExtScript("ext:deno_fetch/21_formdata.js");
+const { URLSearchParams } = core.loadExtScript("ext:deno_web/00_url.js");
+
+const RECORD = -1;
+const HEADERS = 4;
+const DOM_EXCEPTION = 8;
+// Headers that may be changed: a copy always may.
+const UNGUARDED = 3;
+
+const { get: nameOf } = ObjectGetOwnPropertyDescriptor(DOMException.prototype, "name");
+const { get: messageOf } = ObjectGetOwnPropertyDescriptor(DOMException.prototype, "message");
+
+function exception(name, message, stack) {
+  const made = new DOMException(message, name);
+  ObjectDefineProperty(made, "stack", { __proto__: null, value: stack, writable: true, configurable: true });
+  return made;
+}
+
+function exceptionParts() {
+  const { stack } = this;
+  const text = typeof stack === "string" ? stack : "";
+  return [DOM_EXCEPTION, ReflectApply(nameOf, this, []), ReflectApply(messageOf, this, []), text];
+}
+
+cloneAll(DOMException.prototype, DOM_EXCEPTION, exceptionParts, ({ 0: name, 1: message, 2: stack }) =>
+  exception(name, message, stack));
+
+builders[RECORD] = ({ 0: record }) =>
+  record.type === "DOMException" ? exception(record.name, record.message, `${record.stack}`) : undefined;
+
+const { append } = Headers.prototype;
+
+function headersOf(parts) {
+  const headers = new Headers();
+  // They are checked as any others: stored bytes may come from elsewhere.
+  for (let i = 0; i + 1 < parts.length; i += 2) ReflectApply(append, headers, [parts[i], parts[i + 1]]);
+  return headers;
+}
+
+function headersParts() {
+  const list = headerListFromHeaders(this);
+  const parts = [HEADERS, UNGUARDED, list.length];
+  for (let i = 0; i < list.length; i++) {
+    const at = parts.length;
+    parts[at] = 0;
+    parts[at + 1] = list[i][0];
+    parts[at + 2] = list[i][1];
+  }
+  return parts;
+}
+
+cloneAll(Headers.prototype, HEADERS, headersParts, headersOf);
+
+// Adds the headers of a clone, if that is what they are, to `target`.
+function copyHeaders(headers, target) {
+  if (!ObjectPrototypeIsPrototypeOf(Headers.prototype, headers)) return;
+  const list = headerListFromHeaders(headers);
+  for (let i = 0; i < list.length; i++) ReflectApply(append, target, [list[i][0], list[i][1]]);
+}
+
+// Their iterators have classes without a name.
+for (const list of [new Headers(), new URLSearchParams(), new FormData()]) {
+  refuseAll(ObjectGetPrototypeOf(list.entries()), "EntryIterator");
+}
+
+function build(kind, parts) {
+  return builders[kind]?.(parts);
+}
+
+function serialize(value) {
+  return ops.op_value_serialize(value, kParts, refuse);
+}
+
+// `named` makes the value's name in the message of an error of what it is called with.
+function deserialize(bytes, named, key) {
+  try {
+    return ops.op_value_deserialize(bytes, build);
+  } catch (cause) {
+    throw new Error(`${named(key)} cannot be read: ${cause.message}.`);
+  }
+}
+
+// Buffers, ports and streams can be transferred. The latter two have a name for deno_web under its brand.
+function checkTransfer(transfer) {
+  for (let i = 0; i < transfer.length; i++) {
+    const one = transfer[i];
+    if (core.isAnyArrayBuffer(one) || typeof one?.[core.hostObjectBrand] === "string") continue;
+    throw new TypeError("Object is not transferable");
+  }
+}
+
+// Nothing is transferred in most calls; those that do are deno_web's.
+function structuredClone(value, options) {
+  const transfer = options?.transfer;
+  const none = transfer === undefined || ArrayIsArray(transfer) && transfer.length === 0;
+  const usual = options === undefined || options === null || typeof options === "object";
+  if (arguments.length === 0 || !none || !usual) {
+    if (ArrayIsArray(transfer)) checkTransfer(transfer);
+    return ReflectApply(cloneAndTransfer, undefined, arguments);
+  }
+  if (value === null || value === undefined || typeof value === "string" || typeof value === "number") return value;
+  return ops.op_value_clone(value, kParts, refuse, build);
+}
+
+core.defineGlobalProperties(globalThis, { structuredClone: core.propNonEnumerable(structuredClone) });
+
+return { copyHeaders, deserialize, serialize };
+})();
