@@ -120,5 +120,10 @@ ObjectDefineProperty(ReadableStreamBYOBReader.prototype, "readAtLeast", {
   },
 });
 
-return { handOn, recover };
+// Another stream in place of a body, of unknown length.
+function replaceBody(inner, stream) {
+  inner.body = new InnerBody(stream);
+}
+
+return { handOn, recover, replaceBody };
 })();

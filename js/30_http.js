@@ -12,13 +12,17 @@ const {
   ObjectDefineProperty,
   ObjectPrototypeIsPrototypeOf,
   RangeError,
+  ReflectApply,
   ReflectConstruct,
+  SafeWeakSet,
   StringPrototypeSplit,
   StringPrototypeToLowerCase,
   Symbol,
   SymbolHasInstance,
   TypeError,
   ObjectSetPrototypeOf,
+  WeakSetPrototypeAdd,
+  WeakSetPrototypeHas,
 } = primordials;
 
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
@@ -29,16 +33,23 @@ const {
   Response: WebResponse,
   toInnerResponse,
   fromInnerResponse,
-  wireHeaderList,
 } = core.loadExtScript("ext:deno_fetch/23_response.js");
 const { readableStreamForRid, resourceForReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { cloneAll, refuse } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+const { copyHeaders } = core.loadExtScript("ext:partyrun/27_values.js");
+const { headersFromHeaderList } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { recover } = core.loadExtScript("ext:partyrun/28_bodies.js");
 
 const kCf = Symbol("cf");
 const kWebSocket = Symbol("webSocket");
 const kHostId = Symbol("host request");
 const kFixedLength = Symbol("fixed length");
+const kPacked = Symbol("the body is in its coding already");
+const PACKED = 0x10000;
+
+// Streams of bytes that are in the coding which the answer they came with names.
+const packedStreams = new SafeWeakSet();
 
 // A constructor that keeps the wrapped class's prototype, so that `instanceof`, subclasses and static methods are unchanged.
 // `before` may refuse or replace the first argument, `after` adds to the object.
@@ -100,6 +111,38 @@ const Response = extend(WebResponse, "Response", checkBody, (response, body, ini
   }
   const webSocket = init?.webSocket;
   if (webSocket !== undefined && webSocket !== null) response[kWebSocket] = webSocket;
+  if (isPacked(body, init)) response[kPacked] = true;
+});
+
+// With `encodeBody: "manual"` a body is in the coding that `content-encoding` names; without, gzip and br are made of it when it
+// leaves. A copy of a response is as the response is.
+function isPacked(body, init) {
+  const encodeBody = init?.encodeBody;
+  if (encodeBody === "manual" || init?.[kPacked] === true) return true;
+  if (encodeBody !== undefined && encodeBody !== "automatic") throw new TypeError(`encodeBody: unexpected value: ${encodeBody}`);
+  return typeof body === "object" && body !== null && WeakSetPrototypeHas(packedStreams, body);
+}
+
+// For an answer of another server whose body is passed on as it came.
+function keepPacked(response) {
+  response[kPacked] = true;
+  WeakSetPrototypeAdd(packedStreams, response.body);
+}
+
+const { clone } = WebResponse.prototype;
+
+ObjectDefineProperty(WebResponse.prototype, "clone", {
+  __proto__: null,
+  configurable: true,
+  enumerable: true,
+  writable: true,
+  value: {
+    clone() {
+      const copy = ReflectApply(clone, this, []);
+      if (this[kPacked] !== undefined) copy[kPacked] = true;
+      return copy;
+    },
+  }.clone,
 });
 
 ObjectDefineProperty(Request.prototype, "cf", {
@@ -184,6 +227,55 @@ function isRequest(value) {
 ObjectDefineProperty(Response, SymbolHasInstance, { __proto__: null, value: isResponse });
 ObjectDefineProperty(Request, SymbolHasInstance, { __proto__: null, value: isRequest });
 
+// --- structured clones (27_values.js) ---------------------------------------------------------------------------------
+
+const REQUEST = 5;
+const RESPONSE = 6;
+
+function refuseBody(inner) {
+  if (inner.body !== null) refuse("ReadableStream can only be serialized for RPC.");
+}
+
+function headersOf(inner) {
+  return headersFromHeaderList(inner.headerList, "none");
+}
+
+function requestParts() {
+  const inner = toInnerRequest(this);
+  refuseBody(inner);
+  const init = { method: inner.method, headers: headersOf(inner), body: null, redirect: inner.redirectMode };
+  const cf = this[kCf];
+  if (cf !== undefined) init.cf = typeof cf === "function" ? cf() : cf;
+  return [REQUEST, inner.url(), init];
+}
+
+function requestOf({ 0: url, 1: init }) {
+  const { method = "GET", redirect = "follow", cf } = init;
+  const request = new Request(url, { __proto__: null, method, redirect, cf });
+  copyHeaders(init.headers, request.headers);
+  return request;
+}
+
+cloneAll(Request.prototype, REQUEST, requestParts, requestOf);
+
+function responseParts() {
+  const inner = toInnerResponse(this);
+  refuseBody(inner);
+  if (this[kWebSocket] !== undefined || inner.status < 200) {
+    refuse('Could not serialize object of type "WebSocket". This type does not support serialization.');
+  }
+  return [RESPONSE, null, { status: inner.status, statusText: inner.statusMessage, headers: headersOf(inner) }];
+}
+
+function responseOf({ 1: init }) {
+  const { status = 200, statusText = "" } = init;
+  const response = new Response(null, { __proto__: null, status, statusText });
+  copyHeaders(init.headers, response.headers);
+  return response;
+}
+
+cloneAll(Response.prototype, RESPONSE, responseParts, responseOf);
+
 const BODY_USED =
   "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
 
@@ -202,9 +294,9 @@ function takeBody(body) {
 function respond(id, response) {
   const inner = toInnerResponse(response);
   const body = takeBody(inner.body);
-  const headers = serializeHeaders(wireHeaderList(inner));
+  const headers = serializeHeaders(inner.headerList);
   if (inner.statusMessage !== "") core.ops.op_response_reason(id, inner.statusMessage);
-  const status = inner.status;
+  const status = response[kPacked] === undefined ? inner.status : inner.status + PACKED;
   if (body === null) hot.op_response_static(id, status, headers, "");
   else if (typeof body === "string") hot.op_response_static(id, status, headers, body);
   else if (typeof body === "number") core.ops.op_response_stream(id, status, headers, body);
@@ -222,9 +314,11 @@ return {
   incomingResponse,
   isRequest,
   isResponse,
+  keepPacked,
   kCf,
   kFixedLength,
   kHostId,
+  kPacked,
   kWebSocket,
   Request,
   respond,

@@ -5,13 +5,56 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectDefineProperty, PromiseReject, StringPrototypeReplace, StringPrototypeToLowerCase, TypeError } = primordials;
+const {
+  MapPrototypeDelete,
+  MapPrototypeGet,
+  MapPrototypeSet,
+  ObjectDefineProperty,
+  PromiseReject,
+  ReflectApply,
+  RegExpPrototypeTest,
+  SafeMap,
+  SafeRegExp,
+  SafeWeakMap,
+  StringFromCharCode,
+  StringPrototypeCharCodeAt,
+  StringPrototypeReplace,
+  StringPrototypeToLowerCase,
+  StringPrototypeTrim,
+  TypeError,
+  TypedArrayPrototypeGetByteLength,
+  Uint8Array,
+  WeakMapPrototypeSet,
+} = primordials;
+
+// Shorter bodies are not worth counting: their requests take as much.
+const COUNTED_FROM_BYTES = 4096;
+const { op_fetch, op_fetch_send, op_memory_hold } = core.ops;
+
+// The bytes of a request's body are copied for the connection: they count until its answer, or the failure, is no longer needed.
+const copies = new SafeMap();
+const counted = new SafeWeakMap();
+core.ops.op_fetch = (method, url, headers, client, hasBody, body, stream) => {
+  const bytes = body === null || body === undefined ? 0 : TypedArrayPrototypeGetByteLength(body);
+  const held = bytes < COUNTED_FROM_BYTES ? null : op_memory_hold(bytes);
+  const request = op_fetch(method, url, headers, client, hasBody, body, stream);
+  if (held !== null) MapPrototypeSet(copies, request.requestRid, held);
+  return request;
+};
+core.ops.op_fetch_send = (request) => {
+  const answer = op_fetch_send(request);
+  const held = MapPrototypeGet(copies, request);
+  if (held !== undefined) {
+    MapPrototypeDelete(copies, request);
+    WeakMapPrototypeSet(counted, answer, held);
+  }
+  return answer;
+};
 const { fetch: webFetch } = core.loadExtScript("ext:deno_fetch/26_fetch.js");
-const { incomingResponse, kWebSocket, Request, serializeHeaders, toInnerRequest, toInnerResponse } = core.loadExtScript(
-  "ext:partyrun/30_http.js",
-);
-const { handOn } = core.loadExtScript("ext:partyrun/28_bodies.js");
-const { getReadableStreamResourceBacking } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { incomingResponse, keepPacked, kWebSocket, Request, serializeHeaders, toInnerRequest, toInnerResponse } = core
+  .loadExtScript("ext:partyrun/30_http.js");
+const { handOn, replaceBody } = core.loadExtScript("ext:partyrun/28_bodies.js");
+const { getReadableStreamResourceBacking, ReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 
 let openSocket;
 
@@ -35,8 +78,11 @@ function fetch(input, init = undefined) {
 async function send(request) {
   // With nothing to wait for the request begins at once, so that an abort that follows at once reaches its body.
   if (core.ops.op_storage_pending()) await core.ops.op_storage_sync();
+  mapValues(toInnerRequest(request).headerList, toBytes);
   const response = await webFetch(request);
+  mapValues(toInnerResponse(response).headerList, fromBytes);
   bound(response);
+  unpack(response);
   return response;
 }
 ObjectDefineProperty(fetch, "length", { __proto__: null, value: 1, configurable: true });
@@ -49,8 +95,52 @@ function bound(response) {
   if (backing) core.ops.op_answer_bound(backing.rid);
 }
 
+// Values cross deno_fetch as bytes, a character each; for user code they are the text that the bytes are in UTF-8.
+const NOT_ASCII = new SafeRegExp("[^\\0-\\x7f]");
+
+function mapValues(list, convert) {
+  for (let i = 0; i < list.length; i++) {
+    const { 0: name, 1: value } = list[i];
+    if (RegExpPrototypeTest(NOT_ASCII, value)) list[i] = [name, convert(value)];
+  }
+}
+
+function toBytes(text) {
+  const bytes = core.encode(text);
+  let value = "";
+  for (let i = 0; i < bytes.length; i++) value += StringFromCharCode(bytes[i]);
+  return value;
+}
+
+function fromBytes(value) {
+  const bytes = new Uint8Array(value.length);
+  for (let i = 0; i < value.length; i++) bytes[i] = StringPrototypeCharCodeAt(value, i);
+  return core.decode(bytes);
+}
+
+const { pipeThrough } = ReadableStream.prototype;
+
+// deno_fetch leaves an answer packed that was asked for in parts, or as it is. A part cannot be read without the others and is
+// passed on as it came; anything else is plain for user code, as every answer.
+function unpack(response) {
+  const inner = toInnerResponse(response);
+  if (inner.bodyDecoded || inner.body === null) return;
+  const coding = StringPrototypeToLowerCase(StringPrototypeTrim(valueOf(inner.headerList, "content-encoding")));
+  if (coding !== "gzip" && coding !== "br" || valueOf(inner.headerList, "content-length") === "0") return;
+  if (inner.status === 206) {
+    keepPacked(response);
+    return;
+  }
+  const { DecompressionStream } = core.loadExtScript("ext:partyrun/compression.js");
+  const unpacking = new DecompressionStream(coding === "br" ? "brotli" : coding);
+  replaceBody(inner, ReflectApply(pipeThrough, inner.body.stream, [unpacking]));
+}
+
 function headerOf(request, wanted) {
-  const list = toInnerRequest(request).headerList;
+  return valueOf(toInnerRequest(request).headerList, wanted);
+}
+
+function valueOf(list, wanted) {
   for (let i = 0; i < list.length; i++) {
     if (StringPrototypeToLowerCase(list[i][0]) === wanted) return list[i][1];
   }

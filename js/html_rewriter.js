@@ -4,26 +4,80 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayPrototypePush, FunctionPrototypeCall, ReflectApply, String, StringPrototypeToLowerCase,
-  Symbol, SymbolIterator, TypeError, Uint8Array } = primordials;
+const { ArrayPrototypePush, Error, ErrorPrototype, FunctionPrototypeCall, ObjectPrototypeIsPrototypeOf, ReflectApply,
+  RegExpPrototypeExec, RegExpPrototypeTest, SafeRegExp, String, StringPrototypeIncludes, StringPrototypeStartsWith,
+  StringPrototypeToLowerCase, Symbol, SymbolIterator, TypeError, Uint8Array } = primordials;
 const { op_html_check, op_html_start, op_html_step } = core.loadExtScript("ext:partyrun/node/ops.js");
-const { ReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
-const { Response } = core.loadExtScript("ext:partyrun/30_http.js");
+const { isReadableStreamLocked, readableStreamDisturb, ReadableStream, ReadableStreamPrototype } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { isResponse, Response } = core.loadExtScript("ext:partyrun/30_http.js");
 const { Headers } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 
 const kChanges = Symbol("changes");
 
-// A token is usable as long as its handler runs.
-function record(token, change) {
+// A token is usable as long as its handler runs, for reading as well.
+function check(token) {
   if (token[kChanges] === null) {
     throw new TypeError("This content token is no longer valid. Content tokens are only valid during the execution of the relevant content handler.");
   }
+}
+
+function record(token, change) {
+  check(token);
   ArrayPrototypePush(token[kChanges], change);
   return token;
 }
 
-function content(token, what, text, options) {
-  return record(token, { what, text: String(text), html: options?.html === true });
+function refuse(kind, method, number, type) {
+  throw new TypeError(`Failed to execute '${method}' on '${kind}': parameter ${number} is not of type '${type}'.`);
+}
+
+// `given` is the number of arguments: one that is not there is refused, `undefined` is a text.
+function textOf(kind, method, given, number, value) {
+  if (given < number) refuse(kind, method, number, "string");
+  return String(value);
+}
+
+function content(token, kind, what, given, text, options) {
+  check(token);
+  if (given < 1) refuse(kind, what, 1, "string or ReadableStream or Response");
+  if (options !== undefined && options !== null && typeof options !== "object" && typeof options !== "function") {
+    refuse(kind, what, 2, "ContentOptions");
+  }
+  if (isResponse(text) || (typeof text === "object" && ObjectPrototypeIsPrototypeOf(ReadableStreamPrototype, text))) {
+    throw new TypeError("Replacing HTML content using a ReadableStream or Response object is not implemented. You must provide a string.");
+  }
+  return record(token, { what, text: String(text), html: !!options?.html });
+}
+
+// What the parser would refuse is refused where it is given (the rules of lol_html).
+const ATTRIBUTE_FORBIDDEN = new SafeRegExp("[ \\n\\r\\t\\f/>=]");
+const TAG_FORBIDDEN = new SafeRegExp("[ \\n\\r\\t\\f/>]");
+const ALPHABETIC = new SafeRegExp("^[A-Za-z]");
+const COMMENT_ENDS = ["-->", "--!>"];
+const COMMENT_BEGINS = [">", "->"];
+
+function checkAttribute(name) {
+  if (name === "") throw new TypeError("Parser error: Attribute name can't be empty.");
+  const found = RegExpPrototypeExec(ATTRIBUTE_FORBIDDEN, name);
+  if (found !== null) throw new TypeError(`Parser error: \`${found[0]}\` character is forbidden in the attribute name`);
+}
+
+function checkTag(name) {
+  if (name === "") throw new TypeError("Parser error: Tag name can't be empty.");
+  if (!RegExpPrototypeTest(ALPHABETIC, name)) {
+    throw new TypeError("Parser error: The first character of the tag name should be an ASCII alphabetical character.");
+  }
+  const found = RegExpPrototypeExec(TAG_FORBIDDEN, name);
+  if (found !== null) throw new TypeError(`Parser error: \`${found[0]}\` character is forbidden in the tag name`);
+}
+
+function checkComment(text) {
+  for (let i = 0; i < COMMENT_ENDS.length; i++) {
+    if (StringPrototypeIncludes(text, COMMENT_ENDS[i]) || StringPrototypeStartsWith(text, COMMENT_BEGINS[i])) {
+      const sequence = StringPrototypeIncludes(text, COMMENT_ENDS[i]) ? COMMENT_ENDS[i] : COMMENT_BEGINS[i];
+      throw new TypeError(`Parser error: Comment text shouldn't contain comment closing sequence (\`${sequence}\`).`);
+    }
+  }
 }
 
 class Token {
@@ -32,10 +86,10 @@ class Token {
   }
 
   before(text, options) {
-    return content(this, "before", text, options);
+    return content(this, kindOf(this), "before", arguments.length, text, options);
   }
   after(text, options) {
-    return content(this, "after", text, options);
+    return content(this, kindOf(this), "after", arguments.length, text, options);
   }
 }
 
@@ -43,19 +97,23 @@ class Removable extends Token {
   #removed = false;
 
   get removed() {
+    check(this);
     return this.#removed;
   }
   replace(text, options) {
+    content(this, kindOf(this), "replace", arguments.length, text, options);
     this.#removed = true;
-    return content(this, "replace", text, options);
+    return this;
   }
   remove() {
+    record(this, { what: "remove" });
     this.#removed = true;
-    return record(this, { what: "remove" });
+    return this;
   }
   removeAndKeepContent() {
+    record(this, { what: "removeAndKeepContent" });
     this.#removed = true;
-    return record(this, { what: "removeAndKeepContent" });
+    return this;
   }
 }
 
@@ -63,11 +121,14 @@ class Element extends Removable {
   #name;
   #attributes;
   #ends;
+  #namespace;
+  #isVoid;
 
   constructor(happening, ends) {
     super();
     this.#name = happening.name;
-    this.namespaceURI = happening.text;
+    this.#namespace = happening.text;
+    this.#isVoid = happening.flag;
     this.#attributes = [];
     for (let i = 0; i < happening.attributes.length; i += 2) {
       ArrayPrototypePush(this.#attributes, [happening.attributes[i], happening.attributes[i + 1]]);
@@ -76,13 +137,22 @@ class Element extends Removable {
   }
 
   get tagName() {
+    check(this);
     return this.#name;
   }
   set tagName(name) {
-    this.#name = String(name);
-    record(this, { what: "tagName", text: this.#name });
+    check(this);
+    const text = String(name);
+    checkTag(text);
+    record(this, { what: "tagName", text });
+    this.#name = text;
+  }
+  get namespaceURI() {
+    check(this);
+    return this.#namespace;
   }
   get attributes() {
+    check(this);
     const list = this.#attributes;
     let at = 0;
     return {
@@ -100,22 +170,28 @@ class Element extends Removable {
     return -1;
   }
   getAttribute(name) {
-    const at = this.#find(name);
+    check(this);
+    const at = this.#find(textOf("Element", "getAttribute", arguments.length, 1, name));
     return at < 0 ? null : this.#attributes[at][1];
   }
   hasAttribute(name) {
-    return this.#find(name) >= 0;
+    check(this);
+    return this.#find(textOf("Element", "hasAttribute", arguments.length, 1, name)) >= 0;
   }
   setAttribute(name, value) {
-    const text = String(name);
-    record(this, { what: "setAttribute", text, value: String(value) });
+    check(this);
+    const text = textOf("Element", "setAttribute", arguments.length, 1, name);
+    const given = textOf("Element", "setAttribute", arguments.length, 2, value);
+    checkAttribute(text);
+    record(this, { what: "setAttribute", text, value: given });
     const at = this.#find(text);
-    if (at < 0) ArrayPrototypePush(this.#attributes, [StringPrototypeToLowerCase(text), String(value)]);
-    else this.#attributes[at][1] = String(value);
+    if (at < 0) ArrayPrototypePush(this.#attributes, [StringPrototypeToLowerCase(text), given]);
+    else this.#attributes[at][1] = given;
     return this;
   }
   removeAttribute(name) {
-    record(this, { what: "removeAttribute", text: String(name) });
+    check(this);
+    record(this, { what: "removeAttribute", text: textOf("Element", "removeAttribute", arguments.length, 1, name) });
     const at = this.#find(name);
     if (at >= 0) {
       for (let i = at; i + 1 < this.#attributes.length; i++) this.#attributes[i] = this.#attributes[i + 1];
@@ -124,15 +200,18 @@ class Element extends Removable {
     return this;
   }
   prepend(text, options) {
-    return content(this, "prepend", text, options);
+    return content(this, "Element", "prepend", arguments.length, text, options);
   }
   append(text, options) {
-    return content(this, "append", text, options);
+    return content(this, "Element", "append", arguments.length, text, options);
   }
   setInnerContent(text, options) {
-    return content(this, "setInnerContent", text, options);
+    return content(this, "Element", "setInnerContent", arguments.length, text, options);
   }
   onEndTag(handler) {
+    check(this);
+    if (typeof handler !== "function") refuse("Element", "onEndTag", 1, "function");
+    if (this.#isVoid) throw new TypeError("Parser error: No end tag.");
     const number = this.#ends.length;
     ArrayPrototypePush(this.#ends, handler);
     record(this, { what: "onEndTag", text: String(number) });
@@ -147,9 +226,11 @@ class EndTag extends Token {
     this.#name = happening.name;
   }
   get name() {
+    check(this);
     return this.#name;
   }
   set name(name) {
+    check(this);
     this.#name = String(name);
     record(this, { what: "tagName", text: this.#name });
   }
@@ -166,28 +247,55 @@ class Comment extends Removable {
     this.#text = happening.text;
   }
   get text() {
+    check(this);
     return this.#text;
   }
   set text(text) {
-    this.#text = String(text);
-    record(this, { what: "text", text: this.#text });
+    check(this);
+    const given = String(text);
+    checkComment(given);
+    record(this, { what: "text", text: given });
+    this.#text = given;
   }
 }
 
 class Text extends Removable {
+  #text;
+  #last;
+
   constructor(happening) {
     super();
-    this.text = happening.text;
-    this.lastInTextNode = happening.flag;
+    this.#text = happening.text;
+    this.#last = happening.flag;
+  }
+  get text() {
+    check(this);
+    return this.#text;
+  }
+  get lastInTextNode() {
+    check(this);
+    return this.#last;
   }
 }
 
 class Doctype {
+  #happening;
+
   constructor(happening) {
     this[kChanges] = [];
-    this.name = happening.name === "" ? null : happening.name;
-    this.publicId = happening.public_id;
-    this.systemId = happening.system_id;
+    this.#happening = happening;
+  }
+  get name() {
+    check(this);
+    return this.#happening.name === "" ? null : this.#happening.name;
+  }
+  get publicId() {
+    check(this);
+    return this.#happening.public_id;
+  }
+  get systemId() {
+    check(this);
+    return this.#happening.system_id;
   }
 }
 
@@ -196,18 +304,30 @@ class DocumentEnd {
     this[kChanges] = [];
   }
   append(text, options) {
-    return content(this, "append", text, options);
+    return content(this, "DocumentEnd", "append", arguments.length, text, options);
   }
+}
+
+function kindOf(token) {
+  if (ObjectPrototypeIsPrototypeOf(Element.prototype, token)) return "Element";
+  if (ObjectPrototypeIsPrototypeOf(EndTag.prototype, token)) return "EndTag";
+  return ObjectPrototypeIsPrototypeOf(Comment.prototype, token) ? "Comment" : "Text";
 }
 
 const TOKENS = { __proto__: null, comments: Comment, doctype: Doctype, element: Element, end: DocumentEnd, endTag: EndTag,
   text: Text };
 
-function wants(handlers, name) {
-  const handler = handlers[name];
-  if (handler === undefined || handler === null) return false;
-  if (typeof handler !== "function") throw new TypeError(`HTMLRewriter: the handler \`${name}\` is not a function.`);
+function wants(handlers, name, kind) {
+  const handler = handlers?.[name];
+  if (handler === undefined) return false;
+  if (typeof handler !== "function") {
+    throw new TypeError(`Incorrect type for the '${name}' field on '${kind}': the provided value is not of type 'function'.`);
+  }
   return true;
+}
+
+function isHandlers(value) {
+  return value === null || typeof value === "object" || typeof value === "function";
 }
 
 class HTMLRewriter {
@@ -215,31 +335,37 @@ class HTMLRewriter {
   #handlers = [];
 
   on(selector, handlers) {
-    const text = String(selector);
+    const text = textOf("HTMLRewriter", "on", arguments.length, 1, selector);
+    if (!isHandlers(handlers)) refuse("HTMLRewriter", "on", 2, "ElementContentHandlers");
     op_html_check(text);
-    return this.#add(text, handlers);
+    return this.#add(text, handlers, "ElementContentHandlers");
   }
 
   onDocument(handlers) {
-    return this.#add(null, handlers);
+    if (!isHandlers(handlers)) refuse("HTMLRewriter", "onDocument", 1, "DocumentContentHandlers");
+    return this.#add(null, handlers, "DocumentContentHandlers");
   }
 
-  #add(selector, handlers) {
+  #add(selector, handlers, kind) {
     ArrayPrototypePush(this.#wanted, {
       selector,
-      element: selector !== null && wants(handlers, "element"),
-      comments: wants(handlers, "comments"),
-      text: wants(handlers, "text"),
-      doctype: selector === null && wants(handlers, "doctype"),
-      end: selector === null && wants(handlers, "end"),
+      element: selector !== null && wants(handlers, "element", kind),
+      comments: wants(handlers, "comments", kind),
+      text: wants(handlers, "text", kind),
+      doctype: selector === null && wants(handlers, "doctype", kind),
+      end: selector === null && wants(handlers, "end", kind),
     });
     ArrayPrototypePush(this.#handlers, handlers);
     return this;
   }
 
   transform(response) {
+    if (!isResponse(response)) refuse("HTMLRewriter", "transform", 1, "Response");
     const { body } = response;
     if (body === null) return response;
+    if (response.bodyUsed || isReadableStreamLocked(body)) {
+      throw new TypeError("The ReadableStream has been locked to a reader.");
+    }
     const headers = new Headers(response.headers);
     headers.delete("content-length");
     const stream = transformed(body, this.#wanted, this.#handlers);
@@ -247,39 +373,46 @@ class HTMLRewriter {
   }
 }
 
-// The stream of what comes out: reads as much of `body` as it takes to have something to give.
+// The stream of what comes out: reads as much of `body` as it takes to have something to give. The parser and its thread
+// are there from the first read to the end (limits: html_rewriters_per_room_max).
 function transformed(body, wanted, handlers) {
-  let reader;
-  let resource;
-  const ends = [];
+  const reader = body.getReader();
+  // The response has lost its body, although nothing is read before somebody wants it.
+  readableStreamDisturb(body);
+  const run = { resource: undefined, handlers, ends: [], token: null };
   return new ReadableStream({
-    start() {
-      reader = body.getReader();
-    },
     async pull(controller) {
       try {
-        resource ??= op_html_start(wanted);
+        run.resource ??= op_html_start(wanted);
         for (;;) {
           const { done, value } = await reader.read();
-          const output = await through(resource, done ? null : bytesOf(value), handlers, ends);
+          const output = await through(run, done ? null : bytesOf(value));
           if (output.length > 0) controller.enqueue(output);
           if (done) {
-            core.tryClose(resource);
+            stop(run);
             controller.close();
           }
           if (done || output.length > 0) return;
         }
       } catch (error) {
-        if (resource !== undefined) core.tryClose(resource);
-        reader.cancel(error).then(() => {}, () => {});
-        throw error;
+        stop(run);
+        const reason = ObjectPrototypeIsPrototypeOf(ErrorPrototype, error) ? error : new Error(String(error));
+        reader.cancel(reason).then(() => {}, () => {});
+        throw reason;
       }
     },
     cancel(reason) {
-      if (resource !== undefined) core.tryClose(resource);
+      stop(run);
       return reader.cancel(reason);
     },
-  });
+  }, { highWaterMark: 0 });
+}
+
+// A handler that still runs is too late, whatever it does to its token.
+function stop(run) {
+  if (run.token !== null) run.token[kChanges] = null;
+  run.token = null;
+  if (run.resource !== undefined) core.tryClose(run.resource);
 }
 
 function bytesOf(chunk) {
@@ -287,18 +420,28 @@ function bytesOf(chunk) {
   return core.isAnyArrayBuffer(chunk) ? new Uint8Array(chunk) : chunk;
 }
 
-async function through(resource, bytes, handlers, ends) {
-  let happening = await op_html_step(resource, bytes, null);
+async function through(run, bytes) {
+  let happening = await op_html_step(run.resource, bytes, null);
   for (;;) {
     const { kind } = happening;
     if (kind === "input" || kind === "done") return new Uint8Array(happening.output);
-    if (kind === "error") throw new TypeError(happening.name);
-    const token = new TOKENS[kind](happening, ends);
-    if (kind === "endTag") await FunctionPrototypeCall(ends[happening.handler], undefined, token);
-    else await ReflectApply(handlers[happening.handler][kind], handlers[happening.handler], [token]);
+    if (kind === "error") throw new TypeError(`Parser error: ${happening.name}`);
+    happening = await op_html_step(run.resource, null, await changesOf(run, happening));
+  }
+}
+
+async function changesOf(run, happening) {
+  const { handler, kind } = happening;
+  const token = run.token = new TOKENS[kind](happening, run.ends);
+  try {
+    if (kind === "endTag") await FunctionPrototypeCall(run.ends[handler], undefined, token);
+    else await ReflectApply(run.handlers[handler][kind], run.handlers[handler], [token]);
     const changes = token[kChanges];
+    if (changes === null) throw new TypeError("The transformation was cancelled.");
+    return changes;
+  } finally {
     token[kChanges] = null;
-    happening = await op_html_step(resource, null, changes);
+    run.token = null;
   }
 }
 

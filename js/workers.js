@@ -7,7 +7,7 @@ const { core, primordials } = __bootstrap;
 const { MapPrototypeGet, MapPrototypeSet, Number, ObjectDefineProperty, Promise, PromiseReject, RegExpPrototypeExec, SafeMap,
   SafeRegExp, String, StringPrototypeToLowerCase, TypeError, Uint8Array } = primordials;
 const { ReadableStream, TransformStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
-const { incomingResponse, isRequest, kFixedLength, serializeHeaders, toInnerRequest, toInnerResponse } = core.loadExtScript(
+const { incomingResponse, isRequest, kFixedLength, kPacked, serializeHeaders, toInnerRequest, toInnerResponse } = core.loadExtScript(
   "ext:partyrun/30_http.js",
 );
 const { op_cache_delete, op_cache_match, op_cache_put } = core.loadExtScript("ext:partyrun/node/ops.js");
@@ -32,6 +32,9 @@ function keyOf(request) {
   return { method: "GET", url: new URL(String(request)).href };
 }
 
+// Added to the status of an answer whose body is kept in its coding (`encodeBody: "manual"`).
+const PACKED = 1000;
+
 // What is kept is kept in memory for the whole process, up to a limit, and only as long as `Cache-Control` says.
 class Cache {
   #name;
@@ -45,7 +48,12 @@ class Cache {
     if (method !== "GET" && options?.ignoreMethod !== true) return undefined;
     const found = op_cache_match(this.#name, url);
     if (found === null) return undefined;
-    return incomingResponse(found.status, "", found.headers + "cf-cache-status\nHIT\n", new Uint8Array(found.bytes), url);
+    const headers = found.headers + "cf-cache-status\nHIT\n";
+    const packed = found.status >= PACKED;
+    const status = packed ? found.status - PACKED : found.status;
+    const response = incomingResponse(status, "", headers, new Uint8Array(found.bytes), url);
+    if (packed) response[kPacked] = true;
+    return response;
   }
 
   async put(request, response) {
@@ -61,7 +69,8 @@ class Cache {
     const seconds = found === null ? -1 : Number(found[1] ?? found[2]);
     const cookies = headerOf(inner.headerList, "set-cookie") !== null;
     if (cookies || seconds === 0 || RegExpPrototypeExec(unstorable, control) !== null) return;
-    op_cache_put(this.#name, url, inner.status, serializeHeaders(inner.headerList), bytes, seconds);
+    const status = response[kPacked] === undefined ? inner.status : inner.status + PACKED;
+    op_cache_put(this.#name, url, status, serializeHeaders(inner.headerList), bytes, seconds);
   }
 
   async delete(request, options) {

@@ -1,4 +1,5 @@
 //! Proxies from the environment: a room's requests go through them, except to the hosts that are exempt.
+//! Name look-ups don't wait for threads that other rooms keep busy.
 
 use crate::support::{Project, Server, free_port, partyrun};
 
@@ -53,5 +54,62 @@ fn what_a_room_asks_goes_through_the_proxies_of_the_environment() {
         assert!(text.lines().any(|shown| shown == line), "no `{line}` in:\n{text}");
     }
     assert!(!text.contains("exempt.test "), "an exempt host was asked for at the proxy:\n{text}");
+    server.stop();
+}
+
+const REWRITING: &str = "export default class Server {
+  constructor(room) { this.room = room; }
+  kept = [];
+  async onRequest(request) {
+    const { searchParams } = new URL(request.url);
+    if (searchParams.has('file')) return (await this.room.context.assets.fetch('/file.txt')) ?? new Response('none');
+    if (searchParams.has('end')) return Response.json(await this.end());
+    const begun = [];
+    for (let left = Number(searchParams.get('begin')); left > 0; left--) begun.push(this.begin());
+    return Response.json(await Promise.all(begun));
+  }
+  // Begins a transformation whose handler never ends: true, or why it cannot begin.
+  begin() {
+    return new Promise((resolve) => {
+      const element = () => (resolve(true), new Promise(() => {}));
+      const { body } = new HTMLRewriter().on('p', { element }).transform(new Response('<p>text</p>'));
+      this.kept.push(body.getReader());
+      this.kept.at(-1).read().catch((error) => resolve(`${error}`));
+    });
+  }
+  async end() {
+    for (const reader of this.kept.splice(0)) await reader.cancel().catch(() => {});
+    return this.begin();
+  }
+}
+";
+
+#[test]
+fn unfinished_rewriters_hold_up_nobody_else() {
+    let config = r#"{ "name": "demo", "main": "server.js", "serve": "public" }"#;
+    let project =
+        Project::new(&[("server.js", REWRITING), ("public/file.txt", "a file"), ("partykit.json", config)]);
+    let limits = ["html_rewriters_per_room_max=100", "html_rewriters_max=560"];
+    let mut args = vec!["start", "--persist", "false", "--workers", "1"];
+    limits.iter().for_each(|limit| args.extend(["--limit", limit]));
+    let server = project.serve(&args);
+    let refused = |what: &str, limit: &str, max: usize| {
+        format!(
+            "TypeError: HTMLRewriter: {what} has {max} transformations that are not finished, and there may be no more \
+             ({limit}). Read or cancel their bodies."
+        )
+    };
+    let begin = |room: &str, count: usize| -> Vec<serde_json::Value> {
+        serde_json::from_str(&server.get(&format!("/party/{room}?begin={count}")).1).unwrap()
+    };
+    // More than the worker's pool has threads.
+    for room in ["a", "b", "c", "d", "e"] {
+        assert!(begin(room, 100).iter().all(|begun| begun == true), "{room}: {}", server.output());
+    }
+    assert_eq!(begin("a", 1), [refused("this room", "html_rewriters_per_room_max", 100)]);
+    assert!(begin("f", 60).iter().all(|begun| begun == true));
+    assert_eq!(begin("g", 1), [refused("this server", "html_rewriters_max", 560)]);
+    assert_eq!(server.get("/party/h?file").1, "a file");
+    assert_eq!(server.get("/party/a?end").1, "true");
     server.stop();
 }

@@ -1,7 +1,8 @@
 //! Content types, by the file's extension.
 //!
-//! The list is that of `mime_guess`. Text has its charset, as the original's file server gives it (spec 1.7). Unknown
-//! extensions are octet streams, and so is TypeScript, whose extension that list takes for a video.
+//! The list is that of `mime_guess`, but for MPEG-4 audio, whose name there browsers do not know. Text has its charset, as the
+//! original's file server gives it (spec 1.7). Unknown extensions are octet streams, and so is TypeScript, whose extension that
+//! list takes for a video.
 
 use http::HeaderValue;
 
@@ -24,6 +25,7 @@ pub(crate) fn content_type(path: &str) -> ContentType {
     // RFC 9239 made `text/javascript` the only name.
     let essence = match mime.essence_str() {
         "application/javascript" => "text/javascript",
+        "audio/m4a" => "audio/mp4",
         essence => essence,
     };
     let text = essence.starts_with("text/") || essence == "application/json";
@@ -57,6 +59,7 @@ mod tests {
             ("a.webp", "image/webp", false),
             ("a.woff2", "font/woff2", false),
             ("a.mp4", "video/mp4", false),
+            ("a.m4a", "audio/mp4", false),
             ("a.ts", "application/octet-stream", false),
             ("noext", "application/octet-stream", false),
             ("x.y/noext", "application/octet-stream", false),

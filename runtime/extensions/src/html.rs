@@ -3,23 +3,27 @@
 //! Handlers of user code may be asynchronous, the parser is not: each transformation has a thread of its own while it lasts,
 //! which stops at every token that a handler wants and waits for what shall change. `js/html_rewriter.js` drives it with one
 //! op: each step hands over bytes, the end, or the changes to the last token, and answers with the next thing that happens.
+//! The threads are none of the worker's pool, in which names are looked up, and there are so many at most: a handler that
+//! never ends holds up nothing but its own transformation.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use deno_core::{AsyncRefCell, JsBuffer, OpState, RcRef, Resource, ResourceId, ToJsBuffer, op2};
+use deno_core::{AsyncRefCell, JsBuffer, OpState, RcRef, Resource, ResourceId, ToJsBuffer, op2, v8};
 use deno_error::JsErrorBox;
 use lol_html::html_content::{Comment, ContentType, Doctype, DocumentEnd, Element, EndTag, TextChunk};
 use lol_html::{
     DocumentContentHandlers, ElementContentHandlers, HandlerResult, HtmlRewriter, MemorySettings, OutputSink,
     Selector, Settings,
 };
-use partyrun_limits::Limits;
+use partyrun_limits::{Charge, Limits};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+
+use crate::memory;
 
 /// A handler object of user code: which tokens it wants, and where.
 #[derive(Deserialize)]
@@ -284,7 +288,69 @@ fn parse(talk: Talk, wanted: &[(Wanted, Option<Selector>)], bytes_max: usize) {
     }
 }
 
+/// The stack of a parser's thread.
+const STACK_BYTES: usize = 512 * 1024;
+
+// The parsers of the process.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+// The transformations of an isolate that have begun and not ended.
+#[derive(Clone, Default)]
+struct Unfinished(Rc<()>);
+
+/// A transformation counts as so much of its room's memory: a thread, a parser, and what the parser holds back.
+const TRANSFORMATION_BYTES: usize = 1 << 20;
+
+/// A parser's place among those of the process.
+struct Place;
+
+impl Place {
+    fn take(max: usize) -> Option<Self> {
+        let place = (RUNNING.fetch_add(1, Ordering::Relaxed), Self);
+        (place.0 < max).then_some(place.1)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// Starts a parser's thread, if there may be one more.
+fn start(
+    limits: &Limits,
+    talk: Talk,
+    wanted: Vec<(Wanted, Option<Selector>)>,
+    unfinished: &Unfinished,
+    charge: Option<Charge>,
+) -> Result<(), JsErrorBox> {
+    let too_many = |what: &str, max: usize, name: &str| {
+        JsErrorBox::type_error(format!(
+            "HTMLRewriter: {what} has {max} transformations that are not finished, and there may be no more ({name}). \
+             Read or cancel their bodies."
+        ))
+    };
+    // Beside those of transformations there are the isolate's own reference and this one.
+    let max = limits.html_rewriters_per_room_max;
+    if Rc::strong_count(&unfinished.0) >= max.saturating_add(2) {
+        return Err(too_many("this room", max, "html_rewriters_per_room_max"));
+    }
+    let max = limits.html_rewriters_max;
+    let place = Place::take(max).ok_or_else(|| too_many("this server", max, "html_rewriters_max"))?;
+    let bytes_max = limits.html_bytes_max;
+    let body = move || {
+        let _until_the_end = (place, charge);
+        parse(talk, &wanted, bytes_max);
+    };
+    let thread = std::thread::Builder::new().name("html".to_string()).stack_size(STACK_BYTES).spawn(body);
+    thread
+        .map(drop)
+        .map_err(|error| JsErrorBox::type_error(format!("HTMLRewriter: no thread can be started: {error}")))
+}
+
 struct Transformation {
+    _unfinished: Unfinished,
     commands: mpsc::Sender<Command>,
     happenings: AsyncRefCell<mpsc::Receiver<Happening>>,
 }
@@ -307,6 +373,7 @@ pub(crate) fn op_html_check(#[string] selector: &str) -> Result<(), JsErrorBox> 
 #[op2]
 #[smi]
 pub(crate) fn op_html_start(
+    isolate: &mut v8::Isolate,
     state: &mut OpState,
     #[serde] wanted: Vec<Wanted>,
 ) -> Result<ResourceId, JsErrorBox> {
@@ -319,9 +386,14 @@ pub(crate) fn op_html_start(
     let (commands, to_parser) = mpsc::channel(1);
     let (from_parser, happenings) = mpsc::channel(1);
     let talk = Talk { commands: to_parser, happenings: from_parser };
-    let bytes_max = state.borrow::<Limits>().html_bytes_max;
-    tokio::task::spawn_blocking(move || parse(talk, &parsed, bytes_max));
-    Ok(state.resource_table.add(Transformation { commands, happenings: AsyncRefCell::new(happenings) }))
+    if !state.has::<Unfinished>() {
+        state.put(Unfinished::default());
+    }
+    let unfinished = state.borrow::<Unfinished>().clone();
+    let charge = memory::take(isolate, state, TRANSFORMATION_BYTES)?;
+    start(state.borrow::<Limits>(), talk, parsed, &unfinished, charge)?;
+    let happenings = AsyncRefCell::new(happenings);
+    Ok(state.resource_table.add(Transformation { _unfinished: unfinished, commands, happenings }))
 }
 
 // One step: `bytes` are more input, `changes` answer the last token, neither is the end of the input.

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::pipe::{self, PipeEnd, PipeMessage};
+use crate::pipe::{self, PipeEnd, PipeMessage, PipeReceiver, PipeSender};
 use crate::socket::CloseFrame;
 use crate::upgrade::accept_value;
 
@@ -256,7 +256,7 @@ async fn carry<R, W>(
     }
 }
 
-async fn read<R>(reader: WebSocketRead<R>, sender: mpsc::Sender<PipeMessage>, owed: mpsc::Sender<Vec<u8>>)
+async fn read<R>(reader: WebSocketRead<R>, sender: PipeSender, owed: mpsc::Sender<Vec<u8>>)
 where
     R: AsyncRead + Unpin,
 {
@@ -296,7 +296,7 @@ fn close_of(payload: &[u8]) -> Option<CloseFrame> {
 
 async fn write<W>(
     mut writer: WebSocketWrite<W>,
-    mut receiver: mpsc::Receiver<PipeMessage>,
+    mut receiver: PipeReceiver,
     mut owing: mpsc::Receiver<Vec<u8>>,
 ) where
     W: AsyncWrite + Unpin,

@@ -6,6 +6,7 @@
 //! The crate knows nothing of V8, of storage or of configuration files: its bounds come from `partyrun_limits`.
 
 pub mod client;
+pub mod coding;
 pub mod front;
 pub mod host;
 pub mod message;
@@ -15,9 +16,10 @@ pub mod socket;
 pub mod upgrade;
 pub mod url;
 
-pub use front::{Front, FrontOptions, Handler, Tls, TlsError, bind};
-pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response};
+pub use coding::Coding;
+pub use front::{Front, FrontOptions, Handler, Tls, TlsError, bind, bind_family};
+pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, counted};
 pub use route::{Route, RouteError};
-pub use socket::{CloseFrame, SendError, SharedFrame, Socket, SocketEvent, SocketSink};
+pub use socket::{CloseFrame, SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};
 pub use upgrade::{Place, Transport, Upgrade, UpgradeError, UpgradeOffer};
 pub use url::RequestUrl;

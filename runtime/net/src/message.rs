@@ -9,9 +9,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
+use partyrun_limits::Charge;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::coding::Coder;
 use crate::{RequestUrl, Upgrade};
 
 /// A request, from the network or from another room.
@@ -54,12 +56,15 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body; ignored where the status or the method allows none.
     pub body: Body,
+    /// Whether the body is already in the coding that `Content-Encoding` names. Otherwise it is plain, and is packed when
+    /// it leaves (see `coding.rs`).
+    pub packed: bool,
 }
 
 impl Response {
     /// A response without header fields.
     pub fn new(status: u16, body: Body) -> Self {
-        Self { status, reason: None, headers: HeaderMap::new(), body }
+        Self { status, reason: None, headers: HeaderMap::new(), body, packed: false }
     }
 
     /// A text response, in the form that the original gives to its own answers (spec 1.4).
@@ -88,6 +93,20 @@ pub enum Body {
     Stream(BodyStream),
 }
 
+/// The same bytes, counted until nobody holds them any more.
+pub fn counted(bytes: Bytes, charge: Charge) -> Bytes {
+    struct Counted {
+        bytes: Bytes,
+        _charge: Charge,
+    }
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    Bytes::from_owner(Counted { bytes, _charge: charge })
+}
+
 /// Why a streamed body ended before its end.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BodyError {
@@ -100,6 +119,9 @@ pub enum BodyError {
     /// It is longer than `body_bytes_max`.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
+    /// Its chunks are malformed.
+    #[error("the body is malformed")]
+    Malformed,
     /// The sender says that making the body failed.
     #[error("{0}")]
     Failed(String),
@@ -111,6 +133,9 @@ pub struct BodyStream {
     receiver: mpsc::Receiver<Result<Bytes, BodyError>>,
     length: Option<u64>,
     ended: bool,
+    /// What the pieces go through, and the part of a piece that has not gone through it yet.
+    coder: Option<Box<Coder>>,
+    rest: Bytes,
 }
 
 /// The writing end of a streamed body. The body is whole when [`BodyWriter::finish`] was called.
@@ -123,7 +148,25 @@ impl BodyStream {
     /// A body of which `pieces_max` pieces may wait. `length` is promised to the peer when it is known.
     pub fn channel(pieces_max: usize, length: Option<u64>) -> (BodyWriter, Self) {
         let (sender, receiver) = mpsc::channel(pieces_max.max(1));
-        (BodyWriter { sender }, Self { receiver, length, ended: false })
+        let stream = Self { receiver, length, ended: false, coder: None, rest: Bytes::new() };
+        (BodyWriter { sender }, stream)
+    }
+
+    /// A stream of one piece.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        let (writer, stream) = Self::channel(2, None);
+        for piece in [bytes, Bytes::new()] {
+            // There is room for both.
+            let _full = writer.sender.try_send(Ok(piece));
+        }
+        stream
+    }
+
+    /// The same stream in another coding, of unknown length.
+    pub(crate) fn through(mut self, coder: Coder) -> Self {
+        self.coder = Some(Box::new(coder));
+        self.length = None;
+        self
     }
 
     /// The whole length when the sender promised one.
@@ -138,6 +181,39 @@ impl BodyStream {
 
     /// [`BodyStream::next`] for those who poll.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        while let Some(mut coder) = self.coder.take() {
+            if self.rest.is_empty() {
+                match self.poll_piece(context) {
+                    Poll::Ready(Some(Ok(piece))) => self.rest = piece,
+                    Poll::Ready(None) => match coder.finish() {
+                        Ok(last) if last.is_empty() => return Poll::Ready(None),
+                        last => return Poll::Ready(Some(last.map_err(|error| coding_failed(&error)))),
+                    },
+                    Poll::Ready(error) => return Poll::Ready(error),
+                    Poll::Pending => {
+                        self.coder = Some(coder);
+                        return Poll::Pending;
+                    }
+                }
+            }
+            let part = self.rest.split_to(self.rest.len().min(Coder::PIECE_BYTES));
+            match coder.push(&part, self.rest.is_empty()) {
+                Ok(coded) => {
+                    self.coder = Some(coder);
+                    if !coded.is_empty() {
+                        return Poll::Ready(Some(Ok(coded)));
+                    }
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(coding_failed(&error))));
+                }
+            }
+        }
+        self.poll_piece(context)
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.ended {
             return Poll::Ready(None);
         }
@@ -159,6 +235,10 @@ impl BodyStream {
             }
         }
     }
+}
+
+fn coding_failed(error: &std::io::Error) -> BodyError {
+    BodyError::Failed(format!("the body is not in the coding that its header names: {error}"))
 }
 
 impl BodyWriter {

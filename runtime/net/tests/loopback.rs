@@ -279,8 +279,6 @@ fn peers_that_break_the_rules() {
         (frame(0xf1, b"a"), 1002, "Reserved bits are set"),
         (frame(0x83, b"a"), 1002, "Unknown opcode"),
         (frame(0x80, b"a"), 1002, "A continuation continues nothing"),
-        (frame(0x88, &1005_u16.to_be_bytes()), 1002, "Invalid close code"),
-        (frame(0x88, &[3]), 1002, "A close frame has one byte"),
     ];
     for (bytes, code, reason) in cases {
         let mut client = Client::socket(server.address, "/party/a");
@@ -292,6 +290,25 @@ fn peers_that_break_the_rules() {
     let mut client = Client::socket(server.address, "/party/a");
     client.say(frame(0x81, b"alive"));
     assert_eq!(client.text(), "alive");
+}
+
+#[test]
+fn broken_close_frames_close() {
+    let server = server(Limits::default());
+    let cases = [
+        (frame(0x88, &1005_u16.to_be_bytes()), 1002, "Invalid close code", "close 1005 "),
+        (frame(0x88, &[3]), 1002, "A close frame has one byte", "close"),
+        (frame(0x88, &[3, 232, 0xff]), 1007, "Invalid UTF-8", "close 1000 \u{fffd}"),
+        // As a proxy sends it that takes this server for a client.
+        (vec![0x88, 4, 3, 233, b'b', b'y'], 1001, "by", "close 1001 by"),
+    ];
+    for (bytes, code, reason, told) in cases {
+        let mut client = Client::socket(server.address, "/party/a");
+        client.say(bytes);
+        assert_eq!(client.closing(), (code, reason.to_owned()));
+        assert!(client.is_closed(), "{reason}");
+        assert_eq!(event(&server), told);
+    }
 }
 
 #[test]

@@ -81,7 +81,12 @@ impl Server {
         result.unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
             self.reporter.warn(&format!("static files: {error}{}", cause.unwrap_or_default()));
-            Some(Response::text(500, error.to_string()))
+            let told = if self.options.development {
+                error.to_string()
+            } else {
+                "Internal Server Error".to_string()
+            };
+            Some(Response::text(500, told))
         })
     }
 

@@ -79,6 +79,7 @@ fn response(reply: AssetReply) -> Response {
     };
     let mut response = Response::new(status.as_u16(), body);
     response.headers = headers;
+    response.packed = true;
     response
 }
 

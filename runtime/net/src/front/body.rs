@@ -6,21 +6,29 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use partyrun_limits::Total;
 
 use super::state::{Phase, State, Verdict};
-use crate::{Body, BodyError, BodyStream, BodyWriter};
+use crate::{Body, BodyError, BodyStream, BodyWriter, counted};
 
 /// Pieces of a request body that may wait for its reader. Hyper's pieces are at most as long as its read buffer.
 const PIECES_MAX: usize = 4;
+/// Pieces from this length on are counted.
+const COUNTED_FROM_BYTES: usize = 4096;
+/// How often it is looked whether there is memory for more.
+const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Takes a request's body: small ones at once, others as a stream. An error is a length beyond the limit.
 pub(super) async fn take(
     state: &Rc<State>,
+    bodies: &Arc<Total>,
     incoming: Incoming,
     eager_bytes_max: usize,
     bytes_max: usize,
@@ -33,11 +41,11 @@ pub(super) async fn take(
         Some(length) if length > bytes_max => Err(BodyError::TooLarge(bytes_max)),
         Some(length) if length <= eager_bytes_max => {
             state.enter(Phase::Body);
-            collect(state, incoming, length).await.map(Body::Full)
+            collect(state, bodies, incoming, length).await.map(Body::Full)
         }
         _ => {
             let (writer, stream) = BodyStream::channel(PIECES_MAX, known);
-            let carrying = carry(Rc::clone(state), incoming, writer, bytes_max);
+            let carrying = carry(Rc::clone(state), Arc::clone(bodies), incoming, writer, bytes_max);
             *state.pump.borrow_mut() = Some(Box::pin(carrying));
             Ok(Body::Stream(stream))
         }
@@ -45,9 +53,14 @@ pub(super) async fn take(
 }
 
 /// Reads a whole body of known length.
-async fn collect(state: &State, mut incoming: Incoming, length: usize) -> Result<Bytes, BodyError> {
+async fn collect(
+    state: &State,
+    bodies: &Arc<Total>,
+    mut incoming: Incoming,
+    length: usize,
+) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
-    while let Some(piece) = next(state, &mut incoming).await? {
+    while let Some(piece) = next(state, bodies, &mut incoming).await? {
         if piece.len() == length {
             return Ok(piece);
         }
@@ -57,12 +70,18 @@ async fn collect(state: &State, mut incoming: Incoming, length: usize) -> Result
 }
 
 /// Carries a body into its channel until it ends, fails, or nobody reads it.
-async fn carry(state: Rc<State>, mut incoming: Incoming, writer: BodyWriter, bytes_max: usize) {
+async fn carry(
+    state: Rc<State>,
+    bodies: Arc<Total>,
+    mut incoming: Incoming,
+    writer: BodyWriter,
+    bytes_max: usize,
+) {
     let mut total = 0;
     loop {
         let piece = tokio::select! {
             biased;
-            piece = next(&state, &mut incoming) => piece,
+            piece = next(&state, &bodies, &mut incoming) => piece,
             () = writer.closed() => return state.await_body(false),
         };
         let error = match piece {
@@ -82,6 +101,10 @@ async fn carry(state: Rc<State>, mut incoming: Incoming, writer: BodyWriter, byt
                 let _gone = writer.finish().await;
                 return;
             }
+            Err(BodyError::Malformed) => {
+                state.judge(Verdict::BodyMalformed);
+                BodyError::Malformed
+            }
             Err(error) => error,
         };
         return writer.fail(error).await;
@@ -89,7 +112,14 @@ async fn carry(state: Rc<State>, mut incoming: Incoming, writer: BodyWriter, byt
 }
 
 /// The next piece of a request body.
-async fn next(state: &State, incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
+async fn next(
+    state: &State,
+    bodies: &Arc<Total>,
+    incoming: &mut Incoming,
+) -> Result<Option<Bytes>, BodyError> {
+    while bodies.is_full() {
+        tokio::time::sleep(FULL_LOOK_EVERY).await;
+    }
     state.await_body(true);
     let piece = std::future::poll_fn(|context| {
         if state.verdict() == Verdict::BodyIdle {
@@ -102,14 +132,35 @@ async fn next(state: &State, incoming: &mut Incoming) -> Result<Option<Bytes>, B
                     Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Some(data))),
                     _ => {}
                 },
-                Some(Err(_)) => return Poll::Ready(Err(BodyError::Gone)),
+                Some(Err(error)) => return Poll::Ready(Err(broken(&error))),
                 None => return Poll::Ready(Ok(None)),
             }
         }
     });
     let piece = piece.await;
     state.await_body(false);
-    piece
+    if let Ok(Some(piece)) = &piece {
+        state.count_body(piece.len());
+    }
+    piece.map(|piece| piece.map(|bytes| count(bodies, bytes)))
+}
+
+// Short pieces are bounded by the number of connections.
+fn count(bodies: &Arc<Total>, bytes: Bytes) -> Bytes {
+    if bytes.len() < COUNTED_FROM_BYTES {
+        return bytes;
+    }
+    let charge = bodies.charge(bytes.len());
+    counted(bytes, charge)
+}
+
+/// Whether the client is gone, or what it sends is no body.
+fn broken(error: &hyper::Error) -> BodyError {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    match cause.map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData) => BodyError::Malformed,
+        _ => BodyError::Gone,
+    }
 }
 
 /// A response's body on its way out.

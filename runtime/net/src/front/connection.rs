@@ -65,7 +65,7 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, stream: TcpStream, 
         Connection { shared: service_shared, state: service_state, ends, origin: RefCell::default() };
     let connection = Rc::new(connection);
     let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
-    let io = Io { stream, state: Rc::clone(&state) };
+    let io = Io::new(stream, Rc::clone(&state));
     let mut hyper = builder.serve_connection(io, service);
     let end = std::future::poll_fn(|context| {
         state.park(context.waker());
@@ -82,7 +82,8 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, stream: TcpStream, 
     .await;
     state.pump.take();
     let parts = hyper.into_parts();
-    let (stream, read) = (parts.io.stream, parts.read_buf);
+    let (stream, ahead) = parts.io.into_parts();
+    let read = if ahead.is_empty() { parts.read_buf } else { [parts.read_buf, ahead].concat().into() };
     drop(parts.service);
     let offer = state.upgrade.take();
     shared.roster.leave();

@@ -1,27 +1,45 @@
 //! The TCP stream as hyper sees it, with the records that the time limits and the smuggling check need.
 //!
-//! Every read and write updates the connection's [`State`]. The bytes of a head are kept until its request is served:
-//! hyper drops a `Content-Length` beside a `Transfer-Encoding` before a service sees it, so [`has_content_length`] looks
-//! at the bytes that came (RFC 9112, 6.1).
+//! Every read and write tells the connection's [`State`] about it. hyper gets one message at a time (see `framing.rs`); what
+//! came behind it waits here.
 
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::state::{Phase, State};
-
-/// A head's copy above this size gives its memory back.
-const HEAD_KEPT_MAX: usize = 1024;
+use super::framing::Framing;
+use super::state::State;
 
 /// A TCP stream that takes notes.
 pub(super) struct Io {
     pub(super) stream: TcpStream,
     pub(super) state: Rc<State>,
+    framing: Framing,
+    /// What was read behind the current message.
+    ahead: Bytes,
+}
+
+impl Io {
+    pub(super) fn new(stream: TcpStream, state: Rc<State>) -> Self {
+        Self { stream, state, framing: Framing::default(), ahead: Bytes::new() }
+    }
+
+    /// The stream, and what was read of it and not given to hyper.
+    pub(super) fn into_parts(self) -> (TcpStream, Bytes) {
+        (self.stream, self.ahead)
+    }
+
+    /// How much of what was read hyper gets now.
+    fn admit(state: &State, framing: &mut Framing, read: &[u8]) -> usize {
+        state.note_read();
+        framing.advance(read, &mut state.heads.borrow_mut())
+    }
 }
 
 impl Read for Io {
@@ -30,18 +48,25 @@ impl Read for Io {
         context: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.ahead.is_empty() {
+            let ahead = this.ahead.clone();
+            let first = ahead.get(..cursor.remaining()).unwrap_or(&ahead);
+            let count = Self::admit(&this.state, &mut this.framing, first);
+            cursor.put_slice(first.get(..count).unwrap_or_default());
+            this.ahead.advance(count);
+            return Poll::Ready(Ok(()));
+        }
         // SAFETY: the bytes go only to `ReadBuf::uninit`, which never takes initialized ones away.
         let mut buffer = ReadBuf::uninit(unsafe { cursor.as_mut() });
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer))?;
         let read = buffer.filled();
-        let length = read.len();
+        let mut length = read.len();
         if length > 0 {
-            self.state.note_read();
-            if matches!(self.state.phase(), Phase::FirstHead | Phase::Head) {
-                self.state.head.borrow_mut().extend_from_slice(read);
-            }
+            length = Self::admit(&this.state, &mut this.framing, read);
+            this.ahead = Bytes::copy_from_slice(read.get(length..).unwrap_or_default());
         }
-        // SAFETY: the stream has just filled this many bytes of the cursor's buffer.
+        // SAFETY: the stream has just filled at least this many bytes of the cursor's buffer.
         unsafe { cursor.advance(length) };
         Poll::Ready(Ok(()))
     }
@@ -80,21 +105,4 @@ impl Write for Io {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
-}
-
-/// Forgets the head that was read.
-pub(super) fn forget_head(state: &State) {
-    let mut head = state.head.borrow_mut();
-    head.clear();
-    head.shrink_to(HEAD_KEPT_MAX);
-}
-
-/// Whether the head that was just read says how long its body is.
-pub(super) fn has_content_length(state: &State) -> bool {
-    const NAME: &[u8] = b"content-length:";
-    let head = state.head.borrow();
-    let lines = head.split(|&byte| byte == b'\n').skip(1);
-    lines
-        .take_while(|line| !line.trim_ascii().is_empty())
-        .any(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
 }

@@ -7,6 +7,7 @@
 mod body;
 mod connection;
 mod descriptors;
+mod framing;
 mod io;
 mod service;
 mod state;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use partyrun_limits::Limits;
+use partyrun_limits::{Limits, Total};
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
@@ -100,15 +101,29 @@ struct Ends {
 struct Shared<H> {
     handler: Arc<H>,
     limits: Arc<Limits>,
+    /// Of what nobody has read yet of request bodies, for the process.
+    bodies: Arc<Total>,
     options: FrontOptions,
     connections: Arc<AtomicUsize>,
     connections_max: usize,
     roster: state::Roster,
 }
 
-/// Opens a listener with the options that all accepted connections inherit.
+/// Opens a listener with the options that all accepted connections inherit. `::` means IPv4 as well.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    listener(address, false)
+}
+
+/// As [`bind`], for an address's own family only: another listener has the other one, and peers keep their IPv4 addresses.
+pub fn bind_family(address: SocketAddr) -> std::io::Result<TcpListener> {
+    listener(address, address.is_ipv6())
+}
+
+fn listener(address: SocketAddr, only_v6: bool) -> std::io::Result<TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if only_v6 {
+        socket.set_only_v6(true)?;
+    }
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -134,12 +149,14 @@ impl Front {
         let course = watch::Sender::new(Course::Serving);
         let connections = Arc::new(AtomicUsize::new(0));
         let limits = Arc::new(limits);
+        let bodies = Total::new(limits.bodies_total_bytes_max);
         let connections_max = limits.connections_max.min(descriptors::connections_possible());
         let mut threads = Vec::new();
         for index in 0..options.threads.max(1) {
             let listeners = listeners.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
             let (handler, limits, options) = (Arc::clone(&handler), Arc::clone(&limits), options.clone());
             let (course, connections) = (course.subscribe(), Arc::clone(&connections));
+            let bodies = Arc::clone(&bodies);
             let body = move || {
                 let Ok(runtime) =
                     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
@@ -147,7 +164,8 @@ impl Front {
                     return;
                 };
                 let roster = state::Roster::new(options.pending_heads_max);
-                let shared = Shared { handler, limits, options, connections, connections_max, roster };
+                let shared =
+                    Shared { handler, limits, bodies, options, connections, connections_max, roster };
                 runtime.block_on(run(Rc::new(shared), listeners, course));
             };
             threads.push(std::thread::Builder::new().name(format!("front-{index}")).spawn(body)?);
@@ -206,7 +224,7 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, listener: tokio::net::TcpList
             Ok((stream, peer)) => {
                 let open = shared.connections.fetch_add(1, Ordering::Relaxed);
                 let place = Place(Arc::clone(&shared.connections));
-                if open >= shared.connections_max {
+                if open >= shared.connections_max && !shared.roster.make_way() {
                     connection::refuse(&stream);
                     continue;
                 }

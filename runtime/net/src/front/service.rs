@@ -16,8 +16,10 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 
 use super::body::{self, OutBody, OutStream};
+use super::framing::HeadNote;
 use super::state::{Phase, State, Verdict};
-use super::{Ends, Handler, Shared, io};
+use super::{Ends, Handler, Shared};
+use crate::coding::Wishes;
 use crate::upgrade::{self, Handshake};
 use crate::{Body, BodyError, Request, RequestUrl, Response, Upgrade};
 
@@ -50,10 +52,12 @@ pub(super) async fn serve<H: Handler>(
     state.begin_request();
     let (parts, incoming) = request.into_parts();
     let head_only = parts.method == Method::HEAD;
+    let wishes = Wishes::of(&parts.method, &parts.headers);
     match connection.admit(parts, incoming).await {
         Ok((request, accept)) => {
             state.enter(Phase::Handler);
-            let response = connection.ask(request).await;
+            let mut response = connection.ask(request).await;
+            wishes.settle(&mut response, connection.shared.limits.answer_inflated_bytes_max);
             Ok(connection.finish(response, head_only, accept, false))
         }
         Err(Refusal(response)) => Ok(connection.finish(*response, head_only, None, true)),
@@ -67,12 +71,17 @@ impl<H: Handler> Connection<H> {
         parts: request::Parts,
         incoming: Incoming,
     ) -> Result<(Request, Option<[u8; 28]>), Refusal> {
-        let request::Parts { method, uri, headers, version, .. } = parts;
+        let request::Parts { method, uri, mut headers, version, .. } = parts;
+        let note = self.state.heads.borrow_mut().pop_front();
         if headers.contains_key(header::TRANSFER_ENCODING) {
-            check_transfer_encoding(&self.state, &headers)?;
+            check_transfer_encoding(note, &headers)?;
         }
-        io::forget_head(&self.state);
         let url = self.url(&uri, version, &headers)?;
+        if let Some(authority) = uri.authority().filter(|_| uri.scheme().is_some()) {
+            // Whatever stands in `Host` is forgotten.
+            let authority = HeaderValue::from_str(authority.as_str());
+            headers.insert(header::HOST, authority.map_err(|_| bad_target())?);
+        }
         let limits = &self.shared.limits;
         let mut request =
             Request { method, url, headers, body: Body::Empty, peer: self.ends.peer, upgrade: None };
@@ -87,7 +96,7 @@ impl<H: Handler> Connection<H> {
             Handshake::Invalid(response) => return Err(Refusal(response)),
         };
         let eager = if accept.is_some() { 0 } else { limits.body_eager_bytes_max };
-        match body::take(&self.state, incoming, eager, limits.body_bytes_max).await {
+        match body::take(&self.state, &self.shared.bodies, incoming, eager, limits.body_bytes_max).await {
             Ok(Body::Empty) => Ok((request, accept)),
             Ok(_) if accept.is_some() => {
                 self.state.pump.take();
@@ -105,15 +114,22 @@ impl<H: Handler> Connection<H> {
 
     /// The absolute URL of a request.
     fn url(&self, uri: &uri::Uri, version: Version, headers: &HeaderMap) -> Result<RequestUrl, Refusal> {
-        let bad_host = || Refusal::new(400, "The \"Host\" of the request is missing or malformed.");
-        let bad_target = || Refusal::new(400, "The request target is malformed.");
-        if uri.scheme().is_some() {
-            // The absolute form wins over the `Host` field (RFC 9112, 3.2.2).
-            return RequestUrl::parse(&uri.to_string()).ok_or_else(bad_target);
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let hosts = (hosts.next(), hosts.next());
+        if let Some(scheme) = uri.scheme_str() {
+            // The absolute form wins over the `Host` field, which there must be all the same (RFC 9112, 3.2 and 3.2.2).
+            match hosts {
+                (Some(host), None)
+                    if host.to_str().is_ok_and(|text| text.is_empty() || is_authority(text)) => {}
+                (None, _) if version == Version::HTTP_10 => {}
+                _ => return Err(bad_host()),
+            }
+            let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+            let plain = uri.authority().is_some_and(|authority| is_authority(authority.as_str()));
+            return RequestUrl::parse(&uri.to_string()).filter(|_| is_http && plain).ok_or_else(bad_target);
         }
         let target = uri.path_and_query().ok_or_else(bad_target)?.as_str();
-        let mut hosts = headers.get_all(header::HOST).iter();
-        match (hosts.next(), hosts.next()) {
+        match hosts {
             (Some(host), None) => {
                 let mut known = self.origin.borrow_mut();
                 if known.as_ref().is_none_or(|(last, _)| last != host) {
@@ -144,6 +160,7 @@ impl<H: Handler> Connection<H> {
             Verdict::Overdue => Poll::Ready(Response::text(504, "The room did not answer in time.")),
             Verdict::BodyIdle => Poll::Ready(Response::text(408, "The request body stopped arriving.")),
             Verdict::BodyTooLarge => Poll::Ready(Response::text(413, "The request body is too large.")),
+            Verdict::BodyMalformed => Poll::Ready(Response::text(400, "The request body is malformed.")),
         });
         late.await
     }
@@ -156,7 +173,7 @@ impl<H: Handler> Connection<H> {
         accept: Option<[u8; 28]>,
         refused: bool,
     ) -> HttpResponse {
-        let Response { status, reason, mut headers, body } = response;
+        let Response { status, reason, mut headers, body, packed: _ } = response;
         if status == 101 && accept.is_none() || !matches!(status, 101 | 200..=599) {
             let text = format!("The handler answered with the impossible status {status}.");
             return self.finish(Response::text(500, text), head_only, None, refused);
@@ -192,19 +209,28 @@ impl<H: Handler> Connection<H> {
     }
 }
 
+fn bad_host() -> Refusal {
+    Refusal::new(400, "The \"Host\" of the request is missing or malformed.")
+}
+
+fn bad_target() -> Refusal {
+    Refusal::new(400, "The request target is malformed.")
+}
+
 /// A `Host` is a host and perhaps a port, nothing that would turn it into another kind of URL.
 fn is_authority(text: &str) -> bool {
     !text.is_empty() && !text.contains(['/', '\\', '?', '#', '@', ' ', '\t', '%'])
 }
 
 /// Refuses bodies whose end two parsers might see differently (RFC 9112, 6.1 and 6.3).
-fn check_transfer_encoding(state: &State, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_transfer_encoding(note: Option<HeadNote>, headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     if !chunked || codings.next().is_some() {
         return Err(Refusal::new(501, "The only transfer coding understood here is \"chunked\"."));
     }
-    if headers.contains_key(header::CONTENT_LENGTH) || io::has_content_length(state) {
+    // A head that was not noted may have said anything.
+    if headers.contains_key(header::CONTENT_LENGTH) || note.is_none_or(|note| note.has_length) {
         return Err(Refusal::new(400, "A request has either a length or a transfer coding."));
     }
     Ok(())

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use partyrun_limits::Limits;
 use tokio::sync::Notify;
 
+use super::framing::HeadNote;
 use crate::UpgradeOffer;
 
 /// What a connection waits for.
@@ -41,6 +42,8 @@ pub(super) enum Verdict {
     BodyIdle,
     /// The body became too long: 413.
     BodyTooLarge,
+    /// The body's chunks are malformed: 400.
+    BodyMalformed,
     /// The handler took too long: 504.
     Overdue,
 }
@@ -53,12 +56,16 @@ pub(super) struct State {
     read_at: Cell<Duration>,
     blocked_since: Cell<Option<Duration>>,
     body_awaited: Cell<bool>,
+    /// The time for which the current body was waited for, without the present wait; since when that lasts; the bytes that came.
+    body_waited: Cell<Duration>,
+    body_since: Cell<Duration>,
+    body_bytes: Cell<usize>,
     verdict: Cell<Verdict>,
     killed: Cell<bool>,
     draining: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    /// The bytes of the head that is being read, as they came (see `io.rs`).
-    pub(super) head: RefCell<Vec<u8>>,
+    /// What the heads said that hyper has and that have not been served, in their order (see `framing.rs`).
+    pub(super) heads: RefCell<VecDeque<HeadNote>>,
     /// The task that carries a streamed request body to its reader.
     pub(super) pump: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
     /// The offer of an upgrade whose 101 is on its way.
@@ -100,8 +107,24 @@ impl State {
 
     /// Notes whether somebody waits for more of a streamed body.
     pub(super) fn await_body(&self, awaited: bool) {
-        self.body_awaited.set(awaited);
-        self.read_at.set(self.clock.now.get());
+        let now = self.clock.now.get();
+        if self.body_awaited.replace(awaited) {
+            self.body_waited.set(self.body_waited.get() + now.saturating_sub(self.body_since.get()));
+        }
+        self.body_since.set(now);
+        self.read_at.set(now);
+    }
+
+    /// Notes that a piece of a body has come.
+    pub(super) fn count_body(&self, length: usize) {
+        self.body_bytes.set(self.body_bytes.get().saturating_add(length));
+    }
+
+    /// Whether a body comes so slowly that it holds its place for nothing. What is waited for while its reader rests counts not.
+    fn dawdles(&self, limits: &Limits) -> bool {
+        let waited = self.body_waited.get() + self.clock.now.get().saturating_sub(self.body_since.get());
+        let expected = waited.as_secs_f64() * limits.body_bytes_per_second_min as f64;
+        waited > limits.body_idle_max && (self.body_bytes.get() as f64) < expected
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -112,6 +135,8 @@ impl State {
     pub(super) fn begin_request(&self) {
         self.verdict.set(Verdict::None);
         self.body_awaited.set(false);
+        self.body_waited.set(Duration::ZERO);
+        self.body_bytes.set(0);
     }
 
     pub(super) fn judge(&self, verdict: Verdict) {
@@ -142,6 +167,11 @@ impl State {
         }
     }
 
+    /// Whether it waits for a next request, and may be ended.
+    fn is_idle(&self) -> bool {
+        self.phase.get() == Phase::Idle && !self.killed.get() && !self.draining.get()
+    }
+
     fn kill(&self) {
         self.killed.set(true);
         self.wake();
@@ -153,7 +183,8 @@ impl State {
         if self.blocked_since.get().is_some_and(|since| now.saturating_sub(since) > limits.body_idle_max) {
             return self.kill();
         }
-        if self.body_awaited.get() && now.saturating_sub(self.read_at.get()) > limits.body_idle_max {
+        let idle = now.saturating_sub(self.read_at.get()) > limits.body_idle_max;
+        if self.body_awaited.get() && (idle || self.dawdles(limits)) {
             // Once the response has begun there is no way to say 408.
             return match self.phase.get() {
                 Phase::Body | Phase::Handler => self.judge(Verdict::BodyIdle),
@@ -178,6 +209,9 @@ pub(super) struct Roster {
     members: RefCell<Vec<Weak<State>>>,
     pending: RefCell<VecDeque<Weak<State>>>,
     pending_max: usize,
+    /// Connections that wait for a next request, the one that has waited longest first, as of the time at which they were sought.
+    idle: RefCell<VecDeque<Weak<State>>>,
+    sought_at: Cell<Option<Duration>>,
     open: Cell<usize>,
     emptied: Notify,
     draining: Cell<bool>,
@@ -191,6 +225,8 @@ impl Roster {
             members: RefCell::default(),
             pending: RefCell::default(),
             pending_max: pending_max.max(1),
+            idle: RefCell::default(),
+            sought_at: Cell::new(None),
             open: Cell::new(0),
             emptied: Notify::new(),
             draining: Cell::new(false),
@@ -208,11 +244,14 @@ impl Roster {
             read_at: Cell::new(now),
             blocked_since: Cell::new(None),
             body_awaited: Cell::new(false),
+            body_waited: Cell::new(Duration::ZERO),
+            body_since: Cell::new(now),
+            body_bytes: Cell::new(0),
             verdict: Cell::new(Verdict::None),
             killed: Cell::new(false),
             draining: Cell::new(self.draining.get()),
             waker: RefCell::default(),
-            head: RefCell::default(),
+            heads: RefCell::default(),
             pump: RefCell::default(),
             upgrade: RefCell::default(),
         });
@@ -229,6 +268,28 @@ impl Roster {
             }
         }
         state
+    }
+
+    /// Ends the connection that has waited longest for its next request, for one that has a request: false if none waits.
+    pub(super) fn make_way(&self) -> bool {
+        let now = self.clock.now.get();
+        let mut idle = self.idle.borrow_mut();
+        // All connections are looked at once a tick at most.
+        if idle.is_empty() && self.sought_at.replace(Some(now)) != Some(now) {
+            let members = self.members.borrow();
+            let mut waiting: Vec<_> =
+                members.iter().filter_map(Weak::upgrade).filter(|state| state.is_idle()).collect();
+            waiting.sort_by_key(|state| state.phase_since.get());
+            idle.extend(waiting.iter().map(Rc::downgrade));
+        }
+        while let Some(state) = idle.pop_front() {
+            if let Some(state) = state.upgrade().filter(|state| state.is_idle()) {
+                state.draining.set(true);
+                state.wake();
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes note of a task that must be waited for as for a connection. It ends with [`Roster::leave`].

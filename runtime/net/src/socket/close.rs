@@ -45,20 +45,45 @@ pub(crate) fn close_payload(frame: Option<&CloseFrame>) -> Vec<u8> {
     payload
 }
 
+/// A close frame that we received: what it says, and what is wrong with it. A broken one is a close as well, as on the
+/// original: whoever sends it goes away, and the room must hear of that. Only the answer tells the peer what is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Farewell {
+    pub(crate) said: Option<CloseFrame>,
+    pub(crate) flaw: Option<Violation>,
+}
+
+impl Farewell {
+    /// The frame with which it is answered: the same, or what is wrong with it.
+    pub(crate) fn answer(&self) -> Option<CloseFrame> {
+        let told =
+            |flaw: &Violation| CloseFrame { code: flaw.code, reason: flaw.reason.clone().into_owned() };
+        self.flaw.as_ref().map(told).or_else(|| self.said.clone())
+    }
+}
+
 /// Reads the payload of a close frame that we received.
-pub(crate) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Violation> {
+pub(crate) fn parse_close(payload: &[u8]) -> Farewell {
     match payload {
-        [] => Ok(None),
-        [_] => Err(Violation::protocol("A close frame has one byte")),
-        [high, low, reason @ ..] => {
-            let code = u16::from_be_bytes([*high, *low]);
-            if !close_code_receivable(code) {
-                return Err(Violation::protocol("Invalid close code"));
-            }
-            let reason = std::str::from_utf8(reason).map_err(|_| Violation::utf8())?;
-            Ok(Some(CloseFrame { code, reason: reason.to_owned() }))
+        [] => Farewell { said: None, flaw: None },
+        [_] => Farewell { said: None, flaw: Some(Violation::protocol("A close frame has one byte")) },
+        [high, low, text @ ..] => {
+            let reason = String::from_utf8_lossy(text).into_owned();
+            check_close(CloseFrame { code: u16::from_be_bytes([*high, *low]), reason }, text)
         }
     }
+}
+
+/// Looks for what is wrong with a close frame; `text` is its reason as it came.
+pub(crate) fn check_close(close: CloseFrame, text: &[u8]) -> Farewell {
+    let flaw = if text.len() > REASON_BYTES_MAX {
+        Some(Violation::protocol("A close frame is too long"))
+    } else if !close_code_receivable(close.code) {
+        Some(Violation::protocol("Invalid close code"))
+    } else {
+        std::str::from_utf8(text).err().map(|_| Violation::utf8())
+    };
+    Farewell { said: Some(close), flaw }
 }
 
 #[cfg(test)]
@@ -86,11 +111,18 @@ mod tests {
 
     #[test]
     fn payloads() {
-        assert_eq!(parse_close(&[]), Ok(None));
-        assert_eq!(parse_close(&[3]).unwrap_err().code, 1002);
-        assert_eq!(parse_close(&1005_u16.to_be_bytes()).unwrap_err().code, 1002);
-        assert_eq!(parse_close(&[3, 232, 0xff]).unwrap_err().code, 1007);
+        assert_eq!(parse_close(&[]), Farewell { said: None, flaw: None });
+        let code = |close: Option<CloseFrame>| close.map(|close| close.code);
+        let both = |payload: &[u8]| {
+            let farewell = parse_close(payload);
+            (code(farewell.answer()), code(farewell.said))
+        };
+        assert_eq!(both(&[3]), (Some(1002), None));
+        assert_eq!(both(&1005_u16.to_be_bytes()), (Some(1002), Some(1005)));
+        assert_eq!(both(&[3, 232, 0xff]), (Some(1007), Some(1000)));
+        assert_eq!(both(&[&[3, 232][..], &[b'x'; 124]].concat()), (Some(1002), Some(1000)));
         let frame = CloseFrame { code: 4000, reason: "bye".to_owned() };
-        assert_eq!(parse_close(&close_payload(Some(&frame))), Ok(Some(frame)));
+        let farewell = parse_close(&close_payload(Some(&frame)));
+        assert_eq!((farewell.answer(), farewell.said), (Some(frame.clone()), Some(frame)));
     }
 }

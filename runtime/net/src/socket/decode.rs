@@ -3,19 +3,22 @@
 //! [`Decoder::next`] is called with what was read and gives whole messages and control frames until it needs more. A
 //! message that is whole in the buffer is handed out without a copy; of others the decoder keeps what came so far, so
 //! an idle socket owns no buffer. Every bound is checked on the frame's head, before anything is stored: declared
-//! length (1009), number of fragments (1008), masks, reserved bits, control frames (1002); text must be UTF-8 (1007).
+//! length (1009), number of fragments (1008), masks, reserved bits, control frames (1002); text must be UTF-8 (1007). A close
+//! frame is one whatever is wrong with its payload, and without a mask, too: proxies are known to send such when they end.
 //!
 //! Why not the reader of `fastwebsockets`, whose unmasking is used: it keeps the declared length to itself, which the
 //! reason of a 1009 must name; it accepts unmasked frames from clients; and it owns 8 KiB per socket.
 
 use std::borrow::Cow;
 
-use super::close::{CloseFrame, parse_close};
+use super::close::{Farewell, parse_close};
 
 /// The longest head: two bytes, eight of length, four of mask.
 const HEAD_BYTES_MAX: usize = 14;
 /// The longest control frame (RFC 6455, 5.5).
 const CONTROL_BYTES_MAX: u64 = 125;
+/// The longest close frame that is read to its end, although it is too long.
+const CLOSE_BYTES_MAX: u64 = 4096;
 /// The first piece of memory that an incomplete message gets, whatever length it declares.
 const FIRST_RESERVE_BYTES: usize = 16 * 1024;
 
@@ -52,7 +55,7 @@ pub(crate) enum Incoming<'buffer> {
     Binary(Cow<'buffer, [u8]>),
     Ping(Cow<'buffer, [u8]>),
     Pong,
-    Close(Option<CloseFrame>),
+    Close(Farewell),
 }
 
 /// Bounds of what one peer may send.
@@ -127,6 +130,11 @@ impl Decoder {
                 return Ok(Some(incoming));
             }
         }
+    }
+
+    /// The memory, in bytes, in which parts are kept of a message that is not whole.
+    pub(crate) fn kept(&self) -> usize {
+        self.message_bytes.capacity()
     }
 
     /// Reads a head that may arrive byte by byte.
@@ -206,9 +214,7 @@ impl Decoder {
                 self.control_bytes = Vec::new();
                 Ok(Some(Incoming::Pong))
             }
-            Opcode::Close => {
-                parse_close(&take(&mut self.control_bytes, part)).map(|close| Some(Incoming::Close(close)))
-            }
+            Opcode::Close => Ok(Some(Incoming::Close(parse_close(&take(&mut self.control_bytes, part))))),
             Opcode::Continuation | Opcode::Text | Opcode::Binary if !head.fin => {
                 self.message_bytes.extend_from_slice(part);
                 Ok(None)
@@ -262,7 +268,8 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
         10 => Opcode::Pong,
         _ => return Err(Violation::protocol("Unknown opcode")),
     };
-    if second & 0x80 == 0 {
+    let masked = second & 0x80 != 0;
+    if !masked && opcode != Opcode::Close {
         return Err(Violation::protocol("Frames from a client must be masked"));
     }
     let (length, rest, used) = match (second & 0x7f, rest) {
@@ -274,13 +281,17 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
         (length, rest) => (u64::from(length), rest, 2),
     };
     let control = matches!(opcode, Opcode::Close | Opcode::Ping | Opcode::Pong);
-    if control && (!fin || length > CONTROL_BYTES_MAX) {
+    let control_max = if opcode == Opcode::Close { CLOSE_BYTES_MAX } else { CONTROL_BYTES_MAX };
+    if control && (!fin || length > control_max) {
         return Err(Violation::protocol("A control frame is fragmented or too long"));
+    }
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if !masked {
+        return Ok(Some((Head { opcode, fin, mask: [0; 4], length }, used)));
     }
     let &[a, b, c, d, ..] = rest else {
         return Ok(None);
     };
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
     Ok(Some((Head { opcode, fin, mask: [a, b, c, d], length }, used + 4)))
 }
 
@@ -329,7 +340,9 @@ mod tests {
                     Ok(Some(Incoming::Ping(bytes))) => found.push(format!("ping {}", bytes.len())),
                     Ok(Some(Incoming::Pong)) => found.push("pong".to_owned()),
                     Ok(Some(Incoming::Close(close))) => {
-                        found.push(format!("close {:?}", close.map(|it| it.code)))
+                        let answer = close.answer().map(|it| it.code);
+                        found.push(format!("close {:?} {answer:?}", close.said.map(|it| it.code)));
+                        return found;
                     }
                     Ok(None) => break,
                     Err(violation) => {
@@ -362,10 +375,26 @@ mod tests {
             "text aé",
             "binary 70000",
             "text ",
-            "close Some(1000)",
+            "close Some(1000) Some(1000)",
         ];
         for piece in [1, 2, 3, 5, 7, 64, 1000, 1 << 20] {
             assert_eq!(run(&bytes, piece), expected, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn whoever_closes_is_believed() {
+        for piece in [1, 2, 3, 1 << 20] {
+            let one = |bytes: &[u8]| run(bytes, piece).pop().unwrap();
+            assert_eq!(one(&[0x88, 2, 3, 233]), "close Some(1001) Some(1001)", "without a mask");
+            assert_eq!(one(&[0x88, 0]), "close None None", "without a mask and a code");
+            assert_eq!(one(&frame(0x88, &[3])), "close None Some(1002)");
+            assert_eq!(one(&frame(0x88, &[0, 0])), "close Some(0) Some(1002)");
+            assert_eq!(one(&frame(0x88, &[3, 232, 0xff])), "close Some(1000) Some(1007)");
+            let long = [&[3, 232][..], &[b'x'; 300]].concat();
+            assert_eq!(one(&frame(0x88, &long)), "close Some(1000) Some(1002)");
+            assert_eq!(one(&frame(0x88, &[0; 4097])), "1002 A control frame is fragmented or too long");
+            assert_eq!(one(&frame(0x08, &[3, 232])), "1002 A control frame is fragmented or too long");
         }
     }
 

@@ -16,17 +16,18 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc::Sender;
-use tokio::sync::mpsc::error::TrySendError;
 
+use super::close::Farewell;
 use super::decode::{Bounds, Decoder, Incoming, Violation};
 use super::encode::PONG;
 use super::outbox::Outbox;
 use super::{Inner, SocketEvent, Stage, pipe_driver, sweep};
 use crate::Transport;
-use crate::pipe::PipeMessage;
+use crate::pipe::{PipeSender, Refused};
 use crate::upgrade::Place;
 
+/// What is read at once of a socket while the room has no memory for unfinished messages: a small message still comes whole.
+const STARVED_READ_BYTES: usize = 4096;
 /// The read buffer of a thread. A full one holds some thousand small messages.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// What a peer may still send while we end: more than the largest message that can be on its way.
@@ -41,7 +42,7 @@ pub(super) enum Writer {
     /// There is none yet, or none any more.
     None,
     Tcp(Rc<OwnedWriteHalf>),
-    Pipe(Sender<PipeMessage>),
+    Pipe(PipeSender),
 }
 
 /// What woke the reader.
@@ -62,6 +63,7 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
                 reader,
                 decoder: Decoder::default(),
                 backlog: read,
+                counted: 0,
                 _place: place,
             };
             tokio::task::spawn_local(reading.run());
@@ -91,6 +93,7 @@ pub(super) fn flush(inner: &Rc<Inner>) {
         Writer::Tcp(writer) => !write(inner, writer),
         Writer::Pipe(sender) => !send(inner, sender),
     };
+    inner.recount();
     if full {
         inner.writing.set(true);
         tokio::task::spawn_local(write_on(Rc::clone(inner)));
@@ -119,7 +122,7 @@ fn write(inner: &Inner, writer: &OwnedWriteHalf) -> bool {
 }
 
 /// Sends into a pipe; false when it is full.
-fn send(inner: &Inner, sender: &Sender<PipeMessage>) -> bool {
+fn send(inner: &Inner, sender: &PipeSender) -> bool {
     let mut outbox = inner.outbox.borrow_mut();
     let Outbox::Messages(messages) = &mut *outbox else {
         return true;
@@ -127,11 +130,11 @@ fn send(inner: &Inner, sender: &Sender<PipeMessage>) -> bool {
     while let Some(message) = messages.pop() {
         match sender.try_send(message) {
             Ok(()) => {}
-            Err(TrySendError::Full(message)) => {
+            Err(Refused::Full(message)) => {
                 messages.unpop(message);
                 return false;
             }
-            Err(TrySendError::Closed(_)) => {
+            Err(Refused::Gone) => {
                 *messages = Default::default();
                 return true;
             }
@@ -151,11 +154,11 @@ async fn write_on(inner: Rc<Inner>) {
         let done = match tcp {
             Ok(writer) => writer.writable().await.is_err() || write(&inner, &writer),
             Err(sender) => {
-                // Room for one message is enough to go on; the permit itself is given back at once.
-                let room = sender.reserve().await.map(drop);
-                room.is_err() || send(&inner, &sender)
+                let next = inner.outbox.borrow().next_length();
+                sender.has_room(next).await.is_err() || send(&inner, &sender)
             }
         };
+        inner.recount();
         if done {
             break;
         }
@@ -170,6 +173,8 @@ struct Reader {
     decoder: Decoder,
     /// What was read but not looked at.
     backlog: Bytes,
+    /// What the budget of unfinished messages knows of this socket.
+    counted: usize,
     /// The connection's place among those of the process.
     _place: Option<Place>,
 }
@@ -177,10 +182,13 @@ struct Reader {
 impl Reader {
     async fn run(mut self) {
         while self.inner.stage.get() != Stage::Ended {
-            self.inner.paused.set(self.inner.sink().full());
+            let starved = self.decoder.kept() > 0 && self.inner.budgets.unfinished.is_full();
+            self.inner.starved.set(starved);
+            self.inner.paused.set(starved || self.inner.sink().full());
             if !self.backlog.is_empty() && !self.inner.paused.get() {
                 let mut input = std::mem::take(&mut self.backlog).to_vec();
                 self.take_in(&mut input);
+                self.note_kept();
                 continue;
             }
             match std::future::poll_fn(|context| self.poll_step(context)).await {
@@ -188,6 +196,7 @@ impl Reader {
                     self.inner.sweep.hear();
                     self.take_in(buffer.get_mut(..length).unwrap_or_default());
                     READ_BUFFER.set(Some(buffer));
+                    self.note_kept();
                 }
                 Step::Orders => self.inner.obey(),
                 Step::Broken => self.inner.end(SocketEvent::Lost),
@@ -205,7 +214,9 @@ impl Reader {
             return Poll::Pending;
         }
         let mut buffer = READ_BUFFER.take().unwrap_or_else(|| vec![0; READ_BUFFER_BYTES].into_boxed_slice());
-        let mut read = ReadBuf::new(&mut buffer);
+        let most =
+            if self.inner.budgets.unfinished.is_full() { STARVED_READ_BYTES } else { READ_BUFFER_BYTES };
+        let mut read = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
         let polled = Pin::new(&mut self.reader).poll_read(context, &mut read);
         let length = read.filled().len();
         if polled.is_ready() && length > 0 {
@@ -241,6 +252,20 @@ impl Reader {
         sink.drained();
     }
 
+    /// Tells the budget, and the sweep, what the decoder keeps.
+    fn note_kept(&mut self) {
+        let unfinished = self.decoder.kept();
+        self.inner.sweep.note_unfinished(unfinished > 0);
+        let kept = unfinished + self.backlog.len();
+        let budget = &self.inner.budgets.unfinished;
+        match kept.checked_sub(self.counted) {
+            Some(0) => {}
+            Some(more) => budget.add(more),
+            None => budget.give(self.counted - kept),
+        }
+        self.counted = kept;
+    }
+
     /// Answers a ping, counts a pong.
     fn control(&self, ping: Option<&[u8]>) {
         let inner = &self.inner;
@@ -259,6 +284,9 @@ impl Reader {
     /// Ends the connection after the last event.
     async fn finish(mut self) {
         self.inner.sweep.begin_ending();
+        self.decoder = Decoder::default();
+        self.backlog = Bytes::new();
+        self.note_kept();
         let mut shut = false;
         let mut left = LAST_BYTES_MAX;
         std::future::poll_fn(|context| {
@@ -275,6 +303,7 @@ impl Reader {
         })
         .await;
         self.inner.outbox.borrow_mut().clear();
+        self.inner.recount();
         *self.inner.writer.borrow_mut() = Writer::None;
     }
 
@@ -302,13 +331,19 @@ impl Reader {
     }
 }
 
-/// Takes the peer's close frame, echoing it if ours was not sent before (RFC 6455, 5.5.1; spec 2.7).
-pub(super) fn close_received(inner: &Rc<Inner>, close: Option<super::CloseFrame>) {
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.inner.budgets.unfinished.give(self.counted);
+    }
+}
+
+/// Takes the peer's close frame, answering it if ours was not sent before (RFC 6455, 5.5.1; spec 2.7).
+pub(super) fn close_received(inner: &Rc<Inner>, close: Farewell) {
     if inner.stage.get() == Stage::Open {
-        inner.outbox.borrow_mut().push_close(close.clone());
+        inner.outbox.borrow_mut().push_close(close.answer());
         inner.sweep.begin_ending();
         inner.stage.set(Stage::Closing);
     }
     inner.flush_own();
-    inner.end(SocketEvent::Close(close));
+    inner.end(SocketEvent::Close(close.said));
 }

@@ -3,6 +3,10 @@
 //! A [`SharedFrame`] is encoded once and sent to any number of sockets, over TCP or through pipes.
 
 use bytes::Bytes;
+use partyrun_limits::Budget;
+
+use super::outbox::COPY_BYTES_MAX;
+use crate::counted;
 
 /// Opcodes that a server sends.
 pub(crate) const TEXT: u8 = 1;
@@ -36,6 +40,26 @@ impl SharedFrame {
         let head_length = bytes.len();
         bytes.extend_from_slice(payload);
         Self { bytes: bytes.into(), head_length, text: opcode == TEXT }
+    }
+
+    /// The same frame, counted in `budget` until nobody sends it any more. A small one is copied by every socket, which
+    /// counts it there.
+    pub fn counted(self, budget: &Budget) -> Self {
+        if self.bytes.len() <= COPY_BYTES_MAX {
+            return self;
+        }
+        let charge = budget.charge(self.bytes.len());
+        Self { bytes: counted(self.bytes, charge), ..self }
+    }
+
+    /// The length of the message.
+    pub fn payload_length(&self) -> usize {
+        self.bytes.len() - self.head_length
+    }
+
+    /// The length of the frame, head included.
+    pub fn length(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The frame, head included.

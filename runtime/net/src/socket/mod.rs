@@ -21,7 +21,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
-use partyrun_limits::Limits;
+use partyrun_limits::{Budget, Limits};
 use thiserror::Error;
 
 use crate::Transport;
@@ -38,7 +38,7 @@ pub enum SocketEvent<'buffer> {
     Text(Cow<'buffer, str>),
     /// A binary message.
     Binary(Cow<'buffer, [u8]>),
-    /// The close handshake was made; the last event. `None` is a close frame that says nothing (1005).
+    /// The peer has closed; the last event. `None` is a close frame that says nothing (1005). The code may be any.
     Close(Option<CloseFrame>),
     /// The connection broke without a close handshake; the last event (1006).
     Lost,
@@ -96,14 +96,36 @@ struct Orders {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
     QueueFull,
+    Unfinished,
 }
 
 /// A WebSocket; clones are the same socket.
 #[derive(Clone)]
 pub struct Socket(Rc<Inner>);
 
+/// What the sockets of one room may take together.
+#[derive(Clone)]
+pub struct SocketBudgets {
+    /// Of messages that have not come whole.
+    pub unfinished: Rc<Budget>,
+    /// Of what is queued for peers.
+    pub queued: Rc<Budget>,
+}
+
+impl SocketBudgets {
+    /// Budgets that are never used up.
+    pub fn unbounded() -> Self {
+        Self { unfinished: Rc::new(Budget::unbounded()), queued: Rc::new(Budget::unbounded()) }
+    }
+}
+
 struct Inner {
     limits: Rc<Limits>,
+    budgets: SocketBudgets,
+    /// What `budgets.queued` knows of this socket.
+    counted: Cell<usize>,
+    /// Nothing is read because there is no memory for more of an unfinished message.
+    starved: Cell<bool>,
     sink: RefCell<Rc<dyn SocketSink>>,
     outbox: RefCell<Outbox>,
     writer: RefCell<driver::Writer>,
@@ -121,8 +143,16 @@ struct Inner {
 impl Socket {
     /// A socket without a connection.
     pub fn new(limits: Rc<Limits>, sink: Rc<dyn SocketSink>) -> Self {
+        Self::within(limits, SocketBudgets::unbounded(), sink)
+    }
+
+    /// The same of a room whose sockets share `budgets`.
+    pub fn within(limits: Rc<Limits>, budgets: SocketBudgets, sink: Rc<dyn SocketSink>) -> Self {
         Self(Rc::new(Inner {
             limits,
+            budgets,
+            counted: Cell::new(0),
+            starved: Cell::new(false),
             sink: RefCell::new(sink),
             outbox: RefCell::new(Outbox::Frames(Frames::default())),
             writer: RefCell::new(driver::Writer::None),
@@ -152,6 +182,7 @@ impl Socket {
     pub fn send_text(&self, text: &str) -> Result<(), SendError> {
         self.0.admit(text.len())?;
         self.0.outbox.borrow_mut().push_text(text);
+        self.0.recount();
         Ok(())
     }
 
@@ -159,6 +190,7 @@ impl Socket {
     pub fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
         self.0.admit(bytes.len())?;
         self.0.outbox.borrow_mut().push_binary(bytes);
+        self.0.recount();
         Ok(())
     }
 
@@ -166,6 +198,7 @@ impl Socket {
     pub fn send_shared(&self, frame: &SharedFrame) -> Result<(), SendError> {
         self.0.admit(frame.frame().len())?;
         self.0.outbox.borrow_mut().push_shared(frame);
+        self.0.recount();
         Ok(())
     }
 
@@ -190,6 +223,7 @@ impl Socket {
     /// Forgets every message of which no byte was written, for a room whose words must not be heard.
     pub fn discard(&self) {
         self.0.outbox.borrow_mut().cut();
+        self.0.recount();
         self.0.held.set(false);
     }
 
@@ -198,7 +232,20 @@ impl Socket {
         self.0.stage.set(Stage::Ended);
         self.0.sweep.end_once();
         self.0.outbox.borrow_mut().clear();
+        self.0.recount();
         self.0.order(|orders| orders.kill = true);
+    }
+
+    /// Closes the socket with 1013, as one whose peer does not read: what is queued and not begun is forgotten at once.
+    pub fn overflow(&self) {
+        if self.0.stage.get() == Stage::Open {
+            self.0.overflow();
+        }
+    }
+
+    /// Bytes that are queued, those included that other sockets send too.
+    pub fn queued_bytes(&self) -> usize {
+        self.0.outbox.borrow().queued()
     }
 
     /// Reads on after [`SocketSink::full`] said to stop.
@@ -227,12 +274,29 @@ impl Inner {
         }
         let queued = self.outbox.borrow().queued();
         if queued > 0 && queued.saturating_add(length) > self.limits.send_queue_bytes_max {
-            self.stage.set(Stage::Closing);
-            self.order(|orders| orders.fail = Some(Failure::QueueFull));
+            self.overflow();
             return Err(SendError::QueueFull);
         }
         self.held.set(true);
         Ok(())
+    }
+
+    fn overflow(&self) {
+        self.stage.set(Stage::Closing);
+        self.outbox.borrow_mut().cut();
+        self.recount();
+        self.order(|orders| orders.fail = Some(Failure::QueueFull));
+    }
+
+    /// Tells the budget what is queued now.
+    fn recount(&self) {
+        let own = self.outbox.borrow().own();
+        let before = self.counted.replace(own);
+        match own.checked_sub(before) {
+            Some(0) => {}
+            Some(more) => self.budgets.queued.add(more),
+            None => self.budgets.queued.give(before - own),
+        }
     }
 
     /// Leaves an order and wakes the socket's task.
@@ -271,10 +335,15 @@ impl Inner {
         if orders.kill {
             self.end(SocketEvent::Lost);
             self.outbox.borrow_mut().clear();
+            self.recount();
             // The end of the connection, which comes next, must know not to wait for the peer.
             self.orders.set(Orders { kill: true, ..Orders::default() });
-        } else if orders.fail == Some(Failure::QueueFull) {
-            self.fail(Violation { code: 1013, reason: "The peer does not read what it is sent".into() });
+        } else if let Some(failure) = orders.fail {
+            let reason = match failure {
+                Failure::QueueFull => "The peer does not read what it is sent",
+                Failure::Unfinished => "The message did not become whole while memory was short",
+            };
+            self.fail(Violation { code: 1013, reason: reason.into() });
         }
     }
 
@@ -297,7 +366,14 @@ impl Inner {
         }
         self.held.set(false);
         self.sweep.begin_ending();
+        self.recount();
         driver::flush(self);
         self.end(SocketEvent::Failed(close));
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.budgets.queued.give(self.counted.get());
     }
 }

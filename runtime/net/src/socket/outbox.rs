@@ -15,7 +15,7 @@ use super::encode::{self, SharedFrame};
 use crate::pipe::PipeMessage;
 
 /// Shared frames up to this length are copied: cheaper than one more slice in a vectored write.
-const COPY_BYTES_MAX: usize = 4096;
+pub(crate) const COPY_BYTES_MAX: usize = 4096;
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 16;
 /// Buffers that a thread keeps, and the capacity above which they are not worth keeping.
@@ -35,6 +35,8 @@ pub(crate) struct Frames {
     /// How much of the first segment (or of the tail, if there is none) was written.
     written: usize,
     queued: usize,
+    /// Length of the shared segments, which other sockets send too.
+    shared: usize,
 }
 
 #[derive(Debug)]
@@ -78,7 +80,13 @@ impl Frames {
         if !self.tail.is_empty() {
             self.earlier.push_back(Segment::Own(std::mem::take(&mut self.tail)));
         }
+        self.shared += bytes.len();
         self.earlier.push_back(Segment::Shared(bytes.clone()));
+    }
+
+    /// The bytes that only this socket sends.
+    pub(crate) fn own(&self) -> usize {
+        self.queued.saturating_sub(self.shared)
     }
 
     /// Offers what is queued to a writer once; it returns how much it took. True when nothing is left.
@@ -118,8 +126,10 @@ impl Frames {
                 return;
             }
             self.written -= length;
-            if let Some(Segment::Own(buffer)) = self.earlier.pop_front() {
-                give_back(buffer);
+            match self.earlier.pop_front() {
+                Some(Segment::Own(buffer)) => give_back(buffer),
+                Some(Segment::Shared(_)) => self.shared -= length,
+                None => {}
             }
         }
         if self.queued == 0 {
@@ -135,7 +145,8 @@ impl Frames {
             Some(Segment::Shared(bytes)) if written > 0 => {
                 self.earlier.clear();
                 self.queued = bytes.len() - written;
-                self.tail.clear();
+                self.shared = bytes.len();
+                self.tail = Vec::new();
                 self.earlier.push_back(Segment::Shared(bytes));
                 return;
             }
@@ -151,7 +162,9 @@ impl Frames {
             }
         }
         first.truncate(end);
+        first.shrink_to(POOL_BUFFER_BYTES_MAX);
         self.earlier.clear();
+        self.shared = 0;
         self.queued = end.saturating_sub(written);
         if self.queued == 0 {
             self.written = 0;
@@ -185,7 +198,7 @@ impl Frames {
                 match opcode {
                     encode::TEXT => messages.push(PipeMessage::Text(payload)),
                     encode::BINARY => messages.push(PipeMessage::Binary(payload)),
-                    encode::CLOSE => messages.push(PipeMessage::Close(parse_close(&payload).ok().flatten())),
+                    encode::CLOSE => messages.push(PipeMessage::Close(parse_close(&payload).said)),
                     _ => {}
                 }
                 start = end;
@@ -272,6 +285,22 @@ impl Outbox {
         match self {
             Self::Frames(frames) => frames.queued(),
             Self::Messages(messages) => messages.queued(),
+        }
+    }
+
+    /// The bytes that only this socket sends.
+    pub(crate) fn own(&self) -> usize {
+        match self {
+            Self::Frames(frames) => frames.own(),
+            Self::Messages(messages) => messages.queued(),
+        }
+    }
+
+    /// The length of the message that goes into a pipe next.
+    pub(crate) fn next_length(&self) -> usize {
+        match self {
+            Self::Frames(_) => 0,
+            Self::Messages(messages) => messages.queue.front().map_or(0, length),
         }
     }
 

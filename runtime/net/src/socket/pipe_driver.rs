@@ -6,12 +6,11 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc::Receiver;
-
+use super::close::{Farewell, check_close};
 use super::decode::Violation;
 use super::driver::{self, Writer};
 use super::{Inner, SocketEvent, Stage};
-use crate::pipe::PipeMessage;
+use crate::pipe::{PipeMessage, PipeReceiver};
 
 enum Step {
     Message(PipeMessage),
@@ -20,7 +19,7 @@ enum Step {
 }
 
 /// Gives the events of a pipe until the last one.
-pub(super) async fn run(inner: Rc<Inner>, mut receiver: Receiver<PipeMessage>) {
+pub(super) async fn run(inner: Rc<Inner>, mut receiver: PipeReceiver) {
     while inner.stage.get() != Stage::Ended {
         inner.paused.set(inner.sink().full());
         match std::future::poll_fn(|context| poll_step(&inner, &mut receiver, context)).await {
@@ -29,8 +28,8 @@ pub(super) async fn run(inner: Rc<Inner>, mut receiver: Receiver<PipeMessage>) {
                 take_in(&inner, message);
                 while inner.stage.get() != Stage::Ended && !inner.sink().full() {
                     match receiver.try_recv() {
-                        Ok(message) => take_in(&inner, message),
-                        Err(_) => break,
+                        Some(message) => take_in(&inner, message),
+                        None => break,
                     }
                 }
                 inner.sink().drained();
@@ -42,7 +41,7 @@ pub(super) async fn run(inner: Rc<Inner>, mut receiver: Receiver<PipeMessage>) {
     finish(&inner).await;
 }
 
-fn poll_step(inner: &Inner, receiver: &mut Receiver<PipeMessage>, context: &mut Context<'_>) -> Poll<Step> {
+fn poll_step(inner: &Inner, receiver: &mut PipeReceiver, context: &mut Context<'_>) -> Poll<Step> {
     inner.park(context.waker());
     if inner.orders.get().look {
         return Poll::Ready(Step::Orders);
@@ -64,7 +63,11 @@ fn take_in(inner: &Rc<Inner>, message: PipeMessage) {
             Err(_) => inner.fail(Violation::utf8()),
         },
         PipeMessage::Binary(bytes) => inner.sink().event(SocketEvent::Binary(Cow::Borrowed(&bytes))),
-        PipeMessage::Close(close) => driver::close_received(inner, close),
+        PipeMessage::Close(None) => driver::close_received(inner, Farewell { said: None, flaw: None }),
+        PipeMessage::Close(Some(close)) => {
+            let text = close.reason.clone();
+            driver::close_received(inner, check_close(close, text.as_bytes()));
+        }
     }
 }
 
@@ -78,5 +81,6 @@ async fn finish(inner: &Rc<Inner>) {
     })
     .await;
     inner.outbox.borrow_mut().clear();
+    inner.recount();
     *inner.writer.borrow_mut() = Writer::None;
 }

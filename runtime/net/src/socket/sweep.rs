@@ -45,6 +45,8 @@ pub(super) struct Record {
     pinged_at: Cell<Option<Duration>>,
     ending_since: Cell<Option<Duration>>,
     ended: Cell<bool>,
+    /// Since when a part of a message is kept.
+    unfinished_since: Cell<Option<Duration>>,
     /// The second in which control frames are being counted, and their number.
     control: Cell<(u64, u32)>,
 }
@@ -65,6 +67,15 @@ impl Record {
         count <= per_second_max
     }
 
+    /// Notes whether a part of a message is kept.
+    pub(super) fn note_unfinished(&self, unfinished: bool) {
+        match (unfinished, self.unfinished_since.get()) {
+            (true, None) => self.unfinished_since.set(Some(WATCH.with(|watch| watch.now.get()))),
+            (false, Some(_)) => self.unfinished_since.set(None),
+            _ => {}
+        }
+    }
+
     /// Begins the time in which the peer must finish.
     pub(super) fn begin_ending(&self) {
         if self.ending_since.get().is_none() {
@@ -82,6 +93,7 @@ impl Record {
 pub(super) fn join(inner: &Rc<Inner>) {
     let limits = &inner.limits;
     let shortest = limits.socket_ping_after.min(limits.socket_pong_max).min(limits.socket_close_max);
+    let shortest = shortest.min(limits.unfinished_time_max);
     WATCH.with(|watch| {
         let period = (shortest / 4).clamp(PERIOD_MIN, PERIOD_MAX);
         watch.period.set(watch.period.get().min(period));
@@ -141,6 +153,7 @@ fn sweep(inner: &Rc<Inner>, now: Duration) {
         }
         return;
     }
+    look_at_unfinished(inner, now);
     // Nothing is read while the room is full, so silence means nothing then.
     if inner.stage.get() != Stage::Open || inner.paused.get() {
         return;
@@ -155,5 +168,17 @@ fn sweep(inner: &Rc<Inner>, now: Duration) {
             inner.flush_own();
         }
         _ => {}
+    }
+}
+
+// While there is no memory for more unfinished messages, those that have been unfinished for long make way for the others.
+fn look_at_unfinished(inner: &Rc<Inner>, now: Duration) {
+    let full = inner.budgets.unfinished.is_full();
+    let since = inner.sweep.unfinished_since.get();
+    let late = since.is_some_and(|since| now.saturating_sub(since) > inner.limits.unfinished_time_max);
+    if full && late {
+        inner.order(|orders| orders.fail = Some(super::Failure::Unfinished));
+    } else if !full && inner.starved.get() {
+        inner.order(|_| {});
     }
 }

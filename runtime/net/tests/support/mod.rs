@@ -176,6 +176,9 @@ fn mirror(request: Request) -> Response {
     response.headers.insert("connection", HeaderValue::from_static("x-evil"));
     response.headers.insert("transfer-encoding", HeaderValue::from_static("gzip"));
     response.headers.insert("content-length", HeaderValue::from_static("7"));
+    if let Some(host) = request.headers.get("host") {
+        response.headers.insert("x-host", host.clone());
+    }
     response.headers.insert("x-url", HeaderValue::from_str(request.url.as_str()).unwrap());
     response
 }

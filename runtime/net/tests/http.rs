@@ -1,0 +1,151 @@
+//! Requests whose frame is the question: targets and hosts, lengths and chunks, bodies that crawl, places that are all taken.
+//!
+//! Raw bytes over loopback; no test sleeps. Time limits are shortened.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+#[allow(dead_code, reason = "what is about sockets is for the other tests")]
+#[path = "support/client.rs"]
+mod client;
+mod support;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use client::Client;
+use partyrun_limits::Limits;
+use support::{Server, server, short};
+
+fn event(server: &Server) -> String {
+    server.log.recv_timeout(Duration::from_secs(20)).expect("an event")
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: a.test:81\r\n\r\n")
+}
+
+#[test]
+fn the_authority_of_an_absolute_target_is_the_host() {
+    let server = server(Limits::default());
+    let seen = [
+        (
+            "GET http://b.test:82/party/mirror?q HTTP/1.1\r\nhost: a.test\r\n\r\n",
+            "http://b.test:82/party/mirror?q",
+        ),
+        ("GET HTTP://B.test/party/mirror HTTP/1.1\r\nhost:\r\n\r\n", "http://b.test/party/mirror"),
+        ("GET http://b.test/party/mirror HTTP/1.0\r\n\r\n", "http://b.test/party/mirror"),
+    ];
+    for (request, url) in seen {
+        let answer = Client::connect(server.address).say(request).answer();
+        assert!(answer.head.contains(&format!("x-url: {url}\r\n")), "{request}: {}", answer.head);
+        let host = url.split('/').nth(2).unwrap();
+        assert!(
+            answer.head.contains(&format!("x-host: {host}\r\n").to_lowercase()),
+            "{request}: {}",
+            answer.head
+        );
+    }
+    let refused = [
+        "GET http://b.test/party/a HTTP/1.1\r\n\r\n",
+        "GET http://b.test/party/a HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        "GET http://b.test/party/a HTTP/1.1\r\nhost: a/b\r\n\r\n",
+        "GET http://me:secret@b.test/party/a HTTP/1.1\r\nhost: b.test\r\n\r\n",
+        "GET ftp://b.test/party/a HTTP/1.1\r\nhost: b.test\r\n\r\n",
+        "GET b.test:80 HTTP/1.1\r\nhost: b.test\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nhost: b.test\r\n\r\n",
+    ];
+    for request in refused {
+        let mut client = Client::connect(server.address);
+        assert_eq!(client.say(request).answer().status, 400, "{request}");
+        assert!(client.is_closed(), "{request}");
+    }
+}
+
+#[test]
+fn broken_chunks_are_the_clients_mistake() {
+    let server = server(Limits::default());
+    let head = "POST /party/swallow HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    for chunks in
+        ["xyz\r\nabc\r\n", "3\r\nabcdef\r\n", "3\r\nabc\r\n-1\r\n", "fffffffffffffffff\r\n", "3;\nabc\r\n"]
+    {
+        let mut client = Client::connect(server.address);
+        client.say(head).say(chunks);
+        assert_eq!(client.answer().status, 400, "{chunks}");
+        assert!(client.is_closed(), "{chunks}");
+        // The reader of the body hears of it, and nobody waits for its answer any more.
+        let mut events = [event(&server), event(&server)];
+        events.sort();
+        assert_eq!(events, ["abandoned", "swallowed Err(Malformed)"], "{chunks}");
+    }
+}
+
+#[test]
+fn no_request_of_a_connection_has_two_lengths() {
+    let server = server(Limits::default());
+    let smuggling = "POST /party/mirror HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let chunked =
+        "POST /party/mirror HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let with_length = "POST /party/mirror HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+    let before = [get("/party/a"), chunked.to_owned(), with_length.to_owned()];
+    for first in &before {
+        for second in &before {
+            let bytes = [first, second, smuggling, &get("/party/smuggled")].concat();
+            for piece in [1, 7, bytes.len()] {
+                let mut client = Client::connect(server.address);
+                for part in bytes.as_bytes().chunks(piece) {
+                    client.say(part);
+                }
+                let answers = [client.answer().status, client.answer().status, client.answer().status];
+                assert_eq!(answers, [200, 200, 400], "{first} {second} {piece}");
+                assert!(client.is_closed(), "{first} {second} {piece}");
+            }
+        }
+    }
+    // Without a length each of them is served, however many come at once.
+    let mut client = Client::connect(server.address);
+    client.say(chunked.repeat(5));
+    for _ in 0..5 {
+        assert_eq!(&client.answer().body[..], b"x");
+    }
+}
+
+#[test]
+fn a_body_that_crawls_is_given_up() {
+    let limits =
+        Limits { body_idle_max: Duration::from_millis(200), body_bytes_per_second_min: 1000, ..short() };
+    let server = server(limits);
+    for (path, length) in [("mirror", 1000), ("swallow", 100_000)] {
+        let mut client = Client::connect(server.address);
+        client.say(format!("POST /party/{path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"));
+        let mut writer = client.stream.try_clone().unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&ended);
+        // A byte whenever the last one has been taken is never idle, and never enough.
+        let crawling = std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) && writer.write_all(b"x").is_ok() {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        });
+        assert_eq!(client.answer().status, 408, "{path}");
+        ended.store(true, Ordering::Relaxed);
+        crawling.join().unwrap();
+    }
+}
+
+#[test]
+fn idle_connections_make_way() {
+    let server = server(Limits { connections_max: 3, ..Limits::default() });
+    let mut socket = Client::socket(server.address, "/party/a");
+    let mut idle: Vec<_> = (0..2).map(|_| Client::connect(server.address)).collect();
+    for client in &mut idle {
+        assert_eq!(client.say(get("/party/a")).answer().status, 200);
+    }
+    // One place is a WebSocket's, and both others wait for a next request.
+    let mut busy = Client::connect(server.address);
+    busy.say(get("/party/silent"));
+    assert_eq!(Client::connect(server.address).say(get("/party/a")).answer().status, 200);
+    assert!(idle.iter_mut().all(Client::is_closed));
+    assert_eq!(socket.say(client::frame(0x81, b"alive")).text(), "alive");
+}
