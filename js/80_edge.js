@@ -12,7 +12,7 @@ const { bindPair, fromHost, kIndex, kPeer, passOn, sockets, takeWaiting } = core
 const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
 const { createResources } = core.loadExtScript("ext:partyrun/58_resources.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
-const { messageOf } = core.loadExtScript("ext:partyrun/70_room.js");
+const { FAILED, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 
 const servers = new SafeMap();
 let lobbyParts;
@@ -103,7 +103,7 @@ async function before(id, name, party, room, method, url, headers, body, cf) {
     result = await handler.call(exported, request, createLobby(room, name), new ExecutionContext());
   } catch (error) {
     console.error(`${name} error`, error);
-    respondText(id, 401, messageOf(error, error === "" ? "Unauthorised" : ""));
+    respondText(id, 401, textFor(error, error === "" ? "Unauthorised" : "", "Unauthorized"));
     return;
   }
   try {
@@ -133,7 +133,7 @@ function forward(id, request) {
 
 function edgeFailed(id, error) {
   console.warn("fetch error", error);
-  respondText(id, 500, messageOf(error, ""));
+  respondText(id, 500, textFor(error, "", FAILED));
 }
 
 // A 101 answer carries one end of a pair, or the socket of another room: the host joins it to the client's.
@@ -182,7 +182,7 @@ async function socket(id, url, headers, cf) {
   } catch (error) {
     console.warn("fetch error", error);
     sockets[index] = undefined;
-    core.ops.op_edge_refuse(index, messageOf(error, ""));
+    core.ops.op_edge_refuse(index, textFor(error, "", FAILED));
   }
 }
 

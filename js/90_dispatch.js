@@ -1,13 +1,15 @@
 // The table of what the host calls, the last script of the snapshot. `boot` is called once in every isolate, before the
-// project's bundle is evaluated; `evaluate` runs the bundle; then the host calls `room` or `edge` functions per event.
+// project's bundle is evaluated; `evaluate` runs the bundle, and `load` the modules of one party, or of all; then the host
+// calls `room` or `edge` functions per event.
 "use strict";
 
 (function () {
 const { core, internals, primordials } = __bootstrap;
-const { JSONParse, ObjectDefineProperty } = primordials;
+const { DateNow, JSONParse, ObjectDefineProperty, ObjectKeys, PromisePrototypeThen } = primordials;
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
 core.loadExtScript("ext:partyrun/20_timers.js");
 const { reportException } = core.loadExtScript("ext:deno_web/02_event.js");
+const { setConcealing } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { setLimits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { setEnv } = core.loadExtScript("ext:partyrun/15_process.js");
 core.loadExtScript("ext:partyrun/32_fetch.js");
@@ -15,7 +17,10 @@ const { setOverrides } = core.loadExtScript("ext:partyrun/65_cf.js");
 const room = core.loadExtScript("ext:partyrun/70_room.js");
 const edge = core.loadExtScript("ext:partyrun/80_edge.js");
 
+// By party: the namespace of its module, or the function that evaluates it and answers that, or a promise of it.
 let entries;
+// The promise of a bundle that uses top-level await.
+let evaluating;
 
 function exportedBy(party) {
   return entries[party].default;
@@ -23,35 +28,84 @@ function exportedBy(party) {
 
 const host = {
   // Node's modules are loaded when the first of them is asked for: most rooms never do.
-  builtin: (specifier) => core.loadExtScript("ext:partyrun/node/loader.js").builtin(specifier),
+  builtin: (specifier) => core.loadExtScript("ext:partyrun/node/loader.js").complete(specifier),
   wasm: (index) => core.ops.op_bundle_wasm(index),
   binary: (index) => core.ops.op_bundle_binary(index).buffer,
 };
 
-// Answers undefined when the modules are evaluated, or a promise when one of them uses top-level await.
+// Answers undefined when the bundle has run, or a promise when it uses top-level await.
 function evaluate(bundle) {
   const result = bundle(host);
   if (!core.isPromise(result)) {
     setEntries(result);
     return undefined;
   }
-  return result.then(setEntries);
+  evaluating = PromisePrototypeThen(result, setEntries);
+  return evaluating;
+}
+
+// Evaluates the modules of a party, or those of all for `null`. Answers as `evaluate` does.
+function load(party) {
+  if (evaluating !== undefined) return PromisePrototypeThen(evaluating, () => load(party));
+  return loadFrom(party === null ? ObjectKeys(entries) : [party], 0);
+}
+
+function loadFrom(names, at) {
+  for (; at < names.length; at++) {
+    const name = names[at];
+    if (typeof entries[name] !== "function") continue;
+    const evaluated = entries[name]();
+    if (core.isPromise(evaluated)) {
+      return PromisePrototypeThen(evaluated, (namespace) => {
+        entries[name] = namespace;
+        return loadFrom(names, at + 1);
+      });
+    }
+    entries[name] = evaluated;
+  }
+  return undefined;
 }
 
 function setEntries(result) {
+  evaluating = undefined;
   entries = { main: result.main, ...result.parties };
+}
+
+// Rejections without a handler, as long as they follow each other quickly: a loop can make more than anybody reads.
+const APART_MS = 1000;
+let rejections = 0;
+let nextTold = 0;
+let lastRejection = 0;
+let firstReason;
+
+function tellRejection(reason, printed) {
+  const now = DateNow();
+  if (now - lastRejection > APART_MS) {
+    rejections = 0;
+    nextTold = 10;
+    firstReason = reason;
+  }
+  lastRejection = now;
+  rejections++;
+  if (rejections <= printed) console.error("Uncaught (in promise)", reason);
+  if (rejections < nextTold) return;
+  nextTold *= 10;
+  if (rejections > printed) {
+    console.error(`Uncaught (in promise): ${rejections} rejections by now. The reason of the first:`, firstReason);
+  }
 }
 
 function boot(settings) {
   install(core.loadExtScript("ext:partyrun/99_fast.js"));
-  const { limits, env, cf, debug } = JSONParse(settings);
+  const { limits, env, cf, debug, conceal } = JSONParse(settings);
   setLimits(limits);
   setEnv(env);
   setOverrides(cf);
+  setConcealing(conceal);
   // Debuggers see what user code prints; the host sees it as well.
   if (debug) core.wrapConsole(globalThis.console, core.v8Console);
   core.setUnhandledPromiseRejectionHandler((_promise, reason) => {
-    console.error("Uncaught (in promise)", reason);
+    tellRejection(reason, limits.rejections_printed_max);
     return true;
   });
   // What a timer, a microtask or a listener throws is an event of the global object first (HTML, "report an exception").
@@ -67,6 +121,8 @@ ObjectDefineProperty(globalThis, "__partyrun", {
   value: {
     boot,
     evaluate,
+    load,
+    settle: () => core.runNextTicks(),
     start: (info, restored) => room.start(info, exportedBy(info.party), restored),
     request: room.request,
     connect: room.connect,

@@ -15,7 +15,7 @@ use crate::record::ModuleRecord;
 use crate::transform::Settings;
 
 /// Raised whenever the meaning of what is kept changes.
-const FORMAT_VERSION: u32 = 8;
+const FORMAT_VERSION: u32 = 10;
 
 /// Names one source under one set of settings.
 pub(crate) type Key = [u8; 32];

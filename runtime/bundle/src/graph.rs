@@ -3,8 +3,10 @@
 
 mod copies;
 mod glob;
+mod instance;
 mod jobs;
 mod needs;
+mod pages;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +82,8 @@ struct Pending {
 enum Made {
     Empty,
     Fetch,
+    /// The instance of a WebAssembly file.
+    Instance,
 }
 
 /// Built-in modules that a room has no use for: no files, no processes, no threads.
@@ -109,10 +113,14 @@ struct Walk<'a> {
     resolve: &'a Resolve,
     /// Files that are loaded instead of their packages' `module` files.
     mains: &'a FxHashSet<PathBuf>,
+    /// Files for pages that others of their packages are loaded instead of.
+    pages: &'a FxHashSet<PathBuf>,
     known: FxHashMap<PathBuf, usize>,
     needs: Needs,
     /// Files that imports lead to, module and import, which are not needed yet.
     deferred: FxHashMap<(usize, u32), Found>,
+    /// Sources of the modules that make instances of WebAssembly files, by the paths that stand for them.
+    instances: FxHashMap<PathBuf, Arc<str>>,
     pending: Vec<Pending>,
     modules: Vec<Module>,
     errors: Vec<Diagnostic>,
@@ -125,18 +133,19 @@ impl Graph {
     pub(crate) fn walk(options: &BundleOptions, cache: &mut Cache) -> Result<Self, BundleErrors> {
         let files = Files::new(&options.root);
         let resolve = Resolve::new(options, &files);
-        let mut mains = FxHashSet::default();
+        let (mut mains, mut pages) = (FxHashSet::default(), FxHashSet::default());
         let mut inputs: Vec<PathBuf> = files.manifest.iter().cloned().collect();
         let (mut walk, entries) = loop {
-            let mut walk = Walk::new(options, cache, &files, &resolve, &mains);
+            let mut walk = Walk::new(options, cache, &files, &resolve, &mains, &pages);
             let entries = walk.everything();
             // What was read in vain counts as well: it decided what is read now.
             inputs.append(&mut walk.inputs);
-            let more = walk.copies();
-            if more.is_empty() || !walk.errors.is_empty() {
+            let (copies, unfit) = (walk.copies(), walk.files_for_pages());
+            if (copies.is_empty() && unfit.is_empty()) || !walk.errors.is_empty() {
                 break (walk, entries);
             }
-            mains.extend(more);
+            mains.extend(copies);
+            pages.extend(unfit);
         };
         for (path, problem) in resolve.problems() {
             let name = relative(&options.root, &path);
@@ -174,6 +183,7 @@ impl<'a> Walk<'a> {
         files: &'a Files,
         resolve: &'a Resolve,
         mains: &'a FxHashSet<PathBuf>,
+        pages: &'a FxHashSet<PathBuf>,
     ) -> Self {
         Self {
             options,
@@ -181,9 +191,11 @@ impl<'a> Walk<'a> {
             files,
             resolve,
             mains,
+            pages,
             known: FxHashMap::default(),
             needs: Needs::default(),
             deferred: FxHashMap::default(),
+            instances: FxHashMap::default(),
             pending: Vec::new(),
             modules: Vec::new(),
             errors: Vec::new(),
@@ -301,11 +313,14 @@ impl<'a> Walk<'a> {
             importer: file.importer,
             path: file.path,
         };
-        if let Some(made) = file.made {
-            if matches!(made, Made::Fetch) {
+        match file.made {
+            Some(Made::Empty) => return Job::done(module, Vec::new()),
+            Some(Made::Fetch) => {
                 module.record = Arc::new(value::fetch());
+                return Job::done(module, Vec::new());
             }
-            return Job::done(module, Vec::new());
+            Some(Made::Instance) => return self.instance(module, settings),
+            None => {}
         }
         self.input(&module.path);
         let is_binary =
@@ -402,7 +417,12 @@ impl<'a> Walk<'a> {
             return Target::Unneeded;
         }
         match self.resolve.specifier(path, &import.specifier, import.kind) {
+            Resolved::File(found) if is_loaded_at_run_time(&found, import) => Target::Missing,
             Resolved::File(found) => {
+                if let Some(target) = self.wasm_instance(index, number, import, &found) {
+                    return target;
+                }
+                let found = self.without_page(path, import, found);
                 let found = self.only_copy(path, import, found);
                 self.deferred.insert((index, number), found);
                 Target::Unneeded
@@ -414,7 +434,7 @@ impl<'a> Walk<'a> {
             Resolved::Empty => self.made(index, format!("(empty)/{}", import.specifier), Made::Empty),
             Resolved::Fetch => self.made(index, "(fetch)".into(), Made::Fetch),
             Resolved::Missing(missing) => {
-                if !import.guarded {
+                if !import.guarded && !self.is_optional(index, import) {
                     self.missing(index, import, missing);
                 }
                 Target::Missing
@@ -479,6 +499,13 @@ impl<'a> Walk<'a> {
         Target::Module(self.add_file(found, Some(importer), Some(made)))
     }
 
+    /// Packages name what they can do without in calls that most programs never reach. There it is missing at run time, as it
+    /// is in Node.js.
+    fn is_optional(&self, index: usize, import: &Import) -> bool {
+        let is_called = import.kind != ImportKind::Static;
+        is_called && self.modules.get(index).is_some_and(|module| module.name.contains("node_modules/"))
+    }
+
     /// The project's own imports of modules that only exist in Node.js; packages usually guard theirs.
     fn warn_builtin(&mut self, index: usize, import: &Import, name: &str) {
         let Some(module) = self.modules.get(index) else { return };
@@ -487,10 +514,11 @@ impl<'a> Walk<'a> {
         if import.guarded || module.name.contains("node_modules/") || !ABSENT_BUILTINS.contains(&base) {
             return;
         }
-        let message = format!(
-            "\"{}\" can be imported, but most of its functions throw when they are called",
-            import.specifier
-        );
+        let what = match base {
+            "fs" => "a room has no files: its functions fail with ENOENT or EROFS",
+            _ => "most of its functions throw when they are called",
+        };
+        let message = format!("\"{}\" can be imported, but {what}", import.specifier);
         self.warnings.push(Diagnostic::at(message, Path::new(&module.name), &module.source, import.start));
     }
 
@@ -503,6 +531,11 @@ impl<'a> Walk<'a> {
         problem.help = missing.help;
         self.errors.push(problem);
     }
+}
+
+/// Native add-ons: packages try them and go on without.
+fn is_loaded_at_run_time(found: &Found, import: &Import) -> bool {
+    import.kind != ImportKind::Static && ending(&found.path) == ".node"
 }
 
 /// What the name of a file ends with, from its last dot. Programs that a shell starts often have no ending.

@@ -11,6 +11,7 @@ mod constants;
 mod declared;
 mod decorated;
 mod diagnostic;
+mod elements;
 mod fields;
 mod files;
 mod fold;
@@ -23,6 +24,7 @@ mod namespaces;
 mod nesting;
 mod original;
 mod package;
+mod page;
 mod print;
 mod probe;
 mod purity;
@@ -35,6 +37,7 @@ mod strict;
 mod transform;
 mod tsconfig;
 mod value;
+mod wasm;
 mod yarn;
 
 use std::path::PathBuf;
@@ -71,7 +74,9 @@ pub struct BundleOptions {
 /// A finished bundle.
 #[derive(Debug, Clone)]
 pub struct Bundle {
-    /// One strict classic script, pure ASCII; its completion value is `(host) => entries`.
+    /// One strict classic script, pure ASCII; its completion value is `(host) => ({ main, parties })`, perhaps async. Where
+    /// all parties have one module, these are its namespace; else functions which evaluate a party's module and answer its
+    /// namespace, or a promise of it.
     pub code: String,
     /// Names the code and the files beside it: equal hashes mean equal bundles.
     pub hash: String,

@@ -1,67 +1,96 @@
-//! Markers: how a slot travels through the printer. The rewriter renames an identifier to a marker (two control
-//! characters around a kind letter and a number); the printer writes it like any name; here the printed text is cut at
-//! the markers again. The control characters are chosen so that the source does not contain them.
+//! Markers: how a slot travels through the printer. The rewriter renames an identifier to a marker, the printer hands each
+//! name to a writer as a name, and the writer here notes the place where a marker was written. The printed text is never
+//! searched: whatever a string, template, regular expression or comment of the source holds, only a name can be a marker.
+//! A marker begins with a control character, which the grammar keeps out of all names that a source can hold.
+
+use std::cell::RefCell;
+use std::io::{Result, Write};
+use std::rc::Rc;
+
+use swc_common::{BytePos, LineCol, SourceMap, Span, sync::Lrc};
+use swc_ecma_codegen::text_writer::{JsWriter, WriteJs};
 
 use crate::record::{Slot, Text};
 
-/// The pair of control characters used for one module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Markers {
-    open: char,
-    close: char,
+/// What a marker begins with; no name of the language does.
+const START: char = '\u{1}';
+/// What is written at the place of a slot until the text is cut: one byte that the printer sees as a name.
+const PLACEHOLDER: &str = "_";
+
+/// The identifier that stands for a slot until the text is printed.
+pub(crate) fn marker(slot: Slot) -> String {
+    let (letter, number) = match slot {
+        Slot::Name(symbol) => ('n', symbol),
+        Slot::Callee(symbol) => ('c', symbol),
+        Slot::Object(symbol) => ('o', symbol),
+        Slot::Require(import) => ('r', import),
+        Slot::Dynamic(import) => ('d', import),
+        Slot::Url => ('u', 0),
+        Slot::Asset => ('a', 0),
+    };
+    format!("{START}{letter}{number}")
 }
 
-/// No JavaScript token but a literal can hold one of these.
-const PAIRS: [(char, char); 4] =
-    [('\u{1}', '\u{2}'), ('\u{3}', '\u{4}'), ('\u{5}', '\u{6}'), ('\u{e}', '\u{f}')];
+/// Whether an identifier is one of these.
+pub(crate) fn is_marker(name: &str) -> bool {
+    name.starts_with(START)
+}
 
-impl Markers {
-    /// A pair that `source` does not use, if there is one.
-    pub(crate) fn for_source(source: &str) -> Option<Self> {
-        PAIRS
-            .iter()
-            .find(|(open, close)| !source.contains([*open, *close]))
-            .map(|(open, close)| Self { open: *open, close: *close })
+fn parse(name: &str) -> Option<Slot> {
+    let marker = name.strip_prefix(START)?;
+    let number = marker.get(1..)?.parse().ok()?;
+    Some(match marker.as_bytes().first()? {
+        b'n' => Slot::Name(number),
+        b'c' => Slot::Callee(number),
+        b'o' => Slot::Object(number),
+        b'r' => Slot::Require(number),
+        b'd' => Slot::Dynamic(number),
+        b'u' => Slot::Url,
+        b'a' => Slot::Asset,
+        _ => return None,
+    })
+}
+
+/// Bytes that a printer writes, and whoever asks for their number.
+#[derive(Clone, Default)]
+struct Written(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
-    /// The identifier that stands for a slot until the text is printed.
-    pub(crate) fn write(self, slot: Slot) -> String {
-        let (letter, number) = match slot {
-            Slot::Name(symbol) => ('n', symbol),
-            Slot::Callee(symbol) => ('c', symbol),
-            Slot::Object(symbol) => ('o', symbol),
-            Slot::Require(import) => ('r', import),
-            Slot::Dynamic(import) => ('d', import),
-            Slot::Url => ('u', 0),
-            Slot::Asset => ('a', 0),
-        };
-        format!("{}{letter}{number}{}", self.open, self.close)
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
     }
+}
 
-    /// Whether an identifier is one of these.
-    pub(crate) fn is_marker(self, name: &str) -> bool {
-        name.starts_with(self.open)
-    }
+/// What was printed: a text with a placeholder at each slot. Offsets are ascending.
+pub(crate) struct Printed {
+    pub(crate) text: String,
+    slots: Vec<(u32, Slot)>,
+}
 
-    /// Cuts printed text at its markers. `mappings` hold offsets into `printed` and are moved along.
-    pub(crate) fn cut(self, printed: &str, mappings: &[(u32, u32)]) -> Text {
-        let mut cut = Text { text: String::with_capacity(printed.len()), ..Text::default() };
+impl Printed {
+    /// The text from `start` to `end`, with holes in place of its markers. `mappings` hold offsets into the whole text and
+    /// are moved along.
+    pub(crate) fn cut(&self, start: usize, end: usize, mappings: &[(u32, u32)]) -> Text {
+        let mut cut = Text { text: String::with_capacity(end - start), ..Text::default() };
         let mut mappings = mappings.iter().peekable();
-        let mut at = 0;
-        while let Some(found) = printed.get(at..).and_then(|rest| rest.find(self.open)) {
-            let open = at + found;
-            let kept = printed.get(at..open).unwrap_or_default();
-            move_mappings(&mut mappings, &mut cut, at, open);
-            cut.text.push_str(kept);
-            let rest = printed.get(open + 1..).unwrap_or_default();
-            let Some(length) = rest.find(self.close) else { break };
-            if let Some(slot) = rest.get(..length).and_then(parse) {
-                cut.slots.push((cut.text.len() as u32, slot));
+        let mut at = start;
+        for (offset, slot) in &self.slots {
+            let open = *offset as usize;
+            if open < start || open >= end {
+                continue;
             }
-            at = open + 1 + length + 1;
+            move_mappings(&mut mappings, &mut cut, at, open);
+            cut.text.push_str(self.text.get(at..open).unwrap_or_default());
+            cut.slots.push((cut.text.len() as u32, *slot));
+            at = open + PLACEHOLDER.len();
         }
-        move_mappings(&mut mappings, &mut cut, at, printed.len());
-        cut.text.push_str(printed.get(at..).unwrap_or_default());
+        move_mappings(&mut mappings, &mut cut, at, end);
+        cut.text.push_str(self.text.get(at..end).unwrap_or_default());
         if !cut.text.is_ascii() {
             escape(&mut cut);
         }
@@ -84,18 +113,101 @@ fn move_mappings(
     }
 }
 
-fn parse(marker: &str) -> Option<Slot> {
-    let number = marker.get(1..)?.parse().ok()?;
-    Some(match marker.as_bytes().first()? {
-        b'n' => Slot::Name(number),
-        b'c' => Slot::Callee(number),
-        b'o' => Slot::Object(number),
-        b'r' => Slot::Require(number),
-        b'd' => Slot::Dynamic(number),
-        b'u' => Slot::Url,
-        b'a' => Slot::Asset,
-        _ => return None,
-    })
+/// swc's writer, and the places of the markers that it was given.
+pub(crate) struct SlotWriter<'a> {
+    inner: JsWriter<'a, Written>,
+    written: Written,
+    slots: Vec<(u32, Slot)>,
+    spaced: bool,
+}
+
+impl<'a> SlotWriter<'a> {
+    /// A `spaced` one indents by two and puts spaces around `=>`, as people write it: functions are texts, too, which errors
+    /// show (`DataCloneError: () => 1 could not be cloned.`).
+    pub(crate) fn new(
+        source_map: Lrc<SourceMap>,
+        positions: &'a mut Vec<(BytePos, LineCol)>,
+        spaced: bool,
+    ) -> Self {
+        let written = Written::default();
+        let mut inner = JsWriter::new(source_map, "\n", written.clone(), Some(positions));
+        inner.set_indent_str(if spaced { "  " } else { " " });
+        Self { inner, written, slots: Vec::new(), spaced }
+    }
+
+    /// What was written.
+    pub(crate) fn finish(self) -> Result<Printed> {
+        let bytes = self.written.0.take();
+        let text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
+        Ok(Printed { text, slots: self.slots })
+    }
+}
+
+impl WriteJs for SlotWriter<'_> {
+    fn write_symbol(&mut self, span: Span, name: &str) -> Result<()> {
+        let Some(slot) = parse(name) else { return self.inner.write_symbol(span, name) };
+        self.inner.write_symbol(span, PLACEHOLDER)?;
+        let end = self.written.0.borrow().len();
+        self.slots.push((end.saturating_sub(PLACEHOLDER.len()) as u32, slot));
+        Ok(())
+    }
+
+    fn increase_indent(&mut self) -> Result<()> {
+        self.inner.increase_indent()
+    }
+    fn decrease_indent(&mut self) -> Result<()> {
+        self.inner.decrease_indent()
+    }
+    fn write_semi(&mut self, span: Option<Span>) -> Result<()> {
+        self.inner.write_semi(span)
+    }
+    fn write_space(&mut self) -> Result<()> {
+        self.inner.write_space()
+    }
+    fn write_keyword(&mut self, span: Option<Span>, text: &'static str) -> Result<()> {
+        self.inner.write_keyword(span, text)
+    }
+    fn write_operator(&mut self, span: Option<Span>, text: &str) -> Result<()> {
+        self.inner.write_operator(span, text)
+    }
+    fn write_param(&mut self, text: &str) -> Result<()> {
+        self.inner.write_param(text)
+    }
+    fn write_property(&mut self, text: &str) -> Result<()> {
+        self.inner.write_property(text)
+    }
+    fn write_line(&mut self) -> Result<()> {
+        self.inner.write_line()
+    }
+    fn write_lit(&mut self, span: Span, text: &str) -> Result<()> {
+        self.inner.write_lit(span, text)
+    }
+    fn write_comment(&mut self, text: &str) -> Result<()> {
+        self.inner.write_comment(text)
+    }
+    fn write_str_lit(&mut self, span: Span, text: &str) -> Result<()> {
+        self.inner.write_str_lit(span, text)
+    }
+    fn write_str(&mut self, text: &str) -> Result<()> {
+        self.inner.write_str(text)
+    }
+    fn write_punct(&mut self, span: Option<Span>, text: &'static str, semi: bool) -> Result<()> {
+        let spaced = self.spaced && text == "=>";
+        if spaced {
+            self.inner.write_space()?;
+        }
+        self.inner.write_punct(span, text, semi)?;
+        if spaced { self.inner.write_space() } else { Ok(()) }
+    }
+    fn care_about_srcmap(&self) -> bool {
+        self.inner.care_about_srcmap()
+    }
+    fn add_srcmap(&mut self, position: BytePos) -> Result<()> {
+        self.inner.add_srcmap(position)
+    }
+    fn commit_pending_semi(&mut self) -> Result<()> {
+        self.inner.commit_pending_semi()
+    }
 }
 
 /// The printer escapes nearly everything; what it leaves is valid as `\uXXXX` in every place where it can occur.
@@ -129,20 +241,39 @@ fn escape(cut: &mut Text) {
 mod tests {
     use super::*;
 
+    fn written(pieces: &[&str], names: &[Slot], mappings: &[(u32, u32)]) -> Text {
+        let (source_map, mut positions) = (Lrc::default(), Vec::new());
+        let mut writer = SlotWriter::new(source_map, &mut positions, false);
+        for (number, piece) in pieces.iter().enumerate() {
+            writer.write_str(piece).expect("memory takes everything");
+            if let Some(slot) = names.get(number) {
+                writer.write_symbol(Span::default(), &marker(*slot)).expect("memory takes everything");
+            }
+        }
+        let printed = writer.finish().expect("the text is UTF-8");
+        printed.cut(0, printed.text.len(), mappings)
+    }
+
     #[test]
     fn cuts_where_it_marked() {
-        let markers = Markers::for_source("\u{1}").expect("a free pair");
-        let printed = format!("a {} b {}();", markers.write(Slot::Name(3)), markers.write(Slot::Require(12)));
-        let text = markers.cut(&printed, &[(0, 10), (2, 20), (9, 30)]);
+        let slots = [Slot::Name(3), Slot::Require(12)];
+        let text = written(&["a ", " b ", "();"], &slots, &[(0, 10), (2, 20), (6, 30)]);
         assert_eq!(text.text, "a  b ();");
         assert_eq!(text.slots, [(2, Slot::Name(3)), (5, Slot::Require(12))]);
         assert_eq!(text.mappings, [(0, 10), (2, 20), (5, 30)]);
     }
 
     #[test]
+    fn only_names_are_markers() {
+        let one = marker(Slot::Name(1));
+        let text = written(&[&one, "'_'"], &[Slot::Url], &[]);
+        assert_eq!(text.text, format!("{one}'_'"));
+        assert_eq!(text.slots, [(one.len() as u32, Slot::Url)]);
+    }
+
+    #[test]
     fn everything_becomes_ascii() {
-        let markers = Markers::for_source("").expect("a free pair");
-        let text = markers.cut("é\u{1}n1\u{2}😀", &[(0, 1)]);
+        let text = written(&["\u{e9}", "\u{1f600}"], &[Slot::Name(1)], &[(0, 1)]);
         assert_eq!(text.text, "\\u00e9\\ud83d\\ude00");
         assert_eq!(text.slots, [(6, Slot::Name(1))]);
     }

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 const RESERVED: &str = "arguments as async await break case catch class const continue debugger default delete do else \
 enum eval export extends false finally for from function get if implements import in instanceof interface let new null \
 of package private protected public return set static super switch this throw true try typeof undefined var void while \
-with yield host exports module require Object Symbol WeakMap Map String Error Promise JSON NaN Infinity globalThis";
+with yield host exports module require Object Symbol WeakMap Map String Error Promise JSON NaN Infinity globalThis RegExp";
 
 /// The names given so far.
 pub(crate) struct Names {
@@ -29,7 +29,10 @@ impl Names {
         let mut counter = self.counters.get(&base).copied().unwrap_or(1);
         while name.starts_with("__pk_") || self.taken.contains(&name) || is_captured(&name) {
             counter += 1;
-            name = format!("{}{counter}", base.strip_prefix("__").unwrap_or(&base));
+            // Without the two underscores that ours begin with, where a name is left.
+            let stem =
+                base.strip_prefix("__").filter(|stem| stem.starts_with(|c: char| c.is_ascii_alphabetic()));
+            name = format!("{}{counter}", stem.unwrap_or(&base));
         }
         self.counters.insert(base, counter);
         self.taken.insert(name.clone());
@@ -53,5 +56,30 @@ pub(crate) fn member(object: &str, name: &str) -> String {
         format!("{object}.{name}")
     } else {
         format!("{object}[{}]", crate::value::quote(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_one() {
+        let mut names = Names::new(std::iter::empty());
+        let wanted = [
+            "\u{65e5}\u{672c}",
+            "\u{4e2d}\u{56fd}",
+            "__",
+            "\u{65e5}\u{672c}1",
+            "\u{4e2d}\u{56fd}1",
+            "__pk_x",
+            "__x",
+            "__x",
+            "a",
+            "a",
+        ];
+        let given = wanted.map(|wanted| names.give(wanted, |_| false));
+        assert_eq!(given, ["__", "__2", "__3", "__1", "__12", "pk_x2", "__x", "x2", "a", "a2"]);
+        assert!(given.iter().all(|name| identifier(name) == *name));
     }
 }

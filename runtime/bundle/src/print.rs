@@ -3,9 +3,9 @@
 
 use swc_common::{BytePos, LineCol, SourceMap, sync::Lrc};
 use swc_ecma_ast::{Module, ModuleItem};
-use swc_ecma_codegen::{Config, Emitter, text_writer::JsWriter};
+use swc_ecma_codegen::{Config, Emitter};
 
-use crate::marker::Markers;
+use crate::marker::{Printed, SlotWriter};
 use crate::record::Text;
 
 /// What the printer needs to know about a module.
@@ -13,7 +13,6 @@ pub(crate) struct Printer {
     pub(crate) source_map: Lrc<SourceMap>,
     pub(crate) start: BytePos,
     pub(crate) end: BytePos,
-    pub(crate) markers: Markers,
     pub(crate) minify: bool,
 }
 
@@ -21,25 +20,20 @@ impl Printer {
     /// Prints the statements, in order.
     pub(crate) fn print(&self, body: Vec<ModuleItem>) -> std::io::Result<Text> {
         let (printed, mappings) = self.emit(body)?;
-        Ok(self.markers.cut(printed.trim_end(), &mappings))
+        Ok(printed.cut(0, printed.text.trim_end().len(), &mappings))
     }
 
     /// Prints one `var` statement without its keyword and semicolon.
     pub(crate) fn print_declarators(&self, item: ModuleItem) -> std::io::Result<Text> {
         let (printed, mappings) = self.emit(vec![item])?;
-        let body = printed.strip_prefix("var").unwrap_or(&printed).trim_start();
-        let skipped = (printed.len() - body.len()) as u32;
-        let body = body.trim_end().trim_end_matches(';');
-        let mappings: Vec<_> =
-            mappings.iter().map(|(offset, source)| (offset.saturating_sub(skipped), *source)).collect();
-        Ok(self.markers.cut(body, &mappings))
+        let text = printed.text.trim_end().trim_end_matches(';');
+        let body = text.strip_prefix("var").unwrap_or(text).trim_start();
+        Ok(printed.cut(text.len() - body.len(), text.len(), &mappings))
     }
 
-    fn emit(&self, body: Vec<ModuleItem>) -> std::io::Result<(String, Vec<(u32, u32)>)> {
-        let mut bytes = Vec::new();
+    fn emit(&self, body: Vec<ModuleItem>) -> std::io::Result<(Printed, Vec<(u32, u32)>)> {
         let mut positions: Vec<(BytePos, LineCol)> = Vec::new();
-        let mut writer = JsWriter::new(self.source_map.clone(), "\n", &mut bytes, Some(&mut positions));
-        writer.set_indent_str(" ");
+        let mut writer = SlotWriter::new(self.source_map.clone(), &mut positions, !self.minify);
         let module = Module { body, ..Default::default() };
         let mut emitter = Emitter {
             cfg: Config::default()
@@ -48,13 +42,13 @@ impl Printer {
                 .with_reduce_escaped_newline(false),
             cm: self.source_map.clone(),
             comments: None,
-            wr: writer,
+            wr: &mut writer,
         };
         emitter.emit_module(&module)?;
         // Dropping a deep tree recurses, but the thread's stack was enough to print it.
-        drop(emitter);
-        let printed = String::from_utf8(bytes).map_err(std::io::Error::other)?;
-        let mappings = self.offsets(&printed, &positions);
+        drop(module);
+        let printed = writer.finish()?;
+        let mappings = self.offsets(&printed.text, &positions);
         Ok((printed, mappings))
     }
 

@@ -175,5 +175,9 @@ pub(crate) struct ModuleRecord {
     /// Names that are bound nowhere: no symbol at all may take one of them.
     pub(crate) global_names: Vec<String>,
     pub(crate) top_level_await: bool,
+    /// Loading it fails for certain where there is no page.
+    pub(crate) needs_page: bool,
+    /// Specifiers that it requires whenever it is loaded.
+    pub(crate) required: Vec<String>,
     pub(crate) asset: Option<Asset>,
 }

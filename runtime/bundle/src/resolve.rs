@@ -104,6 +104,8 @@ enum Configuration {
 pub(crate) struct Resolve {
     import: Mains,
     require: Mains,
+    /// Without what packages have for browsers; then with what they have for Node.js.
+    elsewhere: [(Mains, Mains); 2],
     aliases: Vec<String>,
     pub(crate) packages: Packages,
     files: Files,
@@ -151,7 +153,16 @@ impl Resolve {
             ..ResolveOptions::default()
         };
         let known = Resolver::new(base.clone());
+        let elsewhere = |others: &[&str]| {
+            let base = ResolveOptions { alias_fields: Vec::new(), ..base.clone() };
+            let conditions = |kind: &str| {
+                strings(&[&["partykit", "workerd", "worker"][..], others, &[kind, "default"]].concat())
+            };
+            let made = |kind: &str| Mains::elsewhere(&known, &base, &conditions(kind));
+            (made("import"), made("require"))
+        };
         Self {
+            elsewhere: [elsewhere(&[]), elsewhere(&["node"])],
             import: Mains::new(&known, &base, &conditions("import")),
             require: Mains::new(&known, &base, &conditions("require")),
             aliases: options.alias.iter().map(|(name, _)| name.clone()).collect(),
@@ -198,7 +209,7 @@ impl Resolve {
         match resolution {
             Ok(resolution) => Resolved::File(self.found(resolution.into_path_buf())),
             Err(ResolveError::Ignored(_)) => Resolved::Empty,
-            Err(error) => Resolved::Missing(self.missing(specifier, &error)),
+            Err(error) => Resolved::Missing(self.missing(file, specifier, &error)),
         }
     }
 
@@ -222,10 +233,40 @@ impl Resolve {
         (main.path() != module).then(|| self.found(main.into_path_buf()))
     }
 
-    fn missing(&self, specifier: &str, error: &ResolveError) -> Missing {
+    /// What a specifier means to everybody but browsers, if that is another file than the one that they get.
+    pub(crate) fn without_page(
+        &self,
+        file: &Path,
+        specifier: &str,
+        kind: ImportKind,
+        page: &Path,
+    ) -> Option<Found> {
+        self.elsewhere.iter().find_map(|(import, require)| {
+            let ask = || match kind {
+                ImportKind::Require => self.by_main(require, file, specifier),
+                ImportKind::RequireResolve => self.resolve(&require.module, file, specifier),
+                ImportKind::Static | ImportKind::Dynamic => self.resolve(&import.module, file, specifier),
+            };
+            let found = self.files.guard(ask)?.ok()?;
+            (found.path() != page).then(|| self.found(found.into_path_buf()))
+        })
+    }
+
+    fn missing(&self, file: &Path, specifier: &str, error: &ResolveError) -> Missing {
         let message = format!("Could not resolve \"{specifier}\"");
         let command = if self.files.manifest.is_some() { "yarn add" } else { "npm install" };
-        let help = package_name(specifier).map(|package| format!("{command} {package}"));
+        let package = package_name(specifier);
+        if let Some(folder) = package.as_deref().and_then(|package| installed(file, package))
+            && matches!(error, ResolveError::NotFound(_) | ResolveError::ExtensionAlias(..))
+        {
+            let folder = relative(&self.root, &folder);
+            let help = format!(
+                "the package is installed in {folder}, but the file that it names for this import is not there: build \
+                 it there, or install a version that is built"
+            );
+            return Missing { message, help: Some(help) };
+        }
+        let help = package.map(|package| format!("{command} {package}"));
         if let (Err(problem), Some(_), Some(list)) = (&self.list, &help, &self.files.manifest) {
             return self.unlisted(message, list, problem);
         }
@@ -309,6 +350,9 @@ impl Resolve {
                 Some(Err(error)) => tsconfig::problem(&error),
                 None => "An archive of Yarn's is damaged".to_owned(),
             };
+            if let Some(options) = CompilerOptions::chained(&path, &mut Vec::new()) {
+                return Configuration::Alone(path, Arc::new(options));
+            }
             self.problems.borrow_mut().insert(path.clone(), problem);
             let options = Arc::new(CompilerOptions::alone(&path));
             Configuration::Alone(path, options)
@@ -321,6 +365,12 @@ impl Resolve {
     pub(crate) fn problems(&self) -> BTreeMap<PathBuf, String> {
         self.problems.take()
     }
+}
+
+// The folder of a package that is there, although an import of it leads nowhere.
+fn installed(file: &Path, package: &str) -> Option<PathBuf> {
+    let mut folders = file.ancestors().skip(1).map(|folder| folder.join("node_modules").join(package));
+    folders.find(|folder| folder.join("package.json").is_file())
 }
 
 fn damaged(specifier: &str) -> Missing {

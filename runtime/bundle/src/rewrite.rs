@@ -2,15 +2,16 @@
 //! by what the linker will fill in. It runs once per module, after all other transforms, and records what it saw.
 
 use rustc_hash::FxHashMap;
+use swc_atoms::Wtf8Atom;
 use swc_common::{DUMMY_SP, Span, SyntaxContext, util::take::Take};
 use swc_ecma_ast::{
-    ArrayLit, AssignPatProp, CallExpr, Callee, Expr, ExprOrSpread, Ident, IdentName, KeyValuePatProp,
-    KeyValueProp, Lit, MemberExpr, MemberProp, MetaPropExpr, MetaPropKind, ObjectPatProp, Pat, Prop,
-    PropName, Str, TaggedTpl, TryStmt, UnaryExpr, UnaryOp,
+    ArrayLit, AssignPatProp, BinExpr, BinaryOp, CallExpr, Callee, Expr, ExprOrSpread, Ident, IdentName,
+    KeyValuePatProp, KeyValueProp, Lit, MemberExpr, MemberProp, MetaPropExpr, MetaPropKind, ObjectPatProp,
+    Pat, Prop, PropName, Regex, ReturnStmt, Stmt, Str, TaggedTpl, TryStmt, UnaryExpr, UnaryOp,
 };
 use swc_ecma_visit::{VisitMut, VisitMutWith, noop_visit_mut_type};
 
-use crate::marker::Markers;
+use crate::marker::marker;
 use crate::record::{Binding, Import, ImportKind, ImportName, Slot, Symbol};
 
 /// An identifier of swc: the name and its scope.
@@ -100,7 +101,6 @@ impl Scope {
 /// The visitor. `scope` is empty for CommonJS modules, whose names stay inside their wrapper.
 pub(crate) struct Rewriter<'a> {
     pub(crate) scope: &'a mut Scope,
-    pub(crate) markers: Markers,
     pub(crate) unresolved: SyntaxContext,
     pub(crate) start: u32,
     pub(crate) common_js: bool,
@@ -114,7 +114,7 @@ pub(crate) struct Rewriter<'a> {
 
 impl Rewriter<'_> {
     fn marker(&self, slot: Slot, span: Span) -> Ident {
-        Ident::new(self.markers.write(slot).into(), span, SyntaxContext::empty())
+        Ident::new(marker(slot).into(), span, SyntaxContext::empty())
     }
 
     fn offset(&self, span: Span) -> u32 {
@@ -255,14 +255,18 @@ impl Rewriter<'_> {
         if tagged.tpl.quasis.iter().all(|quasi| quasi.raw.is_ascii()) {
             return None;
         }
-        let text = |text: &str| Some(Box::new(Expr::Lit(Lit::Str(text.into()))).into());
+        let text = |value: Wtf8Atom| {
+            Some(Box::new(Expr::Lit(Lit::Str(Str { span: DUMMY_SP, value, raw: None }))).into())
+        };
         let list = |elems: Vec<Option<ExprOrSpread>>| {
             ExprOrSpread::from(Box::new(Expr::Array(ArrayLit { elems, ..Default::default() })))
         };
         let quasis = &tagged.tpl.quasis;
         // An invalid escape has no value: a hole reads as `undefined`.
-        let cooked = quasis.iter().map(|quasi| text(quasi.cooked.as_ref()?.as_str()?)).collect();
-        let raw = quasis.iter().map(|quasi| text(&quasi.raw)).collect();
+        let cooked = quasis.iter().map(|quasi| text(quasi.cooked.clone()?)).collect();
+        // An end of line is a line feed, however the file writes it.
+        let line_feeds = |raw: &str| raw.replace("\r\n", "\n").replace('\r', "\n");
+        let raw = quasis.iter().map(|quasi| text(line_feeds(&quasi.raw).as_str().into())).collect();
         let helper = Ident::new("__pk_template".into(), DUMMY_SP, self.unresolved);
         let strings = CallExpr {
             callee: Callee::Expr(Box::new(helper.into())),
@@ -278,12 +282,37 @@ impl Rewriter<'_> {
         }))
     }
 
+    /// What a regular expression reads is seen in its `source`, and behind a backslash an escape would mean something else.
+    /// So one with other characters than ASCII is made from a string.
+    fn ascii_regex(&self, regex: &Regex) -> Expr {
+        let text =
+            |value: &swc_atoms::Atom| ExprOrSpread::from(Box::new(Expr::Lit(Lit::Str((&**value).into()))));
+        let helper = Ident::new("__pk_regexp".into(), DUMMY_SP, self.unresolved);
+        Expr::Call(CallExpr {
+            span: regex.span,
+            callee: Callee::Expr(Box::new(helper.into())),
+            args: vec![text(&regex.exp), text(&regex.flags)],
+            ..Default::default()
+        })
+    }
+
     fn rewrite_meta(&mut self, expr: &mut Expr) -> bool {
         let is_meta =
             |expr: &Expr| matches!(expr, Expr::MetaProp(MetaPropExpr { kind: MetaPropKind::ImportMeta, .. }));
         let span = match &*expr {
             Expr::Member(member) if is_meta(&member.obj) => match &member.prop {
-                MemberProp::Ident(name) if &*name.sym == "url" => member.span,
+                MemberProp::Ident(name) => match &*name.sym {
+                    "url" => member.span,
+                    "filename" => {
+                        *expr = self.of_file("__pk_filename", member.span);
+                        return true;
+                    }
+                    "dirname" => {
+                        *expr = self.of_file("__pk_dirname", member.span);
+                        return true;
+                    }
+                    _ => return false,
+                },
                 _ => return false,
             },
             Expr::MetaProp(meta) if meta.kind == MetaPropKind::ImportMeta => {
@@ -300,6 +329,82 @@ impl Rewriter<'_> {
         };
         *expr = Expr::Ident(self.marker(Slot::Url, span));
         true
+    }
+
+    /// What only modules of Node have, and what only pages have, where a program takes it for granted. Asking whether it is
+    /// there (`typeof`) finds that it is not, as on the original.
+    fn rewrite_surroundings(&mut self, expr: &mut Expr) -> bool {
+        match expr {
+            Expr::Ident(ident) if self.is_place(ident) => {
+                let helper = if &*ident.sym == "__filename" { "__pk_filename" } else { "__pk_dirname" };
+                let span = ident.span;
+                *expr = self.of_file(helper, span);
+            }
+            Expr::Unary(UnaryExpr { op: UnaryOp::TypeOf, arg, .. }) => {
+                return matches!(&**arg, Expr::Ident(ident) if self.is_place(ident));
+            }
+            Expr::Member(member) if self.try_depth == 0 && self.is_location(&member.obj) => {
+                let location = Ident::new("__pk_location".into(), DUMMY_SP, self.unresolved);
+                let left = member.obj.take();
+                *member.obj = Expr::Bin(BinExpr {
+                    op: BinaryOp::NullishCoalescing,
+                    left,
+                    right: Box::new(location.into()),
+                    span: DUMMY_SP,
+                });
+                return false;
+            }
+            Expr::Call(call) if self.is_old_global(call) => {
+                *expr = Expr::Ident(Ident::new("globalThis".into(), DUMMY_SP, self.unresolved));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn is_place(&self, ident: &Ident) -> bool {
+        self.is_free(ident, "__filename") || self.is_free(ident, "__dirname")
+    }
+
+    /// The call of a helper with the URL of the file.
+    fn of_file(&self, helper: &str, span: Span) -> Expr {
+        let url = Box::new(Expr::Ident(self.marker(Slot::Url, span)));
+        let helper = Ident::new(helper.into(), span, self.unresolved);
+        Expr::Call(CallExpr {
+            span,
+            callee: Callee::Expr(Box::new(helper.into())),
+            args: vec![url.into()],
+            ..Default::default()
+        })
+    }
+
+    /// How old programs ask for the global object: with `this` of a function that nobody calls as a method, which strict code
+    /// does not bind, or by compiling a text, which no room may do.
+    fn is_old_global(&self, call: &CallExpr) -> bool {
+        let Callee::Expr(callee) = &call.callee else { return false };
+        let mut callee = &**callee;
+        while let Expr::Paren(inner) = callee {
+            callee = &inner.expr;
+        }
+        let compiled = |made: &Expr, args: &[ExprOrSpread]| {
+            matches!(made, Expr::Ident(ident) if self.is_free(ident, "Function"))
+                && args.len() == 1
+                && literal_argument(args).is_some_and(|text| text.trim_end_matches(';') == "return this")
+        };
+        call.args.is_empty()
+            && match callee {
+                Expr::Fn(found) => self.common_js && returns_this(&found.function),
+                Expr::New(made) => compiled(&made.callee, made.args.as_deref().unwrap_or_default()),
+                Expr::Call(CallExpr { callee: Callee::Expr(made), args, .. }) => compiled(made, args),
+                _ => false,
+            }
+    }
+
+    /// `self.location` or `globalThis.location`.
+    fn is_location(&self, expr: &Expr) -> bool {
+        let Expr::Member(MemberExpr { obj, prop: MemberProp::Ident(name), .. }) = expr else { return false };
+        let is_global = |ident: &Ident| self.is_free(ident, "self") || self.is_free(ident, "globalThis");
+        &*name.sym == "location" && matches!(&**obj, Expr::Ident(ident) if is_global(ident))
     }
 
     fn in_function(&mut self, visit: impl FnOnce(&mut Self)) {
@@ -324,7 +429,7 @@ impl VisitMut for Rewriter<'_> {
     noop_visit_mut_type!();
 
     fn visit_mut_expr(&mut self, expr: &mut Expr) {
-        if self.rewrite_meta(expr) {
+        if self.rewrite_meta(expr) || self.rewrite_surroundings(expr) {
             return;
         }
         match expr {
@@ -349,6 +454,7 @@ impl VisitMut for Rewriter<'_> {
                     *expr = call;
                 }
             }
+            Expr::Lit(Lit::Regex(regex)) if !regex.exp.is_ascii() => *expr = self.ascii_regex(regex),
             // Neither works on a binding: the namespace object has to refuse them when they run.
             Expr::Unary(UnaryExpr { op: UnaryOp::Delete, arg, .. }) if arg.is_member() => {
                 arg.visit_mut_children_with(self);
@@ -381,7 +487,7 @@ impl VisitMut for Rewriter<'_> {
 
     fn visit_mut_ident(&mut self, ident: &mut Ident) {
         if let Some(symbol) = self.symbol(ident) {
-            ident.sym = self.markers.write(Slot::Name(symbol)).into();
+            ident.sym = marker(Slot::Name(symbol)).into();
         } else if self.is_free(ident, "require") {
             ident.sym = "__pk_require".into();
         }
@@ -389,12 +495,12 @@ impl VisitMut for Rewriter<'_> {
 
     fn visit_mut_prop(&mut self, prop: &mut Prop) {
         if let Prop::Shorthand(ident) = prop
-            && (self.symbol(ident).is_some() || self.is_free(ident, "require"))
+            && (self.symbol(ident).is_some() || self.is_free(ident, "require") || self.is_place(ident))
         {
             let key = PropName::Ident(IdentName::new(ident.sym.clone(), ident.span));
-            let mut value = ident.clone();
+            let mut value = Box::new(Expr::Ident(ident.clone()));
             value.visit_mut_with(self);
-            *prop = Prop::KeyValue(KeyValueProp { key, value: Box::new(Expr::Ident(value)) });
+            *prop = Prop::KeyValue(KeyValueProp { key, value });
             return;
         }
         prop.visit_mut_children_with(self);
@@ -481,6 +587,14 @@ fn handles_rejection(call: &CallExpr) -> bool {
     }
 }
 
+/// Whether a function does nothing but `return this`.
+fn returns_this(function: &swc_ecma_ast::Function) -> bool {
+    let is_plain = function.params.is_empty() && !function.is_async && !function.is_generator;
+    let statements = function.body.as_ref().map(|body| body.stmts.as_slice());
+    let Some([Stmt::Return(ReturnStmt { arg: Some(value), .. })]) = statements else { return false };
+    is_plain && value.is_this()
+}
+
 fn original_argument(call: &mut CallExpr) -> Option<&mut ExprOrSpread> {
     call.args.first_mut()
 }
@@ -514,7 +628,7 @@ fn collect_pieces(expr: &Expr, pieces: &mut Vec<String>) {
     match expr {
         Expr::Lit(Lit::Str(text)) => push(pieces, text.value.as_str().unwrap_or_default()),
         Expr::Paren(paren) => collect_pieces(&paren.expr, pieces),
-        Expr::Bin(binary) if binary.op == swc_ecma_ast::BinaryOp::Add => {
+        Expr::Bin(binary) if binary.op == BinaryOp::Add => {
             collect_pieces(&binary.left, pieces);
             collect_pieces(&binary.right, pieces);
         }
@@ -531,6 +645,6 @@ fn collect_pieces(expr: &Expr, pieces: &mut Vec<String>) {
 }
 
 /// An identifier for a symbol in generated code.
-pub(crate) fn symbol_ident(markers: Markers, symbol: u32) -> Ident {
-    Ident::new(markers.write(Slot::Name(symbol)).into(), DUMMY_SP, SyntaxContext::empty())
+pub(crate) fn symbol_ident(symbol: u32) -> Ident {
+    Ident::new(marker(Slot::Name(symbol)).into(), DUMMY_SP, SyntaxContext::empty())
 }

@@ -14,6 +14,7 @@ use swc_ecma_visit::{Visit, VisitMutWith, VisitWith, noop_visit_type};
 
 use crate::capture::has_captures;
 use crate::hoist::lift_vars;
+use crate::marker::is_marker;
 use crate::print::Printer;
 use crate::purity::Purity;
 use crate::record::{
@@ -84,7 +85,7 @@ impl Scanner<'_> {
         self.rewrite(&mut program, true);
         self.separate(&mut program);
         program.visit_mut_with(&mut fixer(None));
-        let inner_names = inner_names(&program, self.scan.printer);
+        let inner_names = inner_names(&program);
         let Program::Module(module) = program else { return Err(vec![]) };
         let code = self.scan.printer.print(module.body).map_err(|error| vec![(0, error.to_string())])?;
         let part = self.part(PartKind::Statement, code, Vec::new(), false);
@@ -110,7 +111,7 @@ impl Scanner<'_> {
             let meta = self.rewrite(&mut program, self.scan.form == ModuleForm::CommonJs);
             self.separate(&mut program);
             program.visit_mut_with(&mut fixer(None));
-            let inner_names = inner_names(&program, self.scan.printer);
+            let inner_names = inner_names(&program);
             let Program::Module(module) = program else { return Err(vec![]) };
             let mut parts = self.import_parts();
             parts.extend(meta.map(|symbol| self.meta_part(symbol)));
@@ -133,7 +134,6 @@ impl Scanner<'_> {
     fn rewrite(&mut self, program: &mut Program, common_js: bool) -> Option<u32> {
         let mut rewriter = Rewriter {
             scope: &mut self.scope,
-            markers: self.scan.printer.markers,
             unresolved: self.scan.unresolved,
             start: self.scan.printer.start.0,
             common_js,
@@ -156,6 +156,8 @@ impl Scanner<'_> {
             inner_names,
             global_names,
             top_level_await: self.scan.top_level_await,
+            needs_page: false,
+            required: Vec::new(),
             asset: None,
         }
     }
@@ -210,8 +212,8 @@ impl Scanner<'_> {
     }
 
     fn meta_part(&self, symbol: u32) -> Part {
-        let text = " = { url:  }".to_string();
-        let slots = vec![(0, Slot::Name(symbol)), (10, Slot::Url)];
+        let text = " = __pk_meta()".to_string();
+        let slots = vec![(0, Slot::Name(symbol)), (13, Slot::Url)];
         self.part(PartKind::Var, Text { text, slots, mappings: Vec::new() }, vec![symbol], true)
     }
 
@@ -391,7 +393,7 @@ impl Scanner<'_> {
     fn default_ident(&mut self) -> Ident {
         let symbol = self.scope.add("default", Binding::Local);
         self.exports.push(Export { name: "default".into(), symbol });
-        let ident = symbol_ident(self.scan.printer.markers, symbol);
+        let ident = symbol_ident(symbol);
         self.scope.ids.insert(ident.to_id(), symbol);
         ident
     }
@@ -465,22 +467,19 @@ pub(crate) fn free_names(program: &Program, unresolved: SyntaxContext) -> Vec<St
 }
 
 /// All names that are left after the module scope's own have become markers.
-fn inner_names(program: &Program, printer: &Printer) -> Vec<String> {
-    struct Inner<'a> {
-        printer: &'a Printer,
-        names: FxHashSet<swc_atoms::Atom>,
-    }
-    impl Visit for Inner<'_> {
+fn inner_names(program: &Program) -> Vec<String> {
+    struct Inner(FxHashSet<swc_atoms::Atom>);
+    impl Visit for Inner {
         noop_visit_type!();
         fn visit_ident(&mut self, ident: &Ident) {
-            if !self.printer.markers.is_marker(&ident.sym) {
-                self.names.insert(ident.sym.clone());
+            if !is_marker(&ident.sym) {
+                self.0.insert(ident.sym.clone());
             }
         }
     }
-    let mut inner = Inner { printer, names: FxHashSet::default() };
+    let mut inner = Inner(FxHashSet::default());
     program.visit_with(&mut inner);
-    let mut names: Vec<String> = inner.names.iter().map(ToString::to_string).collect();
+    let mut names: Vec<String> = inner.0.iter().map(ToString::to_string).collect();
     names.sort_unstable();
     names
 }

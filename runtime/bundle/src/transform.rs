@@ -23,11 +23,12 @@ use crate::ambient;
 use crate::constants;
 use crate::declared;
 use crate::decorated::InstanceFirst;
+use crate::elements;
 use crate::fields::AssignFields;
 use crate::fold::{Defines, Fold};
-use crate::marker::Markers;
 use crate::namespaces;
 use crate::nesting;
+use crate::page::Certain;
 use crate::print::Printer;
 use crate::probe::Probe;
 use crate::purity::Purity;
@@ -151,13 +152,12 @@ fn parse(source: &str, settings: &Settings) -> Result<Parsed, Problems> {
 }
 
 fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecord, Problems> {
-    let markers = Markers::for_source(source).ok_or_else(|| {
-        vec![(0, "The file contains too many control characters to be a program".to_string())]
-    })?;
     if let Some(offset) = nesting::too_deep(source) {
         return Err(vec![(offset, too_deep_message())]);
     }
     let Parsed { mut program, source_map, comments, start, end } = parse(source, settings)?;
+    let of_elements = settings.jsx.then(|| elements::settings(settings, &comments));
+    let settings = of_elements.as_ref().unwrap_or(settings);
     let probe = Probe::of(&program);
     if probe.scopes_max > nesting::NESTING_DEPTH_MAX {
         return Err(vec![(0, too_deep_message())]);
@@ -196,10 +196,12 @@ fn transform_in_globals(source: &str, settings: &Settings) -> Result<ModuleRecor
         pause_first(&mut program);
     }
     let form = form(&program, &probe, settings.hint, unresolved);
-    let printer = Printer { source_map, start, end, markers, minify: settings.minify };
+    let printer = Printer { source_map, start, end, minify: settings.minify };
     let purity = Purity { comments: &comments, unresolved };
     let top_level_await = probe.top_level_await;
-    scan(program, &Scan { form, top_level_await, unresolved, printer: &printer, purity })
+    let Certain { needs_page, required, .. } = Certain::of(&program, unresolved);
+    let record = scan(program, &Scan { form, top_level_await, unresolved, printer: &printer, purity })?;
+    Ok(ModuleRecord { needs_page, required, ..record })
 }
 
 /// Puts a `debugger` statement before the first statement that runs, and at its place in the source.

@@ -33,7 +33,19 @@ pub(crate) struct CompilerOptions {
 struct File {
     #[serde(default)]
     compiler_options: CompilerOptions,
+    #[serde(default)]
+    extends: Option<Extends>,
 }
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Extends {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// So many configurations are read for one.
+const EXTENDS_MAX: usize = 32;
 
 impl CompilerOptions {
     /// With everything that the file extends.
@@ -83,10 +95,59 @@ impl CompilerOptions {
 
     /// What a file says itself.
     pub(crate) fn alone(path: &Path) -> Self {
-        let mut text = std::fs::read_to_string(path).unwrap_or_default();
-        let parsed =
-            json_strip_comments::strip(&mut text).is_ok().then(|| serde_json::from_str::<File>(&text).ok());
-        parsed.flatten().map(|file| file.compiler_options).unwrap_or_default()
+        File::read(path).map(|file| file.compiler_options).unwrap_or_default()
+    }
+
+    /// With everything that the file extends, where the resolver does not find it: what a package's `tsconfig` names. `read` is
+    /// given all files that were read; none if one is missing.
+    pub(crate) fn chained(path: &Path, read: &mut Vec<PathBuf>) -> Option<Self> {
+        // A circle ends here as well.
+        if read.len() == EXTENDS_MAX {
+            return None;
+        }
+        read.push(path.to_owned());
+        let file = File::read(path)?;
+        let bases = match file.extends {
+            None => Vec::new(),
+            Some(Extends::One(base)) => vec![base],
+            Some(Extends::Several(bases)) => bases,
+        };
+        let mut options = Self::default();
+        for specifier in bases {
+            let base = Self::chained(&base(path, &specifier)?, read)?;
+            options = base.over(options);
+        }
+        Some(file.compiler_options.absolute(path).over(options))
+    }
+
+    fn over(self, base: Self) -> Self {
+        Self {
+            target: self.target.or(base.target),
+            use_define_for_class_fields: self
+                .use_define_for_class_fields
+                .or(base.use_define_for_class_fields),
+            experimental_decorators: self.experimental_decorators.or(base.experimental_decorators),
+            emit_decorator_metadata: self.emit_decorator_metadata.or(base.emit_decorator_metadata),
+            verbatim_module_syntax: self.verbatim_module_syntax.or(base.verbatim_module_syntax),
+            preserve_value_imports: self.preserve_value_imports.or(base.preserve_value_imports),
+            jsx: self.jsx.or(base.jsx),
+            jsx_factory: self.jsx_factory.or(base.jsx_factory),
+            jsx_fragment_factory: self.jsx_fragment_factory.or(base.jsx_fragment_factory),
+            jsx_import_source: self.jsx_import_source.or(base.jsx_import_source),
+            base_url: self.base_url.or(base.base_url),
+            paths: if self.paths.is_empty() { base.paths } else { self.paths },
+        }
+    }
+
+    /// Paths count from the file that says them.
+    fn absolute(mut self, config: &Path) -> Self {
+        let folder = config.parent().unwrap_or(config);
+        self.base_url = self.base_url.map(|url| folder.join(url));
+        let root = self.base_url.as_deref().unwrap_or(folder);
+        for target in self.paths.values_mut().flatten() {
+            *target = root.join(&*target).to_string_lossy().into_owned();
+        }
+        self
     }
 
     /// Turns the options into ours.
@@ -117,6 +178,38 @@ impl CompilerOptions {
         settings.jsx_fragment.clone_from(&self.jsx_fragment_factory);
         settings.jsx_source.clone_from(&self.jsx_import_source);
     }
+}
+
+impl File {
+    fn read(path: &Path) -> Option<Self> {
+        let mut text = std::fs::read_to_string(path).ok()?;
+        json_strip_comments::strip(&mut text).ok()?;
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
+    }
+}
+
+/// The file that a configuration extends: a path, or a package's file, folder or `tsconfig`.
+fn base(config: &Path, extends: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Package {
+        tsconfig: String,
+    }
+    let folder = config.parent()?;
+    let file = |path: PathBuf| {
+        let mut named = path.clone().into_os_string();
+        named.push(".json");
+        [path, named.into()].into_iter().find(|path| path.is_file())
+    };
+    if extends.starts_with(['.', '/']) {
+        return file(folder.join(extends));
+    }
+    folder.ancestors().map(|above| above.join("node_modules").join(extends)).find_map(|path| {
+        let manifest = std::fs::read_to_string(path.join("package.json")).ok();
+        let named = manifest.and_then(|text| serde_json::from_str::<Package>(&text).ok());
+        file(path.clone())
+            .or_else(|| named.and_then(|package| file(path.join(package.tsconfig))))
+            .or_else(|| file(path.join("tsconfig.json")))
+    })
 }
 
 /// The configuration of the files in a folder.

@@ -93,6 +93,8 @@ fn record(text: String, slots: Vec<(u32, Slot)>, asset: Option<Asset>) -> Module
         inner_names: Vec::new(),
         global_names: vec!["JSON".into(), "host".into()],
         top_level_await: false,
+        needs_page: false,
+        required: Vec::new(),
         asset,
     }
 }

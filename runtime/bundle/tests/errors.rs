@@ -25,6 +25,23 @@ fn a_message_says_what_where_and_what_next() -> Outcome<()> {
 }
 
 #[test]
+fn a_package_that_is_there_but_not_built() -> Outcome<()> {
+    let project = Project::new(&[
+        ("src/main.ts", "import 'built'; import 'exported'; import 'gone'"),
+        ("node_modules/built/package.json", r#"{ "name": "built", "main": "dist/index.js" }"#),
+        ("node_modules/exported/package.json", r#"{ "name": "exported", "exports": "./dist/index.js" }"#),
+    ])?;
+    let text = project.errors("src/main.ts")?.to_string();
+    for package in ["built", "exported"] {
+        let help =
+            format!("help: the package is installed in node_modules/{package}, but the file that it names");
+        assert!(text.contains(&help) && !text.contains(&format!("npm install {package}")), "{text}");
+    }
+    assert!(text.contains("help: npm install gone"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn every_kind_of_mistake() -> Outcome<()> {
     let table: [(&str, &[&str]); 11] = [
         ("import './gone'", &["Could not resolve \"./gone\"", "main.ts:1:8"]),

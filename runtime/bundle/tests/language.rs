@@ -128,6 +128,33 @@ fn standard_decorators_accessors_and_using() -> Outcome<()> {
 }
 
 #[test]
+fn elements_follow_pragmas_as_with_esbuild() -> Outcome<()> {
+    let make = "const named = (name: string) => ({ createElement: (...all: any[]) => name + all.length });
+        const React = named('react'), h = (...all: any[]) => 'h' + all.length;";
+    let lib = (
+        "node_modules/lib/jsx-runtime.js",
+        "export const jsx = (tag) => 'lib ' + tag; export const Fragment = 0",
+    );
+    let with = |code: &str, config: &str, expected: &str| {
+        prints(
+            &[("main.tsx", &format!("{code} {make} print(<a/>)")), lib, ("tsconfig.json", config)],
+            expected,
+        )
+    };
+    let automatic =
+        r#"{ "compilerOptions": { "jsx": "react-jsx", "jsxImportSource": "lib", "jsxFactory": "no" } }"#;
+    with("", "{}", "react2")?;
+    with("", r#"{ "compilerOptions": { "jsx": "preserve", "jsxImportSource": "lib" } }"#, "react2")?;
+    with("/** @jsxImportSource lib */", "{}", "react2")?;
+    with("/* @jsx 1+1 */", "{}", "react2")?;
+    with("print('// @jsx no'); // @jsx h\n", "{}", "// @jsx no\nh2")?;
+    with("", automatic, "lib a")?;
+    with("/** @jsx h */", automatic, "lib a")?;
+    with("/** @jsxRuntime classic @jsx h */", automatic, "h2")?;
+    with("/** @jsxRuntime automatic\n * @jsxImportSource lib */", "{}", "lib a")
+}
+
+#[test]
 fn jsx_of_all_kinds() -> Outcome<()> {
     let h = "export const h = (tag, props, ...c) => typeof tag === 'function' ? tag({ ...props,
              c }) : `<${tag} ${JSON.stringify(props)}>${c.flat().join('')}`; export const Frag = ({ c }) => `[${c.join('')}]`;

@@ -8,6 +8,7 @@
 
 mod css;
 mod error;
+mod jsx;
 mod loader;
 mod options;
 mod output;
@@ -15,10 +16,10 @@ mod plugin;
 mod tsconfig;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rolldown::BundlerBuilder;
+use rolldown::{BundlerBuilder, TsConfig};
 use rolldown_error::{BatchedBuildDiagnostic, EventKind};
 
 pub use error::ClientError;
@@ -71,13 +72,19 @@ impl ClientBundler {
             let shared = Arc::new(Shared::new(&self.options));
             let tsconfig = entries.first().and_then(|entry| tsconfig::nearest(entry));
             shared.watch(tsconfig.iter().cloned());
-            let mut built =
-                self.bundle(&entries, &shared, tsconfig.as_deref(), &mut outputs, &mut warnings).await;
-            if let Err(ClientError::TsConfig(problem)) = &built
-                && let Some(alone) = tsconfig.as_deref().and_then(Alone::of)
-            {
-                warnings.push(problem.clone());
-                built = self.bundle(&entries, &shared, Some(alone.path()), &mut outputs, &mut warnings).await;
+            let own = tsconfig.clone().map(TsConfig::Manual).unwrap_or_default();
+            let mut built = self.bundle(&entries, &shared, own, &mut outputs, &mut warnings).await;
+            if let Err(ClientError::TsConfig(problem)) = &built {
+                // What the entry's configuration says counts, as far as it can be found. One of another folder counts
+                // for nothing.
+                let alone = tsconfig.as_deref().and_then(Alone::of);
+                let other = alone.as_ref().map(|alone| TsConfig::Manual(alone.path().to_owned()));
+                if let Some(other) = other.or(tsconfig.is_none().then_some(TsConfig::Auto(false))) {
+                    if !alone.as_ref().is_some_and(|alone| alone.is_whole) {
+                        warnings.push(problem.clone());
+                    }
+                    built = self.bundle(&entries, &shared, other, &mut outputs, &mut warnings).await;
+                }
             }
             if let Err(error) = built {
                 failure.get_or_insert(error);
@@ -104,13 +111,17 @@ impl ClientBundler {
         &self,
         entries: &[PathBuf],
         shared: &Arc<Shared>,
-        tsconfig: Option<&Path>,
+        tsconfig: TsConfig,
         outputs: &mut Outputs,
         warnings: &mut Vec<String>,
     ) -> Result<(), ClientError> {
         let plugin = Arc::new(Loading::new(shared.clone()));
         let mut bundler = BundlerBuilder::default()
-            .with_options(self.options.rolldown(entries, tsconfig))
+            .with_options(self.options.rolldown(
+                entries,
+                tsconfig,
+                shared.elements(entries.first()).development,
+            ))
             .with_plugins(vec![plugin])
             .build()
             .map_err(|errors| ClientError::Code(errors.iter().map(error::text).collect()))?;
@@ -132,7 +143,9 @@ impl ClientBundler {
         if !missing.is_empty() {
             return Err(ClientError::Code(missing.into_iter().map(error::text).collect()));
         }
-        warnings.extend(others.into_iter().map(error::text));
+        // Whatever a configuration says of elements, `jsx` has heard it.
+        let heard = |kind| matches!(kind, EventKind::ConfigurationFieldConflict);
+        warnings.extend(others.into_iter().filter(|warning| !heard(warning.kind())).map(error::text));
         for asset in &bundle.assets {
             outputs.add(asset.filename(), asset.content_as_bytes().to_vec());
         }

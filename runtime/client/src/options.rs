@@ -8,6 +8,8 @@ use rolldown::{
     OutputFormat, Platform, RawMinifyOptions, ResolveOptions, SourceMapType, TsConfig,
 };
 
+use rolldown_common::bundler_options::{Either, JsxOptions};
+
 use crate::loader::{Loader, Loaders};
 
 /// The module format of the output.
@@ -95,7 +97,12 @@ impl ClientOptions {
     }
 
     /// The same in rolldown's words, for some of the entries.
-    pub(crate) fn rolldown(&self, entries: &[PathBuf], tsconfig: Option<&Path>) -> BundlerOptions {
+    pub(crate) fn rolldown(
+        &self,
+        entries: &[PathBuf],
+        tsconfig: TsConfig,
+        development: bool,
+    ) -> BundlerOptions {
         let input = entries.iter().map(|entry| InputItem {
             name: Some(self.output_name(entry)),
             import: self.locate(entry).to_string_lossy().into_owned(),
@@ -128,8 +135,16 @@ impl ClientOptions {
                     .collect(),
             ),
             resolve: Some(ResolveOptions { alias: Some(self.aliases()), ..ResolveOptions::default() }),
-            tsconfig: tsconfig.map(|path| TsConfig::Manual(path.to_owned())),
-            transform: Some(BundlerTransformOptions::default()),
+            tsconfig: Some(tsconfig),
+            // Each file says the rest (`jsx`).
+            transform: Some(BundlerTransformOptions {
+                jsx: Some(Either::Right(JsxOptions {
+                    runtime: Some("classic".to_owned()),
+                    development: Some(development),
+                    ..JsxOptions::default()
+                })),
+                ..BundlerTransformOptions::default()
+            }),
             banner: self.reload.as_ref().map(|path| banner(self.format, path)),
             ..BundlerOptions::default()
         }

@@ -18,6 +18,7 @@ use rolldown_common::{ModuleType, Output};
 
 use crate::ClientOptions;
 use crate::css::{self, Sheet};
+use crate::jsx::{Configurations, Elements};
 use crate::loader::{self, Loader, Loaders};
 
 const NAME: &str = "partyrun";
@@ -42,6 +43,7 @@ struct State {
     /// For each entry its output's name and the style sheets that its modules import, in order.
     entries: Vec<(String, Vec<PathBuf>)>,
     warnings: Vec<String>,
+    configurations: Configurations,
     /// Why a module could not be loaded: rolldown only says which.
     reasons: Vec<(PathBuf, String)>,
 }
@@ -65,6 +67,14 @@ impl Shared {
     /// Remembers files that the output depends on.
     pub(crate) fn watch(&self, files: impl Iterator<Item = PathBuf>) {
         self.state().inputs.extend(files.filter(|file| file.is_absolute()));
+    }
+
+    /// What becomes of the elements of a file, before its pragmas.
+    pub(crate) fn elements(&self, file: Option<&PathBuf>) -> Elements {
+        let mut state = self.state();
+        let (elements, read) = file.map(|file| state.configurations.of(file)).unwrap_or_default();
+        state.inputs.extend(read);
+        elements
     }
 
     pub(crate) fn warn(&self, warning: String) {
@@ -229,15 +239,16 @@ impl Plugin for Loading {
         _context: SharedTransformPluginContext,
         args: &HookTransformArgs<'_>,
     ) -> HookTransformReturn {
-        // `@jsx h` means the classic transform in esbuild; rolldown's is automatic unless it is told otherwise.
-        let jsx = matches!(args.module_type, ModuleType::Jsx | ModuleType::Tsx);
-        if !jsx || !args.code.contains("@jsx ") || args.code.contains("@jsxRuntime") {
+        if !matches!(args.module_type, ModuleType::Jsx | ModuleType::Tsx) {
             return Ok(None);
         }
-        let code = Some(format!("/** @jsxRuntime classic */ {}", args.code));
+        let file = PathBuf::from(args.id.split(['?', '#']).next().unwrap_or(args.id));
+        let (code, problems) = self.shared.elements(Some(&file)).apply(args.code);
+        let shown = file.strip_prefix(&self.shared.cwd).unwrap_or(&file);
+        problems.into_iter().for_each(|problem| self.shared.warn(format!("{}: {problem}", shown.display())));
         // Only columns of the first line move, and in front of them stands a comment.
         let map = HookTransformOutputMap::Null;
-        Ok(Some(HookTransformOutput { code, map, ..HookTransformOutput::default() }))
+        Ok(Some(HookTransformOutput { code: Some(code), map, ..HookTransformOutput::default() }))
     }
 
     async fn generate_bundle(

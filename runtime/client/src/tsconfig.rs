@@ -2,8 +2,8 @@
 //! own code. rolldown would apply it only to the files that it includes; esbuild does not check that.
 //!
 //! If the `extends` of a configuration leads nowhere, as in a project that was taken out of a larger repository,
-//! rolldown builds nothing, while esbuild warns and uses what the file itself says. So that part is written to a file of
-//! its own, and rolldown gets that one.
+//! rolldown builds nothing, while esbuild warns and uses what the file itself says. Rolldown doesn't find a package's
+//! `tsconfig` either. So what can be found is written to a file of its own, and rolldown gets that one.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,27 +18,81 @@ pub(crate) fn nearest(entry: &Path) -> Option<PathBuf> {
     folders.flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file())
 }
 
-/// A configuration reduced to what it says itself.
+/// Configurations that extend each other in a circle end somewhere.
+const EXTENDS_DEPTH_MAX: usize = 8;
+
+/// A configuration as it is written, if it can be read.
+pub(crate) fn parse(config: &Path) -> Option<Value> {
+    let mut text = std::fs::read_to_string(config).ok()?;
+    json_strip_comments::strip(&mut text).ok()?;
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
+}
+
+/// The file that a configuration extends: a path, or a package's file, folder or `tsconfig`.
+pub(crate) fn base(config: &Path, extends: &str) -> Option<PathBuf> {
+    let folder = config.parent()?;
+    let file = |path: PathBuf| {
+        let mut named = path.clone().into_os_string();
+        named.push(".json");
+        [path, named.into()].into_iter().find(|path| path.is_file())
+    };
+    if extends.starts_with(['.', '/']) {
+        return file(folder.join(extends));
+    }
+    folder.ancestors().map(|above| above.join("node_modules").join(extends)).find_map(|path| {
+        let named =
+            || parse(&path.join("package.json"))?.get("tsconfig").and_then(Value::as_str).map(str::to_owned);
+        file(path.clone())
+            .or_else(|| named().and_then(|name| file(path.join(name))))
+            .or_else(|| file(path.join("tsconfig.json")))
+    })
+}
+
+/// A configuration reduced to what rolldown can read: what it says itself, and what it extends where that is found.
 #[derive(Debug)]
-pub(crate) struct Alone(NamedTempFile);
+pub(crate) struct Alone {
+    file: NamedTempFile,
+    /// Everything that it extends is in it.
+    pub(crate) is_whole: bool,
+}
 
 impl Alone {
     /// Reduces a configuration, if it can be read.
     pub(crate) fn of(original: &Path) -> Option<Self> {
-        let mut text = std::fs::read_to_string(original).ok()?;
-        json_strip_comments::strip(&mut text).ok()?;
-        let mut config: Value = serde_json::from_str(&text).ok()?;
-        let options = config.get_mut("compilerOptions").and_then(Value::as_object_mut);
-        let mut options = options.map(std::mem::take).unwrap_or_default();
-        make_absolute(&mut options, original.parent().unwrap_or(original));
-        let mut reduced = tempfile::Builder::new().prefix("tsconfig").suffix(".json").tempfile().ok()?;
-        reduced.write_all(serde_json::json!({ "compilerOptions": options }).to_string().as_bytes()).ok()?;
-        Some(Self(reduced))
+        let mut options = Map::new();
+        let is_whole = merge(&mut options, original, 0)?;
+        let mut file = tempfile::Builder::new().prefix("tsconfig").suffix(".json").tempfile().ok()?;
+        file.write_all(serde_json::json!({ "compilerOptions": options }).to_string().as_bytes()).ok()?;
+        Some(Self { file, is_whole })
     }
 
     /// Where the reduced configuration stands, as long as this value lives.
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.file.path()
+    }
+}
+
+// Adds the options of a configuration after those that it extends, and says whether all of these were found.
+fn merge(options: &mut Map<String, Value>, config: &Path, depth: usize) -> Option<bool> {
+    let mut value = parse(config)?;
+    let mut is_whole = true;
+    for extended in extended(&value) {
+        let found = base(config, &extended).filter(|_| depth < EXTENDS_DEPTH_MAX);
+        is_whole &= found.and_then(|path| merge(options, &path, depth + 1)).unwrap_or(false);
+    }
+    let own = value.get_mut("compilerOptions").and_then(Value::as_object_mut);
+    let mut own = own.map(std::mem::take).unwrap_or_default();
+    make_absolute(&mut own, config.parent().unwrap_or(config));
+    options.extend(own);
+    Some(is_whole)
+}
+
+/// What a configuration says that it extends.
+pub(crate) fn extended(config: &Value) -> Vec<String> {
+    match config.get("extends") {
+        Some(Value::String(one)) => vec![one.clone()],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -232,16 +232,62 @@ fn style_sheets_have_a_source_map() {
 }
 
 #[test]
-fn jsx_is_automatic_unless_a_file_says_otherwise() {
+fn elements_follow_the_nearest_configuration_and_pragmas() {
     let project = Project::new(&[
-        ("a.jsx", "console.log(<b>auto</b>);"),
-        ("h.jsx", "/** @jsx h */\nconst h = (...all) => all; console.log(<b>classic</b>);"),
-        ("node_modules/react/package.json", "{ \"name\": \"react\" }"),
-        ("node_modules/react/jsx-runtime.js", "export const jsx = (...all) => ['jsx', ...all];"),
+        (
+            "default.jsx",
+            "const React = { createElement: (...all) => all }; console.log(<><b>default</b></>);",
+        ),
+        ("pragma.tsx", "console.log(<b>pragma</b>);\nconst h = (...all: any[]) => all; // @jsx h"),
+        ("automatic.jsx", "/** @jsxRuntime automatic */ console.log(<b>automatic</b>);"),
+        ("preserved/tsconfig.json", r#"{ "compilerOptions": { "jsx": "preserve", "jsxFactory": "make" } }"#),
+        ("preserved/in.tsx", "declare const make: any; console.log(<b>preserved</b>);"),
+        (
+            "main.tsx",
+            "import './preserved/in'; import './extended/deep/in'; import 'published'; console.log(<b>main</b>);",
+        ),
+        ("tsconfig.json", r#"{ "compilerOptions": { "jsx": "react-jsx", "jsxImportSource": "elements" } }"#),
+        (
+            "extended/tsconfig.json",
+            r#"{ "extends": ["./base", "settings"], "compilerOptions": { "jsx": "react" } }"#,
+        ),
+        (
+            "extended/base.json",
+            r#"{ "compilerOptions": { "jsxFactory": "base", "jsxFragmentFactory": "Fragments.base" } }"#,
+        ),
+        ("extended/deep/in.jsx", "console.log(<>extended</>);"),
+        ("node_modules/settings/package.json", r#"{ "name": "settings", "tsconfig": "./of-package.json" }"#),
+        ("node_modules/settings/of-package.json", r#"{ "compilerOptions": { "jsxFactory": "ofPackage", } }"#),
+        ("node_modules/published/package.json", r#"{ "name": "published", "main": "main.jsx" }"#),
+        ("node_modules/published/tsconfig.json", r#"{ "compilerOptions": { "jsxFactory": "unasked" } }"#),
+        ("node_modules/published/main.jsx", "console.log(<b>published</b>);"),
+        (
+            "node_modules/elements/jsx-runtime.js",
+            "export const jsx = (...all) => ['of elements', ...all]; export const Fragment = 0;",
+        ),
+        ("node_modules/react/jsx-runtime.js", "export const jsx = (...all) => ['of react', ...all];"),
     ]);
-    built(project.options(&["a.jsx", "h.jsx"]));
-    assert!(project.read("a.js").contains("jsx"), "{}", project.read("a.js"));
-    assert!(project.read("h.js").contains("h(\"b\""), "{}", project.read("h.js"));
+    let files = ["main.tsx", "default.jsx", "pragma.tsx", "automatic.jsx"];
+    built(ClientOptions { splitting: false, ..project.options(&files) });
+    let has = |file: &str, parts: &[&str]| {
+        let text = project.read(file);
+        parts.iter().for_each(|part| assert!(text.contains(part), "{file} lacks {part}:\n{text}"));
+    };
+    let main =
+        ["of elements", "make(\"b\", null, \"preserved\")", "ofPackage(Fragments.base, null, \"extended\")"];
+    has("main.js", &main);
+    has("main.js", &["React.createElement(\"b\", null, \"published\")"]);
+    has("pragma.js", &["of elements"]);
+    has("automatic.js", &["of elements"]);
+    std::fs::remove_file(project.root().join("tsconfig.json")).unwrap();
+    built(ClientOptions { splitting: false, ..project.options(&files) });
+    has(
+        "default.js",
+        &["React.createElement(React.Fragment, null, ", "React.createElement(\"b\", null, \"default\")"],
+    );
+    has("pragma.js", &["h(\"b\", null, \"pragma\")"]);
+    has("automatic.js", &["of react"]);
+    assert!(!project.read("main.js").contains("of elements"));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! the script's main sequence, at the place where it is evaluated. One that `require` or `import()` may evaluate at any
 //! time is *lazy*: a function that runs once. So is everything that a lazy module imports. The sequence is the order
 //! of ECMA-262 16.2.1.6: a module's imports from left to right, then the module, CommonJS and built-in modules included.
+//! Where several parties have modules of their own, all of them are lazy and there is no main sequence: a room evaluates
+//! what its own party imports, and nothing else.
 
 use super::bind::{Binder, is_common_js};
 use super::live::Live;
@@ -27,14 +29,21 @@ pub(super) struct Order {
     pub(super) steps: Vec<Step>,
     /// The main sequence contains an `await`.
     pub(super) main_waits: bool,
+    /// There is no main sequence: each entry is evaluated when it is asked for.
+    pub(super) on_demand: bool,
 }
 
 impl Order {
     pub(super) fn find(graph: &Graph, binder: &Binder<'_>, live: &Live) -> Self {
-        let lazy = lazy(binder, live);
+        let first = graph.entries.first().map(|(_, module)| *module);
+        let on_demand = graph.entries.iter().any(|(_, module)| Some(*module) != first);
+        let entries = graph.entries.iter().map(|(_, module)| *module).filter(|_| on_demand);
+        let lazy = lazy(binder, live, entries);
         let waits = waits(graph, binder, live);
-        let mut order = Self { lazy, waits, steps: Vec::new(), main_waits: false };
-        order.walk(graph, binder, live);
+        let mut order = Self { lazy, waits, steps: Vec::new(), main_waits: false, on_demand };
+        if !on_demand {
+            order.walk(graph, binder, live);
+        }
         order.main_waits = order.steps.iter().any(|step| match step {
             Step::Import(module, import) => {
                 binder.esm_target(*module, *import).is_some_and(|other| order.waits(other))
@@ -96,10 +105,10 @@ fn enter(module: usize, seen: &mut [bool], stack: &mut Vec<Frame>, binder: &Bind
     }
 }
 
-fn lazy(binder: &Binder<'_>, live: &Live) -> Vec<bool> {
+fn lazy(binder: &Binder<'_>, live: &Live, entries: impl Iterator<Item = usize>) -> Vec<bool> {
     let mut lazy = vec![false; live.modules.len()];
     let reached = live.reached.iter().enumerate().filter(|(_, reached)| **reached);
-    let mut open: Vec<usize> = reached.map(|(index, _)| index).collect();
+    let mut open: Vec<usize> = reached.map(|(index, _)| index).chain(entries).collect();
     // CommonJS modules run when they are asked for, and with them what their `import` statements lead to.
     for index in 0..live.modules.len() {
         if live.module(index) && binder.module(index).is_some_and(is_common_js) {

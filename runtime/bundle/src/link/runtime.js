@@ -25,11 +25,15 @@ var __pk_wait = async (from, to) => {
  from.waits = to;
  try { await to(); } finally { from.waits = undefined; }
 };
+var __pk_server = { id: ".", filename: "/server.js", exports: {}, children: [], paths: [], loaded: true };
+// What a program finds that asks who loads it: a server that is no file, so that it does not take itself for the program.
+var __pk_module = { id: "", filename: "/", path: "/", loaded: false, parent: __pk_server, children: [], paths: [] };
 var __pk_cjs = (fn) => {
  var module;
  return () => {
   if (!module) {
-   module = { exports: {} };
+   module = Object.create(__pk_module);
+   module.exports = {};
    try { fn(module.exports, module); } catch (e) { module = undefined; throw e; }
   }
   return module.exports;
@@ -93,13 +97,21 @@ var __pk_template = (cooked, raw) => {
  }
  return made;
 };
+var __pk_regexp = (RegExp => (source, flags) => new RegExp(source, flags))(RegExp);
 var __pk_missing = (name) => {
  throw Object.assign(new Error("Cannot find module '" + name + "'"), { code: "MODULE_NOT_FOUND" });
 };
 var __pk_waits = (name) => {
  throw Object.assign(new Error("'" + name + "' uses top-level await and cannot be required"), { code: "ERR_REQUIRE_ASYNC_MODULE" });
 };
-var __pk_require = Object.assign((name) => __pk_missing(name), { resolve: (name) => name });
+var __pk_require = Object.assign((name) => __pk_missing(name), {
+ resolve: Object.assign((name) => name, { paths: () => [] }), main: __pk_server, cache: {}, extensions: {},
+});
+var __pk_filename = (url) => url.slice("file://".length);
+var __pk_dirname = (url) => __pk_filename(url).replace(/\/[^/]*$/, "") || "/";
+var __pk_meta = (url) => ({ url, filename: __pk_filename(url), dirname: __pk_dirname(url) });
+// For programs that ask a page or a worker for its address without looking whether there is one.
+var __pk_location = new URL("http://localhost/");
 var __pk_dynamic = async (name) => __pk_missing(String(name));
 var __pk_glob = (files) => async (name) => {
  name = String(name);

@@ -331,10 +331,24 @@ impl<'a> Linker<'a> {
         self.out.push(&line);
     }
 
+    /// The function that evaluates an entry and answers its namespace, or a promise of it.
+    fn evaluating(&self, index: usize) -> String {
+        let (function, object) = (self.naming.function(index), self.naming.object(index));
+        if self.binder.module(index).is_some_and(is_common_js) {
+            format!("() => __pk_toESM({function}(), 0)")
+        } else if self.order.waits(index) {
+            format!("() => {function}().then(() => {object})")
+        } else {
+            format!("() => ({function}(), {object})")
+        }
+    }
+
     fn write_result(&mut self, common_js: &[usize]) {
         let (mut main, mut parties) = (String::from("void 0"), String::new());
         for (name, module) in &self.graph.entries {
-            let namespace = if common_js.contains(module) {
+            let namespace = if self.order.on_demand {
+                self.evaluating(*module)
+            } else if common_js.contains(module) {
                 format!("__pk_entry{module}")
             } else {
                 self.naming.object(*module).to_string()

@@ -23,18 +23,23 @@ pub(super) struct Mains {
 impl Mains {
     /// They share what `known` has looked up already.
     pub(super) fn new(known: &Resolver, options: &ResolveOptions, conditions: &[String]) -> Self {
+        Self::with_first(&["browser"], known, options, conditions)
+    }
+
+    /// The same without what packages have for browsers.
+    pub(super) fn elsewhere(known: &Resolver, options: &ResolveOptions, conditions: &[String]) -> Self {
+        Self::with_first(&[], known, options, conditions)
+    }
+
+    fn with_first(first: &[&str], known: &Resolver, options: &ResolveOptions, conditions: &[String]) -> Self {
         let with = |fields: &[&str]| {
             known.clone_with_options(ResolveOptions {
                 condition_names: conditions.to_vec(),
-                main_fields: fields.iter().map(ToString::to_string).collect(),
+                main_fields: first.iter().chain(fields).map(ToString::to_string).collect(),
                 ..options.clone()
             })
         };
-        Self {
-            module: with(&["browser", "module", "main"]),
-            main: with(&["browser", "main", "module"]),
-            index: with(&["browser"]),
-        }
+        Self { module: with(&["module", "main"]), main: with(&["main", "module"]), index: with(&[]) }
     }
 
     /// The file that stands for a folder where `main` counts more than `module`. An index file is the `main` of a package
