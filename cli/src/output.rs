@@ -1,15 +1,17 @@
 //! What the terminal shows: request lines, console output with the room's name, notes. As text or as JSON lines.
 //!
 //! Lines go through a bounded queue to one writing thread, so that a slow terminal never blocks a room. Lines that do
-//! not fit are counted, and the count is printed. Control characters from user code are escaped, so that it cannot move
-//! the cursor.
+//! not fit are counted, and the count is printed. Control characters from user code are escaped, in text and in JSON, so
+//! that it can neither move the cursor nor reorder a line.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use partyrun_engine::{Level, Source};
+use partyrun_limits::{Charge, Limits, Total};
 use partyrun_server::Reporter;
 use serde_json::json;
 
@@ -18,7 +20,7 @@ const LINES_WAITING_MAX: usize = 16_384;
 const WRITE_EVERY: Duration = Duration::from_millis(5);
 
 enum Item {
-    Line(String),
+    Line(String, Charge),
     Clear,
     Flush(SyncSender<()>),
 }
@@ -29,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The terminal.
 pub(crate) struct Output {
     queue: SyncSender<Item>,
+    waiting: Arc<Total>,
     lost: AtomicU64,
     loudness: AtomicU8,
     color: bool,
@@ -90,7 +93,8 @@ impl Output {
         let asked = std::env::var("PARTYKIT_LOG").ok();
         let known = asked.as_deref().and_then(Loudness::named);
         let loudness = AtomicU8::new(known.unwrap_or(Loudness::Log) as u8);
-        let output = Self { queue, lost: AtomicU64::new(0), loudness, color, json };
+        let waiting = Total::new(Limits::default().console_bytes_max);
+        let output = Self { queue, waiting, lost: AtomicU64::new(0), loudness, color, json };
         if let (Some(asked), None) = (&asked, known) {
             output.warn(&format!(
                 "Unrecognised PARTYKIT_LOG value `{}`: it is one of none, error, warn, info, log, debug.",
@@ -206,10 +210,9 @@ impl Output {
             return;
         }
         if self.json {
-            self.line(
-                json!({ "time": time(), "type": "console", "from": place, "level": name, "text": text })
-                    .to_string(),
-            );
+            self.line(json_line(
+                &json!({ "time": time(), "type": "console", "from": place, "level": name, "text": text }),
+            ));
             return;
         }
         let place = self.paint("2", &format!("[{}]", escape(&place)));
@@ -220,25 +223,28 @@ impl Output {
 
     fn own(&self, kind: &str, text: &str, paint: &str) {
         if self.json {
-            self.line(json!({ "time": time(), "type": kind, "text": text }).to_string());
+            self.line(json_line(&json!({ "time": time(), "type": kind, "text": text })));
         } else {
-            self.line(self.paint(paint, text));
+            self.line(self.paint(paint, &escape_lines(text)));
         }
     }
 
     fn line(&self, line: String) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0
-            && self
-                .queue
-                .try_send(Item::Line(format!("({lost} lines were too many for this terminal)")))
-                .is_err()
-        {
+        if lost > 0 && !self.add(format!("({lost} lines were too many for this terminal)")) {
             self.lost.fetch_add(lost, Ordering::Relaxed);
         }
-        if self.queue.try_send(Item::Line(line)).is_err() {
+        if !self.add(line) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn add(&self, line: String) -> bool {
+        if self.waiting.is_full() {
+            return false;
+        }
+        let charge = self.waiting.charge(line.len());
+        self.queue.try_send(Item::Line(line, charge)).is_ok()
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
@@ -260,7 +266,7 @@ impl Reporter for Output {
             let line = json!({
                 "time": time(), "type": "request", "method": method, "path": path, "status": status, "took_ms": took_ms
             });
-            self.line(line.to_string());
+            self.line(json_line(&line));
             return;
         }
         let reason = http::StatusCode::from_u16(status)
@@ -289,7 +295,7 @@ fn write_all(items: &Receiver<Item>) {
         for item in std::iter::once(first).chain(items.try_iter()) {
             match item {
                 // A closed pipe (`partyrun dev | head`) ends the output, not the server.
-                Item::Line(line) => drop(writeln!(out, "{line}")),
+                Item::Line(line, _counted) => drop(writeln!(out, "{line}")),
                 Item::Clear => drop(write!(out, "\u{1b}[2J\u{1b}[3J\u{1b}[H")),
                 Item::Flush(done) => {
                     drop(out.flush());
@@ -304,13 +310,43 @@ fn write_all(items: &Receiver<Item>) {
     }
 }
 
-fn escape(text: &str) -> String {
-    if !text.contains(|c: char| c.is_control() && c != '\t') {
+// Whether a character says something to a terminal or viewer instead of being seen: control characters, C1 among them, ends of
+// lines and paragraphs, and what changes the direction of the text behind it.
+fn is_command(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text in which such characters are seen.
+pub(crate) fn escape(text: &str) -> String {
+    let is_bad = |c: char| is_command(c) && c != '\t';
+    if !text.contains(is_bad) {
         return text.to_string();
     }
     text.chars().fold(String::with_capacity(text.len() + 8), |mut escaped, c| {
-        if c.is_control() && c != '\t' {
+        if is_bad(c) {
             escaped.extend(c.escape_default())
+        } else {
+            escaped.push(c)
+        }
+        escaped
+    })
+}
+
+/// The same for a text of several lines.
+pub(crate) fn escape_lines(text: &str) -> String {
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
+}
+
+/// An object as one line of JSON in which such characters are escaped. JSON itself asks for that up to U+001F only.
+pub(crate) fn json_line(object: &serde_json::Value) -> String {
+    let line = object.to_string();
+    if !line.contains(is_command) {
+        return line;
+    }
+    line.chars().fold(String::with_capacity(line.len() + 8), |mut escaped, c| {
+        if is_command(c) {
+            // Only a string of it can hold one, and each is one UTF-16 unit.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)))
         } else {
             escaped.push(c)
         }
@@ -320,11 +356,22 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::{escape, json_line};
 
     #[test]
     fn control_characters_are_shown_not_obeyed() {
         assert_eq!(escape("a\u{1b}[2Jb\r\tc"), "a\\u{1b}[2Jb\\r\tc");
-        assert_eq!(escape("h\u{e9}"), "h\u{e9}");
+        assert_eq!(escape("\u{9b}2J \u{7f}\u{202e}\u{2028}"), "\\u{9b}2J \\u{7f}\\u{202e}\\u{2028}");
+        assert_eq!(escape("h\u{e9} \u{1f600}"), "h\u{e9} \u{1f600}");
+    }
+
+    #[test]
+    fn lines_of_json_hold_no_control_characters() {
+        let all: String = (0..=0x2fff).filter_map(char::from_u32).collect();
+        let object = serde_json::json!({ "text": all, &*all: 1 });
+        let line = json_line(&object);
+        let is_plain = |c: char| !c.is_control() && !"\u{2028}\u{2029}\u{202e}\u{2066}".contains(c);
+        assert!(line.chars().all(is_plain) && line.contains("\\u009b"));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), object);
     }
 }

@@ -3,31 +3,38 @@
 //! It is a compressed tar archive, so `tar tzf` lists its contents: `manifest.json`, the bundle with its source map,
 //! WebAssembly and binary files by number, and the static files below `assets/`. Equal projects give equal files. A
 //! release never contains the values of `.env` files: `start` reads those where it runs.
+//!
+//! `start` need not trust a release with more than its code: the whole file is checked (`archive`, `manifest`), including
+//! the hash of its content, before any of it is written, and only the release's own folder is written to.
+
+mod archive;
+mod manifest;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use partyrun_bundle::SourceMap;
-use partyrun_config::{Config, Persist};
+use partyrun_config::Config;
 use partyrun_engine::Program;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use partyrun_limits::Limits;
+use serde_json::Value;
 
 use crate::build::{self, BuildError, Parts};
+use archive::Content;
+pub(crate) use manifest::Manifest;
 
 /// The layout of the archive. A file with another number is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MANIFEST: &str = "manifest.json";
 const ASSETS: &str = "assets/";
 /// The first bytes of every gzip file.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Length up to which the parts besides static files are read into memory.
-const PART_BYTES_MAX: u64 = 512 << 20;
 
 /// Why a release could not be written or served.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +43,8 @@ pub(crate) enum ReleaseError {
     Read { path: String, error: std::io::Error },
     #[error("{path} cannot be written: {error}")]
     Write { path: String, error: std::io::Error },
+    #[error("{path} cannot be written: {what}.")]
+    Refused { path: String, what: String },
     #[error("{path} was not written by `partyrun build`: it has no {missing}.")]
     Foreign { path: String, missing: &'static str },
     #[error("{path} has format {found}, but this partyrun serves format {FORMAT}. Build it again.")]
@@ -44,97 +53,41 @@ pub(crate) enum ReleaseError {
     Damaged { path: String, what: String },
 }
 
-/// What a release says of itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Manifest {
-    format: u32,
-    /// The version that wrote it.
-    partyrun: String,
-    pub(crate) hash: String,
-    parties: Vec<String>,
-    wasm: usize,
-    binaries: usize,
-    /// What matters of the configuration when it runs, as a partykit.json has it.
-    settings: Map<String, Value>,
-}
-
-impl Manifest {
-    pub(crate) fn new(config: &Config, parts: &Parts) -> Self {
-        Self {
-            format: FORMAT,
-            partyrun: env!("CARGO_PKG_VERSION").to_string(),
-            hash: parts.hash.clone(),
-            parties: parts.parties.clone(),
-            wasm: parts.wasm.len(),
-            binaries: parts.binaries.len(),
-            settings: settings(config),
+impl ReleaseError {
+    // What is wrong may be told in words of the file, which are not to be obeyed, and need not be read to their end.
+    fn damaged(path: &Path, what: String) -> Self {
+        const CHARS_MAX: usize = 300;
+        let mut line: String = what.chars().take(CHARS_MAX).collect();
+        if line.len() < what.len() {
+            line.push_str("...");
         }
-    }
-
-    /// Whether the configuration says that storage is not kept.
-    pub(crate) fn forgets(&self) -> bool {
-        self.settings.get("persist") == Some(&Value::Bool(false))
+        Self::Damaged {
+            path: path.display().to_string(),
+            what: crate::output::escape(&line).replace('\t', "\\t"),
+        }
     }
 }
 
-// The fields of partykit.json that say something about running, with the values that flags gave them.
-fn settings(config: &Config) -> Map<String, Value> {
-    let pairs = |list: &[(String, String)]| -> Value {
-        list.iter()
-            .map(|(name, value)| (name.clone(), Value::from(value.clone())))
-            .collect::<Map<_, _>>()
-            .into()
-    };
-    let mut settings = Map::new();
-    let mut set = |name: &str, value: Value| {
-        let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
-        if !empty {
-            settings.insert(name.to_string(), value);
-        }
-    };
-    set("name", config.name.clone().into());
-    set("port", config.port.into());
-    set("vars", config.vars.clone().into());
-    set("crons", pairs(&config.crons));
-    set("vectorize", pairs(&config.vectorize));
-    set("compatibilityDate", config.compatibility_date.clone().into());
-    if config.persist == Persist::No {
-        set("persist", false.into());
-    }
-    let mut bindings = Map::new();
-    for (name, list) in [("kv", &config.bindings.kv), ("r2", &config.bindings.r2)] {
-        if !list.is_empty() {
-            bindings.insert(name.to_string(), pairs(list));
-        }
-    }
-    set("bindings", bindings.into());
-    if let Some(ai) = &config.ai {
-        let fields = [("apiGateway", &ai.gateway), ("apiToken", &ai.token), ("apiAccount", &ai.account)];
-        let given =
-            fields.into_iter().filter_map(|(name, value)| Some((name.to_string(), value.clone()?.into())));
-        let given: Map<String, Value> = given.collect();
-        set("ai", if given.is_empty() { true.into() } else { given.into() });
-    }
-    if let Some(serve) = &config.serve {
-        let mut fields = json!({ "path": "assets", "singlePageApp": serve.single_page_app });
-        if let Some(seconds) = serve.browser_ttl_seconds {
-            fields["browserTTL"] = seconds.into();
-        }
-        for (name, globs) in [("include", &serve.include), ("exclude", &serve.exclude)] {
-            if !globs.is_empty() {
-                fields[name] = globs.clone().into();
-            }
-        }
-        set("serve", fields);
-    }
-    settings
+/// Where a file of a release that is written comes from.
+enum Origin<'a> {
+    Memory(&'a [u8]),
+    Disk(PathBuf),
 }
 
 /// Writes a release and answers its length. A file that stood there is replaced only by a whole one.
-pub(crate) fn write(path: &Path, config: &Config, parts: &Parts) -> Result<u64, ReleaseError> {
+pub(crate) fn write(
+    path: &Path,
+    config: &Config,
+    parts: &Parts,
+    limits: &Limits,
+) -> Result<u64, ReleaseError> {
     let draft = path.with_extension(format!("{}.draft", std::process::id()));
     let failed = |error| ReleaseError::Write { path: path.display().to_string(), error };
-    let written = write_to(&draft, config, parts).and_then(|()| std::fs::rename(&draft, path));
+    let files = files(config, parts).map_err(failed)?;
+    let lengths: Vec<(String, u64)> = files.iter().map(|(name, _, bytes)| (name.clone(), *bytes)).collect();
+    archive::check_written(&lengths, limits)
+        .map_err(|what| ReleaseError::Refused { path: path.display().to_string(), what })?;
+    let written = write_to(&draft, config, parts, &files).and_then(|()| std::fs::rename(&draft, path));
     if let Err(error) = written {
         let _gone = std::fs::remove_file(&draft);
         return Err(failed(error));
@@ -142,36 +95,71 @@ pub(crate) fn write(path: &Path, config: &Config, parts: &Parts) -> Result<u64, 
     std::fs::metadata(path).map(|metadata| metadata.len()).map_err(failed)
 }
 
-fn write_to(path: &Path, config: &Config, parts: &Parts) -> std::io::Result<()> {
-    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
-    let manifest = serde_json::to_vec_pretty(&Manifest::new(config, parts))?;
-    append(&mut archive, MANIFEST, &manifest)?;
-    append(&mut archive, "bundle.js", parts.code.as_bytes())?;
-    append(&mut archive, "bundle.js.map", parts.source_map.as_ref())?;
-    for (folder, files) in [("wasm", &parts.wasm), ("binaries", &parts.binaries)] {
-        for (number, bytes) in files.iter().enumerate() {
-            append(&mut archive, &format!("{folder}/{number}"), bytes)?;
+// Everything but the manifest, with its length.
+fn files<'a>(config: &Config, parts: &'a Parts) -> std::io::Result<Vec<(String, Origin<'a>, u64)>> {
+    let mut files = Vec::new();
+    let mut add =
+        |name: String, bytes: &'a [u8]| files.push((name, Origin::Memory(bytes), bytes.len() as u64));
+    add("bundle.js".to_string(), parts.code.as_bytes());
+    add("bundle.js.map".to_string(), parts.source_map.as_ref());
+    for (folder, list) in [("wasm", &parts.wasm), ("binaries", &parts.binaries)] {
+        for (number, bytes) in list.iter().enumerate() {
+            add(format!("{folder}/{number}"), bytes);
         }
     }
     if let Some(serve) = &config.serve {
-        let mut files = Vec::new();
-        list_assets(&serve.path, &serve.path, &mut files)?;
-        files.sort();
-        for file in files {
-            append(&mut archive, &format!("{ASSETS}{file}"), &std::fs::read(serve.path.join(&file))?)?;
+        let mut assets = Vec::new();
+        list_assets(&serve.path, &serve.path, &mut assets)?;
+        assets.sort();
+        for name in assets {
+            let path = serve.path.join(&name);
+            let bytes = path.metadata()?.len();
+            files.push((format!("{ASSETS}{name}"), Origin::Disk(path), bytes));
+        }
+    }
+    Ok(files)
+}
+
+fn write_to(
+    path: &Path,
+    config: &Config,
+    parts: &Parts,
+    files: &[(String, Origin<'_>, u64)],
+) -> std::io::Result<()> {
+    let mut content = Content::new();
+    for (name, origin, bytes) in files {
+        match origin {
+            Origin::Memory(memory) => content.add(name, *memory, *bytes)?,
+            Origin::Disk(path) => content.add(name, std::fs::File::open(path)?, *bytes)?,
+        }
+    }
+    let manifest = serde_json::to_vec_pretty(&Manifest::new(config, parts, content.hash()))?;
+    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
+    append(&mut archive, MANIFEST, &*manifest, manifest.len() as u64)?;
+    for (name, origin, bytes) in files {
+        match origin {
+            Origin::Memory(memory) => append(&mut archive, name, *memory, *bytes)?,
+            Origin::Disk(path) => {
+                append(&mut archive, name, std::fs::File::open(path)?.take(*bytes), *bytes)?
+            }
         }
     }
     archive.into_inner()?.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
 }
 
 // Without times and owners, so that equal contents make equal archives.
-fn append<W: Write>(archive: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+fn append<W: Write>(
+    archive: &mut tar::Builder<W>,
+    name: &str,
+    content: impl Read,
+    bytes: u64,
+) -> std::io::Result<()> {
     let mut header = tar::Header::new_gnu();
-    header.set_size(bytes.len() as u64);
+    header.set_size(bytes);
     header.set_mode(0o644);
     header.set_mtime(0);
-    archive.append_data(&mut header, name, bytes)
+    archive.append_data(&mut header, name, content)
 }
 
 // The files that are served: no names that begin with a dot, no installed packages (spec 1.7), no links that lead out.
@@ -199,11 +187,13 @@ fn list_assets(root: &Path, folder: &Path, files: &mut Vec<String>) -> std::io::
     Ok(())
 }
 
-/// A release that was read.
+/// A release that was read, and is whole.
 #[derive(Debug)]
 pub(crate) struct Release {
     pub(crate) manifest: Manifest,
     path: PathBuf,
+    file: std::fs::File,
+    limits: Limits,
     parts: BTreeMap<String, Bytes>,
 }
 
@@ -232,44 +222,41 @@ impl Release {
         std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == MAGIC
     }
 
-    /// Reads everything except the static files.
-    pub(crate) fn read(path: &Path) -> Result<Self, ReleaseError> {
-        let shown = || path.display().to_string();
-        let damaged =
-            |error: std::io::Error| ReleaseError::Damaged { path: shown(), what: error.to_string() };
-        let mut parts = BTreeMap::new();
-        let mut left = PART_BYTES_MAX;
-        let mut archive = open(path)?;
-        for entry in archive.entries().map_err(damaged)? {
-            let mut entry = entry.map_err(damaged)?;
-            let name = entry.path().map_err(damaged)?.to_string_lossy().into_owned();
+    /// Reads and checks everything, and keeps it except for the static files.
+    pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Self, ReleaseError> {
+        let damaged = |what: String| ReleaseError::damaged(path, what);
+        let file = std::fs::File::open(path)
+            .map_err(|error| ReleaseError::Read { path: path.display().to_string(), error })?;
+        let (mut parts, mut content, mut manifest) = (BTreeMap::new(), Content::new(), None);
+        archive::walk(path, &file, limits, |name, length, reader| {
+            let unreadable = |error: std::io::Error| {
+                ReleaseError::damaged(path, format!("{} cannot be read: {error}", archive::shown(name)))
+            };
             if name.starts_with(ASSETS) {
-                continue;
+                return content.add(name, reader, length).map_err(unreadable);
             }
-            if entry.size() > left {
-                return Err(ReleaseError::Damaged { path: shown(), what: format!("{name} is too long") });
-            }
-            left -= entry.size();
             let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(damaged)?;
-            parts.insert(name, Bytes::from(bytes));
-        }
-        let manifest =
-            parts.get(MANIFEST).ok_or_else(|| ReleaseError::Foreign { path: shown(), missing: MANIFEST })?;
-        let format: Value = serde_json::from_slice(manifest).unwrap_or_default();
-        match format["format"].as_u64() {
-            Some(found) if found != u64::from(FORMAT) => {
-                let found = u32::try_from(found).unwrap_or(u32::MAX);
-                return Err(ReleaseError::Format { path: shown(), found });
+            reader.read_to_end(&mut bytes).map_err(unreadable)?;
+            if name == MANIFEST {
+                manifest = Some(read_manifest(path, &bytes)?);
+                return Ok(());
             }
-            Some(_) => {}
-            None => {
-                return Err(ReleaseError::Foreign { path: shown(), missing: "format in its manifest.json" });
+            content.add(name, &*bytes, length).map_err(unreadable)?;
+            parts.insert(name.to_string(), Bytes::from(bytes));
+            Ok(())
+        })?;
+        let manifest = manifest
+            .ok_or_else(|| ReleaseError::Foreign { path: path.display().to_string(), missing: MANIFEST })?;
+        if content.hash() != manifest.hash {
+            return Err(damaged("its content is not what its hash says".to_string()));
+        }
+        for (folder, count) in [("wasm", manifest.wasm), ("binaries", manifest.binaries)] {
+            let held = parts.keys().filter(|name| name.split('/').next() == Some(folder)).count();
+            if held != count || (0..count).any(|number| !parts.contains_key(&format!("{folder}/{number}"))) {
+                return Err(damaged(format!("it says that it has {count} files in {folder}, and has not")));
             }
         }
-        let manifest: Manifest = serde_json::from_slice(manifest)
-            .map_err(|error| ReleaseError::Damaged { path: shown(), what: format!("{MANIFEST}: {error}") })?;
-        Ok(Self { manifest, path: path.to_owned(), parts })
+        Ok(Self { manifest, path: path.to_owned(), file, limits: limits.clone(), parts })
     }
 
     /// Unpacks the static files and writes the settings beside them: into the data folder, or, where nothing is kept,
@@ -293,8 +280,8 @@ impl Release {
         }
         self.unpack_assets(target)?;
         let mut settings = self.manifest.settings.clone();
-        if let Some(serve) = settings.get_mut("serve") {
-            serve["path"] = target.join("assets").to_string_lossy().into_owned().into();
+        if let Some(serve) = settings.get_mut("serve").and_then(Value::as_object_mut) {
+            serve.insert("path".to_string(), target.join("assets").to_string_lossy().into_owned().into());
         }
         let settings = Value::Object(settings).to_string();
         let path = target.join("partykit.json");
@@ -303,34 +290,28 @@ impl Release {
     }
 
     fn unpack_assets(&self, target: &Path) -> Result<(), ReleaseError> {
-        let damaged = |what: String| ReleaseError::Damaged { path: self.path.display().to_string(), what };
-        let mut archive = open(&self.path)?;
-        for entry in archive.entries().map_err(|error| damaged(error.to_string()))? {
-            let mut entry = entry.map_err(|error| damaged(error.to_string()))?;
-            let name = entry.path().map_err(|error| damaged(error.to_string()))?.into_owned();
-            if !name.starts_with(ASSETS.trim_end_matches('/')) {
-                continue;
+        archive::walk(&self.path, &self.file, &self.limits, |name, length, reader| {
+            if !name.starts_with(ASSETS) {
+                return Ok(());
             }
-            // Ours holds files below its own folder only; another's may try to write elsewhere.
-            let plain = name.components().all(|part| matches!(part, Component::Normal(_)));
-            if !plain || !entry.header().entry_type().is_file() {
-                return Err(damaged(format!("{} is not a plain file", name.display())));
+            let path = target.join(name);
+            // The folder of static files was just made: nothing stands there that could lead elsewhere.
+            let written = std::fs::create_dir_all(path.parent().unwrap_or(target))
+                .and_then(|()| std::fs::File::create_new(&path))
+                .and_then(|mut file| std::io::copy(reader, &mut file));
+            match written {
+                Ok(bytes) if bytes == length => Ok(()),
+                Ok(_) => {
+                    Err(ReleaseError::damaged(&self.path, format!("{} is cut off", archive::shown(name))))
+                }
+                Err(error) => Err(ReleaseError::Write { path: path.display().to_string(), error }),
             }
-            let path = target.join(&name);
-            let folder = path.parent().unwrap_or(target);
-            let written = std::fs::create_dir_all(folder)
-                .and_then(|()| std::fs::File::create(&path))
-                .and_then(|mut file| std::io::copy(&mut entry, &mut file));
-            if let Err(error) = written {
-                return Err(ReleaseError::Write { path: path.display().to_string(), error });
-            }
-        }
-        Ok(())
+        })
     }
 
     /// The program, with the environment that `config` has.
     pub(crate) fn program(&self, config: &Config, port: u16) -> Result<Program, BuildError> {
-        let damaged = |what: String| ReleaseError::Damaged { path: self.path.display().to_string(), what };
+        let damaged = |what: String| ReleaseError::damaged(&self.path, what);
         let part = |name: &str| -> Result<Bytes, ReleaseError> {
             self.parts.get(name).cloned().ok_or_else(|| damaged(format!("it has no {name}")))
         };
@@ -348,14 +329,29 @@ impl Release {
                 binaries: numbered("binaries", self.manifest.binaries)?,
             })
         };
-        build::program(&parts().map_err(Box::new)?, config, port)
+        let mut program = build::program(&parts().map_err(Box::new)?, config, port)?;
+        program.conceal_errors = true;
+        Ok(program)
     }
 }
 
-fn open(path: &Path) -> Result<tar::Archive<GzDecoder<std::io::BufReader<std::fs::File>>>, ReleaseError> {
-    let file = std::fs::File::open(path)
-        .map_err(|error| ReleaseError::Read { path: path.display().to_string(), error })?;
-    Ok(tar::Archive::new(GzDecoder::new(std::io::BufReader::new(file))))
+fn read_manifest(path: &Path, text: &[u8]) -> Result<Manifest, ReleaseError> {
+    let damaged = |what: String| ReleaseError::damaged(path, format!("{MANIFEST}: {what}"));
+    let format: Value = serde_json::from_slice(text).unwrap_or_default();
+    match format["format"].as_u64() {
+        Some(found) if found != u64::from(FORMAT) => {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            return Err(ReleaseError::Format { path: path.display().to_string(), found });
+        }
+        Some(_) => {}
+        None => {
+            let missing = "format in its manifest.json";
+            return Err(ReleaseError::Foreign { path: path.display().to_string(), missing });
+        }
+    }
+    let manifest: Manifest = serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
+    manifest.check().map_err(damaged)?;
+    Ok(manifest)
 }
 
 fn forget_others(releases: &Path, current: &Path) {

@@ -7,7 +7,8 @@
 //! and the kernel may kill a process for its memory. Rooms then start again from what was stored, and clients reconnect
 //! to the server on the same port within a second. The child reports through a socket pair: it sends its port when it is
 //! up, and the supervisor sends one byte for each request to stop. If either side is gone, the other one sees the end of
-//! the stream.
+//! the stream. A server that was asked to stop and
+//! does not stop in time is killed.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
@@ -16,6 +17,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
+use partyrun_limits::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,7 +35,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LAST: Duration = Duration::from_secs(5);
 
 /// Runs `serve` under a supervisor: this process becomes the supervisor, or is the server already.
-pub(crate) fn supervised(json: bool, serve: impl FnOnce(Link) -> ExitCode) -> ExitCode {
+pub(crate) fn supervised(json: bool, limits: &Limits, serve: impl FnOnce(Link) -> ExitCode) -> ExitCode {
     let said = std::env::var(LINK).ok();
     let port = std::env::var(PORT).ok().and_then(|port| port.parse().ok());
     // SAFETY: no other thread exists yet. A program that the project starts must not take these for its own.
@@ -50,7 +52,7 @@ pub(crate) fn supervised(json: bool, serve: impl FnOnce(Link) -> ExitCode) -> Ex
         None => match fork() {
             Ok(Side::Server(stream)) => serve(Link { stream: Some(stream), port: None }),
             Ok(Side::Supervisor(first)) => {
-                supervise(json, first).unwrap_or_else(|error| cannot_start(&error))
+                supervise(json, limits, first).unwrap_or_else(|error| cannot_start(&error))
             }
             Err(error) => cannot_start(&error),
         },
@@ -97,7 +99,7 @@ fn line_of_child(descriptor: RawFd) -> Option<StdStream> {
     Some(unsafe { StdStream::from_raw_fd(descriptor) })
 }
 
-fn supervise(json: bool, first: Server) -> std::io::Result<ExitCode> {
+fn supervise(json: bool, limits: &Limits, first: Server) -> std::io::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // Without a line of its own the supervisor listens to signals.
         let mut requests = Link { stream: None, port: None }.requests()?;
@@ -112,8 +114,17 @@ fn supervise(json: bool, first: Server) -> std::io::Result<ExitCode> {
                 Some(first) => first,
                 None => spawn(port)?,
             };
-            let end = watch(server, &mut children, &mut requests, &mut port).await?;
+            let end = watch(server, limits, &mut children, &mut requests, &mut port).await?;
             terminal.restore();
+            if let Some(waited) = end.killed {
+                print(
+                    json,
+                    &format!(
+                        "The server did not stop within {waited:?} and was killed. What was durable stays."
+                    ),
+                );
+                return Ok(ExitCode::FAILURE);
+            }
             if end.asked || !is_fatal(end.status) {
                 return Ok(exit_code(&end));
             }
@@ -138,6 +149,8 @@ struct End {
     status: ExitStatus,
     asked: bool,
     was_ready: bool,
+    /// It was killed, after it had this long to stop.
+    killed: Option<Duration>,
 }
 
 fn spawn(port: Option<u16>) -> std::io::Result<Server> {
@@ -186,6 +199,7 @@ async fn ended(process: libc::pid_t, children: &mut Signal) -> std::io::Result<E
 // Until the child has ended.
 async fn watch(
     server: Server,
+    limits: &Limits,
     children: &mut Signal,
     requests: &mut crate::stop::StopRequests,
     port: &mut Option<u16>,
@@ -193,15 +207,27 @@ async fn watch(
     server.line.set_nonblocking(true)?;
     let mut line = UnixStream::from_std(server.line)?;
     let (mut asked, mut was_ready, mut open) = (false, false, true);
+    let (mut patience, mut killed) = (None, None);
     let mut said = Vec::new();
     let mut buffer = [0; 64];
     loop {
         tokio::select! {
-            status = ended(server.process, children) => return Ok(End { status: status?, asked, was_ready }),
+            status = ended(server.process, children) =>
+                return Ok(End { status: status?, asked, was_ready, killed }),
             () = requests.next() => {
+                let most = if asked { limits.stop_again_time_max } else { limits.stop_time_max };
+                let end = tokio::time::Instant::now() + most;
+                if patience.is_none_or(|(known, _)| end < known) {
+                    patience = Some((end, most));
+                }
                 asked = true;
                 // A child that is gone is seen by its end.
                 let _gone = line.write_all(b"s").await;
+            }
+            waited = out_of(patience), if killed.is_none() => {
+                killed = Some(waited);
+                // SAFETY: kill takes integers. The process is a child whose end was not heard yet, so that it is still that one.
+                unsafe { libc::kill(server.process, libc::SIGKILL) };
             }
             read = line.read(&mut buffer), if open => match read {
                 Ok(count) if count > 0 => {
@@ -216,6 +242,17 @@ async fn watch(
                 _ => open = false,
             },
         }
+    }
+}
+
+// Waits until the patience is over, and answers how long it was. Without any it lasts.
+async fn out_of(patience: Option<(tokio::time::Instant, Duration)>) -> Duration {
+    match patience {
+        Some((end, most)) => {
+            tokio::time::sleep_until(end).await;
+            most
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -253,7 +290,8 @@ fn shown(status: ExitStatus) -> String {
 
 fn print(json: bool, text: &str) {
     if json {
-        eprintln!("{}", serde_json::json!({ "time": crate::output::time(), "type": "error", "text": text }));
+        let line = serde_json::json!({ "time": crate::output::time(), "type": "error", "text": text });
+        eprintln!("{}", crate::output::json_line(&line));
     } else {
         eprintln!("{text}");
     }

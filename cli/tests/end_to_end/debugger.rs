@@ -1,5 +1,7 @@
 //! `--inspect`: a real client of the DevTools protocol, and requests that are not from one.
 
+use std::io::{Read, Write};
+
 use crate::support::{Project, Server, free_port, get, node, partyrun};
 
 const TYPESCRIPT: &str = "import type * as Party from 'partykit/server';
@@ -85,6 +87,32 @@ fn only_this_machine_by_its_own_name_is_answered() {
         assert_eq!(ask("/json/list", host).0, 400, "{host}");
     }
     assert_eq!(ask("/nothing", "localhost").0, 404);
+    // Browsers say which page opens a WebSocket, and ask nobody whether it may.
+    let id = ask("/json/list", "localhost")
+        .1
+        .split("\"id\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_string();
+    let opened = |origin: &str| {
+        let lines = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
+                     sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+        let head = format!("GET /{id} HTTP/1.1\r\nhost: localhost:{debugger}\r\n{lines}{origin}\r\n");
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", debugger)).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        String::from_utf8(status.to_vec()).unwrap()
+    };
+    for origin in ["", "origin: devtools://devtools\r\n", "origin: http://localhost:3000\r\n"] {
+        assert_eq!(opened(origin), "HTTP/1.1 101", "{origin}");
+    }
+    for origin in ["origin: http://evil.test\r\n", "origin: null\r\n", "origin: http://10.1.2.3\r\n"] {
+        assert_eq!(opened(origin), "HTTP/1.1 403", "{origin}");
+    }
     let mut second = partyrun();
     let (port, flag) = (free_port().to_string(), format!("--inspect={debugger}"));
     let output =

@@ -57,7 +57,7 @@ fn files_that_are_no_releases_are_refused() {
     let project = Project::new(&[("a.txt", "hello"), ("b.partyrun", "hello")]);
     std::fs::write(project.file("c.partyrun"), [0x1f, 0x8b, 8, 0, 0, 0]).unwrap();
     let (code, text) = project.run(&["start", "missing.partyrun"]);
-    assert!(code == Some(1) && text.contains("There is no") && text.contains("missing.partyrun"), "{text}");
+    assert!(code == Some(1) && text.contains("missing.partyrun does not exist"), "{text}");
     let (code, text) = project.run(&["start", "c.partyrun"]);
     assert!(code == Some(1) && text.contains("damaged"), "{text}");
     let (code, _) = project.run(&["start", "b.partyrun"]);

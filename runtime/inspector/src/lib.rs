@@ -3,7 +3,8 @@
 //! It speaks what Node and Chrome speak: `GET /json/version`, `GET /json` and `/json/list`, and one WebSocket per target
 //! at `/ID`. It is a server of its own on a port of its own, on loopback unless told otherwise. A request whose `Host`
 //! is a name other than `localhost` is refused, so that no web page reaches it through a name of its own (DNS
-//! rebinding, threat 17); ids of targets cannot be guessed, and the lists carry no CORS headers (threat 18).
+//! rebinding, threat 17); ids of targets cannot be guessed, and the lists carry no CORS headers (threat 18). A WebSocket asks
+//! no CORS headers: so a request that names its `Origin` is refused unless that is a debugger's or a page of this machine.
 
 mod session;
 
@@ -57,6 +58,10 @@ impl Handler for Endpoint {
         if !host.is_some_and(partyrun_net::host::is_own_name) {
             return Response::text(400, "Use an IP address or `localhost` to reach the debugger.");
         }
+        let origin = request.headers.get(http::header::ORIGIN);
+        if !origin.is_none_or(|origin| origin.to_str().is_ok_and(is_trusted)) {
+            return Response::text(403, "Web pages of other origins cannot reach the debugger.");
+        }
         let host = host.map_or_else(|| self.address.to_string(), str::to_owned);
         let path = request.path().to_string();
         if let Some(upgrade) = request.upgrade.take() {
@@ -83,6 +88,18 @@ impl Handler for Endpoint {
     }
 }
 
+// Whether a page of this origin may debug: DevTools of a browser, and what is served on this machine.
+fn is_trusted(origin: &str) -> bool {
+    if origin.starts_with("devtools://") || origin.starts_with("chrome-devtools://") {
+        return true;
+    }
+    let Ok(origin) = origin.parse::<http::Uri>() else { return false };
+    let host = origin.host().unwrap_or_default();
+    let is_web = matches!(origin.scheme_str(), Some("http" | "https"));
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    is_web && (host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback()))
+}
+
 // One target as the lists of Node have it.
 fn describe(target: &Target, host: &str) -> Value {
     let Target { id, title, sessions } = target;
@@ -104,4 +121,41 @@ fn answer(value: &Value) -> Response {
     response.headers.insert(http::header::CONTENT_TYPE, json);
     response.headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_trusted;
+
+    #[test]
+    fn only_debuggers_and_pages_of_this_machine_are_trusted() {
+        for origin in [
+            "devtools://devtools",
+            "http://localhost:3000",
+            "https://LOCALHOST",
+            "http://127.0.0.1:9229",
+            "http://[::1]:80",
+        ] {
+            assert!(is_trusted(origin), "{origin}");
+        }
+        let others = [
+            "null",
+            "",
+            "http://evil.test",
+            "https://localhost.evil.test",
+            "http://192.168.0.9",
+            "http://10.0.0.1:9229",
+        ];
+        let more = [
+            "file://",
+            "chrome-extension://abc",
+            "http://localhost@evil.test",
+            "http://",
+            "localhost",
+            "http://[::2]",
+        ];
+        for origin in others.into_iter().chain(more) {
+            assert!(!is_trusted(origin), "{origin}");
+        }
+    }
 }
