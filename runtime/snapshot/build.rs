@@ -39,13 +39,60 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-// Where deno_web's own scripts would end the isolate: (specifier, what is there, what takes its place).
-const AMENDMENTS: [(&str, &str, &str); 1] = [(
-    // What a listener throws is reported, and everything else goes on (DOM, "inner invoke", step 10).
-    "ext:deno_web/02_event.js",
-    "core.reportUnhandledException(error);",
-    "globalThis_.console.error(\"Uncaught\", error);",
-)];
+// Where scripts of deno_web and deno_crypto are not right for many isolates in a process that lives on: (specifier, what is
+// there, what takes its place).
+const AMENDMENTS: [(&str, &str, &str); 10] = [
+    (
+        // Header values and reason phrases may have any characters: they are UTF-8 on the wire, as on Workers.
+        "ext:deno_webidl/00_webidl.js",
+        "if (!isByteString(x)) {",
+        "if (false) {",
+    ),
+    (
+        "ext:deno_fetch/23_response.js",
+        "const REASON_PHRASE_RE = new SafeRegExp(`^[${REASON_PHRASE_MATCHER}]*$`);",
+        "const REASON_PHRASE_RE = new SafeRegExp(`^[${REASON_PHRASE_MATCHER}\\u0100-\\uffff]*$`);",
+    ),
+    (
+        // What a listener throws is reported, and everything else goes on (DOM, "inner invoke", step 10).
+        "ext:deno_web/02_event.js",
+        "core.reportUnhandledException(error);",
+        "globalThis_.console.error(\"Uncaught\", error);",
+    ),
+    (
+        // What waits in a port counts as memory of the room.
+        "ext:deno_web/13_message_port.js",
+        "op_message_port_post_message_raw(currentPortId, data);",
+        "op_message_port_post_message_raw(currentPortId, core.loadExtScript(\"ext:partyrun/08_counted.js\").counted(data));",
+    ),
+    (
+        "ext:deno_web/13_message_port.js",
+        "op_message_port_post_message(currentPortId, data);",
+        "data.data = core.loadExtScript(\"ext:partyrun/08_counted.js\").counted(data.data);
+    op_message_port_post_message(currentPortId, data);",
+    ),
+    // deno_crypto keeps symbols of one isolate for its thread, so that keys of the thread's other isolates would get them, and
+    // the process would end. Nothing is registered here; js/crypto.js gives keys what node:crypto asks them for.
+    (
+        CRYPTO,
+        "const { kKeyObject } = internals;\n",
+        "const { create } = Crypto;\nconst createSubtle = SubtleCrypto.create;\n",
+    ),
+    (
+        CRYPTO,
+        "Crypto.registerSymbols(webidl.brand, kKeyObject);\n    subtleSingleton = SubtleCrypto.create();",
+        "subtleSingleton = createSubtle();",
+    ),
+    (CRYPTO, "Crypto.create(getSubtleSingleton())", "create(getSubtleSingleton())"),
+    // Whoever loads the script gets what js/crypto.js makes of it.
+    (
+        CRYPTO,
+        "return {\n  Crypto,\n  get crypto()",
+        "return core.loadExtScript(\"ext:partyrun/crypto.js\")({\n  Crypto,\n  get crypto()",
+    ),
+    (CRYPTO, "  SubtleCrypto,\n};\n})();", "  SubtleCrypto,\n});\n})();"),
+];
+const CRYPTO: &str = "ext:deno_crypto/00_crypto.js";
 
 fn amended(mut extensions: Vec<Extension>) -> Result<Vec<Extension>, Box<dyn Error>> {
     for (specifier, from, to) in AMENDMENTS {
@@ -64,7 +111,7 @@ fn amended(mut extensions: Vec<Extension>) -> Result<Vec<Extension>, Box<dyn Err
 fn residual(consumed: &[String], out: &std::path::Path) -> Result<String, Box<dyn Error>> {
     let consumed: HashSet<&str> = consumed.iter().map(String::as_str).collect();
     let mut scripts = Vec::new();
-    for extension in partyrun_extensions::all() {
+    for extension in amended(partyrun_extensions::all())? {
         for file in extension.lazy_loaded_js_files.iter().filter(|file| !consumed.contains(file.specifier)) {
             // Wrapped here, so that V8 takes the text where it is instead of copying it into every heap.
             let source = wrap_lazy_ext_script(file.load()?.as_str());

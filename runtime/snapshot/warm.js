@@ -101,7 +101,8 @@ class Server {
 globalThis.__warm = {
   live(names) {
     replace(names);
-    table.evaluate(() => ({ main: { default: Server }, parties: {} }));
+    table.evaluate(() => ({ main: () => ({ default: Server }), parties: {} }));
+    table.load("main");
     const info = { id: "warm", party: "main", internalId: "0", env: "{}", parties: ["main"], resources: "{}" };
     table.start(info, []);
   },

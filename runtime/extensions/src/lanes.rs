@@ -1,0 +1,117 @@
+//! Threads for native work that takes long: cryptography that JavaScript waits for.
+//!
+//! deno_crypto gives such work to the blocking threads of the tokio runtime that is current when an op is called. That would be the
+//! worker's, with hundreds of threads that its lookups of names share. [`op_lane_call`] enters another runtime while it
+//! calls the op: a lane, which has a thread less than the machine has cores, one at least. A call first takes a place of
+//! its room and one of the lane ([`op_lane_enter`]), so that no more is handed over than the threads can begin with at once:
+//! what still waits when a room goes never begins, and what a room waits for does not stand behind a hundred calls of another.
+//! The slow lane's threads give way to everything else that wants to run.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+
+use deno_core::{OpState, Resource, ResourceId, op2, v8};
+use deno_error::JsErrorBox;
+use partyrun_limits::Limits;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+// How far the slow lane gives way: beside a busy worker it gets a quarter of a core, and is not starved.
+const SLOW_NICENESS: libc::c_int = 5;
+
+struct Lane {
+    runtime: Runtime,
+    places: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn new(name: &str, niceness: Option<libc::c_int>) -> Option<Self> {
+        let threads =
+            std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(threads)
+            .thread_name(name)
+            .on_thread_start(move || {
+                if let Some(niceness) = niceness {
+                    // SAFETY: sets the calling thread's own priority and touches no memory. That it may fail does no harm.
+                    let _refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) };
+                }
+            })
+            .build()
+            .ok()?;
+        Some(Self { runtime, places: Arc::new(Semaphore::new(threads)) })
+    }
+}
+
+static QUICK: LazyLock<Option<Lane>> = LazyLock::new(|| Lane::new("quick-lane", None));
+static SLOW: LazyLock<Option<Lane>> = LazyLock::new(|| Lane::new("slow-lane", Some(SLOW_NICENESS)));
+
+fn lane(is_slow: bool) -> Result<&'static Lane, JsErrorBox> {
+    let lane = if is_slow { SLOW.as_ref() } else { QUICK.as_ref() };
+    lane.ok_or_else(|| JsErrorBox::generic("The threads for native work could not be started."))
+}
+
+// How many calls of a room may run at once, in each lane.
+struct RoomPlaces {
+    quick: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+}
+
+fn room_places(state: &mut OpState, is_slow: bool) -> Arc<Semaphore> {
+    if !state.has::<RoomPlaces>() {
+        let limits = state.borrow::<Limits>();
+        let places = RoomPlaces {
+            quick: Arc::new(Semaphore::new(limits.quick_calls_per_room_max.max(1))),
+            slow: Arc::new(Semaphore::new(limits.slow_calls_per_room_max.max(1))),
+        };
+        state.put(places);
+    }
+    let places = state.borrow::<RoomPlaces>();
+    if is_slow { places.slow.clone() } else { places.quick.clone() }
+}
+
+// Given back when JavaScript closes it, or with the room.
+struct Place {
+    _of_room: OwnedSemaphorePermit,
+    _of_lane: OwnedSemaphorePermit,
+}
+
+impl Resource for Place {
+    fn name(&self) -> Cow<'_, str> {
+        "place".into()
+    }
+}
+
+// Waits for a place in a lane, and answers it as a resource.
+#[op2]
+#[smi]
+pub(crate) async fn op_lane_enter(
+    state: Rc<RefCell<OpState>>,
+    is_slow: bool,
+) -> Result<ResourceId, JsErrorBox> {
+    let of_room = room_places(&mut state.borrow_mut(), is_slow);
+    let closed = |_| JsErrorBox::generic("The threads for native work have ended.");
+    let of_room = of_room.acquire_owned().await.map_err(closed)?;
+    let of_lane = lane(is_slow)?.places.clone().acquire_owned().await.map_err(closed)?;
+    let place = Place { _of_room: of_room, _of_lane: of_lane };
+    Ok(state.borrow_mut().resource_table.add(place))
+}
+
+// Calls `function` where a lane's runtime is the current one. What it throws is thrown on.
+#[op2(reentrant)]
+pub(crate) fn op_lane_call<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    is_slow: bool,
+    function: v8::Local<'s, v8::Function>,
+    receiver: v8::Local<'s, v8::Value>,
+    values: v8::Local<'s, v8::Array>,
+) -> Result<v8::Local<'s, v8::Value>, JsErrorBox> {
+    let lane = lane(is_slow)?;
+    let undefined: v8::Local<v8::Value> = v8::undefined(scope).into();
+    let values: Vec<_> =
+        (0..values.length()).map(|index| values.get_index(scope, index).unwrap_or(undefined)).collect();
+    let _entered = lane.runtime.enter();
+    Ok(function.call(scope, receiver, &values).unwrap_or(undefined))
+}
