@@ -1,11 +1,13 @@
-// Modules that a room cannot have: files, processes, threads, terminals. Importing them works, so that a package which only
+// Modules that a room cannot have: processes, threads, terminals. Importing them works, so that a package which only
 // mentions them runs; what is called says which function of which module is missing. Constants that programs look at to find
-// out where they run are real.
+// out where they run are real, and so are calls that may do nothing: a hint about something that a room has not.
 "use strict";
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { Error, ObjectAssign, ObjectDefineProperty, ObjectKeys, PromiseReject, Proxy, ReflectGet } = primordials;
+const { Error, MapPrototypeGet, MapPrototypeSet, ObjectAssign, ObjectDefineProperty, ObjectHasOwn, ObjectKeys, PromiseReject, Proxy,
+  ReflectGet, SafeArrayIterator, SafeMap, StringPrototypeSlice, StringPrototypeSplit, StringPrototypeStartsWith, Symbol,
+  SymbolFor } = primordials;
 
 function missing(specifier, name) {
   const error = new Error(`${specifier}: ${name} is not available in partyrun`);
@@ -34,63 +36,123 @@ function promised(specifier, names) {
   return made;
 }
 
-const FS = "access appendFile chmod chown copyFile cp lchown link lstat lutimes mkdir mkdtemp open opendir readdir readFile " +
-  "readlink realpath rename rm rmdir stat statfs symlink truncate unlink utimes watch writeFile";
-const FS_SYNC = "accessSync appendFileSync chmodSync chownSync closeSync copyFileSync cpSync fstatSync fsyncSync lstatSync " +
-  "linkSync mkdirSync mkdtempSync openSync opendirSync readdirSync readFileSync readlinkSync readSync realpathSync renameSync " +
-  "rmSync rmdirSync statSync symlinkSync truncateSync unlinkSync utimesSync writeFileSync writeSync";
-const FS_MORE = "close createReadStream createWriteStream exists fstat fsync ftruncate read unwatchFile watchFile write " +
-  "Dir Dirent FileHandle ReadStream Stats WriteStream";
 const DNS = "lookup lookupService resolve resolve4 resolve6 resolveAny resolveCname resolveMx resolveNs resolvePtr resolveSrv " +
   "resolveTxt reverse";
+
+const nothing = () => {};
+const no = () => false;
 
 const MODULES = {
   __proto__: null,
   "node:child_process": (s) => functions(s, "exec execFile execFileSync execSync fork spawn spawnSync ChildProcess"),
-  "node:cluster": (s) => ({ ...functions(s, "fork setupPrimary disconnect"), isMaster: true, isPrimary: true, isWorker: false }),
+  "node:cluster": cluster,
   "node:dgram": (s) => functions(s, "createSocket Socket"),
-  "node:dns": (s) => ({ ...functions(s, DNS + " Resolver setServers"), getServers: () => [], promises: promised(s, DNS) }),
-  "node:dns/promises": (s) => promised(s, DNS),
+  "node:dns": (s) => ({ ...functions(s, DNS + " Resolver"), ...resolverSettings(), promises: dnsPromises("node:dns/promises") }),
+  "node:dns/promises": dnsPromises,
   "node:domain": (s) => functions(s, "create createDomain Domain"),
-  "node:fs": (s) => ({
-    ...functions(s, `${FS} ${FS_SYNC} ${FS_MORE}`),
-    constants: core.loadExtScript("ext:deno_node/internal_binding/constants.ts").fs,
-    existsSync: () => false,
-    promises: promised(s, FS),
-  }),
-  "node:fs/promises": (s) => promised(s, FS),
-  "node:http2": (s) => ({ ...functions(s, "connect createServer createSecureServer"), constants: {} }),
-  "node:inspector": (s) => ({ ...functions(s, "open waitForDebugger Session"), close() {}, url: () => undefined, console: {} }),
-  "node:inspector/promises": (s) => functions(s, "Session"),
+  "node:http2": (s) => functions(s, "connect createServer createSecureServer"),
+  "node:inspector": inspector,
+  "node:inspector/promises": inspector,
   "node:readline": (s) => functions(s, "createInterface clearLine clearScreenDown cursorTo emitKeypressEvents moveCursor Interface"),
   "node:readline/promises": (s) => functions(s, "createInterface Interface Readline"),
   "node:repl": (s) => functions(s, "start REPLServer Recoverable"),
+  "node:sea": (s) => ({ ...functions(s, "getAsset getRawAsset getAssetAsBlob"), getAssetKeys: () => [], isSea: no }),
   "node:sqlite": (s) => functions(s, "DatabaseSync StatementSync"),
   "node:test": (s) => functions(s, "after afterEach before beforeEach describe it mock test"),
-  "node:tty": (s) => ({ ...functions(s, "ReadStream WriteStream"), isatty: () => false }),
-  "node:v8": (s) => ({
-    ...functions(s, "getHeapSnapshot setFlagsFromString writeHeapSnapshot Serializer Deserializer"),
-    deserialize: (bytes) => core.deserialize(bytes, { forStorage: true }),
-    getHeapStatistics: () => ({ total_heap_size: 0, used_heap_size: 0, heap_size_limit: 0, malloced_memory: 0 }),
-    serialize: (value) => core.loadExtScript("ext:deno_node/internal/buffer.mjs").Buffer.from(core.serialize(value, { forStorage: true })),
+  "node:trace_events": () => ({
+    createTracing: ({ categories }) => ({ categories: `${categories}`, enabled: false, enable() {}, disable() {} }),
+    getEnabledCategories: nothing,
   }),
+  "node:tty": (s) => ({ ...functions(s, "ReadStream WriteStream"), isatty: no }),
+  "node:v8": v8,
   "node:vm": (s) => ({
     ...functions(s, "compileFunction createContext runInContext runInNewContext runInThisContext Script SourceTextModule"),
-    isContext: () => false,
+    constants: { __proto__: null, DONT_CONTEXTIFY: Symbol("vm_context_no_contextify"), USE_MAIN_CONTEXT_DEFAULT_LOADER:
+      Symbol("vm_dynamic_import_main_context_default") },
+    isContext: no,
   }),
   "node:wasi": (s) => functions(s, "WASI"),
-  "node:worker_threads": (s) => ({
-    ...functions(s, "Worker moveMessagePortToContext receiveMessageOnPort"),
-    isMainThread: true,
-    MessageChannel: globalThis.MessageChannel,
-    MessagePort: globalThis.MessagePort,
-    parentPort: null,
-    threadId: 0,
-    workerData: null,
-  }),
+  "node:worker_threads": workerThreads,
   "cloudflare:workers": cloudflareWorkers,
   "cloudflare:email": (s) => functions(s, "EmailMessage"),
 };
+
+function cluster(s) {
+  const { EventEmitter } = core.loadExtScript("ext:deno_node/_events.mjs");
+  return ObjectAssign(new EventEmitter(), functions(s, "fork setupPrimary disconnect"), { isMaster: true, isPrimary: true,
+    isWorker: false, schedulingPolicy: 2, settings: {}, workers: {} });
+}
+
+// Where names are looked up is the host's business.
+function resolverSettings() {
+  let order = "verbatim";
+  return {
+    getDefaultResultOrder: () => order,
+    getServers: () => [],
+    setDefaultResultOrder(value) {
+      order = value;
+    },
+    setServers: nothing,
+  };
+}
+
+function dnsPromises(s) {
+  return { ...promised(s, DNS), ...resolverSettings(), Resolver: absentFunction(s, "Resolver") };
+}
+
+function inspector(s) {
+  const { console } = globalThis;
+  return { ...functions(s, "open waitForDebugger Session"), close: nothing, console, DOMStorage: {}, Network: {}, NetworkResources: {},
+    url: nothing };
+}
+
+function v8(s) {
+  const { Buffer } = core.loadExtScript("ext:deno_node/internal/buffer.mjs");
+  return {
+    ...functions(s, "getHeapSnapshot writeHeapSnapshot Serializer Deserializer"),
+    cachedDataVersionTag: () => 0,
+    deserialize: (bytes) => core.deserialize(bytes, { forStorage: true }),
+    getHeapCodeStatistics: () => ({ code_and_metadata_size: 0, bytecode_and_metadata_size: 0, external_script_source_size: 0,
+      cpu_profiler_metadata_size: 0 }),
+    getHeapSpaceStatistics: () => [],
+    getHeapStatistics: () => ({ total_heap_size: 0, total_heap_size_executable: 0, total_physical_size: 0, total_available_size: 0,
+      used_heap_size: 0, heap_size_limit: 0, malloced_memory: 0, peak_malloced_memory: 0, does_zap_garbage: 0,
+      number_of_native_contexts: 1, number_of_detached_contexts: 0, total_global_handles_size: 0, used_global_handles_size: 0,
+      external_memory: 0 }),
+    serialize: (value) => Buffer.from(core.serialize(value, { forStorage: true })),
+    setFlagsFromString: nothing,
+    setHeapSnapshotNearHeapLimit: nothing,
+    startupSnapshot: { addAfterUserSerializeDeserializeSnapshot: nothing, addDeserializeCallback: nothing,
+      addSerializeCallback: nothing, isBuildingSnapshot: no, setDeserializeMainFunction: nothing },
+    stopCoverage: nothing,
+    takeCoverage: nothing,
+  };
+}
+
+// A room is the only thread that its code knows of. Marks say how objects would travel to others.
+function workerThreads(s) {
+  const shared = new SafeMap();
+  return {
+    ...functions(s, "Worker moveMessagePortToContext receiveMessageOnPort"),
+    getEnvironmentData: (key) => MapPrototypeGet(shared, key),
+    isInternalThread: false,
+    isMainThread: true,
+    isMarkedAsUntransferable: no,
+    markAsUncloneable: nothing,
+    markAsUntransferable: nothing,
+    MessageChannel: globalThis.MessageChannel,
+    MessagePort: globalThis.MessagePort,
+    parentPort: null,
+    resourceLimits: {},
+    setEnvironmentData(key, value) {
+      MapPrototypeSet(shared, key, value);
+    },
+    SHARE_ENV: SymbolFor("nodejs.worker_threads.SHARE_ENV"),
+    threadId: 0,
+    threadName: "",
+    workerData: null,
+  };
+}
 
 // Base classes that modules extend at their top level; nothing of partyrun makes instances of them.
 function cloudflareWorkers(specifier) {
@@ -108,9 +170,9 @@ function cloudflareWorkers(specifier) {
 
 function absent(specifier) {
   const make = MODULES[specifier];
-  const known = make === undefined ? {} : make(specifier);
-  // Names that nobody thought of: a function that says so, except for what loaders look for.
-  return new Proxy(ObjectAssign({}, known), {
+  if (make !== undefined) return make(specifier);
+  // A module that nobody has heard of: whatever is asked for is a function that says so, except for what loaders look for.
+  return new Proxy({}, {
     __proto__: null,
     get(target, name, receiver) {
       const found = ReflectGet(target, name, receiver);
@@ -121,5 +183,19 @@ function absent(specifier) {
   });
 }
 
-return { absent, absentFunction, absentNames: () => ObjectKeys(MODULES) };
+// Gives a module what Node's has besides: constants, and functions that say that they are missing. Names that Node has not are
+// not there, so that programs which look for one find that out.
+function complete(specifier, module) {
+  if (!StringPrototypeStartsWith(specifier, "node:")) return;
+  const known = core.loadExtScript("ext:partyrun/node/names.generated.js")[StringPrototypeSlice(specifier, 5)];
+  if (known === undefined) return;
+  const values = known.values ?? {};
+  for (const name of new SafeArrayIterator(StringPrototypeSplit(known.names, " "))) {
+    if (name in module) continue;
+    const value = ObjectHasOwn(values, name) ? values[name] : absentFunction(specifier, name);
+    ObjectDefineProperty(module, name, { __proto__: null, value, configurable: true, enumerable: true, writable: true });
+  }
+}
+
+return { absent, absentFunction, complete, absentNames: () => ObjectKeys(MODULES) };
 })();

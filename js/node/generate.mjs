@@ -1,4 +1,4 @@
-// Makes `polyfills.generated.js`: the JavaScript half of Node's built-in modules, taken unchanged in meaning from the crate deno_node,
+// Makes `polyfills.generated.js`: the JavaScript half of Node's built-in modules, taken from the crate deno_node,
 // whose sources are Node's own library on top of deno_core. The crate itself is not compiled into partyrun: its Rust half
 // brings a file system, processes and a module loader that a room must not have.
 //
@@ -33,6 +33,22 @@ const REPLACED = {
   "ext:deno_node/_zlib_binding.mjs": "ext:partyrun/node/zlib_binding.js",
   "ext:deno_node/internal/options.ts": "ext:partyrun/node/platform.js",
 };
+
+// What is changed in them, after conversion: (script, what is there once, what takes its place).
+const AMENDMENTS = [
+  // A Buffer has memory of its own, as on Workers: a part of a pool would be stored and sent with its neighbours' bytes.
+  ["ext:deno_node/internal/buffer.mjs", "Buffer.poolSize=8*1024", "Buffer.poolSize=0"],
+  ["ext:deno_node/internal/buffer.mjs", "buf=buf.slice(0,actual2)", "buf=new FastBuffer(buf.subarray(0,actual2))"],
+];
+
+function amend(specifier, code) {
+  for (const [script, from, to] of AMENDMENTS) {
+    if (script !== specifier) continue;
+    if (code.split(from).length !== 2) throw new Error(`${specifier} has changed: it no longer holds \`${from}\` once`);
+    code = code.replace(from, to);
+  }
+  return code;
+}
 
 // Modules that only ES modules import, by the name of the script behind them.
 const ALIASES = {
@@ -75,7 +91,7 @@ while (waiting.length > 0) {
   const path = join(crate, "polyfills", file);
   if (!existsSync(path)) throw new Error(`${specifier} is not in ${crate}`);
   const source = rewrite(readFileSync(path, "utf8"));
-  const code = convert(file, source);
+  const code = amend(specifier, convert(file, source));
   scripts.set(specifier, `"use strict"; return (${code});`);
   // Only what is loaded at once belongs to the closure: a lazy reference to a module that partyrun has not stays one.
   const eager = source.matchAll(/(?:loadExtScript\(\s*|\bfrom\s+|\bimport\s+|lazy\(\s*)"(ext:deno_node\/[^"]+)"/g);

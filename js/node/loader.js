@@ -31,6 +31,8 @@ const SCRIPTS = {
   "node:crypto": [DENO + "crypto.ts"],
   "node:diagnostics_channel": [DENO + "diagnostics_channel.js"],
   "node:events": [DENO + "_events.mjs"],
+  "node:fs": [OWN + "fs.js", (script) => script.fs],
+  "node:fs/promises": [OWN + "fs.js", (script) => script.promises],
   "node:http": [OWN + "http.js", (script) => script.http],
   "node:https": [OWN + "http.js", (script) => script.https],
   "node:module": [OWN + "process.js", (script) => script.module],
@@ -68,6 +70,7 @@ function withOldChecks(util) {
 const scripts = new SafeMap();
 const builtins = new SafeMap();
 const namespaces = new SafeMap();
+const completed = new SafeMap();
 
 // A script of the table. Modules in ES form are kept from their first line on, so that cycles among them find each other.
 function script(specifier) {
@@ -91,7 +94,7 @@ function required(specifier) {
   return StringPrototypeStartsWith(specifier, "ext:") ? script(specifier) : namespace(specifier);
 }
 
-// What `require(specifier)` gives user code.
+// What a script finds under a specifier.
 function builtin(specifier) {
   if (MapPrototypeHas(builtins, specifier)) return MapPrototypeGet(builtins, specifier);
   const place = SCRIPTS[specifier];
@@ -105,6 +108,17 @@ function builtin(specifier) {
   }
   MapPrototypeSet(builtins, specifier, found);
   return found;
+}
+
+// What `import` and `require` give user code: every name that Node's module has, with a function that says so where a room has
+// no such thing. Scripts take modules without it: a module that is still being loaded gets its own names later.
+function complete(specifier) {
+  const module = builtin(specifier);
+  if (!MapPrototypeHas(completed, specifier)) {
+    MapPrototypeSet(completed, specifier, true);
+    core.loadExtScript(OWN + "absent.js").complete(specifier, module);
+  }
+  return module;
 }
 
 function namespace(specifier) {
@@ -121,6 +135,7 @@ function namespace(specifier) {
 return {
   builtin,
   builtinNames: () => ObjectKeys(SCRIPTS),
+  complete,
   // Takes the place of deno_core's loader of modules that are needed later.
   lazy: (specifier) => () => required(specifier),
   script,

@@ -20,6 +20,31 @@ const MESSAGES = {
   [Z_BUF_ERROR]: "unexpected end of file",
 };
 const NOTHING = new Uint8Array(0);
+const NO_FLUSH = 0;
+
+// How much one native call is given: V8 ends a loop that takes too long, and no native call.
+const PIECE_BYTES = 65536;
+
+// Gives `step` the input in pieces, the last one with `flush`, until the input is taken, the output is full or something else is
+// to be said. `left` tells what remains of output and input, as after one call.
+function inPieces(step, flush, inOffset, inLength, outOffset, outLength, left) {
+  let status;
+  let moved;
+  do {
+    const piece = inLength < PIECE_BYTES ? inLength : PIECE_BYTES;
+    status = step(piece === inLength ? flush : NO_FLUSH, inOffset, piece, outOffset, outLength);
+    const taken = piece - left[1];
+    const made = outLength - left[0];
+    moved = taken + made > 0;
+    inOffset += taken;
+    inLength -= taken;
+    outOffset += made;
+    outLength -= made;
+  } while ((status === Z_OK || status === Z_STREAM_END) && inLength > 0 && outLength > 0 && moved);
+  left[0] = outLength;
+  left[1] = inLength;
+  return status;
+}
 
 function bytesOf(view) {
   if (view === null || view === undefined) return NOTHING;
@@ -50,10 +75,11 @@ class Zlib {
   // Errors go to `onerror`, in both forms of writing.
   write(flush, input, inOffset, inLength, output, outOffset, outLength, left) {
     if (this.#stream === null) throw new Error("zlib binding closed");
-    const status = op_node_zlib_write(
-      this.#stream, flush, bytesOf(input), inOffset, inLength, bytesOf(output), outOffset, outLength, left,
-      this.#rejectsGarbage,
-    );
+    const from = bytesOf(input);
+    const to = bytesOf(output);
+    const step = (flush, inOffset, inLength, outOffset, outLength) =>
+      op_node_zlib_write(this.#stream, flush, from, inOffset, inLength, to, outOffset, outLength, left, this.#rejectsGarbage);
+    const status = inPieces(step, flush, inOffset, inLength, outOffset, outLength, left);
     if (status === Z_STREAM_END) return;
     if (status === Z_OK || status === Z_BUF_ERROR) {
       if (left[0] !== 0 && flush === Z_FINISH) this.onerror(MESSAGES[Z_BUF_ERROR], Z_BUF_ERROR);
@@ -102,9 +128,11 @@ class Brotli {
 
   write(operation, input, inOffset, inLength, output, outOffset, outLength, left) {
     if (this.#stream === null) throw new Error("zlib binding closed");
-    const status = op_node_brotli_write(
-      this.#stream, operation, bytesOf(input), inOffset, inLength, bytesOf(output), outOffset, outLength, left,
-    );
+    const from = bytesOf(input);
+    const to = bytesOf(output);
+    const step = (operation, inOffset, inLength, outOffset, outLength) =>
+      op_node_brotli_write(this.#stream, operation, from, inOffset, inLength, to, outOffset, outLength, left);
+    const status = inPieces(step, operation, inOffset, inLength, outOffset, outLength, left);
     if (status < 0) {
       this.onerror("Decompression failed", "ERR__ERROR_FORMAT_PADDING_1", "ERR__ERROR_FORMAT_PADDING_1");
     } else if (this.#decodes && status === 0 && operation === 2 && left[0] !== 0) {
