@@ -7,6 +7,7 @@
 (function () {
 const { core, internals } = __bootstrap;
 const load = core.loadExtScript;
+const { refuseAll, refuseExport } = load("ext:partyrun/00_kinds.js");
 
 // deno_fetch asks for a telemetry module; partyrun has none, so its hooks are given as functions that do nothing.
 internals.__telemetry = {
@@ -40,7 +41,7 @@ const EAGER = {
     "PromiseRejectionEvent",
     "reportError",
   ],
-  "ext:deno_web/13_message_port.js": ["MessageChannel", "MessagePort", "structuredClone"],
+  "ext:deno_web/13_message_port.js": ["MessageChannel", "MessagePort"],
   "ext:deno_web/03_abort_signal.js": ["AbortController", "AbortSignal"],
   "ext:deno_web/05_base64.js": ["atob", "btoa"],
   "ext:deno_web/06_streams.js": [
@@ -81,7 +82,7 @@ const LAZY = {
     "PerformanceObserverEntryList",
     "performance",
   ],
-  "ext:partyrun/crypto.js": ["Crypto", "CryptoKey", "SubtleCrypto", "crypto"],
+  "ext:deno_crypto/00_crypto.js": ["Crypto", "CryptoKey", "SubtleCrypto", "crypto"],
   "ext:deno_fetch/27_eventsource.js": ["EventSource"],
   "ext:partyrun/html_rewriter.js": ["HTMLRewriter"],
   "ext:partyrun/workers.js": ["caches", "Cache", "CacheStorage", "FixedLengthStream", "IdentityTransformStream", "scheduler"],
@@ -91,12 +92,18 @@ const properties = { __proto__: null };
 for (const specifier in EAGER) {
   const module = load(specifier);
   for (const name of EAGER[specifier]) {
+    // As a DOMException it is kept.
+    if (name !== "QuotaExceededError") refuseExport(module[name], name);
     properties[name] = core.propNonEnumerable(module[name]);
   }
+}
+for (const name of ["ReadableStream", "WritableStream"]) {
+  refuseAll(properties[name].value.prototype, name, `${name} can only be serialized for RPC.`);
 }
 // `performance` counts from the start of the isolate, and wants to be told so.
 function loadLazily(specifier) {
   const module = load(specifier);
+  for (const name of LAZY[specifier]) refuseExport(module[name], name);
   module.setTimeOrigin?.();
   return module;
 }

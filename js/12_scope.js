@@ -7,6 +7,7 @@ const { core, primordials } = __bootstrap;
 const { ObjectDefineProperty, ObjectSetPrototypeOf, Symbol, SymbolToStringTag, TypeError } = primordials;
 const { Event, EventTarget, saveGlobalThisReference } = core.loadExtScript("ext:deno_web/02_event.js");
 const { brand } = core.loadExtScript("ext:deno_webidl/00_webidl.js");
+const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 
 const kMade = Symbol("made by the runtime");
 
@@ -71,6 +72,7 @@ const properties = {
 };
 for (const name in classes) {
   properties[name] = core.propNonEnumerable(classes[name]);
+  refuseAll(classes[name].prototype, name);
   ObjectDefineProperty(classes[name].prototype, SymbolToStringTag, { __proto__: null, configurable: true, value: name });
 }
 core.defineGlobalProperties(globalThis, properties);

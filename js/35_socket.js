@@ -41,6 +41,8 @@ const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { setOpenSocket } = core.loadExtScript("ext:partyrun/32_fetch.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
+const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 
 const kIndex = Symbol("index");
 const kState = Symbol("state of the connection");
@@ -85,7 +87,12 @@ function isBinary(data) {
 
 // The host answers with a number, so that the call stays a fast one: 0 sent or dropped, 1 too long.
 function checkSent(status) {
-  if (status !== 0) throw new RangeError("The WebSocket message is longer than this server allows.");
+  if (status === 0) return;
+  throw new RangeError(
+    status === 1
+      ? "The WebSocket message is longer than this server allows."
+      : "Too many messages of this room wait for its writes to be stored (limit `held_bytes_max`).",
+  );
 }
 
 function checkClose(code, reason) {
@@ -207,10 +214,10 @@ class WebSocket extends EventTarget {
   }
 
   serializeAttachment(value) {
-    this[kAttachment] = core.serialize(value === undefined ? null : value, { forStorage: true });
+    this[kAttachment] = serialize(value === undefined ? null : value);
   }
   deserializeAttachment() {
-    return this[kAttachment] === null ? null : core.deserialize(this[kAttachment], { forStorage: true });
+    return this[kAttachment] === null ? null : deserialize(this[kAttachment], () => "The attachment");
   }
 }
 
@@ -290,17 +297,22 @@ const ENDED_HERE = 1;
 const ENDED_LOST = 2;
 const ENDED_FAILED = 3;
 
+// A peer that never answered our close frame was lost as well.
+function isClean(how, code) {
+  return how === ENDED_BY_PEER || (how === ENDED_HERE && code !== 1006);
+}
+
 function ended(socket, { code, reason, how }) {
   if (how === ENDED_FAILED) failed(socket, reason);
-  closed(socket, code, reason, how <= ENDED_HERE);
+  closed(socket, code, reason, isClean(how, code));
 }
 
 function failed(socket, message) {
   socket.dispatchEvent(failedEvent(new Error(message)));
 }
 
-function failedEvent(error) {
-  return new ErrorEvent("error", { error, message: error.message });
+function failedEvent(error, message = error.message) {
+  return new ErrorEvent("error", { error, message });
 }
 
 // Gives a socket object to a socket of the host.
@@ -325,7 +337,7 @@ function deliverFromHost(index, event) {
     ArrayPrototypePush(early[index] ??= [], event);
     return;
   }
-  if (event.code !== 0) forget(index);
+  if (event.deliver === ended) forget(index);
   if (socket[kAccepted] && socket[kWaiting] === null) event.deliver(socket, event);
   else deliver(socket, event);
 }
@@ -461,8 +473,8 @@ function bindPair(end, index) {
 // Sends events that were meant for user code to the host's socket `index`.
 function passOn(events, index) {
   for (let i = 0; i < events.length; i++) {
-    const { code, data, reason } = events[i];
-    if (code === 0) sendToHost(index, data);
+    const { code, data, deliver, reason } = events[i];
+    if (deliver === received) sendToHost(index, data);
     else core.ops.op_socket_close(index, code === 1005 || code === 1006 ? -1 : code, reason);
   }
 }
@@ -512,6 +524,8 @@ ObjectDefineProperties(WebSocket, constants);
 ObjectDefineProperties(WebSocket.prototype, constants);
 ObjectDefineProperty(WebSocket.prototype, "readyState", { __proto__: null, enumerable: true });
 
+refuseAll(WebSocket.prototype, "WebSocket");
+refuseAll(WebSocketPair.prototype, "WebSocketPair");
 core.defineGlobalProperties(globalThis, {
   WebSocket: core.propNonEnumerable(WebSocket),
   WebSocketPair: core.propNonEnumerable(WebSocketPair),
@@ -537,6 +551,7 @@ return {
   forget,
   fromHost,
   isBinary,
+  isClean,
   kAccepted,
   kAttachment,
   kBrand,

@@ -35,13 +35,14 @@ const {
   OPEN,
   WebSocket,
 } = core.loadExtScript("ext:partyrun/35_socket.js");
-const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
+const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 
 const kTags = Symbol("tags");
 const kHidden = Symbol("a newer connection has this id");
 const kValue = Symbol("state");
+const kStored = Symbol("state as it was stored, not yet read");
 
 let hibernating = false;
 let started = false;
@@ -59,10 +60,11 @@ class Connection extends WebSocket {
     this[kTags] = null;
     this[kHidden] = false;
     this[kValue] = null;
+    this[kStored] = null;
   }
 
   get state() {
-    return this[kValue];
+    return valueOf(this);
   }
   set state(value) {
     this.setState(() => value);
@@ -72,10 +74,9 @@ class Connection extends WebSocket {
   }
 
   setState(state) {
-    const next = typeof state === "function" ? state(this[kValue]) : state;
+    const next = typeof state === "function" ? state(valueOf(this)) : state;
     if (hibernating) {
       storeAttachment(this, next === undefined ? null : next);
-      this[kValue] = next === undefined ? null : next;
       return next;
     }
     this[kValue] = next;
@@ -85,20 +86,30 @@ class Connection extends WebSocket {
   serializeAttachment(value) {
     if (!hibernating) return super.serializeAttachment(value);
     storeAttachment(this, value === undefined ? null : value);
-    this[kValue] = value === undefined ? null : value;
   }
 
   deserializeAttachment() {
-    return hibernating ? this[kValue] : super.deserializeAttachment();
+    return hibernating ? valueOf(this) : super.deserializeAttachment();
   }
 }
 // Objects of a connection are plain WebSockets to `console.log` and to `instanceof` alike.
 ObjectDefineProperty(Connection, "name", { __proto__: null, value: "WebSocket" });
 
+function named(connection) {
+  return `The state of the connection ${connection.id}`;
+}
+
+// The state is read when it is asked for: one that cannot be read costs its connection that state, not the room its waking.
+function valueOf(connection) {
+  if (connection[kStored] !== null) {
+    connection[kValue] = deserialize(connection[kStored], named, connection);
+    connection[kStored] = null;
+  }
+  return connection[kValue];
+}
+
 function storeAttachment(connection, value) {
-  const bytes = core.serialize(value, { forStorage: true }, (message) => {
-    throw new DOMException(message, "DataCloneError");
-  });
+  const bytes = serialize(value);
   if (bytes.byteLength > limits.attachment_bytes_max) {
     throw new Error(
       `A WebSocket 'attachment' cannot be larger than ${limits.attachment_bytes_max} bytes.` +
@@ -106,6 +117,8 @@ function storeAttachment(connection, value) {
     );
   }
   if (connection[kIndex] >= 0) core.ops.op_connection_attach(connection[kIndex], bytes);
+  connection[kValue] = value;
+  connection[kStored] = null;
 }
 
 // --- the registry -------------------------------------------------------------------------------------------------
@@ -149,7 +162,7 @@ function unregister(connection) {
 function restore(index, id, uri, tags, attachment) {
   const connection = createConnection(index, id, uri);
   connection[kTags] = tags;
-  if (attachment !== undefined) connection[kValue] = core.deserialize(attachment, { forStorage: true });
+  if (attachment !== undefined) connection[kStored] = attachment;
   register(connection);
 }
 

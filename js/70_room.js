@@ -7,11 +7,9 @@
 const { core, primordials } = __bootstrap;
 const {
   Error,
-  ErrorPrototype,
   JSONParse,
   Number,
   ObjectDefineProperties,
-  ObjectPrototypeIsPrototypeOf,
   Promise,
   PromisePrototypeThen,
   PromiseResolve,
@@ -19,7 +17,8 @@ const {
   String,
   TypeError,
 } = primordials;
-const { hold, release } = core.loadExtScript("ext:partyrun/45_gate.js");
+const { FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
+const { hold, inSection, release } = core.loadExtScript("ext:partyrun/45_gate.js");
 const { incomingRequest, isResponse, kWebSocket, respond, respondText, WRONG_STATUS } = core.loadExtScript(
   "ext:partyrun/30_http.js",
 );
@@ -39,6 +38,7 @@ const {
   finished,
   forget,
   fromHost,
+  isClean,
   kClosedHere,
   kHandlers,
   kIndex,
@@ -58,11 +58,6 @@ let server;
 
 function isPromise(value) {
   return typeof value === "object" && value !== null && (core.isPromise(value) || typeof value.then === "function");
-}
-
-function messageOf(error, fallback) {
-  const message = ObjectPrototypeIsPrototypeOf(ErrorPrototype, error) ? `${error.message}` : String(error);
-  return message === "" ? fallback : message;
 }
 
 // --- Party.Room ---------------------------------------------------------------------------------------------------
@@ -125,16 +120,15 @@ function createAnalytics() {
 
 // The rejection of `work` resets the room: user code never goes on from it (spec 2.4).
 async function blockConcurrencyWhile(work) {
-  hold();
-  try {
-    return await work();
-  } catch (error) {
-    console.error(error);
-    core.ops.op_room_reset(messageOf(error, "blockConcurrencyWhile failed"));
-    return await new Promise(() => {});
-  } finally {
-    release();
-  }
+  return await inSection(async () => {
+    try {
+      return await work();
+    } catch (error) {
+      console.error(error);
+      core.ops.op_room_reset(messageOf(error, "blockConcurrencyWhile failed"));
+      return await new Promise(() => {});
+    }
+  });
 }
 
 // --- the user's server --------------------------------------------------------------------------------------------
@@ -233,7 +227,7 @@ function start(info, exported, restored) {
 
 function startFailed(error) {
   console.error("onRequest error", error);
-  return messageOf(error, "Uncaught exception when making a request");
+  return textFor(error, "Uncaught exception when making a request", REQUEST_FAILED);
 }
 
 // --- HTTP ---------------------------------------------------------------------------------------------------------
@@ -287,7 +281,7 @@ function fetchFailed(id, error, viaStub) {
     return;
   }
   console.warn("fetch error", error);
-  respondText(id, 500, messageOf(error, ""));
+  respondText(id, 500, textFor(error, "", REQUEST_FAILED));
 }
 
 function requestFailed(id, error) {
@@ -302,7 +296,7 @@ function requestFailed(id, error) {
     fetchFailed(id, new RangeError(WRONG_STATUS), false);
     return;
   }
-  respondText(id, status, messageOf(error, "Uncaught exception when making a request"));
+  respondText(id, status, textFor(error, "Uncaught exception when making a request", REQUEST_FAILED));
 }
 
 // A numeric `code` is the status (spec 1.4). One that is there without a value makes the default one of a Response.
@@ -363,7 +357,7 @@ function connectFailed(connection, error) {
   core.ops.op_connection_accept(index);
   connection[kState] = CLOSING;
   connection[kClosedHere] = true;
-  core.ops.op_socket_close(index, 1011, messageOf(error, "Uncaught exception when connecting"));
+  core.ops.op_socket_close(index, 1011, textFor(error, "Uncaught exception when connecting", REQUEST_FAILED));
   fromHost(index).accept();
 }
 
@@ -426,8 +420,8 @@ function end(index, how, code, reason) {
   const event = !heard
     ? null
     : failure === null
-    ? finished(code, reason, how <= ENDED_HERE)
-    : failedEvent(failure);
+    ? finished(code, reason, isClean(how, code))
+    : failedEvent(failure, `Uncaught Error: ${failure.message}`);
   if (heard) callHandler(socket, event);
   try {
     const result = failure === null ? server.close(socket) : server.error(socket, failure);
@@ -463,5 +457,5 @@ function cool() {
   connections.cool();
 }
 
-return { alarm, connect, cool, end, isPromise, message, messageOf, request, start };
+return { alarm, connect, cool, end, isPromise, message, request, start };
 })();

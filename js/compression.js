@@ -8,18 +8,38 @@ const { core, primordials } = __bootstrap;
 const { ArrayBufferIsView, ArrayPrototypePush, SafeWeakMap, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet,
   TypedArrayPrototypeSubarray, Uint8Array, WeakMapPrototypeGet, WeakMapPrototypeSet } = primordials;
 const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
-const { op_compression_new, op_compression_write } = core.ops;
+const { op_compression_finish, op_compression_new, op_compression_write, op_memory_hold, op_memory_release } = core.ops;
 
 // A piece of deflated data inflates to a thousand times its length at most. For brotli there is no such bound: a few bytes
 // begin a block of 16 MiB.
 const PIECE_BYTES = { __proto__: null, deflate: 16384, "deflate-raw": 16384, gzip: 16384, brotli: 64 };
 
+// What the state of a stream takes outside of the heap.
+const STATE_BYTES = {
+  __proto__: null,
+  deflate: [327680, 65536],
+  "deflate-raw": [327680, 65536],
+  gzip: [327680, 65536],
+  brotli: [8388608, 8388608],
+};
+
 const pieceBytes = new SafeWeakMap();
+const states = new SafeWeakMap();
 
 core.ops.op_compression_new = (format, isDecoder) => {
+  const held = op_memory_hold(STATE_BYTES[format][isDecoder ? 1 : 0]);
   const resource = op_compression_new(format, isDecoder);
+  WeakMapPrototypeSet(states, resource, held);
   if (isDecoder) WeakMapPrototypeSet(pieceBytes, resource, PIECE_BYTES[format]);
   return resource;
+};
+
+core.ops.op_compression_finish = (resource, reportErrors) => {
+  try {
+    return op_compression_finish(resource, reportErrors);
+  } finally {
+    op_memory_release(WeakMapPrototypeGet(states, resource));
+  }
 };
 
 core.ops.op_compression_write = (resource, chunk) => {

@@ -6,13 +6,14 @@
 //! touch the isolate itself.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use deno_core::v8;
-use partyrun_net::{Response, SocketEvent};
+use partyrun_limits::Budget;
+use partyrun_net::{Response, SocketBudgets, SocketEvent};
 use partyrun_store::{RoomKey, RoomStorage, TransactionId};
 use tokio::sync::oneshot;
 
@@ -20,12 +21,22 @@ use crate::Source;
 use crate::alarms::RunningAlarm;
 use crate::event::{Event, Waiting, dispatch};
 use crate::gate::Gate;
+use crate::http::busy;
+use crate::inbox::Inbox;
 use crate::isolate::{CallError, Entered, Isolate, call, text};
+use crate::overrun;
+use crate::places::{Full, Place};
+use crate::pulse::{Overrun, Step};
 use crate::sockets::Sockets;
 use crate::worker::Shared;
 
 /// Events that one turn may take before other rooms of the worker get theirs.
 const EVENTS_PER_TURN_MAX: usize = 256;
+
+/// How often a room looks for a place while it has none.
+const PLACE_LOOK_EVERY: Duration = Duration::from_millis(25);
+/// Under pressure idle rooms leave after this part of their time.
+const PRESSED_DIVISOR: u32 = 10;
 
 /// How far the room's start has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +73,22 @@ pub(crate) struct Actor {
     pub(crate) transactions: RefCell<Vec<TransactionId>>,
     pub(crate) alarms: RefCell<HashMap<u32, RunningAlarm>>,
     pub(crate) gate: Gate,
+    undurable: Budget,
+    undurable_counted: Cell<usize>,
+    /// Of long answers that their clients have not read.
+    pub(crate) answers: Budget,
     pub(crate) held: Cell<bool>,
     pub(crate) hibernates: Cell<bool>,
     pub(crate) start: Cell<Start>,
     pub(crate) start_failure: RefCell<Option<String>>,
     pub(crate) reset_reason: RefCell<Option<String>>,
     pub(crate) waits: Cell<i32>,
-    inbox: RefCell<VecDeque<Event>>,
+    inbox: RefCell<Inbox>,
+    // The isolate's place among those of the process.
+    place: RefCell<Option<Place>>,
+    // Since when the room has waited for a place, and whether it will look again by itself.
+    unplaced_since: Cell<Option<Instant>>,
+    looks_again: Cell<bool>,
     isolate: RefCell<Option<Isolate>>,
     waker: RefCell<Option<Waker>>,
     last_event: Cell<Instant>,
@@ -80,6 +100,8 @@ pub(crate) struct Actor {
     busy: Cell<bool>,
     closed: Cell<bool>,
     turns: Cell<u32>,
+    /// A step took long since the room came to this worker.
+    pub(crate) slow: Cell<bool>,
 }
 
 impl Actor {
@@ -88,25 +110,39 @@ impl Actor {
             Source::Room(key) => Some(RefCell::new(shared.store.room(key.clone()))),
             Source::Edge => None,
         };
+        let (limits, totals) = (&*shared.limits, &shared.totals);
+        let inbox = Inbox::new(limits, totals.inbox(limits));
+        let budgets = SocketBudgets {
+            unfinished: Rc::new(totals.unfinished(limits)),
+            queued: Rc::new(totals.send_queues(limits)),
+        };
+        let (held, answers, undurable) =
+            (totals.held(limits), totals.answers(limits), totals.undurable(limits));
         Rc::new(Self {
             source,
             serial,
             shared,
-            sockets: RefCell::default(),
+            sockets: RefCell::new(Sockets::new(budgets)),
             requests: RefCell::default(),
             next_request: Cell::new(1),
             storage,
             life: Cell::new(0),
             transactions: RefCell::default(),
             alarms: RefCell::default(),
-            gate: Gate::default(),
+            gate: Gate::new(held),
+            answers,
+            undurable,
+            undurable_counted: Cell::new(0),
             held: Cell::new(false),
             hibernates: Cell::new(false),
             start: Cell::new(Start::New),
             start_failure: RefCell::default(),
             reset_reason: RefCell::default(),
             waits: Cell::new(0),
-            inbox: RefCell::default(),
+            inbox: RefCell::new(inbox),
+            place: RefCell::default(),
+            unplaced_since: Cell::new(None),
+            looks_again: Cell::new(false),
             isolate: RefCell::default(),
             waker: RefCell::default(),
             last_event: Cell::new(Instant::now()),
@@ -115,6 +151,7 @@ impl Actor {
             busy: Cell::new(false),
             closed: Cell::new(false),
             turns: Cell::new(0),
+            slow: Cell::new(false),
         })
     }
 
@@ -130,21 +167,12 @@ impl Actor {
     pub(crate) fn push(&self, event: Event) {
         self.last_event.set(Instant::now());
         self.tidied.set(false);
-        self.inbox.borrow_mut().push_back(event);
+        self.inbox.borrow_mut().push(event);
     }
 
     /// Takes what a socket said, and what JavaScript was not given yet, out of the inbox.
     pub(crate) fn take_socket_events(&self, index: u32) -> Vec<SocketEvent<'static>> {
-        let mut taken = Vec::new();
-        let mut kept = VecDeque::new();
-        for event in self.inbox.borrow_mut().drain(..) {
-            match event.of_socket(index) {
-                Ok(event) => taken.push(event),
-                Err(event) => kept.push_back(event),
-            }
-        }
-        *self.inbox.borrow_mut() = kept;
-        taken
+        self.inbox.borrow_mut().take_of_socket(index)
     }
 
     /// Makes the actor's task run.
@@ -156,7 +184,7 @@ impl Actor {
 
     /// Whether no more should be read from sockets for now.
     pub(crate) fn inbox_full(&self) -> bool {
-        self.inbox.borrow().len() >= self.shared.limits.inbox_events_max
+        self.inbox.borrow().is_full()
     }
 
     /// Remembers a request until it is answered, and answers its id.
@@ -185,12 +213,22 @@ impl Actor {
         }
         self.park(context.waker());
         self.shared.note_activity();
-        if let Err(error) = self.turn(context) {
-            self.fail_turn(&error);
+        let outcome = self.turn(context);
+        let overrun = self.shared.pulse.take_overrun();
+        if let Some(overrun) = &overrun {
+            self.overran(overrun);
+        }
+        if let Err(error) = outcome {
+            self.fail_turn(&error, overrun);
         }
         self.gate.end_of_turn(self);
         if let Some(reason) = self.reset_reason.take() {
             self.reset(&reason);
+        }
+        if self.start.get() == Start::Started
+            && let Some(place) = &mut *self.place.borrow_mut()
+        {
+            place.settle();
         }
         self.resume_sockets();
         Poll::Pending
@@ -223,11 +261,12 @@ impl Actor {
     fn turn(self: &Rc<Self>, context: &mut Context<'_>) -> Result<(), CallError> {
         let mut slot = self.isolate.borrow_mut();
         if slot.is_none() {
-            if self.inbox.borrow().is_empty() {
+            if self.inbox.borrow().is_empty() || !self.finds_place() {
                 return Ok(());
             }
             let isolate = self.shared.isolate(&self.source)?;
             isolate.slot().bind(self);
+            self.register(&isolate);
             *slot = Some(isolate);
         }
         let Some(isolate) = slot.as_mut() else { return Ok(()) };
@@ -236,10 +275,10 @@ impl Actor {
             return Ok(());
         }
         let pulse = self.shared.pulse.clone();
-        if isolate.poll_ready(&pulse, context)?.is_pending() {
+        if isolate.poll_ready(&pulse, &self.shared.limits, context)?.is_pending() {
             return Ok(());
         }
-        let outcome = isolate.turn(&pulse, |entered| self.run(entered, context));
+        let outcome = isolate.turn(&pulse, Step::Later, |entered| self.run(entered, context));
         if matches!(outcome, Err(CallError::Terminated)) {
             return outcome;
         }
@@ -251,7 +290,7 @@ impl Actor {
     fn keep_code_cache(&self, isolate: &mut Isolate) {
         let turns = self.turns.get();
         self.turns.set(turns.saturating_add(1));
-        if turns == 3 && self.shared.claim_code_cache() {
+        if turns == 3 && self.shared.claim_code_cache(isolate) {
             isolate.make_code_cache();
         }
     }
@@ -265,6 +304,7 @@ impl Actor {
             }
         }
         self.deliver(entered)?;
+        self.step(Step::Later)?;
         let idle = match entered.poll_event_loop(context) {
             Poll::Pending => false,
             Poll::Ready(result) => {
@@ -279,6 +319,72 @@ impl Actor {
             context.waker().wake_by_ref();
         }
         Ok(())
+    }
+
+    // What runs from now on is `step`.
+    fn step(&self, step: Step) -> Result<(), CallError> {
+        if self.shared.pulse.step(step) { Err(CallError::Terminated) } else { Ok(()) }
+    }
+
+    // A room that gets an isolate takes a place first. Without one it waits a while for idle rooms to make way; then its
+    // requests are refused, and everything else waits on.
+    fn finds_place(self: &Rc<Self>) -> bool {
+        if self.key().is_none() || self.place.borrow().is_some() {
+            return true;
+        }
+        let wakes = self.sockets.borrow().any_hibernated();
+        let why = match self.shared.places.take(wakes) {
+            Ok(place) => {
+                *self.place.borrow_mut() = Some(place);
+                self.unplaced_since.set(None);
+                return true;
+            }
+            Err(why) => why,
+        };
+        let since = self.unplaced_since.get().unwrap_or_else(Instant::now);
+        self.unplaced_since.set(Some(since));
+        if since.elapsed() >= self.shared.limits.room_place_wait_max {
+            self.refuse_requests(&why);
+        } else if let Ok(engine) = self.shared.engine() {
+            engine.make_way(&why);
+        }
+        if !self.inbox.borrow().is_empty() && !self.looks_again.replace(true) {
+            let room = Rc::downgrade(self);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(PLACE_LOOK_EVERY).await;
+                if let Some(room) = room.upgrade() {
+                    room.looks_again.set(false);
+                    room.wake();
+                }
+            });
+        }
+        false
+    }
+
+    fn register(&self, isolate: &Isolate) {
+        if let (Some(place), Some(key)) = (&mut *self.place.borrow_mut(), self.key()) {
+            let (memory, handle) = (isolate.memory().clone(), isolate.handle().clone());
+            let worker = self.shared.mailbox.clone();
+            place.registered = Some(self.shared.registry.add(key.clone(), memory, handle, worker));
+        }
+    }
+
+    /// Memory has run out. Resets the room if it is still this life of it that uses the most.
+    pub(crate) fn relieve(&self) {
+        let beyond = self.isolate.borrow().as_ref().and_then(|isolate| isolate.memory().beyond("it"));
+        if let Some(reason) = beyond {
+            self.reset(&reason);
+        }
+    }
+
+    fn refuse_requests(&self, why: &Full) {
+        let asks = |event: &Event| matches!(event, Event::Request(..) | Event::Connect(..));
+        let requests = self.inbox.borrow_mut().take_if(asks);
+        for event in requests {
+            self.shared.places.refused(why);
+            let text = "This server has no place for another room at the moment.";
+            self.refuse(event, || busy(&self.shared.limits, text));
+        }
     }
 
     fn ready_for_events(&self) -> bool {
@@ -297,7 +403,8 @@ impl Actor {
                 if !self.ready_for_events() {
                     break;
                 }
-                let Some(event) = self.inbox.borrow_mut().pop_front() else { break };
+                let Some(event) = self.inbox.borrow_mut().pop() else { break };
+                self.step(event.step())?;
                 v8::scope!(let scope, scope);
                 dispatch(scope, calls, event)?;
                 scope.perform_microtask_checkpoint();
@@ -313,6 +420,7 @@ impl Actor {
     // Calls `start` of js/70_room.js.
     fn begin_start(self: &Rc<Self>, entered: &mut Entered<'_>) -> Result<(), CallError> {
         let Some(key) = self.key().cloned() else { return Ok(()) };
+        self.step(Step::Start)?;
         self.start.set(Start::Starting);
         let program = self.shared.program.borrow().clone();
         let started = entered.scope(|scope, calls| {
@@ -380,9 +488,9 @@ impl Actor {
     // The event that began a failed start is answered with the failure; the next event tries again (spec 2.3 [P]).
     fn fail_first_if_start_failed(&self) {
         let Some(failure) = self.start_failure.take() else { return };
-        let event = self.inbox.borrow_mut().pop_front();
+        let event = self.inbox.borrow_mut().pop();
         if let Some(event) = event {
-            self.refuse(event, &failure);
+            self.refuse(event, || Response::text(500, failure));
         }
         if !self.inbox.borrow().is_empty() {
             self.wake();
@@ -390,15 +498,14 @@ impl Actor {
     }
 
     // Answers an event that will not be given to user code.
-    fn refuse(&self, event: Event, failure: &str) {
+    fn refuse(&self, event: Event, response: impl FnOnce() -> Response) {
         match event {
-            Event::Request(id, ..) => self.answer(id, Response::text(500, failure)),
-            Event::Connect(index, ..) => {
-                self.sockets.borrow_mut().refuse(index, Response::text(500, failure))
-            }
-            Event::Before(id, _) | Event::Fetch(id, _) | Event::Socket(id, _) | Event::Cron(id, _) => {
-                self.answer(id, Response::text(500, failure));
-            }
+            Event::Request(id, ..)
+            | Event::Before(id, _)
+            | Event::Fetch(id, _)
+            | Event::Socket(id, _)
+            | Event::Cron(id, _) => self.answer(id, response()),
+            Event::Connect(index, ..) => self.sockets.borrow_mut().refuse(index, response()),
             Event::End(index, _) => self.sockets.borrow_mut().remove(index),
             Event::Alarm(token, _) => self.alarm_done(token, false),
             Event::Text(..) | Event::Binary(..) => {}
@@ -417,15 +524,18 @@ impl Actor {
         }
     }
 
-    fn fail_turn(&self, error: &CallError) {
-        let reason = match error {
-            CallError::Terminated if self.isolate.borrow().as_ref().is_some_and(Isolate::heap_exhausted) => {
-                format!("the room used more than {} bytes of heap", self.shared.limits.heap_bytes_max)
+    fn fail_turn(&self, error: &CallError, overrun: Option<Overrun>) {
+        let (pulse, limits) = (&self.shared.pulse, &self.shared.limits);
+        let subject = pulse.last_step().subject();
+        let beyond = self.isolate.borrow().as_ref().and_then(|isolate| isolate.memory().beyond(subject));
+        let ended = overrun.and_then(|overrun| Some((overrun.step, overrun.ended?)));
+        let reason = match (error, ended) {
+            (CallError::Terminated, _) if beyond.is_some() => beyond.unwrap_or_default(),
+            (CallError::Terminated, Some((step, limit))) => overrun::time(step, limit, limits),
+            (CallError::Terminated, None) => {
+                format!("{subject} was ended by a debugger")
             }
-            CallError::Terminated => {
-                format!("one event used more than {:?} of CPU time", self.shared.limits.turn_cpu_max)
-            }
-            other => other.to_string(),
+            (other, _) => other.to_string(),
         };
         self.reset_soon(&reason);
     }
@@ -436,19 +546,22 @@ impl Actor {
         self.reset_reason.borrow_mut().get_or_insert_with(|| reason.to_string());
     }
 
-    /// Ends this life of the room: the isolate goes, requests are answered with `reason`, sockets are closed with 1011.
+    /// Ends this life of the room: the isolate goes, requests are answered with `reason` (in production it stands in
+    /// the log only), sockets are closed with 1011.
     /// What was durable stays; what the turn wrote or wanted to say is forgotten.
     pub(crate) fn reset(&self, reason: &str) {
         self.shared.report_reset(&self.source, reason);
+        let concealed = self.shared.program.borrow().conceal_errors;
+        let reason = if concealed { "The room was reset." } else { reason };
         self.gate.discard();
         if let Some(storage) = &self.storage {
             storage.borrow_mut().discard_turn();
         }
         self.transactions.borrow_mut().clear();
         self.drop_isolate();
-        let events: Vec<Event> = self.inbox.borrow_mut().drain(..).collect();
+        let events = self.inbox.borrow_mut().take();
         for event in events {
-            self.refuse(event, reason);
+            self.refuse(event, || Response::text(500, reason));
         }
         self.fail_alarms();
         let ids: Vec<u32> = self.requests.borrow().keys().copied().collect();
@@ -462,6 +575,7 @@ impl Actor {
     /// Drops the isolate; what outlives it stays.
     pub(crate) fn drop_isolate(&self) {
         *self.isolate.borrow_mut() = None;
+        *self.place.borrow_mut() = None;
         if let Some(storage) = &self.storage {
             // A transaction that was open belonged to the isolate: it is rolled back with it.
             let mut storage = storage.borrow_mut();
@@ -489,19 +603,24 @@ impl Actor {
         }
         if !self.hibernates.get() {
             self.sockets.borrow_mut().close_all(1012, "Service Restart");
-            self.inbox.borrow_mut().clear();
+            drop(self.inbox.borrow_mut().take());
         }
         self.fail_alarms();
         self.gate.end_of_turn(self);
     }
 
-    /// Whether the isolate may go now: nothing is in progress, and no socket needs the instance.
-    pub(crate) fn evictable(&self, now: Instant) -> bool {
+    /// Whether the isolate may go now: nothing is in progress, and no socket needs the instance. Where rooms are `pressed`
+    /// for places or memory, it may go earlier.
+    pub(crate) fn evictable(&self, now: Instant, pressed: bool) -> bool {
         let quiet = now.saturating_duration_since(self.last_event.get());
         let limits = &self.shared.limits;
-        let long_enough =
-            quiet >= if self.busy.get() { limits.room_busy_idle_max } else { limits.room_idle_max };
-        long_enough && self.at_rest()
+        let most = if self.busy.get() { limits.room_busy_idle_max } else { limits.room_idle_max };
+        quiet >= if pressed { most / PRESSED_DIVISOR } else { most } && self.at_rest()
+    }
+
+    /// When something happened to the room last.
+    pub(crate) fn last_event(&self) -> Instant {
+        self.last_event.get()
     }
 
     /// Whether no event is in progress.
@@ -558,6 +677,11 @@ impl Actor {
             && self.gate.is_open()
     }
 
+    /// Whether the room is to begin its next life on another worker, and may do so now.
+    pub(crate) fn moves_on(&self) -> bool {
+        self.slow.get() && self.shared.has_neighbours() && self.is_empty()
+    }
+
     /// Ends the actor's task.
     pub(crate) fn close(&self) {
         self.closed.set(true);
@@ -575,10 +699,10 @@ impl Actor {
             return Poll::Ready(Err(CallError::Failed("making the edge")));
         };
         let pulse = self.shared.pulse.clone();
-        if isolate.poll_ready(&pulse, context)?.is_pending() {
+        if isolate.poll_ready(&pulse, &self.shared.limits, context)?.is_pending() {
             return Poll::Pending;
         }
-        let described = isolate.turn(&pulse, |entered| self.describe_in(entered));
+        let described = isolate.turn(&pulse, Step::Import, |entered| self.describe_in(entered));
         if isolate.debuggable() {
             // A turn, so that debuggers can wake the edge before its first event.
             self.wake();
@@ -605,6 +729,20 @@ impl Actor {
     pub(crate) fn prepare(self: &Rc<Self>, isolate: Isolate) {
         isolate.slot().bind(self);
         *self.isolate.borrow_mut() = Some(isolate);
+    }
+
+    /// Counts the writes that are not durable.
+    pub(crate) fn count_undurable(&self, bytes: usize) {
+        let before = self.undurable_counted.replace(bytes);
+        match bytes.checked_sub(before) {
+            Some(more) => self.undurable.add(more),
+            None => self.undurable.give(before - bytes),
+        }
+    }
+
+    /// Whether writes should wait for the disk.
+    pub(crate) fn outruns_disk(&self) -> bool {
+        self.undurable.refuses()
     }
 
     /// Waits until what the room has written by now is durable.

@@ -77,8 +77,7 @@ fn fire_due(engine: &Inner) -> Duration {
     for alarm in due {
         let key = alarm.room.clone();
         engine.alarms_running.fetch_add(1, Ordering::AcqRel);
-        let sent = engine.worker_of(&key).is_ok_and(|worker| worker.send(Message::Alarm(alarm)).is_ok());
-        if !sent {
+        if engine.send_to_room(&key, Message::Alarm(alarm)).is_err() {
             engine.alarms_running.fetch_sub(1, Ordering::AcqRel);
             engine.store.release_alarm(&key, now + REFUSED_WAIT_MS);
         }

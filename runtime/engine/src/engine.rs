@@ -1,12 +1,10 @@
 //! The engine: the workers of a project, which worker a room lives on, the edge, and the alarms.
 //!
-//! [`Engine::room`] is the way in for a request or a WebSocket handshake of a room. A room's name decides its worker, so
-//! that it has at most one live instance anywhere in the process.
+//! [`Engine::room`] is the way in for a request or a WebSocket handshake of a room. `placement.rs` says on which worker a
+//! room is, so that it has at most one live instance anywhere in the process.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -14,16 +12,22 @@ use partyrun_extensions::{BindingCall, BindingReply};
 use partyrun_limits::Limits;
 use partyrun_net::{Request, Response};
 use partyrun_store::{RoomKey, Store};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::alarms;
 use crate::edge::PartyDescription;
 use crate::event::{self, Cron, Origin};
 use crate::inspect::Inspector;
 use crate::memory;
+use crate::overrun::Warnings;
+use crate::placement::{Kind, Mailbox, Placement};
+use crate::places::{Full, Places};
 use crate::program::Program;
-use crate::watchdog::Watchdog;
-use crate::worker::{self, Message, Setup, WaitingWorker};
+use crate::relief::{self, Registry};
+use crate::thread::{self, Setup, WaitingWorker};
+use crate::totals::Totals;
+use crate::watchdog::{Notice, Watchdog};
+use crate::worker::Message;
 
 /// What workers get to close their sockets, after the grace for their events.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
@@ -32,11 +36,11 @@ const HIBERNATE_ATTEMPTS_MAX: usize = 40;
 const HIBERNATE_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// The name of the edge's thread.
 const EDGE: &str = "edge";
-/// How often a message is offered to a room whose worker ends at the same moment.
-const SEND_ATTEMPTS_MAX: usize = 3;
+/// The edge's number among workers.
+const EDGE_WORKER: usize = 0;
 
 /// Where console output comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A room.
     Room(RoomKey),
@@ -64,6 +68,11 @@ pub trait Observer: Send + Sync {
 
     /// `assets.fetch(path)`: the file, or `None` where there is none.
     fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>>;
+
+    /// Something that whoever runs the process should know.
+    fn warn(&self, text: &str) {
+        self.console(&Source::Edge, Level::Warn, &format!("{text}\n"));
+    }
 
     /// A call of a local binding (spec 2.14); an error is what the caller's promise rejects with.
     fn binding(&self, call: BindingCall) -> BoxFuture<'static, Result<BindingReply, String>> {
@@ -165,19 +174,19 @@ pub struct RoomState {
     pub connections: usize,
 }
 
-type Sender = mpsc::UnboundedSender<Message>;
-
 pub(crate) struct Inner {
     pub(crate) options: EngineOptions,
     pub(crate) store: Arc<dyn Store>,
-    observer: Arc<dyn Observer>,
+    pub(crate) observer: Arc<dyn Observer>,
     program: RwLock<Arc<Program>>,
     parties: RwLock<Arc<[PartyDescription]>>,
-    workers: RwLock<Vec<Sender>>,
-    per_room: Mutex<HashMap<RoomKey, Sender>>,
-    edge: RwLock<Option<Sender>>,
+    pub(crate) placement: Placement,
+    pub(crate) warnings: Warnings,
+    edge: RwLock<Option<Arc<Mailbox>>>,
     watchdog: Watchdog,
-    hasher: RandomState,
+    pub(crate) places: Arc<Places>,
+    pub(crate) registry: Arc<Registry>,
+    totals: Totals,
     pub(crate) stopping: AtomicBool,
     pub(crate) alarms_running: AtomicUsize,
     making_spare: Arc<AtomicBool>,
@@ -193,15 +202,18 @@ pub struct Warm(WaitingWorker);
 pub struct Engine(Arc<Inner>);
 
 impl Engine {
-    /// Initializes V8. Must be called once, on the main thread, before any engine starts.
-    pub fn init_platform() {
-        memory::set_v8_flags();
+    /// Initializes V8 for these limits. Must be called once, on the main thread, before any engine starts.
+    pub fn init_platform(limits: &Limits) {
+        memory::set_v8_flags(limits);
         deno_core::JsRuntime::init_platform(None);
     }
 
     /// Begins with what needs no program yet, on a thread of its own: while a project is bundled.
     pub fn warm_up(limits: &Limits, inspector: Option<&Arc<Inspector>>) -> Option<Warm> {
-        WaitingWorker::spawn(EDGE.to_string(), Some((limits.clone(), inspector.cloned()))).ok().map(Warm)
+        let mailbox = Mailbox::new(EDGE_WORKER, Kind::Edge);
+        WaitingWorker::spawn(mailbox, EDGE.to_string(), Some((limits.clone(), inspector.cloned())))
+            .ok()
+            .map(Warm)
     }
 
     /// Starts the workers and evaluates the program in the edge isolate.
@@ -222,8 +234,18 @@ impl Engine {
         store: Arc<dyn Store>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StartError> {
-        let watchdog = Watchdog::start(options.limits.turn_cpu_max)
+        let engine: Arc<OnceLock<Weak<Inner>>> = Arc::default();
+        let told = engine.clone();
+        let tell = move |worker: usize, notice: Notice| {
+            if let Some(inner) = told.get().and_then(Weak::upgrade) {
+                inner.notice(worker, notice);
+            }
+        };
+        let may_pause = options.inspector.as_ref().is_some_and(|inspector| inspector.pauses_on_start());
+        let watchdog = Watchdog::start(&options.limits, may_pause, Box::new(tell))
             .map_err(|error| StartError::Machine(format!("the watchdog could not be started: {error}")))?;
+        let places = Places::new(&options.limits, observer.clone());
+        let totals = Totals::new(&options.limits);
         let inner = Arc::new_cyclic(|this| Inner {
             this: this.clone(),
             options,
@@ -231,25 +253,28 @@ impl Engine {
             observer,
             program: RwLock::new(program),
             parties: RwLock::new(Arc::from([])),
-            workers: RwLock::default(),
-            per_room: Mutex::default(),
+            placement: Placement::default(),
+            warnings: Warnings::default(),
             edge: RwLock::default(),
             watchdog,
-            hasher: RandomState::new(),
+            places,
+            registry: Arc::default(),
+            totals,
             stopping: AtomicBool::new(false),
             alarms_running: AtomicUsize::new(0),
             making_spare: Arc::default(),
         });
+        let _first = engine.set(inner.this.clone());
         let (edge, parties) = inner.start_edge(warm).await?;
         *write(&inner.edge) = Some(edge);
         *write(&inner.parties) = parties;
         if let Workers::Count(count) = inner.options.workers {
-            for number in 0..count.max(1) {
-                let worker = inner.start_worker(format!("worker-{number}"), inner.spares(), None)?;
-                write(&inner.workers).push(worker);
+            for _ in 0..count.max(1) {
+                inner.add_share()?;
             }
         }
         alarms::start(&inner)?;
+        relief::start(&inner)?;
         Ok(Self(inner))
     }
 
@@ -274,7 +299,7 @@ impl Engine {
 
     /// Calls the static `onBeforeConnect` (for a handshake) or `onBeforeRequest` of the room's party.
     pub async fn before(&self, key: RoomKey, request: Request) -> Before {
-        let handler = if request.upgrade.is_some() { "onBeforeConnect" } else { "onBeforeRequest" };
+        let handler = if request.upgrade.is_some() { event::BEFORE_CONNECT } else { "onBeforeRequest" };
         let before =
             event::Before { handler, party: key.party().to_string(), room: key.id().to_string(), request };
         self.0
@@ -310,11 +335,8 @@ impl Engine {
     pub async fn hibernate(&self, key: RoomKey) -> bool {
         for _ in 0..HIBERNATE_ATTEMPTS_MAX {
             let (reply, answer) = oneshot::channel();
-            let sent = self
-                .0
-                .worker_of(&key)
-                .is_ok_and(|worker| worker.send(Message::Hibernate(key.clone(), reply)).is_ok());
-            if !sent {
+            let Some(worker) = self.0.placement.find(&key) else { return true };
+            if worker.send(Message::Hibernate(key.clone(), reply)).is_err() {
                 return false;
             }
             if answer.await.unwrap_or(false) {
@@ -340,7 +362,7 @@ impl Engine {
         if let Some(old_edge) = old_edge {
             let _gone = old_edge.send(Message::Stop);
         }
-        for worker in self.0.all_workers() {
+        for worker in self.0.placement.workers() {
             let _gone = worker.send(Message::Swap(program.clone()));
         }
         Ok(())
@@ -351,7 +373,7 @@ impl Engine {
     pub async fn stop(&self, grace: Duration) {
         self.0.stopping.store(true, Ordering::Release);
         let edge = write(&self.0.edge).take();
-        let workers: Vec<Sender> = self.0.all_workers().into_iter().chain(edge).collect();
+        let workers: Vec<Arc<Mailbox>> = self.0.placement.workers().into_iter().chain(edge).collect();
         for worker in &workers {
             let _gone = worker.send(Message::Drain(grace));
         }
@@ -364,7 +386,8 @@ impl Engine {
     /// The rooms that are in memory now, the hibernated ones included.
     pub async fn rooms(&self) -> Vec<RoomState> {
         let mut rooms = Vec::new();
-        for worker in self.0.all_workers() {
+        // One that is held up would not answer now.
+        for worker in self.0.placement.workers().iter().filter(|worker| !worker.is_held()) {
             let (reply, answer) = oneshot::channel();
             if worker.send(Message::Rooms(reply)).is_ok() {
                 rooms.extend(answer.await.unwrap_or_default());
@@ -373,10 +396,20 @@ impl Engine {
         rooms
     }
 
+    #[cfg(test)]
+    pub(crate) fn kind_of_worker(&self, room: &RoomKey) -> Option<Kind> {
+        self.0.placement.find(room).map(|worker| worker.kind)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn worker_count(&self) -> usize {
+        self.0.placement.workers().len()
+    }
+
     /// How much is in memory now.
     pub async fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for worker in self.0.all_workers() {
+        for worker in self.0.placement.workers().iter().filter(|worker| !worker.is_held()) {
             let (reply, answer) = oneshot::channel();
             if worker.send(Message::Counts(reply)).is_ok()
                 && let Ok((live, spares)) = answer.await
@@ -401,34 +434,12 @@ impl Inner {
             return Ok(stopping());
         }
         let (reply, answer) = oneshot::channel();
-        let mut message = Message::Request(key.clone(), request, origin, reply);
-        // A worker that serves one room may have ended with it just now; then there is a new one.
-        for attempt in 0.. {
-            let worker = self.worker_of(&key).map_err(|error| error.to_string())?;
-            match worker.send(message) {
-                Ok(()) => break,
-                Err(_) if attempt == SEND_ATTEMPTS_MAX => return Ok(stopping()),
-                Err(mpsc::error::SendError(unsent)) => message = unsent,
-            }
+        let message = Message::Request(key.clone(), request, origin, reply);
+        if self.send_to_room(&key, message).is_err() {
+            return Ok(stopping());
         }
         // A dropped sender means that the room was retired in between: there is nobody who could answer.
         answer.await.unwrap_or_else(|_| Ok(Response::text(500, "The room was reset.")))
-    }
-
-    pub(crate) fn worker_of(&self, key: &RoomKey) -> Result<Sender, StartError> {
-        let workers = read(&self.workers);
-        if !workers.is_empty() {
-            let place = (self.hasher.hash_one(key) % workers.len() as u64) as usize;
-            return workers.get(place).cloned().ok_or_else(|| StartError::Machine("no worker".to_string()));
-        }
-        drop(workers);
-        let mut per_room = self.per_room.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(worker) = per_room.get(key) {
-            return Ok(worker.clone());
-        }
-        let worker = self.start_worker(format!("room {}", key.id()), 0, Some(key))?;
-        per_room.insert(key.clone(), worker.clone());
-        Ok(worker)
     }
 
     // An isolate that waits for a debugger at its start cannot be made in advance.
@@ -439,45 +450,28 @@ impl Inner {
         }
     }
 
-    /// The worker of one room wants to end. It may if nobody has sent it anything more; from then on the room gets a new
-    /// worker.
-    pub(crate) fn retire_worker(
-        &self,
-        key: &RoomKey,
-        receiver: &mut mpsc::UnboundedReceiver<Message>,
-    ) -> bool {
-        let mut per_room = self.per_room.lock().unwrap_or_else(PoisonError::into_inner);
-        if !receiver.is_empty() {
-            return false;
+    /// Starts the thread of one more worker.
+    pub(crate) fn start_worker(&self, id: usize, kind: Kind) -> Result<Arc<Mailbox>, StartError> {
+        let (name, spares) = match kind {
+            Kind::Edge => (EDGE.to_string(), 0),
+            Kind::Share => (format!("worker-{id}"), self.spares()),
+            Kind::Slow => (format!("slow-{id}"), 0),
+            Kind::Room => (format!("room-{id}"), 0),
+        };
+        thread::start(Mailbox::new(id, kind), name, self.setup(spares), &self.watchdog)
+    }
+
+    /// Asks idle rooms to make way for one that finds no place.
+    pub(crate) fn make_way(&self, why: &Full) {
+        if !self.places.may_ask() {
+            return;
         }
-        per_room.remove(key);
-        drop(per_room);
-        receiver.close();
-        // Somebody may have looked the worker up before, and sent only now.
-        while let Ok(message) = receiver.try_recv() {
-            if let Ok(worker) = self.worker_of(key) {
-                let _gone = worker.send(message);
-            }
+        for worker in self.placement.workers() {
+            let _gone = worker.send(Message::MakeWay(why.clone()));
         }
-        true
     }
 
-    fn all_workers(&self) -> Vec<Sender> {
-        let mut workers = read(&self.workers).clone();
-        workers.extend(self.per_room.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
-        workers
-    }
-
-    fn start_worker(
-        &self,
-        name: String,
-        spares: usize,
-        only: Option<&RoomKey>,
-    ) -> Result<Sender, StartError> {
-        worker::start(self.setup(name, spares, only), &self.watchdog)
-    }
-
-    fn setup(&self, name: String, spares: usize, only: Option<&RoomKey>) -> Setup {
+    fn setup(&self, spares: usize) -> Setup {
         Setup {
             limits: self.options.limits.clone(),
             observer: self.observer.clone(),
@@ -487,16 +481,20 @@ impl Inner {
             engine: self.this.clone(),
             spares,
             making_spare: self.making_spare.clone(),
-            only: only.cloned(),
-            name,
+            places: self.places.clone(),
+            registry: self.registry.clone(),
+            totals: self.totals.clone(),
         }
     }
 
     // A thread for the edge, with the current program evaluated.
-    async fn start_edge(&self, warm: Option<Warm>) -> Result<(Sender, Arc<[PartyDescription]>), StartError> {
+    async fn start_edge(
+        &self,
+        warm: Option<Warm>,
+    ) -> Result<(Arc<Mailbox>, Arc<[PartyDescription]>), StartError> {
         let edge = match warm {
-            Some(Warm(waiting)) => waiting.begin(self.setup(EDGE.to_string(), 0, None), &self.watchdog)?,
-            None => self.start_worker(EDGE.to_string(), 0, None)?,
+            Some(Warm(waiting)) => waiting.begin(self.setup(0), &self.watchdog)?,
+            None => self.start_worker(EDGE_WORKER, Kind::Edge)?,
         };
         let (reply, answer) = oneshot::channel();
         let _gone = edge.send(Message::Describe(reply));

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::http::{body_stream, header_text};
 use crate::isolate::{CallError, Calls, call, text};
+use crate::pulse::Step;
 
 /// One event.
 pub(crate) enum Event {
@@ -37,6 +38,36 @@ pub(crate) enum Event {
 }
 
 impl Event {
+    /// What runs for it.
+    pub(crate) fn step(&self) -> Step {
+        match self {
+            Self::Request(..) => Step::Request,
+            Self::Connect(..) => Step::Connect,
+            Self::Text(..) | Self::Binary(..) => Step::Message,
+            Self::End(..) => Step::End,
+            Self::Alarm(..) => Step::Alarm,
+            Self::Before(_, before) if before.handler == BEFORE_CONNECT => Step::BeforeConnect,
+            Self::Before(..) => Step::BeforeRequest,
+            Self::Fetch(..) => Step::Fetch,
+            Self::Socket(..) => Step::Socket,
+            Self::Cron(..) => Step::Cron,
+        }
+    }
+
+    /// What the event takes in memory while it waits, in bytes, without what every event takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(_, text) => text.len(),
+            Self::Binary(_, bytes) => bytes.len(),
+            Self::Request(_, request, _)
+            | Self::Connect(_, _, request, _)
+            | Self::Fetch(_, request)
+            | Self::Socket(_, request) => bytes_of(request),
+            Self::Before(_, before) => bytes_of(&before.request),
+            Self::End(..) | Self::Alarm(..) | Self::Cron(..) => 0,
+        }
+    }
+
     /// The event as the socket `index` gave it, or the event itself if it is another's.
     #[expect(clippy::result_large_err, reason = "the event goes back where it came from, it is no error")]
     pub(crate) fn of_socket(self, index: u32) -> Result<SocketEvent<'static>, Self> {
@@ -55,6 +86,15 @@ impl Event {
             other => Err(other),
         }
     }
+}
+
+fn bytes_of(request: &Request) -> usize {
+    let body = match &request.body {
+        Body::Full(bytes) => bytes.len(),
+        Body::Empty | Body::Stream(_) => 0,
+    };
+    let fields: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    body + fields + request.url.as_str().len()
 }
 
 /// Who asks.
@@ -81,6 +121,9 @@ impl Origin {
         matches!(self, Self::Network | Self::Forwarded)
     }
 }
+
+/// The static handler that sees a WebSocket handshake first.
+pub(crate) const BEFORE_CONNECT: &str = "onBeforeConnect";
 
 /// A request on its way to a room, with the static handler that sees it first.
 pub(crate) struct Before {
@@ -224,9 +267,13 @@ fn request_values<'s>(
 ) -> Result<[Value<'s>; 4], CallError> {
     let method = text(scope, request.method.as_str())?;
     let url = text(scope, request.url.as_str())?;
-    let headers =
-        v8::String::new_from_one_byte(scope, &header_text(&request.headers), v8::NewStringType::Normal)
-            .ok_or(CallError::Failed("making the headers"))?;
+    let headers = header_text(&request.headers);
+    let headers = if headers.is_ascii() {
+        v8::String::new_from_one_byte(scope, &headers, v8::NewStringType::Normal)
+    } else {
+        v8::String::new_from_utf8(scope, &headers, v8::NewStringType::Normal)
+    };
+    let headers = headers.ok_or(CallError::Failed("making the headers"))?;
     let body = match request.body {
         Body::Empty => v8::undefined(scope).into(),
         Body::Full(bytes) => {

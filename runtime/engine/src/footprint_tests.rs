@@ -26,12 +26,12 @@ fn malloc_kib() -> f64 {
 #[test]
 #[ignore = "prints a measurement"]
 fn what_an_isolate_takes() {
-    Engine::init_platform();
+    Engine::init_platform(&Limits::default());
     let builder = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
     builder.unwrap().block_on(async {
         let program = Arc::new(Program::new(CODE, None).unwrap());
         let limits = Limits::default();
-        let pulse = crate::watchdog::Pulse::of_this_thread();
+        let pulse = crate::pulse::Pulse::of_this_thread();
         let create = |serial| {
             Isolate::create(
                 Heap::new(&limits, None).unwrap(),

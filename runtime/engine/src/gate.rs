@@ -5,9 +5,10 @@
 //! waits for. When a batch fails, what waited is forgotten and the room is reset.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-use partyrun_net::{CloseFrame, Response, SharedFrame};
+use partyrun_limits::Budget;
+use partyrun_net::{Body, CloseFrame, Response, SharedFrame};
 use tokio::sync::oneshot;
 
 use crate::actor::Actor;
@@ -26,10 +27,36 @@ pub(crate) enum Output {
     Response(u32, Response),
 }
 
+impl Output {
+    // The bytes that it keeps.
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Frame(_, frame) => frame.length(),
+                Self::Frames(to, frame) => frame.length() + size_of_val(to.as_slice()),
+                Self::Response(_, response) => match &response.body {
+                    Body::Full(bytes) => bytes.len(),
+                    Body::Empty | Body::Stream(_) => 0,
+                },
+                Self::Close(..) | Self::Accept(_) => 0,
+            }
+    }
+
+    fn for_sockets(&self, mut each: impl FnMut(u32, usize)) {
+        match self {
+            Self::Frame(to, frame) => each(*to, frame.payload_length()),
+            Self::Frames(to, frame) => to.iter().for_each(|to| each(*to, frame.payload_length())),
+            _ => {}
+        }
+    }
+}
+
 type DurableSender = oneshot::Sender<Result<(), String>>;
 
-#[derive(Default)]
 pub(crate) struct Gate {
+    budget: Budget,
+    // Bytes of messages that are kept for each socket; without the heads of frames.
+    of_socket: RefCell<HashMap<u32, usize>>,
     // This turn has written something.
     wrote: Cell<bool>,
     // The room will be reset at the end of this turn: what it says from now on is never sent.
@@ -43,6 +70,25 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    pub(crate) fn new(budget: Budget) -> Self {
+        Self {
+            budget,
+            of_socket: RefCell::default(),
+            wrote: Cell::new(false),
+            shut: Cell::new(false),
+            pending: Cell::new(None),
+            turn: RefCell::default(),
+            held: RefCell::default(),
+            waiting_turn: RefCell::default(),
+            waiting: RefCell::default(),
+        }
+    }
+
+    /// Whether so much is kept that no message or answer should be added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.budget.refuses()
+    }
+
     /// The room wrote something.
     pub(crate) fn wrote(&self) {
         self.wrote.set(true);
@@ -60,18 +106,31 @@ impl Gate {
 
     /// Keeps something for later.
     pub(crate) fn hold(&self, output: Output) {
+        self.budget.add(output.bytes());
+        let mut of_socket = self.of_socket.borrow_mut();
+        output.for_sockets(|index, bytes| *of_socket.entry(index).or_default() += bytes);
         self.turn.borrow_mut().push(output);
+    }
+
+    // What was kept is no longer.
+    fn uncount(&self, outputs: &[Output]) {
+        let mut of_socket = self.of_socket.borrow_mut();
+        for output in outputs {
+            self.budget.give(output.bytes());
+            output.for_sockets(|index, bytes| {
+                if let Some(kept) = of_socket.get_mut(&index) {
+                    *kept = kept.saturating_sub(bytes);
+                    if *kept == 0 {
+                        of_socket.remove(&index);
+                    }
+                }
+            });
+        }
     }
 
     /// The bytes of the messages to one socket that are kept here; without the heads of frames.
     pub(crate) fn held_bytes(&self, index: u32) -> usize {
-        let bytes = |output: &Output| match output {
-            Output::Frame(to, frame) if *to == index => frame.payload().len(),
-            Output::Frames(to, frame) if to.contains(&index) => frame.payload().len(),
-            _ => 0,
-        };
-        let held: usize = self.held.borrow().iter().flat_map(|(_, outputs)| outputs).map(bytes).sum();
-        held + self.turn.borrow().iter().map(bytes).sum::<usize>()
+        self.of_socket.borrow().get(&index).copied().unwrap_or(0)
     }
 
     /// Resolves when all that has been written by now is durable; `None` if it is already.
@@ -107,6 +166,7 @@ impl Gate {
                 self.waiting.borrow_mut().extend(waiting.into_iter().map(|sender| (seq, sender)));
             }
             None => {
+                self.uncount(&outputs);
                 say(actor, outputs);
                 for sender in waiting {
                     let _gone = sender.send(Ok(()));
@@ -134,6 +194,7 @@ impl Gate {
             }
             let next = self.held.borrow_mut().pop_front();
             if let Some((_, outputs)) = next {
+                self.uncount(&outputs);
                 say(actor, outputs);
             }
         }
@@ -143,7 +204,9 @@ impl Gate {
     /// A batch never will be durable, and nothing that was written after it: what waited for any of them is forgotten.
     pub(crate) fn fail(&self, reason: &str) {
         self.pending.set(None);
-        self.held.borrow_mut().clear();
+        for (_, outputs) in self.held.take() {
+            self.uncount(&outputs);
+        }
         for (_, sender) in self.waiting.take() {
             let _gone = sender.send(Err(reason.to_string()));
         }
@@ -151,7 +214,7 @@ impl Gate {
 
     /// Forgets what the current turn wanted to say. What waits for earlier batches stays: those were acknowledged.
     pub(crate) fn discard(&self) {
-        self.turn.borrow_mut().clear();
+        self.uncount(&self.turn.take());
         self.waiting_turn.borrow_mut().clear();
         self.wrote.set(false);
         self.shut.set(false);

@@ -12,18 +12,22 @@ use deno_core::v8;
 use deno_error::JsErrorBox;
 use http::header;
 use partyrun_extensions as ext;
-use partyrun_net::{CloseFrame, RequestUrl, Response, SharedFrame, SocketSink, Upgrade};
-use partyrun_store::{RoomKey, RoomStorage, StorageError};
+use partyrun_net::socket::close_code_allowed;
+use partyrun_net::{CloseFrame, RequestUrl, Response, SharedFrame, SocketSink, Upgrade, counted};
+use partyrun_store::{RoomKey, RoomStorage, StorageError, StoreError};
 
 use crate::actor::Actor;
 use crate::edge;
 use crate::event::{Origin, Waiting};
 use crate::gate::Output;
-use crate::http::{outgoing_body, parse_headers, reply_of};
+use crate::http::{busy, outgoing_body, parse_headers, reply_of};
 use crate::outgoing;
 use crate::program::Program;
 use crate::sockets::Relay;
 use crate::{Before, Fetched, Level, Observer, Source};
+
+/// Answers from this length on are counted; what all clients have of shorter ones is bounded by their number.
+const LONG_ANSWER_BYTES: usize = 16 << 10;
 
 /// The host side of one isolate.
 pub(crate) struct HostSlot {
@@ -43,6 +47,11 @@ impl HostSlot {
         let _bound = self.actor.set(Rc::downgrade(actor));
     }
 
+    /// The room or the edge that the isolate belongs to.
+    pub(crate) fn source(&self) -> Option<Source> {
+        self.actor().map(|actor| actor.source.clone())
+    }
+
     fn actor(&self) -> Option<Rc<Actor>> {
         self.actor.get()?.upgrade()
     }
@@ -58,12 +67,27 @@ impl HostSlot {
             actor.gate.wrote();
         }
         let result = body(&mut storage.borrow_mut());
+        if writes {
+            actor.count_undurable(storage.borrow().undurable_bytes());
+        }
         result.map_err(|error| {
             if error.resets_room() {
                 actor.reset_soon(&error.to_string());
             }
             js_error(&error)
         })
+    }
+
+    // Says what a read left out, because nothing else would tell.
+    fn report_altered(&self) {
+        let Some(actor) = self.actor() else { return };
+        let Some(storage) = actor.storage.as_ref() else { return };
+        let altered = storage.borrow_mut().take_altered();
+        for key in altered {
+            let room = storage.borrow().key().to_string();
+            let error = StorageError::from(StoreError::Altered { room, key });
+            actor.shared.observer.console(&actor.source, Level::Error, &format!("{error} It was left out."));
+        }
     }
 
     // Sends a frame now or when the gate opens.
@@ -74,32 +98,70 @@ impl HostSlot {
         now: impl FnOnce(&Actor),
         later: impl FnOnce() -> SharedFrame,
     ) -> u32 {
-        let Some(actor) = self.actor() else { return 0 };
+        let Some(actor) = self.actor() else { return SENT };
         if bytes > actor.shared.limits.message_out_bytes_max {
-            return 1;
+            return TOO_LONG;
         }
         if actor.gate.is_open() {
             now(&actor);
-        } else {
+        } else if actor.gate.is_full() {
+            return TOO_MUCH_HELD;
+        } else if !overflows(&actor, index, bytes) {
             actor.gate.hold(Output::Frame(index, later()));
         }
-        0
+        SENT
     }
 
     fn broadcast(&self, bytes: usize, frame: impl FnOnce() -> SharedFrame) -> u32 {
-        let Some(actor) = self.actor() else { return 0 };
+        let Some(actor) = self.actor() else { return SENT };
         if bytes > actor.shared.limits.message_out_bytes_max {
-            return 1;
+            return TOO_LONG;
         }
-        let frame = frame();
         if actor.gate.is_open() {
-            actor.sockets.borrow_mut().broadcast(&frame);
+            let mut sockets = actor.sockets.borrow_mut();
+            let frame = frame().counted(sockets.queued());
+            sockets.broadcast(&frame);
+        } else if actor.gate.is_full() {
+            return TOO_MUCH_HELD;
         } else {
-            let targets = actor.sockets.borrow_mut().broadcast_targets();
+            let mut targets = actor.sockets.borrow_mut().broadcast_targets();
+            targets.retain(|index| !overflows(&actor, *index, bytes));
+            let frame = frame().counted(actor.sockets.borrow().queued());
             actor.gate.hold(Output::Frames(targets, frame));
         }
-        0
+        SENT
     }
+}
+
+// What a send answers to JavaScript; the numbers are those of js/35_socket.js.
+const SENT: u32 = 0;
+const TOO_LONG: u32 = 1;
+const TOO_MUCH_HELD: u32 = 2;
+
+// Whether `bytes` more behind the gate are more than a socket's queue may have; then it is closed, as without a gate.
+fn overflows(actor: &Actor, index: u32, bytes: usize) -> bool {
+    let mut sockets = actor.sockets.borrow_mut();
+    let waiting = actor.gate.held_bytes(index) + sockets.queued_bytes(index);
+    let too_much = waiting > 0 && waiting.saturating_add(bytes) > actor.shared.limits.send_queue_bytes_max;
+    if too_much {
+        sockets.overflow(index);
+    }
+    too_much
+}
+
+// An answer, if memory allows it; a long one counts until its client has read it.
+fn within_memory(actor: &Actor, mut response: Response) -> Response {
+    if let partyrun_net::Body::Full(bytes) = &mut response.body
+        && bytes.len() >= LONG_ANSWER_BYTES
+    {
+        let full = actor.answers.refuses() || !actor.gate.is_open() && actor.gate.is_full();
+        if full {
+            return busy(&actor.shared.limits, "The room has too many answers that were not read yet.");
+        }
+        let charge = actor.answers.charge(bytes.len());
+        *bytes = counted(std::mem::take(bytes), charge);
+    }
+    response
 }
 
 fn no_storage() -> JsErrorBox {
@@ -116,8 +178,10 @@ fn js_error(error: &StorageError) -> JsErrorBox {
     }
 }
 
+// A code that no close frame may hold, as that of a broken one which is handed on, is left out.
 fn close_frame(code: i32, reason: &str) -> Option<CloseFrame> {
-    u16::try_from(code).ok().map(|code| CloseFrame { code, reason: reason.to_string() })
+    let code = u16::try_from(code).ok().filter(|code| close_code_allowed(*code))?;
+    Some(CloseFrame { code, reason: reason.to_string() })
 }
 
 impl ext::Host for HostSlot {
@@ -259,8 +323,13 @@ impl ext::Host for HostSlot {
 
     fn response(&self, id: u32, status: u32, headers: &str, body: ext::Body) {
         let Some(actor) = self.actor() else { return };
-        let mut response = Response::new(u16::try_from(status).unwrap_or(500), outgoing_body(body));
+        // The mark says that the body is already in the coding that its header names (js/30_http.js).
+        let packed = status & ext::PACKED != 0;
+        let status = u16::try_from(status & !ext::PACKED).unwrap_or(500);
+        let mut response = Response::new(status, outgoing_body(body));
+        response.packed = packed;
         response.headers = parse_headers(headers);
+        response = within_memory(&actor, response);
         response.reason = actor.requests.borrow_mut().get_mut(&id).and_then(|request| request.reason.take());
         if actor.gate.is_open() {
             actor.answer(id, response);
@@ -290,7 +359,9 @@ impl ext::Host for HostSlot {
     }
 
     fn storage_get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
-        self.storage(false, |storage| storage.get_many(&keys))
+        let found = self.storage(false, |storage| storage.get_many(&keys));
+        self.report_altered();
+        found
     }
 
     fn storage_list(&self, options: ext::ListOptions) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
@@ -302,7 +373,9 @@ impl ext::Host for HostSlot {
             reverse: options.reverse,
             limit: options.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
         };
-        self.storage(false, |storage| storage.list(&options))
+        let found = self.storage(false, |storage| storage.list(&options));
+        self.report_altered();
+        found
     }
 
     fn storage_check_count(&self, count: usize) -> Result<(), JsErrorBox> {
@@ -371,6 +444,10 @@ impl ext::Host for HostSlot {
         self.actor().is_some_and(|actor| !actor.gate.is_open())
     }
 
+    fn storage_presses(&self) -> bool {
+        self.actor().is_some_and(|actor| actor.outruns_disk())
+    }
+
     fn storage_sync(&self) -> ext::LocalFuture<Result<(), JsErrorBox>> {
         let waiting = self.actor().and_then(|actor| actor.durable());
         Box::pin(async move {
@@ -416,7 +493,8 @@ impl ext::Host for HostSlot {
     fn assets_fetch(&self, path: String) -> ext::LocalFuture<Option<ext::Reply>> {
         let Some(actor) = self.actor() else { return Box::pin(async { None }) };
         let asking = actor.shared.observer.assets(path);
-        Box::pin(async move { asking.await.map(|response| reply_of(response, None)) })
+        let unpacked_max = actor.shared.limits.answer_inflated_bytes_max;
+        Box::pin(async move { asking.await.map(|response| reply_of(response, None, unpacked_max)) })
     }
 
     fn binding_call(&self, call: ext::BindingCall) -> ext::LocalFuture<Result<ext::BindingReply, String>> {
@@ -547,9 +625,10 @@ impl ext::Host for HostSlot {
 
 // Asks a room of this project, from inside the process.
 async fn party_fetch(actor: Rc<Actor>, request: ext::PartyRequest, url: &str) -> Result<ext::Reply, String> {
+    let unpacked_max = actor.shared.limits.answer_inflated_bytes_max;
     let id = edge::encode_room_id(&request.id);
     if id.is_empty() {
-        return Ok(reply_of(Response::text(500, "No room id found in request url"), None));
+        return Ok(reply_of(Response::text(500, "No room id found in request url"), None, unpacked_max));
     }
     let mut headers = parse_headers(&request.headers);
     // As on the network: a body whose length is known says it.
@@ -579,14 +658,14 @@ async fn party_fetch(actor: Rc<Actor>, request: ext::PartyRequest, url: &str) ->
         .ask(key, message, if request.forwarded { Origin::Forwarded } else { Origin::Stub })
         .await?;
     if response.status != 101 {
-        return Ok(reply_of(response, None));
+        return Ok(reply_of(response, None, unpacked_max));
     }
-    let Some(offer) = offer else { return Ok(reply_of(response, None)) };
+    let Some(offer) = offer else { return Ok(reply_of(response, None, unpacked_max)) };
     let index = actor.sockets.borrow_mut().add(&actor, None, None);
     let socket = actor.sockets.borrow_mut().socket(index);
     let attached = socket.map(|socket| socket.attach(partyrun_net::Transport::Pipe(offer.accept())));
     match attached {
-        Some(Ok(())) => Ok(reply_of(response, Some(index))),
+        Some(Ok(())) => Ok(reply_of(response, Some(index), unpacked_max)),
         _ => Err("The socket could not be opened.".to_string()),
     }
 }

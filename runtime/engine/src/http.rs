@@ -1,6 +1,7 @@
 //! Headers and bodies between their Rust form and the one in which they cross to JavaScript.
 //!
-//! Headers cross as one Latin-1 string of `name\nvalue\n` pairs (js/30_http.js). A body that JavaScript produces over time
+//! Headers cross as one string of `name\nvalue\n` pairs (js/30_http.js): their values are UTF-8 on the wire, as on the
+//! original, and bytes that are none become U+FFFD. A body that JavaScript produces over time
 //! is pumped from its resource into a channel by a task of the worker.
 
 use std::rc::Rc;
@@ -9,12 +10,13 @@ use bytes::Bytes;
 use deno_core::Resource;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use partyrun_extensions as ext;
-use partyrun_net::{Body, BodyError, BodyStream, Response};
+use partyrun_limits::Limits;
+use partyrun_net::{Body, BodyError, BodyStream, Coding, Response};
 
 const PUMP_CHUNK_BYTES: usize = 64 * 1024;
 const PUMP_PIECES_MAX: usize = 4;
 
-/// The header fields as JavaScript takes them. HTTP/1 headers are Latin-1 by nature, so that bytes are code points.
+/// The header fields as JavaScript takes them, in bytes: ASCII in almost every message.
 pub(crate) fn header_text(headers: &HeaderMap) -> Vec<u8> {
     let mut text = Vec::with_capacity(headers.len() * 48);
     for (name, value) in headers {
@@ -31,13 +33,8 @@ pub(crate) fn parse_headers(text: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut parts = text.split('\n');
     while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
-        let bytes: Vec<u8> = if value.is_ascii() {
-            value.as_bytes().to_vec()
-        } else {
-            value.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')).collect()
-        };
         if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(&bytes))
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
         {
             headers.append(name, value);
         }
@@ -47,7 +44,17 @@ pub(crate) fn parse_headers(text: &str) -> HeaderMap {
 
 /// The header fields of a reply as text, for `incomingResponse` of js/30_http.js.
 pub(crate) fn header_string(headers: &HeaderMap) -> String {
-    header_text(headers).into_iter().map(char::from).collect()
+    String::from_utf8(header_text(headers))
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// What is answered where there is no place for a request now.
+pub(crate) fn busy(limits: &Limits, text: &str) -> Response {
+    let mut response = Response::text(503, text);
+    response
+        .headers
+        .insert(http::header::RETRY_AFTER, HeaderValue::from(limits.retry_after.as_secs().max(1)));
+    response
 }
 
 /// A streamed body as the ops take it.
@@ -71,14 +78,18 @@ pub(crate) fn outgoing_body(body: ext::Body) -> Body {
     }
 }
 
-/// A response of another room as the ops take it.
-pub(crate) fn reply_of(response: Response, socket: Option<u32>) -> ext::Reply {
+/// A response of another room as the ops take it: plain, with the coding that its header names, as `fetch` gives it.
+pub(crate) fn reply_of(response: Response, socket: Option<u32>, unpacked_bytes_max: usize) -> ext::Reply {
+    let body = match Coding::of(&response.headers).filter(|_| response.packed) {
+        Some(coding) => response.body.unpacked(coding, unpacked_bytes_max),
+        None => response.body,
+    };
     ext::Reply {
         status: response.status,
         // A response of the network always has a reason phrase; one of another room shall look the same.
         reason: response.reason.unwrap_or_else(|| standard_reason(response.status).to_string()),
         headers: header_string(&response.headers),
-        body: match response.body {
+        body: match body {
             Body::Empty => ext::Body::None,
             Body::Full(bytes) => ext::Body::Bytes(bytes),
             Body::Stream(stream) => ext::Body::Stream(body_stream(stream)),
@@ -140,8 +151,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("set-cookie", HeaderValue::from_static("a=1"));
         headers.append("set-cookie", HeaderValue::from_static("b=2"));
-        headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+        headers.append("x-name", HeaderValue::from_bytes("Zo\u{eb} \u{20ac}".as_bytes()).unwrap());
         assert_eq!(parse_headers(&header_string(&headers)), headers);
+        headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+        assert!(header_string(&headers).ends_with("x-latin\ncaf\u{fffd}\n"));
         assert!(parse_headers("no value").is_empty());
         assert!(parse_headers("bad name\nvalue\n").is_empty());
     }

@@ -164,6 +164,11 @@ impl Debuggee {
         self.listed = Some(number);
     }
 
+    /// How many debuggers are attached, at any time.
+    pub(crate) fn sessions(&self) -> Arc<AtomicUsize> {
+        self.sessions.clone()
+    }
+
     /// Whether a debugger is attached.
     pub(crate) fn attached(&self) -> bool {
         self.sessions.load(Ordering::Relaxed) > 0

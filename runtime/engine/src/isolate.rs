@@ -7,7 +7,6 @@
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use deno_core::JsRuntime;
@@ -20,10 +19,12 @@ use partyrun_limits::Limits;
 
 use crate::Source;
 use crate::host::HostSlot;
+use crate::import_cost::ImportCost;
 use crate::inspect::{Debuggee, Inspector};
 use crate::memory::{self, AfterCollection, MemoryUse};
+use crate::overrun;
 use crate::program::{BUNDLE_NAME, Loader, Program};
-use crate::watchdog::Pulse;
+use crate::pulse::{Pulse, Step, Whose};
 
 /// Why user code did not return.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub(crate) enum CallError {
     /// It was ended by force.
     #[error("the code was ended because it went beyond a limit")]
     Terminated,
+    /// The project could not be imported within a limit; the text says which.
+    #[error("{0}")]
+    Import(String),
     /// It threw; the text is the exception with its stack.
     #[error("{0}")]
     Thrown(String),
@@ -44,8 +48,21 @@ struct NoResource;
 
 impl deno_core::Resource for NoResource {}
 
+/// Whose modules an isolate has evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Loaded {
+    /// Nobody's: it has only run the script that holds them.
+    Nothing,
+    /// One party's.
+    Party(String),
+    /// Everybody's: the edge.
+    All,
+}
+
 /// The functions of `js/90_dispatch.js`.
 pub(crate) struct Calls {
+    pub(crate) load: v8::Global<v8::Function>,
+    pub(crate) settle: v8::Global<v8::Function>,
     pub(crate) start: v8::Global<v8::Function>,
     pub(crate) request: v8::Global<v8::Function>,
     pub(crate) connect: v8::Global<v8::Function>,
@@ -73,7 +90,7 @@ pub(crate) struct Heap {
 impl Heap {
     /// Makes one on this thread, for good. Needs a tokio runtime.
     pub(crate) fn new(limits: &Limits, inspector: Option<&Arc<Inspector>>) -> Result<Self, CallError> {
-        let memory = MemoryUse::new(limits.external_bytes_max);
+        let memory = MemoryUse::new(limits);
         let loader = Rc::new(Loader::default());
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
             module_loader: Some(loader.clone()),
@@ -96,14 +113,16 @@ impl Heap {
             let mut state = state.borrow_mut();
             // Ops say "no resource" with 0, so that no stream may have it.
             let _zero = state.resource_table.add(NoResource);
-            partyrun_extensions::prepare(&mut state, limits);
+            partyrun_extensions::prepare(&mut state, limits, memory.held.clone());
         }
         let debuggee =
             inspector.map(|inspector| Debuggee::new(inspector, runtime.inspector().get_session_sender()));
+        // A wait on shared memory would stop all rooms of the thread. The original refuses it, too.
+        runtime.v8_isolate().set_allow_atomics_wait(false);
         let handle = runtime.v8_isolate().thread_safe_handle();
-        let near_limit = (memory.clone(), handle.clone());
+        let near_limit = (memory.clone(), handle.clone(), limits.heap_grace_bytes);
         runtime.add_near_heap_limit_callback(move |current, _initial| {
-            memory::on_near_heap_limit(&near_limit.0, &near_limit.1, current)
+            memory::on_near_heap_limit(&near_limit.0, &near_limit.1, current, near_limit.2)
         });
         let after_collection = AfterCollection::watch(runtime.v8_isolate(), &memory, &handle);
         // `JsRuntime` leaves its isolate entered; from here on only the guard enters.
@@ -138,14 +157,17 @@ pub(crate) struct Isolate {
     // The promise of a program with top-level await.
     evaluating: Option<v8::Global<v8::Promise>>,
     script: Option<v8::Global<v8::UnboundScript>>,
+    // The version of the code cache that it was made with.
+    cache_version: u64,
+    loaded: Loaded,
     serial: u64,
     program: Arc<Program>,
     slot: Rc<HostSlot>,
 }
 
 impl Isolate {
-    /// Begins to evaluate `program` in a heap. It is ready when [`Isolate::poll_ready`] says so. Debuggers see one that is `shown`
-    /// to them under the name of its source.
+    /// Begins to run the script of `program` in a heap. What it is for, [`Isolate::load`] says. Debuggers see one that is
+    /// `shown` to them under the name of its source.
     pub(crate) fn create(
         heap: Heap,
         program: &Arc<Program>,
@@ -161,6 +183,8 @@ impl Isolate {
             calls: None,
             evaluating: None,
             script: None,
+            cache_version: 0,
+            loaded: Loaded::Nothing,
             serial,
             program: program.clone(),
             slot: slot.clone(),
@@ -172,8 +196,60 @@ impl Isolate {
             isolate.show_to_debuggers(source);
             pause = inspector.pauses_on_start();
         }
-        isolate.turn(pulse, |entered| entered.evaluate(&settings, pause))?;
+        let evaluated = isolate.turn(pulse, Step::Import, |entered| entered.evaluate(&settings, pause));
+        if let Err(error) = evaluated {
+            return Err(isolate.why_not_imported(error, pulse, limits));
+        }
         Ok(isolate)
+    }
+
+    // Names the limit that an import went beyond, and the module that took longest.
+    fn why_not_imported(&mut self, error: CallError, pulse: &Pulse, limits: &Limits) -> CallError {
+        if !matches!(error, CallError::Terminated) {
+            return error;
+        }
+        let ended = pulse.take_overrun().and_then(|overrun| overrun.ended);
+        let beyond = self.memory().beyond(Step::Import.subject());
+        CallError::Import(match ended {
+            _ if beyond.is_some() => beyond.unwrap_or_default(),
+            Some(limit) => overrun::time(Step::Import, limit, limits) + &self.longest_import(),
+            None => error.to_string(),
+        })
+    }
+
+    /// `, most of it in MODULE`, where it is known. It is forgotten then.
+    pub(crate) fn longest_import(&mut self) -> String {
+        let loader = self.heap.loader.clone();
+        let entered = self.enter();
+        let cost = entered.isolate.heap.runtime.v8_isolate().remove_slot::<ImportCost>();
+        match cost.and_then(|cost| cost.longest(loader)) {
+            Some((module, share)) if share >= 0.5 => format!(", most of it in `{module}`"),
+            Some((module, _)) => format!(", more in `{module}` than in any other module"),
+            None => String::new(),
+        }
+    }
+
+    /// Forgets where the import spent its time, once it has ended.
+    pub(crate) fn forget_import(&mut self) {
+        if self.evaluating.is_none() {
+            let entered = self.enter();
+            let _cost = entered.isolate.heap.runtime.v8_isolate().remove_slot::<ImportCost>();
+        }
+    }
+
+    /// Begins to evaluate modules, if none are evaluated yet. They are ready when [`Isolate::poll_ready`] says so.
+    pub(crate) fn load(&mut self, pulse: &Pulse, limits: &Limits, wanted: Loaded) -> Result<(), CallError> {
+        if self.loaded != Loaded::Nothing {
+            return Ok(());
+        }
+        let loaded = self.turn(pulse, Step::Import, |entered| entered.load(&wanted));
+        self.loaded = wanted;
+        loaded.map_err(|error| self.why_not_imported(error, pulse, limits))
+    }
+
+    /// Whose modules it has evaluated, or begun to.
+    pub(crate) fn loaded(&self) -> &Loaded {
+        &self.loaded
     }
 
     /// Enters the isolate.
@@ -183,28 +259,36 @@ impl Isolate {
         Entered { isolate: self }
     }
 
-    /// Runs `body` inside, as a turn that the watchdog watches. All user code runs in here.
+    /// Runs `body` inside, as a turn that the watchdog watches and that begins with `step`. All user code runs in here.
     pub(crate) fn turn<T>(
         &mut self,
         pulse: &Pulse,
+        step: Step,
         body: impl FnOnce(&mut Entered<'_>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let turn = pulse.begin(self.serial, &self.heap.handle);
-        let outcome = body(&mut self.enter());
-        let forced = pulse.end(turn);
-        if forced || self.heap_exhausted() { Err(CallError::Terminated) } else { outcome }
+        pulse.begin(self.serial, &self.heap.handle, step, || Whose {
+            source: self.slot.source(),
+            debuggers: self.heap.debuggee.as_ref().map(Debuggee::sessions),
+        });
+        let mut entered = self.enter();
+        let outcome = body(&mut entered);
+        entered.tell_memory();
+        drop(entered);
+        let forced = pulse.end();
+        if forced || self.memory().beyond_any() { Err(CallError::Terminated) } else { outcome }
     }
 
     /// Whether the modules have been evaluated; drives top-level await.
     pub(crate) fn poll_ready(
         &mut self,
         pulse: &Pulse,
+        limits: &Limits,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), CallError>> {
         if self.evaluating.is_none() {
             return Poll::Ready(Ok(()));
         }
-        let evaluated = self.turn(pulse, |entered| {
+        let evaluated = self.turn(pulse, Step::Import, |entered| {
             let idle = match entered.poll_event_loop(context) {
                 Poll::Pending => false,
                 Poll::Ready(result) => {
@@ -219,8 +303,11 @@ impl Isolate {
         });
         match evaluated {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error)),
+            Ok(Poll::Ready(())) => {
+                self.forget_import();
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(self.why_not_imported(error, pulse, limits))),
         }
     }
 
@@ -251,9 +338,14 @@ impl Isolate {
         self.heap.debuggee.as_ref().is_some_and(Debuggee::attached)
     }
 
-    /// Whether the heap limit was reached.
-    pub(crate) fn heap_exhausted(&self) -> bool {
-        self.heap.memory.heap_exhausted.load(Ordering::Acquire)
+    /// What counts its memory.
+    pub(crate) fn memory(&self) -> &Arc<MemoryUse> {
+        &self.heap.memory
+    }
+
+    /// What ends it from other threads.
+    pub(crate) fn handle(&self) -> &v8::IsolateHandle {
+        &self.heap.handle
     }
 
     /// Collects garbage as far as it goes, for an isolate that will be left alone: what its start left behind is
@@ -262,8 +354,14 @@ impl Isolate {
         self.enter().isolate.heap.runtime.v8_isolate().low_memory_notification();
     }
 
+    /// Whether the program's code cache is still the one that this isolate was made with.
+    pub(crate) fn has_latest_code_cache(&self) -> bool {
+        self.program.latest_code_cache().version == self.cache_version
+    }
+
     /// Makes the program's code cache from what has been compiled by now.
     pub(crate) fn make_code_cache(&mut self) {
+        let made_with = self.cache_version;
         let entered = self.enter();
         let program = entered.isolate.program.clone();
         let Some(script) = entered.isolate.script.clone() else { return };
@@ -271,7 +369,7 @@ impl Isolate {
         deno_core::scope!(scope, runtime);
         let script = v8::Local::new(scope, &script);
         if let Some(cache) = script.create_code_cache() {
-            program.keep_code_cache(Some(cache.to_vec()));
+            program.replace_code_cache(made_with, cache.to_vec());
         }
     }
 }
@@ -283,6 +381,7 @@ impl Drop for Isolate {
         entered.isolate.calls = None;
         entered.isolate.evaluating = None;
         entered.isolate.script = None;
+        entered.isolate.forget_import();
     }
 }
 
@@ -312,11 +411,21 @@ impl Entered<'_> {
 
     /// Lets deno_core dispatch timers and finished ops. Ready means that nothing is pending.
     pub(crate) fn poll_event_loop(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        // deno_core hands the rejections that it finds over as arguments of one call: a hundred thousand do not fit on a stack.
+        // So they are taken from it before.
+        self.scope(|scope, calls| call(scope, &calls.settle, &[]).map(drop)).unwrap_or(Ok(()))?;
         match self.isolate.heap.runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Poll::Ready(Err(CallError::Thrown(error.to_string()))),
         }
+    }
+
+    // V8 collects in time only what it knows of.
+    fn tell_memory(&mut self) {
+        let heap = &mut self.isolate.heap;
+        heap.memory.held.tell(heap.runtime.v8_isolate());
+        memory::look_outside(heap.runtime.v8_isolate(), &heap.memory);
     }
 
     #[cfg(test)]
@@ -329,6 +438,8 @@ impl Entered<'_> {
         let program = self.isolate.program.clone();
         let inspector = self.isolate.debuggable().then(|| self.isolate.heap.runtime.inspector());
         let runtime = &mut *self.isolate.heap.runtime;
+        let context = runtime.main_context();
+        runtime.v8_isolate().set_slot(ImportCost::new(context));
         deno_core::scope!(scope, runtime);
         scope.get_current_context().set_allow_generation_from_strings(false);
         let table = take_table(scope)?;
@@ -338,11 +449,15 @@ impl Entered<'_> {
             // The bundle itself pauses, at the project's first statement (`BundleOptions::pause_first`).
             inspector.wait_for_runtime_run_if_waiting_for_debugger();
         }
-        let (script, value) = run_bundle(scope, &program, inspector.is_some())?;
+        let cache = program.latest_code_cache();
+        self.isolate.cache_version = cache.version;
+        let (script, value) = run_bundle(scope, &program, cache.bytes, inspector.is_some())?;
         let promise = call_named(scope, table, "evaluate", &[value])?;
         let evaluating =
             v8::Local::<v8::Promise>::try_from(promise).ok().map(|promise| v8::Global::new(scope, promise));
         let calls = Calls {
+            load: function(scope, table, "load")?,
+            settle: function(scope, table, "settle")?,
             start: function(scope, table, "start")?,
             request: function(scope, table, "request")?,
             connect: function(scope, table, "connect")?,
@@ -360,6 +475,24 @@ impl Entered<'_> {
         self.isolate.calls = Some(Rc::new(calls));
         self.isolate.script = Some(script);
         self.isolate.evaluating = evaluating;
+        Ok(())
+    }
+
+    // Calls `load` of js/90_dispatch.js.
+    fn load(&mut self, wanted: &Loaded) -> Result<(), CallError> {
+        let Some(calls) = self.isolate.calls.clone() else { return Ok(()) };
+        let runtime = &mut *self.isolate.heap.runtime;
+        deno_core::scope!(scope, runtime);
+        let party = match wanted {
+            Loaded::Party(party) => text(scope, party)?,
+            Loaded::All => v8::null(scope).into(),
+            Loaded::Nothing => return Ok(()),
+        };
+        let promise = call(scope, &calls.load, &[party])?;
+        scope.perform_microtask_checkpoint();
+        if let Ok(promise) = v8::Local::<v8::Promise>::try_from(promise) {
+            self.isolate.evaluating = Some(v8::Global::new(scope, promise));
+        }
         Ok(())
     }
 
@@ -463,6 +596,7 @@ fn call_named<'s>(
 fn run_bundle<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     program: &Program,
+    cache: Option<Arc<[u8]>>,
     debuggable: bool,
 ) -> Result<(v8::Local<'s, v8::UnboundScript>, v8::Local<'s, v8::Value>), CallError> {
     use v8::script_compiler::{CachedData, CompileOptions, NoCacheReason, Source, compile_unbound_script};
@@ -473,7 +607,6 @@ fn run_bundle<'s>(
         None => None,
     };
     let origin = v8::ScriptOrigin::new(scope, name, 0, 0, false, 0, map, false, false, false, None);
-    let cache = program.code_cache();
     let (mut source, options) = match &cache {
         Some(cache) => (
             Source::new_with_cached_data(code, Some(&origin), CachedData::new(cache)),
@@ -486,7 +619,7 @@ fn run_bundle<'s>(
         return Err(caught(scope));
     };
     if source.get_cached_data().is_some_and(CachedData::rejected) {
-        program.keep_code_cache(None);
+        program.put_code_cache(None);
     }
     match script.bind_to_current_context(scope).run(scope) {
         Some(value) => Ok((script, value)),

@@ -4,7 +4,7 @@
 //! (the guard). The engine knows nothing of flags, files or HTTP routing. Invariants:
 //!
 //! - Only `isolate.rs` enters an isolate, and never across an await.
-//! - A room lives on one worker for its whole life, and is there at most once.
+//! - A room is in memory on one worker at most (`placement.rs`).
 //! - What a room says after a write leaves only when that write is durable (`gate.rs`).
 //! - User code that goes wrong ends its own room at most: `actor.rs` resets it, the worker goes on.
 
@@ -22,15 +22,32 @@ mod host;
 #[cfg(test)]
 mod hot_ops;
 mod http;
+mod import_cost;
+mod inbox;
 mod inspect;
 mod isolate;
+mod machine;
 mod memory;
+#[cfg(test)]
+mod memory_tests;
 mod outgoing;
+mod overrun;
+#[cfg(test)]
+mod parties_tests;
+mod placement;
+mod places;
 mod program;
 mod proxy;
+mod pulse;
+mod relief;
 mod sockets;
+mod spares;
 #[cfg(test)]
 mod tests;
+mod thread;
+#[cfg(test)]
+mod time_tests;
+mod totals;
 mod trim;
 mod watchdog;
 mod worker;

@@ -1,10 +1,11 @@
 //! The memory limits of one isolate: its heap, and what it takes outside of it.
 //!
-//! Near the heap limit V8 calls back; the isolate is then terminated and its limit raised once, by enough for V8 to unwind.
-//! Array buffers come from an allocator that counts: beyond the limit an allocation fails, which JavaScript sees as a
-//! RangeError. Resizable buffers and WebAssembly memories take their pages past the allocator: a flag bounds each memory,
-//! and V8's own count of external bytes is looked at after each collection, which growth provokes. Some allocations V8
-//! itself treats as fatal; those end the process (design, section 3).
+//! Near the heap limit V8 calls back; the isolate is then terminated and its limit raised by `heap_grace_bytes`, so that V8
+//! can unwind. Array buffers come from an allocator that counts: beyond the limit an allocation fails, which JavaScript sees as a
+//! RangeError. What ops hold for the room in Rust is counted with them (`extensions/src/memory.rs`). Resizable buffers and
+//! WebAssembly memories take their pages past the allocator: a flag bounds each memory, and V8's own count of external
+//! bytes is looked at after each collection, at the end of each turn and now and then within a long one. Growable shared
+//! buffers are in neither count. Some allocations V8 itself treats as fatal; those end the process (design, section 3).
 
 use std::alloc::Layout;
 use std::ffi::c_void;
@@ -13,18 +14,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use deno_core::{v8, v8_set_flags};
-use partyrun_limits::Limits;
-
-/// What V8 may take after it came near the limit, until the termination has unwound: a single string or array may ask for
-/// as much at once.
-const HEAP_GRACE_BYTES: usize = 1 << 30;
+use partyrun_extensions::RoomMemory;
+use partyrun_limits::{Limits, Total};
 
 /// Bytes of one page of a WebAssembly memory.
 const WASM_PAGE_BYTES: usize = 64 << 10;
 
+/// The most pages that a WebAssembly memory can have.
+const WASM_PAGES_MAX: usize = 1 << 16;
+
 /// Sets V8's flags for containment and memory; V8 reads them when the platform is initialized.
-pub(crate) fn set_v8_flags() {
-    let wasm_pages_max = Limits::default().external_bytes_max / WASM_PAGE_BYTES;
+pub(crate) fn set_v8_flags(limits: &Limits) {
+    let wasm_pages_max = (limits.external_bytes_max / WASM_PAGE_BYTES).clamp(1, WASM_PAGES_MAX);
     let unknown = v8_set_flags(vec![
         "partyrun".to_string(),
         // V8 150 takes the interrupt check out of a loop of known length, but where that loop has none (the loop inside an
@@ -40,10 +41,18 @@ pub(crate) fn set_v8_flags() {
 
 /// The counters of one isolate; shared with V8's callbacks.
 pub(crate) struct MemoryUse {
-    external_bytes: AtomicUsize,
-    external_bytes_max: usize,
-    /// Set when the heap limit was reached, or V8's count of external bytes went beyond theirs.
-    pub(crate) heap_exhausted: AtomicBool,
+    external: Arc<Total>,
+    heap_bytes_max: usize,
+    /// What Rust holds for the isolate counts as external, too.
+    pub(crate) held: RoomMemory,
+    /// Set when the heap limit was reached.
+    heap_exhausted: AtomicBool,
+    /// Set when V8's count of external bytes went beyond their limit.
+    external_exhausted: AtomicBool,
+    /// Bytes of the heap after its last collection.
+    heap_bytes: AtomicUsize,
+    /// Set when the process ran out of memory and this isolate used the most.
+    singled_out: AtomicBool,
 }
 
 /// What the callback after a collection needs; it must live as long as the isolate.
@@ -62,7 +71,30 @@ impl AfterCollection {
         let this = Box::new(Self { memory: memory.clone(), handle: handle.clone() });
         let data = ptr::from_ref(&*this).cast_mut().cast::<c_void>();
         isolate.add_gc_epilogue_callback(after_collection, data, v8::GCType::kGCTypeAll);
+        isolate.set_slot(Looked(memory.clone()));
         this
+    }
+}
+
+// Where an interrupt finds the counters of its isolate.
+struct Looked(Arc<MemoryUse>);
+
+/// The interrupt of an isolate that has been in one step for long.
+pub(crate) unsafe extern "C" fn look(mut isolate: v8::UnsafeRawIsolatePtr, _data: *mut c_void) {
+    // SAFETY: V8 passes the isolate that it interrupts, on its own thread.
+    let isolate = unsafe { v8::Isolate::ref_from_raw_isolate_ptr_mut(&mut isolate) };
+    if let Some(memory) = isolate.get_slot::<Looked>().map(|looked| looked.0.clone()) {
+        look_outside(isolate, &memory);
+    }
+}
+
+/// Looks at what V8 counts outside of the heap, WebAssembly memories included: their growth alone provokes no collection. What
+/// is counted here is looked at, too: not all of it could be refused.
+pub(crate) fn look_outside(isolate: &mut v8::Isolate, memory: &MemoryUse) {
+    let counted = usize::try_from(isolate.adjust_amount_of_external_allocated_memory(0)).unwrap_or(0);
+    if counted > 2 * memory.external.max() || memory.external.is_exceeded() {
+        memory.external_exhausted.store(true, Ordering::Release);
+        isolate.terminate_execution();
     }
 }
 
@@ -77,36 +109,70 @@ unsafe extern "C" fn after_collection(
         (v8::Isolate::ref_from_raw_isolate_ptr_mut(&mut isolate), &*data.cast::<AfterCollection>())
     };
     // Buffers of the allocator are in V8's count too. Twice the limit: they must not end a room by themselves.
-    if isolate.get_heap_statistics().external_memory() > 2 * this.memory.external_bytes_max {
-        this.memory.heap_exhausted.store(true, Ordering::Release);
+    let statistics = isolate.get_heap_statistics();
+    this.memory.heap_bytes.store(statistics.total_heap_size(), Ordering::Relaxed);
+    if statistics.external_memory() > 2 * this.memory.external.max() {
+        this.memory.external_exhausted.store(true, Ordering::Release);
         this.handle.terminate_execution();
     }
 }
 
 impl MemoryUse {
-    pub(crate) fn new(external_bytes_max: usize) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        let external = Total::new(limits.external_bytes_max);
         Arc::new(Self {
-            external_bytes: AtomicUsize::new(0),
-            external_bytes_max,
+            held: RoomMemory::new(external.clone()),
+            external,
+            heap_bytes_max: limits.heap_bytes_max,
             heap_exhausted: AtomicBool::new(false),
+            external_exhausted: AtomicBool::new(false),
+            heap_bytes: AtomicUsize::new(0),
+            singled_out: AtomicBool::new(false),
         })
     }
 
-    fn reserve(&self, bytes: usize) -> bool {
-        let before = self.external_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.external_bytes_max {
-            self.external_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return false;
-        }
-        true
+    /// What the isolate uses, as far as that is known on any thread.
+    pub(crate) fn bytes(&self) -> usize {
+        self.external.used().saturating_add(self.heap_bytes.load(Ordering::Relaxed))
     }
 
-    fn release(&self, bytes: usize) {
-        // Buffers that deno_core hands to V8 from Rust are freed by their own deleters, so that the count never underflows;
-        // saturating keeps a miscount from wrapping into "no memory left".
-        let _ = self
-            .external_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(held.saturating_sub(bytes)));
+    /// Marks the isolate as the one that must go.
+    pub(crate) fn single_out(&self) {
+        self.singled_out.store(true, Ordering::Release);
+    }
+
+    /// Whether it must go.
+    pub(crate) fn is_singled_out(&self) -> bool {
+        self.singled_out.load(Ordering::Acquire)
+    }
+
+    /// Whether the isolate is beyond a limit and must end.
+    pub(crate) fn beyond_any(&self) -> bool {
+        let set = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        set(&self.heap_exhausted)
+            || set(&self.external_exhausted)
+            || set(&self.singled_out)
+            || self.external.is_exceeded()
+    }
+
+    /// The limit that `subject` went beyond, as a sentence without its end; none if it is beyond none.
+    pub(crate) fn beyond(&self, subject: &str) -> Option<String> {
+        if !self.beyond_any() {
+            return None;
+        }
+        let (heap, external) = (self.heap_bytes_max >> 20, self.external.max() >> 20);
+        Some(if self.singled_out.load(Ordering::Acquire) {
+            let used = self.bytes() >> 20;
+            format!(
+                "memory has run out, and with {used} MiB it used the most of all rooms (limit `memory_share_max`)"
+            )
+        } else if self.heap_exhausted.load(Ordering::Acquire) {
+            format!("{subject} used more than {heap} MiB of heap (limit `heap_bytes_max`)")
+        } else {
+            format!(
+                "{subject} used more than {external} MiB outside of its heap (limit `external_bytes_max`)"
+            )
+        })
     }
 }
 
@@ -117,11 +183,17 @@ pub(crate) fn create_params(heap_bytes_max: usize, memory: &Arc<MemoryUse>) -> v
     v8::CreateParams::default().heap_limits(0, heap_bytes_max).array_buffer_allocator(allocator)
 }
 
-/// What the near-heap-limit callback does: terminate, and give V8 room to unwind.
-pub(crate) fn on_near_heap_limit(memory: &MemoryUse, handle: &v8::IsolateHandle, current: usize) -> usize {
+/// What the near-heap-limit callback does: terminate, and give V8 room to unwind. V8 calls again when code that looks at no
+/// interrupt has used that up, too.
+pub(crate) fn on_near_heap_limit(
+    memory: &MemoryUse,
+    handle: &v8::IsolateHandle,
+    current: usize,
+    grace_bytes: usize,
+) -> usize {
     memory.heap_exhausted.store(true, Ordering::Release);
     handle.terminate_execution();
-    current.saturating_add(HEAP_GRACE_BYTES)
+    current.saturating_add(grace_bytes)
 }
 
 static ALLOCATOR: v8::RustAllocatorVtable<MemoryUse> = v8::RustAllocatorVtable {
@@ -139,12 +211,12 @@ fn layout(length: usize) -> Option<Layout> {
 
 fn allocate_with(memory: &MemoryUse, length: usize, with: impl FnOnce(Layout) -> *mut u8) -> *mut c_void {
     let Some(layout) = layout(length) else { return ptr::null_mut() };
-    if !memory.reserve(length) {
+    if !memory.external.take(length) {
         return ptr::null_mut();
     }
     let pointer = with(layout);
     if pointer.is_null() {
-        memory.release(length);
+        memory.external.give(length);
     }
     pointer.cast()
 }
@@ -163,26 +235,10 @@ unsafe extern "C" fn free(memory: &MemoryUse, data: *mut c_void, length: usize) 
     let Some(layout) = layout(length) else { return };
     // SAFETY: V8 frees what `allocate` or `allocate_zeroed` gave it, with the same length.
     unsafe { std::alloc::dealloc(data.cast(), layout) };
-    memory.release(length);
+    memory.external.give(length);
 }
 
 unsafe extern "C" fn drop_allocator(memory: *const MemoryUse) {
     // SAFETY: the reference that `create_params` gave away.
     drop(unsafe { Arc::from_raw(memory) });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn allocations_beyond_the_limit_fail_and_leave_the_count_alone() {
-        let memory = MemoryUse::new(100);
-        assert!(memory.reserve(60));
-        assert!(!memory.reserve(60));
-        assert!(memory.reserve(40));
-        memory.release(100);
-        memory.release(100);
-        assert!(memory.reserve(100));
-    }
 }

@@ -24,6 +24,11 @@ pub(crate) async fn connect(
     headers: &str,
 ) -> Result<ext::Reply, JsErrorBox> {
     let url = Url::parse(url).map_err(|error| JsErrorBox::type_error(format!("Invalid URL: {error}")))?;
+    if actor.sockets.borrow().len() >= actor.shared.limits.connections_per_room_max {
+        return Err(JsErrorBox::range_error(
+            "The room has too many connections (limit `connections_per_room_max`).",
+        ));
+    }
     if let Some(durable) = actor.durable()
         && !matches!(durable.await, Ok(Ok(())))
     {
@@ -36,12 +41,14 @@ pub(crate) async fn connect(
     let mut response = Response::new(answer.status, Body::Full(answer.body));
     response.reason = Some(answer.reason);
     response.headers = answer.headers;
-    let Some(end) = answer.socket else { return Ok(reply_of(response, None)) };
+    response.packed = true;
+    let unpacked_max = actor.shared.limits.answer_inflated_bytes_max;
+    let Some(end) = answer.socket else { return Ok(reply_of(response, None, unpacked_max)) };
     response.body = Body::Empty;
     let index = actor.sockets.borrow_mut().add(&actor, None, None);
     let socket = actor.sockets.borrow_mut().socket(index);
     match socket.map(|socket| socket.attach(Transport::Pipe(end))) {
-        Some(Ok(())) => Ok(reply_of(response, Some(index))),
+        Some(Ok(())) => Ok(reply_of(response, Some(index), unpacked_max)),
         _ => Err(JsErrorBox::generic("The socket could not be opened.")),
     }
 }

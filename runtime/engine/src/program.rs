@@ -43,14 +43,23 @@ pub struct Program {
     pub resources: String,
     /// The host that URLs of stubs carry.
     pub host: String,
+    /// Whether clients get a constant text where user code failed, and only the log its message.
+    pub conceal_errors: bool,
     /// The source map as debuggers shall have it: a `data:` URL.
     pub debug_map: Option<String>,
     /// Modules that rooms share compiled.
     pub wasm: Vec<Bytes>,
     /// Files imported as ArrayBuffer.
     pub binaries: Vec<Bytes>,
-    code_cache: Mutex<Option<Arc<[u8]>>>,
+    code_cache: Mutex<CodeCache>,
     compiled_wasm: Mutex<HashMap<u32, Arc<v8::CompiledWasmModule>>>,
+}
+
+/// A code cache as it is now, and how many there were before it.
+#[derive(Clone, Default)]
+pub(crate) struct CodeCache {
+    pub(crate) bytes: Option<Arc<[u8]>>,
+    pub(crate) version: u64,
 }
 
 impl Program {
@@ -72,6 +81,7 @@ impl Program {
             cf: "{}".to_string(),
             parties: vec!["main".to_string()],
             host: "127.0.0.1:1999".to_string(),
+            conceal_errors: false,
             debug_map: None,
             wasm: Vec::new(),
             binaries: Vec::new(),
@@ -89,23 +99,56 @@ impl Program {
             "tags_max": limits.tags_max,
             "tag_chars_max": limits.tag_chars_max,
             "inflated_chunk_bytes_max": limits.inflated_chunk_bytes_max,
+            "external_bytes_max": limits.external_bytes_max,
+            "pbkdf2_rounds_max": limits.pbkdf2_rounds_max,
+            "scrypt_bytes_max": limits.scrypt_bytes_max,
+            "scrypt_work_bytes_max": limits.scrypt_work_bytes_max,
+            "rsa_bits_max": limits.rsa_bits_max,
+            "key_text_bytes_max": limits.key_text_bytes_max,
+            "rsa_generated_bits_max": limits.rsa_generated_bits_max,
+            "dh_bits_max": limits.dh_bits_max,
+            "prime_bits_max": limits.prime_bits_max,
+            "safe_prime_bits_max": limits.safe_prime_bits_max,
+            "host_name_chars_max": limits.host_name_chars_max,
+            "prime_checks_max": limits.prime_checks_max,
+            "rejections_printed_max": limits.rejections_printed_max,
         });
-        serde_json::json!({ "limits": limits, "env": self.process_env, "cf": self.cf, "debug": debug })
-            .to_string()
+        let settings = serde_json::json!({
+            "limits": limits,
+            "env": self.process_env,
+            "cf": self.cf,
+            "debug": debug,
+            "conceal": self.conceal_errors,
+        });
+        settings.to_string()
     }
 
     /// The cache of an earlier run, from disk. One that V8 does not accept is dropped at the first use.
     pub fn set_code_cache(&self, cache: Vec<u8>) {
-        *lock(&self.code_cache) = Some(cache.into());
+        self.put_code_cache(Some(cache));
     }
 
     /// The cache as it is now, to be kept on disk.
     pub fn code_cache(&self) -> Option<Arc<[u8]>> {
+        self.latest_code_cache().bytes
+    }
+
+    pub(crate) fn latest_code_cache(&self) -> CodeCache {
         lock(&self.code_cache).clone()
     }
 
-    pub(crate) fn keep_code_cache(&self, cache: Option<Vec<u8>>) {
-        *lock(&self.code_cache) = cache.map(Into::into);
+    pub(crate) fn put_code_cache(&self, cache: Option<Vec<u8>>) {
+        let mut kept = lock(&self.code_cache);
+        *kept = CodeCache { bytes: cache.map(Into::into), version: kept.version + 1 };
+    }
+
+    /// Keeps a cache that an isolate made. It has what the one had that the isolate was made with, and more. If there is
+    /// another one by now, that has functions of other parties or events, which would be lost.
+    pub(crate) fn replace_code_cache(&self, made_with: u64, cache: Vec<u8>) {
+        let mut kept = lock(&self.code_cache);
+        if kept.version == made_with {
+            *kept = CodeCache { bytes: Some(cache.into()), version: made_with + 1 };
+        }
     }
 
     pub(crate) fn compiled_wasm(&self, index: u32) -> Option<Arc<v8::CompiledWasmModule>> {

@@ -29,8 +29,11 @@ pub(crate) async fn connect(url: &Url) -> Result<TcpStream, JsErrorBox> {
         .parse()
         .map_err(|error| JsErrorBox::type_error(format!("Invalid URL: {error}")))?;
     let Some(proxy) = PROXIES.intercept(&target) else {
-        let stream = TcpStream::connect((bare(host), port)).await;
-        return stream.map_err(|error| failed(host, port, &error));
+        let connecting = async {
+            let addresses = partyrun_extensions::lookup(bare(host), port).await?;
+            TcpStream::connect(&addresses[..]).await
+        };
+        return connecting.await.map_err(|error| failed(host, port, &error));
     };
     let stream = through(&proxy, target).await;
     stream.map_err(|error| {

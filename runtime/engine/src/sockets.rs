@@ -5,7 +5,11 @@
 
 use std::rc::{Rc, Weak};
 
-use partyrun_net::{CloseFrame, Response, SharedFrame, Socket, SocketEvent, SocketSink, Upgrade};
+use partyrun_limits::Budget;
+use partyrun_net::socket::close_code_allowed;
+use partyrun_net::{
+    CloseFrame, Response, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink, Upgrade,
+};
 use tokio::sync::oneshot;
 
 use crate::actor::Actor;
@@ -41,8 +45,15 @@ pub(crate) struct Handshake {
     pub(crate) headers: http::HeaderMap,
 }
 
-#[derive(Default)]
+/// A socket with less in its queue is not closed because others have too much: it takes about as much by itself.
+const SHORT_QUEUE_BYTES: usize = 8 << 10;
+/// The same while it is other rooms that have too much.
+const FAIR_QUEUE_BYTES: usize = 256 << 10;
+
 pub(crate) struct Sockets {
+    budgets: SocketBudgets,
+    /// Nothing more can be done about long queues until this much is queued.
+    relieve_from: usize,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     dirty: Vec<u32>,
@@ -51,6 +62,23 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
+    pub(crate) fn new(budgets: SocketBudgets) -> Self {
+        Self {
+            budgets,
+            relieve_from: 0,
+            entries: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            count: 0,
+            arrivals: 0,
+        }
+    }
+
+    /// The budget of what is queued for the room's sockets.
+    pub(crate) fn queued(&self) -> &Budget {
+        &self.budgets.queued
+    }
+
     /// Adds a socket of `actor` that has no connection yet.
     pub(crate) fn add(
         &mut self,
@@ -63,7 +91,7 @@ impl Sockets {
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         });
         let sink = Rc::new(Sink { actor: Rc::downgrade(actor), index });
-        let socket = Socket::new(actor.shared.limits.clone(), sink.clone());
+        let socket = Socket::within(actor.shared.limits.clone(), self.budgets.clone(), sink.clone());
         let entry = Entry {
             socket,
             sink,
@@ -123,6 +151,7 @@ impl Sockets {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_text(text).is_ok() {
             self.mark(index);
+            self.relieve();
         }
     }
 
@@ -130,6 +159,7 @@ impl Sockets {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_binary(bytes).is_ok() {
             self.mark(index);
+            self.relieve();
         }
     }
 
@@ -137,7 +167,47 @@ impl Sockets {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_shared(frame).is_ok() {
             self.mark(index);
+            self.relieve();
         }
+    }
+
+    // Where the queues have become too long, what the peers take leaves at once, although the turn goes on; then the sockets
+    // with the longest queues are closed.
+    fn relieve(&mut self) {
+        let budget = self.budgets.queued.clone();
+        if !budget.is_full() || budget.used() < self.relieve_from {
+            return;
+        }
+        self.flush();
+        let shortest = if budget.is_used_up() { SHORT_QUEUE_BYTES } else { FAIR_QUEUE_BYTES };
+        let mut longest: Vec<(usize, u32)> = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| {
+                let queued = entry.as_ref()?.socket.queued_bytes();
+                (queued >= shortest).then_some((queued, u32::try_from(index).ok()?))
+            })
+            .collect();
+        longest.sort_unstable();
+        while budget.is_full()
+            && let Some((_, index)) = longest.pop()
+        {
+            self.overflow(index);
+        }
+        self.relieve_from = if budget.is_full() { budget.used().saturating_add(FAIR_QUEUE_BYTES) } else { 0 };
+    }
+
+    /// Closes a socket whose peer does not read what it is sent.
+    pub(crate) fn overflow(&mut self, index: u32) {
+        if let Some(entry) = self.get(index) {
+            entry.socket.overflow();
+        }
+    }
+
+    /// Bytes that are queued for a socket.
+    pub(crate) fn queued_bytes(&mut self, index: u32) -> usize {
+        self.get(index).map_or(0, |entry| entry.socket.queued_bytes())
     }
 
     /// Queues a message for all listed connections that are not skipped.
@@ -151,6 +221,7 @@ impl Sockets {
                 self.mark(index);
             }
         }
+        self.relieve();
     }
 
     /// The connections that a broadcast would reach now.
@@ -297,6 +368,11 @@ impl Sockets {
         found.into_iter().map(|(_, index, connection)| (index, connection))
     }
 
+    /// Whether a connection waits for its room to wake.
+    pub(crate) fn any_hibernated(&self) -> bool {
+        self.entries.iter().flatten().any(|entry| entry.connection.is_some() && entry.handshake.is_none())
+    }
+
     /// Whether this side closed the socket.
     fn closed_here(&mut self, index: u32) -> bool {
         self.get(index).is_some_and(|entry| entry.closed_here)
@@ -323,7 +399,9 @@ impl SocketSink for Sink {
             }
             SocketEvent::Lost => {
                 let how = if closed_here { Ending::HERE } else { Ending::LOST };
-                Event::End(self.index, Ending { how, code: 1006, reason: String::new() })
+                // In the words of the original.
+                let reason = "WebSocket disconnected without sending Close frame.".to_string();
+                Event::End(self.index, Ending { how, code: 1006, reason })
             }
             SocketEvent::Failed(close) => {
                 Event::End(self.index, Ending { how: Ending::FAILED, code: close.code, reason: close.reason })
@@ -365,7 +443,9 @@ impl SocketSink for Relay {
         match event {
             SocketEvent::Text(text) => drop(self.other.send_text(&text)),
             SocketEvent::Binary(bytes) => drop(self.other.send_binary(&bytes)),
-            SocketEvent::Close(close) => self.other.close(close),
+            SocketEvent::Close(close) => {
+                self.other.close(close.filter(|close| close_code_allowed(close.code)));
+            }
             SocketEvent::Failed(close) => self.other.close(Some(close)),
             SocketEvent::Lost => self.other.close(Some(CloseFrame { code: 1001, reason: String::new() })),
         }

@@ -15,10 +15,10 @@ use partyrun_store::{Memory, RoomKey};
 use crate::*;
 
 #[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
+pub(crate) struct Lines(Mutex<Vec<String>>);
 
 impl Lines {
-    fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).join("")
     }
 }
@@ -41,25 +41,49 @@ static PLATFORM: Once = Once::new();
 
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
-    lines: Arc<Lines>,
+    pub(crate) lines: Arc<Lines>,
+}
+
+pub(crate) fn platform() {
+    PLATFORM.call_once(|| Engine::init_platform(&Limits::default()));
+}
+
+impl Bench {
+    /// All that was printed.
+    pub(crate) fn printed(&self) -> String {
+        self.lines.all()
+    }
 }
 
 pub(crate) async fn start_with(code: &str, options: EngineOptions) -> Result<Bench, StartError> {
-    PLATFORM.call_once(Engine::init_platform);
+    platform();
     let program = Program::new(code, None).unwrap();
     let lines = Arc::new(Lines::default());
     let engine = Engine::start(options, Arc::new(program), Arc::new(Memory::new()), lines.clone()).await?;
     Ok(Bench { engine, lines })
 }
 
-fn one_worker(limits: Limits) -> EngineOptions {
+pub(crate) fn one_worker(limits: Limits) -> EngineOptions {
     EngineOptions { limits, workers: Workers::Count(1), inspector: None }
 }
 
 pub(crate) async fn start(main: &str) -> Bench {
+    start_within(main, quick()).await
+}
+
+async fn start_within(main: &str, limits: Limits) -> Bench {
     let code = format!("'use strict'; (host) => ({{ main: {{ default: {main} }}, parties: {{}} }})");
-    let limits = Limits { turn_cpu_max: Duration::from_millis(200), ..Limits::default() };
     start_with(&code, one_worker(limits)).await.unwrap()
+}
+
+// A short limit, and no worker but one, whatever rooms do to it.
+fn quick() -> Limits {
+    Limits {
+        turn_cpu_max: Duration::from_millis(200),
+        slow_workers_max: 0,
+        replacement_workers_max: 0,
+        ..Limits::default()
+    }
 }
 
 fn get(path: &str) -> Request {
@@ -78,22 +102,36 @@ impl Bench {
         self.path(room, "").await
     }
 
-    async fn path(&self, room: &str, rest: &str) -> (u16, String) {
+    pub(crate) async fn path(&self, room: &str, rest: &str) -> (u16, String) {
+        self.ask("main", room, rest).await
+    }
+
+    pub(crate) async fn ask(&self, party: &str, room: &str, rest: &str) -> (u16, String) {
         let request = get(&format!("/party/{room}{rest}"));
-        let response = self.engine.room(RoomKey::new("main", room), request).await;
-        let status = response.status;
-        let mut text = Vec::new();
-        match response.body {
-            Body::Empty => {}
-            Body::Full(bytes) => text.extend_from_slice(&bytes),
-            Body::Stream(mut stream) => {
-                while let Some(Ok(piece)) = stream.next().await {
-                    text.extend_from_slice(&piece);
-                }
+        read(self.engine.room(RoomKey::new(party, room), request).await).await
+    }
+
+    pub(crate) async fn edge(&self, path: &str) -> (u16, String) {
+        match self.engine.edge_fetch(get(path)).await {
+            Fetched::Respond(response) => read(response).await,
+            Fetched::Pass(_) => panic!("{path} was passed on"),
+        }
+    }
+}
+
+async fn read(response: Response) -> (u16, String) {
+    let status = response.status;
+    let mut text = Vec::new();
+    match response.body {
+        Body::Empty => {}
+        Body::Full(bytes) => text.extend_from_slice(&bytes),
+        Body::Stream(mut stream) => {
+            while let Some(Ok(piece)) = stream.next().await {
+                text.extend_from_slice(&piece);
             }
         }
-        (status, String::from_utf8_lossy(&text).into_owned())
     }
+    (status, String::from_utf8_lossy(&text).into_owned())
 }
 
 pub(crate) fn run(test: impl Future<Output = ()>) {
@@ -216,74 +254,94 @@ fn storage_is_read_in_the_turn_and_rolled_back() {
     });
 }
 
-// Every kind of runaway code, in room A of a worker that it shares with room B.
+// Every kind of runaway code.
+const RUNAWAY: &str = "class { constructor(room) { this.room = room; }
+    onRequest(request) {
+      const kind = new URL(request.url).searchParams.get('k');
+      if (kind === 'loop') for (;;) {}
+      if (kind === 'micro') { const f = () => Promise.resolve().then(f); f(); return new Promise(() => {}); }
+      if (kind === 'regex') return new Response(String(/^(a+)+$/.test('a'.repeat(40) + '!')));
+      if (kind === 'heap') { const all = []; for (;;) all.push(new Array(1000).fill({}).map(() => ({}))); }
+      if (kind === 'builtins') { const all = []; for (;;) all.push(new Array(1000).fill({})); }
+      if (kind === 'repeat') { let s = 'x'; const all = []; for (;;) { s = s.repeat(2); all.push(s + all.length); } }
+      if (kind === 'buffers') { const all = []; for (;;) all.push(new ArrayBuffer(1 << 20)); }
+      if (kind === 'queue') { const f = () => { queueMicrotask(f); queueMicrotask(f); }; f(); return new Promise(() => {}); }
+      if (kind === 'map') { const all = new Map(); for (let i = 0;; i++) all.set(i, [i]); }
+      if (kind === 'json') { const all = []; for (;;) all.push(JSON.parse(`[${new Array(1000).fill('{}')}]`)); }
+      if (kind === 'reviver') JSON.parse('[1,2]', () => { for (;;) {} });
+      if (kind === 'recursion') { const f = () => { try { f(); } finally { f(); } }; f(); return new Promise(() => {}); }
+      if (kind === 'sort') { const a = [3, 2, 1]; a.sort(() => { for (;;) a.push({}); }); }
+      if (kind === 'resizable') {
+        const all = [];
+        for (;;) { const b = new ArrayBuffer(1, { maxByteLength: 1 << 26 }); b.resize(1 << 26);
+          new Uint8Array(b).fill(1); all.push(b); }
+      }
+      if (kind === 'shared') {
+        const all = [];
+        for (;;) { const b = new SharedArrayBuffer(1, { maxByteLength: 1 << 26 }); b.grow(1 << 26);
+          new Uint8Array(b).fill(1); all.push(b); }
+      }
+      if (kind === 'wasm') {
+        const all = [];
+        for (;;) { const m = new WebAssembly.Memory({ initial: 1, maximum: 2048 }); m.grow(2000);
+          new Uint8Array(m.buffer).fill(1); all.push(m); }
+      }
+      if (kind === 'timers') { for (let i = 0; i < 1e6; i++) setTimeout(() => {}, 1e6); }
+      return new Response('fine');
+    } }";
+
+// In room A of a worker that it shares with room B; what A is told must name one of the reasons.
+async fn run_away(limits: Limits, kinds: &[(&str, &[&str])]) {
+    let bench = start_within(RUNAWAY, limits).await;
+    for (kind, reasons) in kinds {
+        assert_eq!(bench.path("b", "?k=ok").await, (200, "fine".into()));
+        let (status, text) = bench.path("a", &format!("?k={kind}")).await;
+        assert_eq!(status, 500, "{kind}: {text}");
+        assert!(reasons.iter().any(|reason| text.contains(reason)), "{kind}: {text}");
+        assert_eq!(bench.path("b", "?k=ok").await, (200, "fine".into()), "after {kind}");
+        assert_eq!(bench.path("a", "?k=ok").await, (200, "fine".into()), "after {kind}");
+    }
+    bench.engine.stop(Duration::from_secs(2)).await;
+}
+
+const OUTSIDE: &str = "`onRequest` used more than 128 MiB outside of its heap (limit `external_bytes_max`)";
+const HEAP: &str = "`onRequest` used more than 128 MiB of heap (limit `heap_bytes_max`)";
+
 #[test]
-fn a_runaway_room_is_reset_and_its_neighbour_lives() {
-    run(async {
-        let bench = start(
-            "class { constructor(room) { this.room = room; }
-               onRequest(request) {
-                 const kind = new URL(request.url).searchParams.get('k');
-                 if (kind === 'loop') for (;;) {}
-                 if (kind === 'micro') { const f = () => Promise.resolve().then(f); f(); return new Promise(() => {}); }
-                 if (kind === 'regex') return new Response(String(/^(a+)+$/.test('a'.repeat(40) + '!')));
-                 if (kind === 'heap') { const all = []; for (;;) all.push(new Array(1000).fill({}).map(() => ({}))); }
-                 if (kind === 'builtins') { const all = []; for (;;) all.push(new Array(1000).fill({})); }
-                 if (kind === 'repeat') { let s = 'x'; const all = []; for (;;) { s = s.repeat(2); all.push(s + all.length); } }
-                 if (kind === 'buffers') { const all = []; for (;;) all.push(new ArrayBuffer(1 << 20)); }
-                 if (kind === 'queue') { const f = () => { queueMicrotask(f); queueMicrotask(f); }; f(); return new Promise(() => {}); }
-                 if (kind === 'map') { const all = new Map(); for (let i = 0;; i++) all.set(i, [i]); }
-                 if (kind === 'json') { let s = '[1'; for (;;) { s += ',' + s; JSON.parse(s + ']'); } }
-                 if (kind === 'reviver') JSON.parse('[1,2]', () => { for (;;) {} });
-                 if (kind === 'recursion') { const f = () => { try { f(); } finally { f(); } }; f(); return new Promise(() => {}); }
-                 if (kind === 'sort') { const a = [3, 2, 1]; a.sort(() => { for (;;) a.push({}); }); }
-                 if (kind === 'resizable') {
-                   const all = [];
-                   for (;;) { const b = new ArrayBuffer(1, { maxByteLength: 1 << 26 }); b.resize(1 << 26);
-                     new Uint8Array(b).fill(1); all.push(b); }
-                 }
-                 if (kind === 'shared') {
-                   const all = [];
-                   for (;;) { const b = new SharedArrayBuffer(1, { maxByteLength: 1 << 26 }); b.grow(1 << 26);
-                     new Uint8Array(b).fill(1); all.push(b); }
-                 }
-                 if (kind === 'wasm') {
-                   const all = [];
-                   for (;;) { const m = new WebAssembly.Memory({ initial: 1, maximum: 2048 }); m.grow(2000);
-                     new Uint8Array(m.buffer).fill(1); all.push(m); }
-                 }
-                 if (kind === 'timers') { for (let i = 0; i < 1e6; i++) setTimeout(() => {}, 1e6); }
-                 return new Response('fine');
-               } }",
-        )
-        .await;
-        for kind in [
-            "builtins",
-            "loop",
-            "micro",
-            "regex",
-            "heap",
-            "repeat",
-            "buffers",
-            "timers",
-            "queue",
-            "map",
-            "json",
-            "reviver",
-            "recursion",
-            "sort",
-            "resizable",
-            "shared",
-            "wasm",
-        ] {
-            assert_eq!(bench.path("b", "?k=ok").await, (200, "fine".into()));
-            let (status, text) = bench.path("a", &format!("?k={kind}")).await;
-            assert_eq!(status, 500, "{kind}: {text}");
-            assert_eq!(bench.path("b", "?k=ok").await, (200, "fine".into()), "after {kind}");
-            assert_eq!(bench.path("a", "?k=ok").await, (200, "fine".into()), "after {kind}");
-        }
-        bench.engine.stop(Duration::from_secs(2)).await;
-    });
+fn a_room_that_does_not_end_is_reset_and_its_neighbour_lives() {
+    let cpu = "`onRequest` ran for more than 200 ms of CPU time (limit `turn_cpu_max`)";
+    run(run_away(
+        quick(),
+        &[
+            ("loop", &[cpu]),
+            ("micro", &[cpu]),
+            ("regex", &[cpu]),
+            ("reviver", &[cpu]),
+            ("recursion", &[cpu]),
+            ("queue", &[cpu, HEAP]),
+            ("timers", &["timers"]),
+            // What has to be written to grow may take longer than it may take.
+            ("resizable", &[cpu, HEAP, OUTSIDE]),
+            ("shared", &[cpu, HEAP, OUTSIDE]),
+            ("wasm", &[cpu, HEAP, OUTSIDE]),
+        ],
+    ));
+}
+
+#[test]
+fn a_room_that_takes_memory_is_reset_and_its_neighbour_lives() {
+    run(run_away(
+        Limits { turn_cpu_max: Duration::from_secs(120), ..quick() },
+        &[
+            ("builtins", &[HEAP]),
+            ("heap", &[HEAP]),
+            ("map", &[HEAP]),
+            ("json", &[HEAP]),
+            ("sort", &[HEAP]),
+            ("repeat", &["Invalid string length", HEAP]),
+            ("buffers", &["Array buffer allocation failed", HEAP, OUTSIDE]),
+        ],
+    ));
 }
 
 #[test]
@@ -296,11 +354,11 @@ fn a_runaway_edge_is_reset_and_works_again() {
         )
         .await;
         for (path, status) in [("/loop", 500), ("/", 200), ("/loop", 500), ("/", 200)] {
-            match bench.engine.edge_fetch(get(path)).await {
-                Fetched::Respond(response) => assert_eq!(response.status, status, "{path}"),
-                Fetched::Pass(_) => panic!("{path} was passed on"),
-            }
+            assert_eq!(bench.edge(path).await.0, status, "{path}");
         }
+        let told = "[edge] The isolate of the static handlers was reset: \
+                    `onFetch` ran for more than 200 ms of CPU time (limit `turn_cpu_max`)\n";
+        assert_eq!(bench.lines.all(), told.repeat(2));
         bench.engine.stop(Duration::from_secs(2)).await;
     });
 }
@@ -308,9 +366,12 @@ fn a_runaway_edge_is_reset_and_works_again() {
 #[test]
 fn a_program_that_cannot_start_says_why() {
     run(async {
-        let limits = Limits { turn_cpu_max: Duration::from_millis(200), ..Limits::default() };
+        let limits = Limits { start_cpu_max: Duration::from_millis(200), ..Limits::default() };
         let endless = start_with("(host) => { for (;;) {} }", one_worker(limits)).await.err().unwrap();
-        assert!(endless.to_string().contains("beyond a limit"), "{endless}");
+        assert_eq!(
+            endless.to_string(),
+            "The project did not start: importing the project used more than 200 ms of CPU time (limit `start_cpu_max`)."
+        );
         let thrown =
             start_with("'use strict'; (host) => { throw new Error('at the top') }", EngineOptions::default());
         assert!(thrown.await.err().unwrap().to_string().contains("at the top"));

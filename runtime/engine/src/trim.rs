@@ -52,6 +52,15 @@ pub(crate) fn look() {
     }
 }
 
+/// Trims because memory is short, unless another worker does at this moment.
+pub(crate) fn now() {
+    if let Ok(mut last) = LAST.try_lock() {
+        *last = Some(Instant::now());
+        DROPPED.store(0, Ordering::Relaxed);
+        trim();
+    }
+}
+
 fn is_due(dropped: usize, since_last: Option<Duration>) -> bool {
     dropped >= MANY || dropped > 0 && since_last.is_none_or(|since| since >= FEW_AFTER)
 }

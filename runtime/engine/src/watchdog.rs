@@ -1,74 +1,37 @@
-//! Ends turns that take too long.
+//! Ends steps that take too long, and says which threads are held up.
 //!
-//! A worker announces each turn in its [`Pulse`]. The watchdog thread looks at all pulses several times a second: when
-//! a worker is still in the same turn after `turn_cpu_max` of its thread's CPU time, the isolate is terminated. CPU time,
-//! because a thread that waits for its core has not used it. Reading the clock here keeps entering an isolate cheap.
+//! The watchdog's thread looks at all pulses many times a second. It counts the CPU time that a step uses, because a thread
+//! that waits for its core has not used it, and the time in which the thread sleeps and uses none: a step that waits holds
+//! its worker as well. Reading clocks here keeps entering an isolate cheap. What is too long is `turn_cpu_max`,
+//! `start_cpu_max` for the import of the project, and `turn_wait_max`; a worker that is in one step for `turn_held_after`
+//! is held up, which the engine hears at once, so that others do its work (`placement.rs`).
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use deno_core::v8::IsolateHandle;
+use partyrun_limits::Limits;
+
+use crate::pulse::{Pulse, Seen, Step, TimeLimit, Whose};
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// What one look counts as waiting at most: this thread may come late, and the machine may have slept.
+const WAITED_PER_LOOK_MAX: Duration = Duration::from_millis(200);
+/// A thread that used less of the CPU than this part of the time between two looks has waited.
+const WAITING_SHARE: u32 = 20;
+/// An import that takes longer is looked into, to tell which module takes the time.
+const IMPORT_LOOKED_INTO_AFTER: Duration = Duration::from_millis(200);
 
-/// What one worker tells the watchdog.
-pub(crate) struct Pulse {
-    // Even: outside any isolate. Odd: inside, and another number for each turn.
-    turn: AtomicU64,
-    // The isolate of the current turn. Written by the worker when the isolate changes, read by the watchdog.
-    current: Mutex<Option<(u64, IsolateHandle)>>,
-    clock: libc::clockid_t,
-    /// The turn that was ended by force.
-    ended: AtomicU64,
+/// What the engine hears about a worker.
+pub(crate) enum Notice {
+    /// It has been in one step for long, and whose step that is.
+    Held(Step, Whose),
+    /// That step has ended, after so long.
+    Released(Duration, Whose),
 }
 
-impl Pulse {
-    /// The pulse of the calling thread.
-    pub(crate) fn of_this_thread() -> Arc<Self> {
-        let mut clock: libc::clockid_t = 0;
-        // SAFETY: the thread is alive, it is the calling one, and `clock` is a valid place.
-        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
-        let clock = if failed == 0 { clock } else { libc::CLOCK_MONOTONIC };
-        Arc::new(Self { turn: AtomicU64::new(0), current: Mutex::new(None), clock, ended: AtomicU64::new(0) })
-    }
-
-    /// A turn of `isolate` begins. Answers its number.
-    pub(crate) fn begin(&self, serial: u64, handle: &IsolateHandle) -> u64 {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_none_or(|(known, _)| *known != serial) {
-            *current = Some((serial, handle.clone()));
-        }
-        self.turn.fetch_add(1, Ordering::Release) + 1
-    }
-
-    /// The turn has ended. Answers whether it was ended by force.
-    pub(crate) fn end(&self, turn: u64) -> bool {
-        self.turn.store(turn + 1, Ordering::Release);
-        self.ended.load(Ordering::Acquire) == turn
-    }
-
-    fn cpu(&self) -> Option<Duration> {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a valid place. The clock of a thread that has ended makes the call fail, which is handled.
-        if unsafe { libc::clock_gettime(self.clock, &raw mut time) } != 0 {
-            return None;
-        }
-        Some(Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0)))
-    }
-
-    fn terminate(&self, turn: u64) {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // The lock is held by `begin` too: the turn cannot change while it is being ended.
-        if self.turn.load(Ordering::Acquire) != turn {
-            return;
-        }
-        self.ended.store(turn, Ordering::Release);
-        if let Some((_, handle)) = &*current {
-            handle.terminate_execution();
-        }
-    }
-}
+/// Takes notices; the number is the worker's.
+pub(crate) type Listener = Box<dyn Fn(usize, Notice) + Send>;
 
 /// The thread that looks at the pulses; it ends when this value is dropped.
 pub(crate) struct Watchdog {
@@ -76,32 +39,73 @@ pub(crate) struct Watchdog {
     stop: Arc<AtomicBool>,
 }
 
+/// What is too long.
+struct Bounds {
+    cpu_warn: Duration,
+    cpu_max: Duration,
+    start_cpu_max: Duration,
+    // None where code may wait for a debugger.
+    wait_max: Option<Duration>,
+    held_after: Duration,
+}
+
 struct Watched {
     pulse: Weak<Pulse>,
-    turn: u64,
+    worker: usize,
+    // The step of the last look, and what was counted of it.
+    seen: Option<Seen>,
+    since: Instant,
     cpu_at_start: Duration,
+    cpu: Duration,
+    waited: Duration,
+    looked: Instant,
+    // Whose step holds the worker up.
+    held: Option<Whose>,
 }
 
 impl Watchdog {
-    /// Starts watching; a turn may take `turn_cpu_max`.
-    pub(crate) fn start(turn_cpu_max: Duration) -> std::io::Result<Self> {
+    /// Starts watching. Where code `may_pause` for a debugger, no time of waiting is too long.
+    pub(crate) fn start(limits: &Limits, may_pause: bool, tell: Listener) -> std::io::Result<Self> {
+        let bounds = Bounds {
+            cpu_warn: limits.turn_cpu_warn,
+            cpu_max: limits.turn_cpu_max,
+            start_cpu_max: limits.start_cpu_max,
+            wait_max: (!may_pause).then_some(limits.turn_wait_max),
+            held_after: limits.turn_held_after,
+        };
         let pulses: Arc<Mutex<Vec<Watched>>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let watching = (pulses.clone(), stop.clone());
         std::thread::Builder::new().name("watchdog".to_string()).spawn(move || {
             let (pulses, stop) = watching;
+            let mut notices = Vec::new();
             while !stop.load(Ordering::Acquire) {
                 std::thread::sleep(LOOK_EVERY);
-                let mut pulses = pulses.lock().unwrap_or_else(PoisonError::into_inner);
-                pulses.retain_mut(|watched| watched.look(turn_cpu_max));
+                pulses
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .retain_mut(|watched| watched.look(&bounds, &mut notices));
+                // Without the lock: the engine may start a worker, which is watched from then on.
+                notices.drain(..).for_each(|(worker, notice)| tell(worker, notice));
             }
         })?;
         Ok(Self { pulses, stop })
     }
 
     /// Watches one more worker, until its pulse is dropped.
-    pub(crate) fn watch(&self, pulse: &Arc<Pulse>) {
-        let watched = Watched { pulse: Arc::downgrade(pulse), turn: 0, cpu_at_start: Duration::ZERO };
+    pub(crate) fn watch(&self, worker: usize, pulse: &Arc<Pulse>) {
+        let now = Instant::now();
+        let watched = Watched {
+            pulse: Arc::downgrade(pulse),
+            worker,
+            seen: None,
+            since: now,
+            cpu_at_start: Duration::ZERO,
+            cpu: Duration::ZERO,
+            waited: Duration::ZERO,
+            looked: now,
+            held: None,
+        };
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
     }
 }
@@ -114,19 +118,65 @@ impl Drop for Watchdog {
 
 impl Watched {
     // Answers whether the worker still lives.
-    fn look(&mut self, turn_cpu_max: Duration) -> bool {
+    fn look(&mut self, bounds: &Bounds, notices: &mut Vec<(usize, Notice)>) -> bool {
         let Some(pulse) = self.pulse.upgrade() else { return false };
-        let turn = pulse.turn.load(Ordering::Acquire);
-        if turn.is_multiple_of(2) {
+        let (seen, now) = (pulse.seen(), Instant::now());
+        if seen != self.seen {
+            if let Some(whose) = self.held.take() {
+                notices.push((self.worker, Notice::Released(now - self.since, whose)));
+            }
+            self.seen = seen;
+            self.since = now;
+            self.looked = now;
+            self.waited = Duration::ZERO;
+            if seen.is_some() {
+                self.cpu_at_start = pulse.cpu().unwrap_or_default();
+                self.cpu = self.cpu_at_start;
+            }
             return true;
         }
-        let Some(cpu) = pulse.cpu() else { return true };
-        if turn != self.turn {
-            self.turn = turn;
-            self.cpu_at_start = cpu;
-        } else if cpu.saturating_sub(self.cpu_at_start) > turn_cpu_max {
-            pulse.terminate(turn);
+        if let (Some(seen), Some(cpu)) = (seen, pulse.cpu()) {
+            self.count(&pulse, now, cpu);
+            self.judge(&pulse, seen, bounds, notices);
         }
         true
+    }
+
+    fn count(&mut self, pulse: &Pulse, now: Instant, cpu: Duration) {
+        let passed = (now - self.looked).min(WAITED_PER_LOOK_MAX);
+        if cpu.saturating_sub(self.cpu) < passed / WAITING_SHARE && !pulse.whose().is_debugged() {
+            self.waited += passed;
+        }
+        self.looked = now;
+        self.cpu = cpu;
+    }
+
+    fn judge(&mut self, pulse: &Pulse, seen: Seen, bounds: &Bounds, notices: &mut Vec<(usize, Notice)>) {
+        let used = self.cpu.saturating_sub(self.cpu_at_start);
+        let imports = seen.step == Step::Import;
+        pulse.look_at_memory(seen);
+        if imports && used > IMPORT_LOOKED_INTO_AFTER {
+            pulse.sample_import(seen);
+        }
+        if used >= bounds.cpu_warn {
+            pulse.mark_slow(seen, self.cpu_at_start);
+        }
+        if used > if imports { bounds.start_cpu_max } else { bounds.cpu_max } {
+            pulse.terminate(seen, self.cpu_at_start, TimeLimit::Cpu);
+        } else if bounds.wait_max.is_some_and(|max| self.waited > max) {
+            pulse.terminate(seen, self.cpu_at_start, TimeLimit::Wait);
+        }
+        // Making a room takes every thread as long.
+        if !imports && self.held.is_none() && used + self.waited > bounds.held_after {
+            let whose = pulse.whose();
+            self.held = Some(whose.clone());
+            notices.push((self.worker, Notice::Held(seen.step, whose)));
+        }
+    }
+}
+
+impl Whose {
+    fn is_debugged(&self) -> bool {
+        self.debuggers.as_ref().is_some_and(|count| count.load(Ordering::Relaxed) > 0)
     }
 }

@@ -1,11 +1,11 @@
 //! A worker: one thread, its reactor, its rooms, its spares.
 //!
-//! Rooms are pinned to a worker for life, because V8 pins an isolate to the thread that made it. The thread runs a
-//! current-thread tokio runtime: deno_core must never see another kind (design, section 3). Messages from other threads
-//! arrive in order through one channel.
+//! A room stays on its worker while it is in memory, because V8 pins an isolate to the thread that made it; which worker
+//! that is, `placement.rs` says. The thread runs a current-thread tokio runtime: deno_core must never see another kind
+//! (design, section 3). Messages from other threads arrive in order through one channel.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,25 +14,33 @@ use std::time::{Duration, Instant};
 use partyrun_limits::Limits;
 use partyrun_net::{Request, Response};
 use partyrun_store::{Batch, DueAlarm, RoomKey, Store, WorkerStore};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::actor::{Actor, Request as Remembered};
 use crate::edge::Described;
 use crate::engine::{Inner, RoomState, StartError};
 use crate::event::{Before, Cron, Event, Origin, Waiting, connection_id};
 use crate::host::HostSlot;
+use crate::http::busy;
 use crate::inspect::Inspector;
-use crate::isolate::{CallError, Heap, Isolate};
+use crate::isolate::{CallError, Heap, Isolate, Loaded};
+use crate::overrun;
+use crate::placement::{Kind, Mailbox};
+use crate::places::{Full, Places, leaving};
 use crate::program::Program;
+use crate::pulse::Pulse;
+use crate::relief::Registry;
 use crate::sockets::{Connection, Handshake};
+use crate::spares::Spares;
+use crate::thread::Setup;
+use crate::totals::Totals;
 use crate::trim;
-use crate::watchdog::Pulse;
 use crate::{Level, Observer, Source};
 
-/// Stack of a worker: V8's own limit is about 1 MiB, ops and the snapshot's scripts come on top.
-const STACK_BYTES: usize = 4 << 20;
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long an alarm waits whose room finds no place.
+const ALARM_WAIT_MS: i64 = 2000;
 const WORK_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Quiet rooms whose garbage is collected per sweep, each in a lull: it takes some milliseconds of the worker.
 const TIDY_PER_SWEEP: usize = 64;
@@ -57,7 +65,22 @@ pub(crate) enum Message {
     Counts(oneshot::Sender<(usize, usize)>),
     Rooms(oneshot::Sender<Vec<RoomState>>),
     Drain(Duration),
+    /// A room finds no place: idle ones shall leave.
+    MakeWay(Full),
+    /// Memory has run out, and this room uses the most.
+    Relieve(RoomKey),
     Stop,
+}
+
+impl Message {
+    /// The room that takes it, and comes into memory for it.
+    pub(crate) fn room(&self) -> Option<&RoomKey> {
+        match self {
+            Self::Request(key, ..) => Some(key),
+            Self::Alarm(due) => Some(&due.room),
+            _ => None,
+        }
+    }
 }
 
 /// What the rooms of a worker share.
@@ -70,23 +93,60 @@ pub(crate) struct Shared {
     inspector: Option<Arc<Inspector>>,
     engine: std::sync::Weak<Inner>,
     writer: Arc<dyn Store>,
-    sender: mpsc::UnboundedSender<Message>,
-    spares: RefCell<Vec<Isolate>>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    spares: RefCell<Spares>,
     // The one that was made before there was a program.
     early: RefCell<Option<Heap>>,
-    spares_max: usize,
     refilling: Cell<bool>,
     tidying: Cell<bool>,
     making_spare: Arc<AtomicBool>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) totals: Totals,
     next_serial: Cell<u64>,
-    code_cached: Cell<bool>,
+    // Parties whose functions are in the code cache.
+    code_cached: RefCell<HashSet<String>>,
     // Counts turns.
     activity: Cell<u64>,
-    only: Option<RoomKey>,
     this: RefCell<Weak<Shared>>,
 }
 
 impl Shared {
+    /// What the rooms of the worker on this thread share.
+    pub(crate) fn new(
+        setup: Setup,
+        store: WorkerStore,
+        pulse: Arc<Pulse>,
+        mailbox: Arc<Mailbox>,
+        heap: Option<Heap>,
+    ) -> Rc<Self> {
+        let shared = Rc::new(Self {
+            limits: Rc::new(setup.limits),
+            observer: setup.observer,
+            store,
+            pulse,
+            program: RefCell::new(setup.program),
+            inspector: setup.inspector,
+            engine: setup.engine,
+            writer: setup.store,
+            mailbox,
+            spares: RefCell::new(Spares::new(setup.spares)),
+            early: RefCell::new(heap),
+            refilling: Cell::new(false),
+            tidying: Cell::new(false),
+            making_spare: setup.making_spare,
+            places: setup.places,
+            registry: setup.registry,
+            totals: setup.totals,
+            next_serial: Cell::new(1),
+            code_cached: RefCell::default(),
+            activity: Cell::new(0),
+            this: RefCell::default(),
+        });
+        *shared.this.borrow_mut() = Rc::downgrade(&shared);
+        shared
+    }
+
     /// The engine, for calls to other rooms.
     pub(crate) fn engine(&self) -> Result<Arc<Inner>, String> {
         self.engine.upgrade().ok_or_else(|| "The server is stopping.".to_string())
@@ -94,11 +154,11 @@ impl Shared {
 
     /// Hands a batch to the store; the worker hears when it is durable.
     pub(crate) fn commit(&self, serial: u64, life: u32, batch: Batch) {
-        let sender = self.sender.clone();
+        let mailbox = self.mailbox.clone();
         let seq = batch.seq;
         let done = move |result: Result<(), partyrun_store::StoreError>| {
             let _gone =
-                sender.send(Message::Durable(serial, life, seq, result.map_err(|error| error.to_string())));
+                mailbox.send(Message::Durable(serial, life, seq, result.map_err(|error| error.to_string())));
         };
         self.writer.commit(batch, Box::new(done));
     }
@@ -108,25 +168,51 @@ impl Shared {
     }
 
     pub(crate) fn report_reset(&self, source: &Source, reason: &str) {
-        self.observer.console(source, Level::Error, &format!("The room was reset: {reason}\n"));
+        self.observer.console(
+            source,
+            Level::Error,
+            &format!("{} was reset: {reason}\n", overrun::name(source)),
+        );
     }
 
-    /// Whether the caller shall make the code cache: once per program and worker.
-    pub(crate) fn claim_code_cache(&self) -> bool {
-        !self.code_cached.replace(true)
+    /// Whether the caller shall make the code cache with `isolate`: once per program, worker and party.
+    pub(crate) fn claim_code_cache(&self, isolate: &Isolate) -> bool {
+        let Loaded::Party(party) = isolate.loaded() else { return false };
+        isolate.has_latest_code_cache() && self.code_cached.borrow_mut().insert(party.clone())
     }
 
     /// An isolate of the current program: a spare, or a new one.
     pub(crate) fn isolate(&self, source: &Source) -> Result<Isolate, CallError> {
-        let spare = self.spares.borrow_mut().pop();
+        let wanted = wanted_by(source);
+        let spare = self.spares.borrow_mut().take(&wanted);
         self.refill();
         match spare {
             Some(mut isolate) => {
                 isolate.show_to_debuggers(source);
+                self.load(&mut isolate, wanted)?;
                 Ok(isolate)
             }
             None => self.create(Some(source)),
         }
+    }
+
+    fn load(&self, isolate: &mut Isolate, wanted: Loaded) -> Result<(), CallError> {
+        if *isolate.loaded() != Loaded::Nothing {
+            return Ok(());
+        }
+        let began = Instant::now();
+        isolate.load(&self.pulse, &self.limits, wanted)?;
+        self.spares.borrow_mut().note_time(isolate.loaded(), began.elapsed());
+        // The edge imports all parties, so it is the one that tells.
+        if let (Some(overrun), Loaded::All) = (self.pulse.take_overrun(), isolate.loaded()) {
+            let (used, longest) = (overrun::seconds(overrun.cpu), isolate.longest_import());
+            let text = format!(
+                "Importing the project used {used} of CPU time{longest}. Each room needs as much for its party when it starts.\n"
+            );
+            self.observer.console(&Source::Edge, Level::Warn, &text);
+        }
+        isolate.forget_import();
+        Ok(())
     }
 
     // One for `source`, or a spare.
@@ -147,10 +233,18 @@ impl Shared {
             &self.pulse,
             self.inspector.as_ref().zip(source),
         )?;
-        if program.code_cache().is_none() {
-            isolate.make_code_cache();
+        if let Some(source) = source {
+            self.load(&mut isolate, wanted_by(source))?;
+            if program.code_cache().is_none() {
+                isolate.make_code_cache();
+            }
         }
         Ok(isolate)
+    }
+
+    /// Whether the worker's rooms have nothing in common but their names.
+    pub(crate) fn has_neighbours(&self) -> bool {
+        self.mailbox.kind == Kind::Share
     }
 
     /// The worker does something for a room: spares can wait.
@@ -172,14 +266,14 @@ impl Shared {
 
     // Makes spares when the worker has nothing else to do: making one takes the thread for some milliseconds.
     fn refill(&self) {
-        if self.spares_max == 0 || self.refilling.replace(true) {
+        if !self.spares.borrow().wants_more() || self.refilling.replace(true) {
             return;
         }
         let Some(shared) = self.this.borrow().upgrade() else { return };
         tokio::task::spawn_local(async move {
             loop {
                 shared.lull().await;
-                if shared.spares.borrow().len() >= shared.spares_max {
+                if !shared.spares.borrow().wants_more() || shared.places.pressed() {
                     break;
                 }
                 // One worker at a time: at a start, and after a burst, all of them want spares, and a room that is
@@ -187,171 +281,45 @@ impl Shared {
                 if shared.making_spare.swap(true, Ordering::AcqRel) {
                     continue;
                 }
-                let created = shared.create(None);
+                let created = shared.spare();
                 shared.making_spare.store(false, Ordering::Release);
                 let Ok(mut isolate) = created else { break };
-                let ready = std::future::poll_fn(|context| isolate.poll_ready(&shared.pulse, context)).await;
+                let ready = std::future::poll_fn(|context| {
+                    isolate.poll_ready(&shared.pulse, &shared.limits, context)
+                })
+                .await;
                 // A program that was swapped meanwhile makes the spare useless.
                 if ready.is_err() || !Arc::ptr_eq(isolate.program(), &shared.program.borrow()) {
                     break;
                 }
-                shared.spares.borrow_mut().push(isolate);
+                shared.spares.borrow_mut().put(isolate);
             }
             shared.refilling.set(false);
         });
     }
-}
 
-/// What a worker is made from.
-pub(crate) struct Setup {
-    pub(crate) limits: Limits,
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) program: Arc<Program>,
-    pub(crate) inspector: Option<Arc<Inspector>>,
-    pub(crate) engine: std::sync::Weak<Inner>,
-    pub(crate) spares: usize,
-    /// Whether a worker is making a spare at this moment.
-    pub(crate) making_spare: Arc<AtomicBool>,
-    /// The one room of this worker, which ends with it.
-    pub(crate) only: Option<RoomKey>,
-    pub(crate) name: String,
-}
-
-/// Starts a worker; it runs until it is told to stop.
-pub(crate) fn start(
-    setup: Setup,
-    watchdog: &crate::watchdog::Watchdog,
-) -> Result<mpsc::UnboundedSender<Message>, StartError> {
-    WaitingWorker::spawn(setup.name.clone(), None)?.begin(setup, watchdog)
-}
-
-/// What the first heap of a worker needs.
-pub(crate) type ForHeap = (Limits, Option<Arc<Inspector>>);
-
-type Started = std::sync::mpsc::Sender<Result<Arc<Pulse>, StartError>>;
-
-/// The thread of a worker that waits for its setup, and may make its first heap meanwhile. One that gets no setup has
-/// ended when this is dropped: a process must not end while V8 is at work.
-#[derive(Debug)]
-pub(crate) struct WaitingWorker {
-    sender: mpsc::UnboundedSender<Message>,
-    setups: Option<std::sync::mpsc::Sender<(Setup, Started)>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl WaitingWorker {
-    pub(crate) fn spawn(name: String, heap: Option<ForHeap>) -> Result<Self, StartError> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let (setups, given) = std::sync::mpsc::channel();
-        let own = sender.clone();
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .stack_size(STACK_BYTES)
-            .spawn(move || live(heap, &given, own, receiver))
-            .map_err(|error| StartError::Machine(format!("a worker thread could not be started: {error}")))?;
-        Ok(Self { sender, setups: Some(setups), thread: Some(thread) })
-    }
-
-    pub(crate) fn begin(
-        mut self,
-        setup: Setup,
-        watchdog: &crate::watchdog::Watchdog,
-    ) -> Result<mpsc::UnboundedSender<Message>, StartError> {
-        let (started, answer) = std::sync::mpsc::channel();
-        if let Some(setups) = self.setups.take() {
-            let _ended = setups.send((setup, started));
+    // The spare that is wanted most.
+    fn spare(&self) -> Result<Isolate, CallError> {
+        let (blank, wanted) = self.spares.borrow_mut().begin();
+        let mut isolate = blank.map_or_else(|| self.create(None), Ok)?;
+        if wanted != Loaded::Nothing {
+            self.load(&mut isolate, wanted)?;
         }
-        self.thread = None;
-        match answer.recv() {
-            Ok(Ok(pulse)) => watchdog.watch(&pulse),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(StartError::Machine("a worker thread ended at once".to_string())),
-        }
-        Ok(self.sender.clone())
+        Ok(isolate)
     }
 }
 
-impl Drop for WaitingWorker {
-    fn drop(&mut self) {
-        self.setups = None;
-        if let Some(thread) = self.thread.take() {
-            let _panicked = thread.join();
-        }
+// What an isolate for `source` must have evaluated.
+fn wanted_by(source: &Source) -> Loaded {
+    match source {
+        Source::Room(key) => Loaded::Party(key.party().to_string()),
+        Source::Edge => Loaded::All,
     }
 }
 
-fn live(
-    heap: Option<ForHeap>,
-    given: &std::sync::mpsc::Receiver<(Setup, Started)>,
-    sender: mpsc::UnboundedSender<Message>,
-    receiver: mpsc::UnboundedReceiver<Message>,
-) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(tokio::runtime::LocalOptions::default());
-    // Where it cannot be made, the isolate that needs it says why.
-    let make = |(limits, inspector): ForHeap| async move { Heap::new(&limits, inspector.as_ref()).ok() };
-    let heap = match (&runtime, heap) {
-        (Ok(runtime), Some(needs)) => runtime.block_on(make(needs)),
-        _ => None,
-    };
-    let Ok((setup, started)) = given.recv() else {
-        if let Ok(runtime) = &runtime {
-            runtime.block_on(async move { drop(heap) });
-        }
-        return;
-    };
-    match runtime {
-        Ok(runtime) => run(&runtime, heap, setup, sender, receiver, &started),
-        Err(error) => {
-            let _gone = started.send(Err(StartError::Machine(error.to_string())));
-        }
-    }
-}
-
-fn run(
-    runtime: &tokio::runtime::LocalRuntime,
-    heap: Option<Heap>,
-    setup: Setup,
-    sender: mpsc::UnboundedSender<Message>,
-    receiver: mpsc::UnboundedReceiver<Message>,
-    started: &Started,
-) {
-    let store = match WorkerStore::open(&*setup.store, Arc::new(setup.limits.clone())) {
-        Ok(store) => store,
-        Err(error) => {
-            let _gone = started.send(Err(StartError::Machine(error.to_string())));
-            return;
-        }
-    };
-    let pulse = Pulse::of_this_thread();
-    let shared = Rc::new(Shared {
-        limits: Rc::new(setup.limits),
-        observer: setup.observer,
-        store,
-        pulse: pulse.clone(),
-        program: RefCell::new(setup.program),
-        inspector: setup.inspector,
-        engine: setup.engine,
-        writer: setup.store,
-        sender,
-        spares: RefCell::default(),
-        early: RefCell::new(heap),
-        spares_max: setup.spares,
-        refilling: Cell::new(false),
-        tidying: Cell::new(false),
-        making_spare: setup.making_spare,
-        next_serial: Cell::new(1),
-        code_cached: Cell::new(false),
-        activity: Cell::new(0),
-        only: setup.only,
-        this: RefCell::default(),
-    });
-    *shared.this.borrow_mut() = Rc::downgrade(&shared);
-    let _gone = started.send(Ok(pulse));
-    // A local runtime, not a LocalSet: deno_core polls ops outside of any set, and their futures start tasks too.
-    runtime.block_on(Worker::new(shared).serve(receiver));
+/// Runs a worker until it is told to stop, or has nothing to do any more.
+pub(crate) async fn serve(shared: Rc<Shared>) {
+    Worker::new(shared).serve().await;
 }
 
 struct Worker {
@@ -375,13 +343,14 @@ impl Worker {
         }
     }
 
-    async fn serve(mut self, mut receiver: mpsc::UnboundedReceiver<Message>) {
+    async fn serve(mut self) {
+        let mailbox = self.shared.mailbox.clone();
         self.shared.refill();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         loop {
             tokio::select! {
                 biased;
-                message = receiver.recv() => match message {
+                message = mailbox.next() => match message {
                     None => break,
                     Some(Message::Stop) => {
                         if let Some(edge) = &self.edge {
@@ -390,14 +359,14 @@ impl Worker {
                         break;
                     }
                     Some(Message::Drain(grace)) => {
-                        self.drain(&mut receiver, grace).await;
+                        self.drain(&mailbox, grace).await;
                         break;
                     }
                     Some(message) => self.take(message),
                 },
                 _ = sweep.tick() => {
                     self.sweep();
-                    if self.has_served_its_room(&mut receiver) {
+                    if self.may_end() {
                         break;
                     }
                 }
@@ -417,13 +386,13 @@ impl Worker {
     }
 
     // Goes on until no room has an event in progress, at most for `grace`.
-    async fn drain(&mut self, receiver: &mut mpsc::UnboundedReceiver<Message>, grace: Duration) {
+    async fn drain(&mut self, mailbox: &Mailbox, grace: Duration) {
         let deadline = tokio::time::Instant::now() + grace;
         let mut look = tokio::time::interval(DRAIN_LOOK_EVERY);
         while tokio::time::Instant::now() < deadline {
             tokio::select! {
                 biased;
-                message = receiver.recv() => match message {
+                message = mailbox.next() => match message {
                     None => return,
                     Some(message) => self.take(message),
                 },
@@ -436,13 +405,46 @@ impl Worker {
         }
     }
 
-    // Whether this is the worker of one room, and that room is gone for good.
-    fn has_served_its_room(&self, receiver: &mut mpsc::UnboundedReceiver<Message>) -> bool {
-        let (Some(only), Ok(engine)) = (&self.shared.only, self.shared.engine()) else { return false };
-        self.rooms.is_empty() && self.next_actor > 1 && engine.retire_worker(only, receiver)
+    // Whether no room needs this worker any more, nor will one.
+    fn may_end(&self) -> bool {
+        let mailbox = &self.shared.mailbox;
+        mailbox.is_extra()
+            && self.rooms.is_empty()
+            && self.shared.engine().is_ok_and(|engine| engine.retire_worker(mailbox))
     }
 
     fn take(&mut self, message: Message) {
+        let Some(key) = message.room().cloned() else { return self.handle(message) };
+        if let Some(message) = self.admit(&key, message) {
+            self.handle(message);
+            // A room that was refused before it came into memory has left it.
+            if !self.rooms.contains_key(&key) {
+                self.left(&key, false);
+            }
+        }
+    }
+
+    // Answers a message for a room that is here or may come here.
+    fn admit(&mut self, key: &RoomKey, message: Message) -> Option<Message> {
+        if let Some(room) = self.rooms.get(key).cloned() {
+            if !room.moves_on() {
+                return Some(message);
+            }
+            self.retire(key, &room);
+        }
+        match self.shared.engine() {
+            Ok(engine) => engine.admit(&self.shared.mailbox, key, message),
+            Err(_) => Some(message),
+        }
+    }
+
+    fn left(&self, key: &RoomKey, slow: bool) {
+        if let Ok(engine) = self.shared.engine() {
+            engine.left(&self.shared.mailbox, key, slow);
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
         match message {
             Message::Request(key, request, origin, reply) => self.request(key, request, origin, reply),
             Message::Alarm(due) => self.alarm(due),
@@ -486,6 +488,11 @@ impl Worker {
                 };
                 let _gone = reply.send(self.rooms.iter().map(state).collect());
             }
+            Message::MakeWay(why) => self.make_way(&why),
+            Message::Relieve(key) => {
+                self.rooms.get(&key).inspect(|room| room.relieve());
+                trim::now();
+            }
             Message::Drain(_) | Message::Stop => {}
         }
     }
@@ -518,12 +525,12 @@ impl Worker {
     ) {
         let room = self.room(key);
         if room.inbox_full() {
-            let _gone = reply.send(Ok(Response::text(503, "The room has too many events waiting.")));
+            let _gone = reply.send(Ok(busy(&self.shared.limits, "The room has too many events waiting.")));
             return;
         }
         if let Some(upgrade) = request.upgrade.take() {
             if room.sockets.borrow().len() >= self.shared.limits.connections_per_room_max {
-                let _gone = reply.send(Ok(Response::text(503, "The room has too many connections.")));
+                let _gone = reply.send(Ok(busy(&self.shared.limits, "The room has too many connections.")));
                 return;
             }
             let connection = Connection {
@@ -552,6 +559,16 @@ impl Worker {
     }
 
     fn alarm(&mut self, due: DueAlarm) {
+        // Without a place it waits in the store: no run of it has begun.
+        let live = self.rooms.get(&due.room).is_some_and(|room| room.is_live());
+        if !live && let Some(why) = self.shared.places.full() {
+            self.shared.release_alarm(&due.room, partyrun_store::now_ms() + ALARM_WAIT_MS);
+            if let Ok(engine) = self.shared.engine() {
+                engine.alarms_running.fetch_sub(1, Ordering::AcqRel);
+                engine.make_way(&why);
+            }
+            return;
+        }
         let token = self.next_alarm;
         self.next_alarm = if token >= 0x3fff_ffff { 1 } else { token + 1 };
         self.room(due.room.clone()).start_alarm(token, due);
@@ -566,6 +583,7 @@ impl Worker {
         let (Some(storage), Some(key)) = (&actor.storage, actor.key()) else { return };
         let Err(failure) = result else {
             storage.borrow_mut().committed(seq);
+            actor.count_undurable(storage.borrow().undurable_bytes());
             actor.gate.settled(&actor, seq);
             return;
         };
@@ -574,6 +592,7 @@ impl Worker {
         actor.gate.fail(&reason);
         actor.reset(&reason);
         *storage.borrow_mut() = self.shared.store.room(key.clone());
+        actor.count_undurable(0);
         actor.life.set(actor.life.get().wrapping_add(1));
     }
 
@@ -596,19 +615,33 @@ impl Worker {
         }
     }
 
+    fn make_way(&mut self, why: &Full) {
+        let at_rest = self.rooms.iter().filter(|(_, room)| room.at_rest());
+        let idle = at_rest.map(|(key, room)| (room.last_event(), key.clone())).collect();
+        for key in leaving(idle, why) {
+            self.hibernate(&key);
+        }
+        if matches!(why, Full::Memory(_)) {
+            self.shared.spares.borrow_mut().clear();
+            trim::now();
+        }
+    }
+
     fn retire(&mut self, key: &RoomKey, room: &Rc<Actor>) {
         room.close();
         self.rooms.remove(key);
         self.by_serial.remove(&room.serial);
+        self.left(key, room.slow.get());
     }
 
     fn sweep(&mut self) {
         let now = Instant::now();
         self.rooms.values().for_each(|room| room.end_overdue_alarms(now));
+        let pressed = self.shared.places.pressed();
         let due: Vec<(RoomKey, Rc<Actor>)> = self
             .rooms
             .iter()
-            .filter(|(_, room)| room.evictable(now) || room.is_empty())
+            .filter(|(_, room)| room.evictable(now, pressed) || room.is_empty())
             .map(|(key, room)| (key.clone(), room.clone()))
             .collect();
         for (key, room) in due {
@@ -616,6 +649,7 @@ impl Worker {
         }
         self.tidy(now);
         trim::look();
+        self.shared.places.sweep();
     }
 
     // One after the other, each in a lull, so that no event waits for more than one of them.
@@ -674,7 +708,7 @@ impl Worker {
         let isolate = match self.shared.create(Some(&Source::Edge)) {
             Ok(isolate) => isolate,
             Err(error) => {
-                let _gone = reply.send(Err(StartError::Program(error.to_string())));
+                let _gone = reply.send(Err(not_started(&error)));
                 return;
             }
         };
@@ -687,19 +721,26 @@ impl Worker {
         self.edge = Some(edge.clone());
         tokio::task::spawn_local(async move {
             let described = std::future::poll_fn(|context| edge.describe(context)).await;
-            let _gone = reply.send(described.map_err(|error| StartError::Program(error.to_string())));
+            let _gone = reply.send(described.map_err(|error| not_started(&error)));
         });
     }
 
     fn swap(&mut self, program: Arc<Program>) {
         *self.shared.program.borrow_mut() = program;
         self.shared.spares.borrow_mut().clear();
-        self.shared.code_cached.set(false);
+        self.shared.code_cached.borrow_mut().clear();
         for room in self.rooms.values() {
             room.swap();
         }
         self.shared.refill();
     }
+}
+
+fn not_started(error: &CallError) -> StartError {
+    StartError::Program(match error {
+        CallError::Import(reason) => format!("The project did not start: {reason}."),
+        other => other.to_string(),
+    })
 }
 
 // The static handlers that are running, and what they gave to `waitUntil`, get a while to end.

@@ -20,6 +20,9 @@ pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 /// Chunks of a body that arrive over time.
 pub type BodyStream = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, String>>>>;
 
+/// Added to a response's status: its body is already in the coding that its `Content-Encoding` names.
+pub const PACKED: u32 = 0x1_0000;
+
 /// The body of a message that crosses between the host and an isolate.
 pub enum Body {
     /// No body at all.
@@ -166,6 +169,7 @@ pub trait Host {
     fn storage_set_alarm(&self, time_ms: f64) -> Result<(), JsErrorBox>;
     fn storage_delete_alarm(&self) -> Result<(), JsErrorBox>;
     fn storage_pending(&self) -> bool;
+    fn storage_presses(&self) -> bool;
     fn storage_sync(&self) -> LocalFuture<Result<(), JsErrorBox>>;
 
     fn party_url(&self, party: &str, id: &str, path: &str) -> Result<String, JsErrorBox>;

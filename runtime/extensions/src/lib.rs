@@ -10,11 +10,14 @@ mod cache;
 mod crypto;
 mod host;
 mod html;
+mod lanes;
+mod memory;
 mod node;
 mod ops;
 mod outbound;
 pub mod tls;
 mod url;
+mod values;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -23,14 +26,18 @@ use deno_core::Extension;
 
 pub use body::{BodyResource, add_stream};
 pub use host::{
-    BindingCall, BindingReply, Body, BodyStream, Forwarded, Host, HostRef, ListOptions, LocalFuture,
+    BindingCall, BindingReply, Body, BodyStream, Forwarded, Host, HostRef, ListOptions, LocalFuture, PACKED,
     PartyRequest, Reply,
 };
-pub use outbound::prepare;
+pub use memory::RoomMemory;
+pub use outbound::{lookup, prepare};
 
 use answer::op_answer_bound;
 use crypto::op_aes_gcm;
+use lanes::{op_lane_call, op_lane_enter};
+use memory::{op_memory_hold, op_memory_release};
 use ops::*;
+use values::{op_value_clone, op_value_deserialize, op_value_serialize};
 
 deno_core::extension!(
     partyrun,
@@ -76,12 +83,15 @@ deno_core::extension!(
         op_storage_set_alarm,
         op_storage_delete_alarm,
         op_storage_pending,
+        op_storage_presses,
         op_storage_sync,
         op_party_url,
         op_party_fetch,
         op_assets_fetch,
         op_answer_bound,
         op_aes_gcm,
+        op_lane_call,
+        op_lane_enter,
         op_binding_call,
         op_edge_forward,
         op_edge_pass,
@@ -92,13 +102,22 @@ deno_core::extension!(
         op_edge_open,
         op_bundle_wasm,
         op_bundle_binary,
+        op_memory_hold,
+        op_memory_release,
+        op_value_clone,
+        op_value_deserialize,
+        op_value_serialize,
     ],
     lazy_loaded_js = [
         dir "../../js",
+        "00_kinds.js",
+        "08_counted.js",
         "15_process.js",
+        "17_failures.js",
         "18_limits.js",
         "20_timers.js",
         "25_hot.js",
+        "27_values.js",
         "28_bodies.js",
         "30_http.js",
         "32_fetch.js",
@@ -119,18 +138,27 @@ deno_core::extension!(
         "99_fast.js",
         "compression.js",
         "crypto.js",
+        "crypto_algorithms.js",
+        "crypto_keys.js",
+        "crypto_old.js",
+        "crypto_subtle.js",
         "html_rewriter.js",
+        "lanes.js",
         "urlpattern.js",
         "workers.js",
         "node/absent.js",
+        "node/bounds.js",
         "node/constants.js",
+        "node/fs.js",
         "node/http.js",
         "node/loader.js",
+        "node/names.generated.js",
         "node/net.js",
         "node/old_checks.js",
         "node/ops.js",
         "node/os.js",
         "node/platform.js",
+        "node/primes.js",
         "node/process.js",
         "node/timers.js",
         "node/tls.js",
@@ -159,6 +187,7 @@ pub fn all() -> Vec<Extension> {
         deno_fetch::deno_fetch::init(deno_fetch::Options {
             user_agent: concat!("partyrun/", env!("CARGO_PKG_VERSION")).to_string(),
             root_cert_store_provider: Some(Arc::new(tls::Roots)),
+            resolver: deno_fetch::dns::Resolver::custom(Arc::new(outbound::Names)),
             ..Default::default()
         }),
         own(),
@@ -167,7 +196,8 @@ pub fn all() -> Vec<Extension> {
 
 /// The names of the ops that need a [`Host`].
 pub fn own_op_names() -> Vec<&'static str> {
-    partyrun::init().ops.iter().map(|op| op.name).collect()
+    let without_host = |name: &&str| name.starts_with("op_value_");
+    partyrun::init().ops.iter().map(|op| op.name).filter(|name| !without_host(name)).collect()
 }
 
 fn own() -> Extension {
@@ -188,10 +218,13 @@ fn web() -> Extension {
     let mut web =
         deno_web::deno_web::init(Arc::new(deno_web::BlobStore::default()), None, false, CHANNEL.clone());
     let is_left_out = |name: &str| {
-        UNUSED_OPS.iter().any(|unused| name.starts_with(unused)) || url::REPLACED.contains(&name)
+        UNUSED_OPS.iter().any(|unused| name.starts_with(unused))
+            || url::REPLACED.contains(&name)
+            || memory::REPLACED.contains(&name)
     };
     web.ops.to_mut().retain(|op| !is_left_out(op.name));
     web.ops.to_mut().extend(url::ops());
+    web.ops.to_mut().extend(memory::ops());
     web.objects
         .to_mut()
         .retain(|object| !UNUSED_OBJECTS.iter().any(|unused| (object.type_name)().contains(unused)));

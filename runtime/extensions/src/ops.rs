@@ -15,10 +15,12 @@ use deno_core::convert::Uint8Array;
 use deno_core::op2;
 use deno_core::v8;
 use deno_error::JsErrorBox;
+use partyrun_limits::Charge;
 use serde::Serialize;
 
 use crate::body::add_stream;
 use crate::host::{BindingCall, Body, Forwarded, Host, HostRef, ListOptions, PartyRequest, Reply};
+use crate::memory;
 
 fn host(state: &OpState) -> &dyn Host {
     &*state.borrow::<HostRef>().0
@@ -319,6 +321,12 @@ pub(crate) fn op_storage_pending(state: &OpState) -> bool {
     host(state).storage_pending()
 }
 
+/// Whether the room has written so much more than the disk has taken that it should wait.
+#[op2(fast)]
+pub(crate) fn op_storage_presses(state: &OpState) -> bool {
+    host(state).storage_presses()
+}
+
 #[op2]
 pub(crate) async fn op_storage_sync(state: Rc<RefCell<OpState>>) -> Result<(), JsErrorBox> {
     let syncing = host(&state.borrow()).storage_sync();
@@ -372,9 +380,32 @@ impl ReplyParts {
     }
 }
 
+// A copy of what leaves an isolate for another one; a long one counts until nobody needs it any more.
+fn copy(state: &OpState, bytes: &[u8]) -> Result<Bytes, JsErrorBox> {
+    let copy = Bytes::copy_from_slice(bytes);
+    if bytes.len() < COUNTED_FROM_BYTES {
+        return Ok(copy);
+    }
+    let charge = memory::take_now(state, bytes.len())?;
+    Ok(Bytes::from_owner(Copied { bytes: copy, _charge: charge }))
+}
+
+const COUNTED_FROM_BYTES: usize = 4096;
+
+struct Copied {
+    bytes: Bytes,
+    _charge: Option<Charge>,
+}
+
+impl AsRef<[u8]> for Copied {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 fn body_of(state: &mut OpState, bytes: Option<JsBuffer>, resource: u32) -> Result<Body, JsErrorBox> {
     match bytes {
-        Some(bytes) => Ok(Body::Bytes(Bytes::copy_from_slice(&bytes))),
+        Some(bytes) => Ok(Body::Bytes(copy(state, &bytes)?)),
         None if resource == 0 => Ok(Body::None),
         None => Ok(Body::Resource(state.resource_table.take_any(resource).map_err(JsErrorBox::from_err)?)),
     }
@@ -452,10 +483,10 @@ pub(crate) fn op_binding_call(
     #[string] method: String,
     #[string] arguments: String,
     #[buffer] bytes: Option<JsBuffer>,
-) -> impl Future<Output = Result<BindingParts, JsErrorBox>> + use<> {
-    let bytes = bytes.map(|bytes| Bytes::copy_from_slice(&bytes));
+) -> Result<impl Future<Output = Result<BindingParts, JsErrorBox>> + use<>, JsErrorBox> {
+    let bytes = bytes.map(|bytes| copy(state, &bytes)).transpose()?;
     let calling = host(state).binding_call(BindingCall { kind, binding, method, arguments, bytes });
-    async move {
+    Ok(async move {
         Ok(match calling.await {
             Ok(reply) => {
                 let bytes = reply.bytes.map(|bytes| ToJsBuffer::from(Vec::from(bytes)));
@@ -463,7 +494,7 @@ pub(crate) fn op_binding_call(
             }
             Err(message) => BindingParts { error: Some(message), json: String::new(), bytes: None },
         })
-    }
+    })
 }
 
 // --- edge -------------------------------------------------------------------------------------------------------------

@@ -1,14 +1,17 @@
-//! What deno_fetch needs to find in an isolate's state before the first `fetch`.
+//! What deno_fetch needs to find in an isolate's state before the first `fetch`, and where names lead.
 //!
 //! The HTTP client, with its pool of connections, belongs to the worker: rooms of one worker share it, and no room has to
 //! make one. A connection's task runs on the worker that opened it, so that pools of different workers stay apart.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use deno_core::OpState;
+use deno_fetch::dns::{Resolve, Resolving};
 use deno_fetch::{Client, Options, create_client_from_options};
 use deno_permissions::{
     AllowRunDescriptorParseResult, DenyRunDescriptor, EnvDescriptor, EnvDescriptorParseError, FfiDescriptor,
@@ -17,20 +20,49 @@ use deno_permissions::{
     RunQueryDescriptor, SpecialFilePathQueryDescriptor, SysDescriptor, SysDescriptorParseError,
     WriteDescriptor,
 };
+use hyper_util::client::legacy::connect::dns::Name;
 use partyrun_limits::Limits;
+
+use crate::memory::{Blobs, RoomMemory};
 
 // Deno asks its permissions before every request. Rooms may ask whom they like, as in the original.
 static PERMISSIONS: LazyLock<PermissionsContainer> =
     LazyLock::new(|| PermissionsContainer::allow_all(Arc::new(NoDescriptors)));
 
+/// The addresses of a name. `localhost` means both families, whatever the system's table of hosts says (RFC 6761, 6.3): what
+/// listens there listens on one of them, and nobody knows on which.
+///
+/// # Errors
+/// The system's, if it does not know the name.
+pub async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if name == "localhost" || name.ends_with(".localhost") {
+        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+    }
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+}
+
+/// Looks names up for `fetch`.
+#[derive(Debug)]
+pub(crate) struct Names;
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move { lookup(name.as_str(), 0).await.map(Vec::into_iter) })
+    }
+}
+
 thread_local! {
     static CLIENT: RefCell<Option<Client>> = const { RefCell::new(None) };
 }
 
-/// Puts the limits, the client of this thread and the permissions into `state`. An isolate whose client cannot be made, because the
-/// operator's certificates are unusable, makes its own at the first `fetch`, which then fails with the reason.
-pub fn prepare(state: &mut OpState, limits: &Limits) {
+/// Puts the limits, the count of memory, the client of this thread and the permissions into `state`. An isolate whose
+/// client cannot be made, because the operator's certificates are unusable, makes its own at the first `fetch`, which then
+/// fails with the reason.
+pub fn prepare(state: &mut OpState, limits: &Limits, memory: RoomMemory) {
     state.put(limits.clone());
+    state.put(Blobs::within(&memory));
+    state.put(memory);
     state.put(PERMISSIONS.clone());
     CLIENT.with_borrow_mut(|client| {
         if client.is_none() {

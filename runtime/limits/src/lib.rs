@@ -4,14 +4,18 @@
 //! the documentation's table is printed (`docs/limits.md`). A limit that is not in this file does not exist: code that
 //! needs a bound adds a field here first. Starting values: design, section 7; facts of the original: spec 2.7 and 3.3.
 
+mod budget;
+
 use std::time::Duration;
+
+pub use budget::{Budget, Charge, Total};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $unit:literal, $beyond:literal;)+) => {
-        /// The limits in force. `Limits::default()` is what `partyrun dev` starts from.
+        /// The limits in force. `Limits::default()` is what `partyrun dev` and `partyrun start` begin with.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Limits {
             $($(#[doc = $doc])+ pub $name: $type,)+
@@ -26,11 +30,18 @@ macro_rules! limits {
         impl Limits {
             /// Changes one limit: `name` is a field's name, `text` a number, or a time such as `200ms` or `10s`.
             pub fn set(&mut self, name: &str, text: &str) -> Result<(), SettingError> {
+                if name.ends_with("_ceiling") {
+                    return Err(SettingError::Fixed(name.to_string()));
+                }
+                let before = self.clone();
                 let taken = match name {
                     $(stringify!($name) => Setting::read(text).map(|value| self.$name = value),)+
                     _ => return Err(SettingError::Unknown(name.to_string())),
                 };
-                taken.ok_or_else(|| SettingError::Value { name: name.to_string(), text: text.to_string() })
+                if taken.is_none() {
+                    return Err(SettingError::Value { name: name.to_string(), text: text.to_string() });
+                }
+                self.check_ceilings(name).inspect_err(|_| *self = before)
             }
         }
 
@@ -73,6 +84,17 @@ pub enum SettingError {
         /// What was given.
         text: String,
     },
+    /// A ceiling is no setting.
+    Fixed(String),
+    /// The value is above its ceiling.
+    AboveCeiling {
+        /// The limit's name.
+        name: String,
+        /// Its ceiling's name.
+        ceiling: &'static str,
+        /// The ceiling, with its unit.
+        most: String,
+    },
 }
 
 impl std::fmt::Display for SettingError {
@@ -84,6 +106,10 @@ impl std::fmt::Display for SettingError {
                     formatter,
                     "`{text}` is no value for `{name}`: write a number, or a time such as `200ms` or `10s`"
                 )
+            }
+            Self::Fixed(name) => write!(formatter, "`{name}` is a ceiling, which cannot be changed"),
+            Self::AboveCeiling { name, ceiling, most } => {
+                write!(formatter, "`{name}` may be {most} at most (`{ceiling}`)")
             }
         }
     }
@@ -130,24 +156,46 @@ limits! {
     message_in_bytes_ceiling: usize = 32 * MIB, "bytes", "the setting is refused";
     /// Length of one outgoing WebSocket message.
     message_out_bytes_max: usize = 32 * MIB, "bytes", "`send` throws a RangeError";
+    /// Bytes of incoming messages of one room that have not come whole.
+    unfinished_bytes_max: usize = 64 * MIB, "bytes", "no more is read; later than `unfinished_time_max`: closed with 1013";
+    /// Bytes of such messages in the process; an eighth of its memory where that is less.
+    unfinished_total_bytes_max: usize = 512 * MIB, "bytes", "as above";
+    /// Time in which a message must become whole while there is no more memory for such.
+    unfinished_time_max: Duration = Duration::from_secs(10), "time", "the socket is closed with 1013";
     /// Fragments of one incoming message.
     message_fragments_max: usize = 1024, "frames", "the socket is closed with 1008";
     /// Ping and pong frames that one socket may send in a second.
     control_frames_per_second_max: u32 = 1000, "frames", "the socket is closed with 1008";
     /// Bytes queued for one socket whose peer does not read.
     send_queue_bytes_max: usize = 16 * MIB, "bytes", "the socket is closed with 1013";
+    /// Bytes queued for all sockets of one room; what a broadcast sends to many counts once.
+    send_queues_bytes_max: usize = 128 * MIB, "bytes", "the sockets with the longest queues are closed with 1013";
+    /// Bytes queued for all sockets of the process; an eighth of its memory where that is less.
+    send_queues_total_bytes_max: usize = 512 * MIB, "bytes", "as above, in rooms that send";
+    /// Bytes of messages and answers of one room that wait for its writes to be durable.
+    held_bytes_max: usize = 64 * MIB, "bytes", "`send` and `broadcast` throw a RangeError; an answer becomes 503";
+    /// Bytes of such messages and answers in the process; an eighth of its memory where that is less.
+    held_total_bytes_max: usize = 512 * MIB, "bytes", "as above";
+    /// Bytes of long answers of one room that their clients have not read.
+    answers_bytes_max: usize = 128 * MIB, "bytes", "503 with `Retry-After`";
+    /// Bytes of such answers in the process; an eighth of its memory where that is less.
+    answers_total_bytes_max: usize = 512 * MIB, "bytes", "503 with `Retry-After`";
     /// Length of a head: request line and headers; also of a server's answer to an outgoing WebSocket's handshake.
     header_bytes_max: usize = 64 * KIB, "bytes", "431; an outgoing WebSocket fails";
     /// Number of header fields in such a head.
     header_count_max: usize = 100, "fields", "431; an outgoing WebSocket fails";
     /// Length of a request body.
     body_bytes_max: usize = 100 * MIB, "bytes", "413";
+    /// Bytes of request bodies that have been received and not been read, in the process.
+    bodies_total_bytes_max: usize = 512 * MIB, "bytes", "no more is received of any";
     /// Length up to which a request body with a known length is read before the room is called.
     body_eager_bytes_max: usize = 64 * KIB, "bytes", "the body is streamed";
     /// Time in which a request head must arrive.
     header_time_max: Duration = Duration::from_secs(10), "time", "the connection is closed";
     /// Time without a byte of a request body.
     body_idle_max: Duration = Duration::from_secs(30), "time", "408";
+    /// Bytes that a request body must bring in a second of waiting for it, on average, once that took `body_idle_max`.
+    body_bytes_per_second_min: usize = 512, "bytes", "408";
     /// Time in which a room must answer a request.
     request_time_max: Duration = Duration::from_secs(300), "time", "504";
     /// Idle time after which a kept-alive HTTP connection is closed.
@@ -173,19 +221,27 @@ limits! {
     /// WebSocket connections in one room.
     connections_per_room_max: usize = 32_000, "sockets", "503";
     /// Connections (HTTP and WebSocket) of the process.
-    connections_max: usize = 100_000, "sockets", "503";
+    connections_max: usize = 100_000, "sockets", "idle kept-alive ones make way; without such 503";
     /// Events waiting for one room.
     inbox_events_max: usize = 10_000, "events", "requests: 503; sockets: no more is read from them";
+    /// Bytes of the events waiting for one room.
+    inbox_bytes_max: usize = 32 * MIB, "bytes", "requests: 503 with `Retry-After`; sockets: no more is read from them";
+    /// Bytes of the events waiting for all rooms; an eighth of the process' memory where that is less.
+    inboxes_total_bytes_max: usize = 512 * MIB, "bytes", "as above, in rooms that have events waiting";
     /// Length of a storage key as UTF-8.
     key_bytes_max: usize = 2048, "bytes", "RangeError";
     /// Length of a storage value in its serialized form, without the 34 bytes that the original grants on top.
     value_bytes_max: usize = 128 * KIB, "bytes", "RangeError";
     /// Ceiling to which the value length may be set.
     value_bytes_ceiling: usize = 2 * MIB, "bytes", "the setting is refused";
-    /// Keys in one storage call.
+    /// Keys of one `get` of several.
     keys_per_call_max: usize = 128, "keys", "RangeError";
     /// Bytes of written values that one room keeps in memory until they are durable.
-    undurable_bytes_max: usize = 32 * MIB, "bytes", "the room is reset";
+    undurable_bytes_max: usize = 32 * MIB, "bytes", "the promise of a write waits for the disk, and with it the room's next event";
+    /// Bytes of such values in the process; an eighth of its memory where that is less.
+    undurable_total_bytes_max: usize = 512 * MIB, "bytes", "as above";
+    /// The same of a room that does not wait for its writes.
+    unawaited_bytes_max: usize = 128 * MIB, "bytes", "the room is reset";
     /// Bytes of read values that one room keeps in memory.
     storage_cache_bytes_max: usize = MIB, "bytes", "the oldest are forgotten";
     /// Length of a connection's state in a hibernating room, serialized.
@@ -194,18 +250,67 @@ limits! {
     tags_max: usize = 10, "tags", "the socket is closed with 1011";
     /// Length of a tag.
     tag_chars_max: usize = 256, "characters", "the socket is closed with 1011";
-    /// CPU time of one turn: from entering the isolate until its microtasks are drained.
-    turn_cpu_max: Duration = Duration::from_secs(10), "time", "the room is reset";
+    /// CPU time of one turn: a handler, a timer or what follows an `await`, with the microtasks that come of it.
+    turn_cpu_max: Duration = Duration::from_secs(30), "time", "the room is reset";
+    /// CPU time of one turn that is worth a warning.
+    turn_cpu_warn: Duration = Duration::from_secs(1), "time", "a warning; in its next life the room is on a thread for slow rooms";
+    /// Time in which one turn may keep its thread waiting without using the CPU.
+    turn_wait_max: Duration = Duration::from_secs(30), "time", "the room is reset";
+    /// Time that one turn may take before its thread counts as held up.
+    turn_held_after: Duration = Duration::from_secs(2), "time", "rooms that are not in memory start on another thread";
+    /// CPU time that importing the project may use, each time that an isolate is made.
+    start_cpu_max: Duration = Duration::from_secs(60), "time", "the server does not start; a room is reset";
+    /// Extra threads for slow rooms.
+    slow_workers_max: usize = 4, "threads", "slow rooms share them";
+    /// Rooms that are remembered as slow while they are not in memory.
+    slow_rooms_max: usize = 1000, "rooms", "the oldest is forgotten";
+    /// Extra threads that take over from threads that are held up.
+    replacement_workers_max: usize = 4, "threads", "the other threads take over";
     /// JavaScript heap of one room.
     heap_bytes_max: usize = 128 * MIB, "bytes", "the room is reset";
-    /// Memory of one room outside the heap: array buffers, wasm memories.
+    /// What V8 may take beyond it at a time while the room is being ended.
+    heap_grace_bytes: usize = 256 * MIB, "bytes", "it is given once more, as V8 would end the process";
+    /// Memory of one room outside the heap: array buffers, wasm memories, blobs, compressors, messages between ports.
     external_bytes_max: usize = 128 * MIB, "bytes", "RangeError, then the room is reset";
+    /// Native calls of one room that take milliseconds (hashes, signatures, ciphers of WebCrypto) and run at the same time.
+    quick_calls_per_room_max: usize = 4, "calls", "the others wait";
+    /// Native calls of one room that take longer (derived keys, RSA keys, primes, large texts) and run at the same time.
+    slow_calls_per_room_max: usize = 2, "calls", "the others wait";
+    /// Rounds of PBKDF2 in one call: iterations times the blocks of the result.
+    pbkdf2_rounds_max: usize = 2_000_000, "rounds", "WebCrypto rejects with an OperationError, `node:crypto` throws a RangeError";
+    /// Memory in which one scrypt call mixes: 128 times N times r.
+    scrypt_bytes_max: usize = 128 * MIB, "bytes", "RangeError";
+    /// Bytes that one scrypt call mixes: its memory times p.
+    scrypt_work_bytes_max: usize = 1024 * MIB, "bytes", "RangeError";
+    /// Length of an RSA key that is used or imported.
+    rsa_bits_max: usize = 8192, "bits", "WebCrypto rejects with an OperationError, `node:crypto` throws a RangeError";
+    /// Length of the text or DER of a key that `node:crypto` reads.
+    key_text_bytes_max: usize = 32 * KIB, "bytes", "RangeError";
+    /// Length of an RSA or DSA key that is generated.
+    rsa_generated_bits_max: usize = 4096, "bits", "WebCrypto rejects with an OperationError, `node:crypto` throws a RangeError";
+    /// Length of a Diffie-Hellman group's prime.
+    dh_bits_max: usize = 8192, "bits", "RangeError";
+    /// Length of a prime that is generated or tested.
+    prime_bits_max: usize = 4096, "bits", "RangeError";
+    /// Length of a safe prime that is generated.
+    safe_prime_bits_max: usize = 1024, "bits", "RangeError";
+    /// Length of a name that `node:punycode` and `node:url` convert.
+    host_name_chars_max: usize = 4096, "characters", "RangeError";
+    /// Rounds of a test of a prime.
+    prime_checks_max: usize = 64, "rounds", "RangeError";
     /// Timers waiting in one room.
     timers_max: usize = 10_000, "timers", "`setTimeout` throws a RangeError";
-    /// Share of the machine's memory beyond which no new room starts.
-    memory_share_max: f64 = 0.8, "share", "503 for new rooms";
+    /// Share beyond which no new room starts of the memory that the process could have: of the machine, of its control
+    /// groups, of its address space, whichever leaves least.
+    memory_share_max: f64 = 0.8, "share", "idle rooms leave; then 503 with `Retry-After` for new rooms, and alarms wait";
     /// Live rooms of the process.
-    rooms_max: usize = 100_000, "rooms", "503 for new rooms";
+    rooms_max: usize = 100_000, "rooms", "idle rooms leave; then 503 with `Retry-After` for new rooms, and alarms wait";
+    /// Part of `rooms_max` and of the memory that is kept for hibernated rooms whose connections wake them.
+    waking_reserve_share: f64 = 0.1, "share", "their messages wait, their requests get 503";
+    /// Time that a new room waits for idle ones to make way.
+    room_place_wait_max: Duration = Duration::from_secs(2), "time", "503 with `Retry-After`";
+    /// Time after which a client that found no place shall try again.
+    retry_after: Duration = Duration::from_secs(5), "time", "nothing: it is what `Retry-After` says";
     /// Prepared isolates that a worker keeps.
     spares_per_worker: usize = 2, "isolates", "none more is made";
     /// Idle time after which a room leaves memory.
@@ -224,8 +329,18 @@ limits! {
     wait_until_max: Duration = Duration::from_secs(10), "time", "the work is dropped";
     /// Bytes of answers that `caches` keeps for the process.
     cache_bytes_max: usize = 64 * MIB, "bytes", "the oldest are forgotten";
+    /// Time that the whole server may take to stop, from the first request to stop on.
+    stop_time_max: Duration = Duration::from_secs(30), "time", "the supervisor kills it";
+    /// The same from a second request on, after which the server waits for nothing.
+    stop_again_time_max: Duration = Duration::from_secs(2), "time", "the supervisor kills it";
+    /// Unhandled rejections of one room, without a second between them, that are printed each.
+    rejections_printed_max: u32 = 10, "rejections", "the count is printed at powers of ten, with the first reason";
     /// Memory in which one HTMLRewriter looks for the end of a token.
     html_bytes_max: usize = 16 * MIB, "bytes", "the transformation fails";
+    /// Transformations of HTMLRewriter in one room that have begun and not ended.
+    html_rewriters_per_room_max: usize = 32, "transformations", "the transformation fails";
+    /// Such transformations of the process: each has a thread.
+    html_rewriters_max: usize = 512, "transformations", "the transformation fails";
     /// Length of a key in a local KV namespace.
     kv_key_bytes_max: usize = 512, "bytes", "the call rejects";
     /// Length of a value in a local KV namespace.
@@ -238,8 +353,18 @@ limits! {
     r2_value_bytes_max: usize = 100 * MIB, "bytes", "the call rejects";
     /// Vectors that one call gives to a local index.
     vectors_per_call_max: usize = 1000, "vectors", "the call rejects";
+    /// Length of what a release holds besides static files: code, source map, WebAssembly and binary files.
+    release_code_bytes_max: usize = 512 * MIB, "bytes", "`build` and `start` refuse it";
+    /// Length of the static files of a release.
+    release_assets_bytes_max: usize = 8192 * MIB, "bytes", "`build` and `start` refuse it";
+    /// Files of a release.
+    release_files_max: usize = 200_000, "files", "`build` and `start` refuse it";
+    /// Length of the name of a file of a release, with its folders.
+    release_name_bytes_max: usize = 1024, "bytes", "`build` and `start` refuse it";
     /// Time that `build.command` may take.
     build_command_time_max: Duration = Duration::from_secs(600), "time", "the command is ended, the build has failed";
+    /// Bytes of lines that wait for a slow terminal.
+    console_bytes_max: usize = 16 * MIB, "bytes", "lines are left out, and counted";
     /// Bytes of static files, plain and compressed, that are kept in memory.
     asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least used are forgotten";
     /// Length of a static file that is kept in memory.
@@ -251,9 +376,21 @@ limits! {
 }
 
 impl Limits {
-    /// What `partyrun start` begins with: as in development, but one second of CPU a turn.
-    pub fn production() -> Self {
-        Self { turn_cpu_max: Duration::from_secs(1), ..Self::default() }
+    // Every limit that has a ceiling stays below it.
+    fn check_ceilings(&self, name: &str) -> Result<(), SettingError> {
+        let (value, ceiling, most) = match name {
+            "message_in_bytes_max" => {
+                (self.message_in_bytes_max, "message_in_bytes_ceiling", self.message_in_bytes_ceiling)
+            }
+            "value_bytes_max" => (self.value_bytes_max, "value_bytes_ceiling", self.value_bytes_ceiling),
+            _ => return Ok(()),
+        };
+        if value <= most {
+            return Ok(());
+        }
+        let most =
+            if most.is_multiple_of(MIB) { format!("{} MiB", most / MIB) } else { format!("{most} bytes") };
+        Err(SettingError::AboveCeiling { name: name.to_string(), ceiling, most })
     }
 }
 
@@ -273,6 +410,22 @@ mod tests {
         for (name, text) in [("room_idle_max", "5"), ("spares_per_worker", "-1"), ("memory_share_max", "nan")]
         {
             assert!(matches!(limits.set(name, text), Err(SettingError::Value { .. })), "{name}={text}");
+        }
+    }
+
+    #[test]
+    fn every_ceiling_refuses() {
+        for row in TABLE.iter().filter(|row| row.name.ends_with("_ceiling")) {
+            let limit = row.name.replace("_ceiling", "_max");
+            let mut limits = Limits::default();
+            let most: usize = (row.default)(&limits).parse().unwrap();
+            limits.set(&limit, &most.to_string()).unwrap();
+            let kept = limits.clone();
+            let refused = limits.set(&limit, &(most + 1).to_string()).unwrap_err().to_string();
+            assert!(refused.contains(row.name) && refused.contains(" MiB at most"), "{refused}");
+            assert_eq!(limits, kept, "a value that is refused changes nothing");
+            let fixed = limits.set(row.name, "1").unwrap_err();
+            assert_eq!(fixed, SettingError::Fixed(row.name.to_string()));
         }
     }
 

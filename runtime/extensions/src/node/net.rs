@@ -169,10 +169,9 @@ pub(super) async fn op_node_net_connect(
     #[smi] port: u16,
 ) -> Result<Opened, JsErrorBox> {
     let name = bare(&host);
-    let addresses: Vec<_> = tokio::net::lookup_host((name, port))
+    let addresses = crate::outbound::lookup(name, port)
         .await
-        .map_err(|_| JsErrorBox::generic(format!("ENOTFOUND: no address is known for {host}")))?
-        .collect();
+        .map_err(|_| JsErrorBox::generic(format!("ENOTFOUND: no address is known for {host}")))?;
     let stream = TcpStream::connect(&addresses[..])
         .await
         .map_err(|error| JsErrorBox::generic(format!("{} ({host}:{port})", failed(error))))?;

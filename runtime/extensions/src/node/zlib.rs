@@ -10,10 +10,14 @@ use brotli::enc::StandardAlloc;
 use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderParameter, BrotliEncoderStateStruct};
 use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
 use deno_core::GarbageCollected;
+use deno_core::OpState;
 use deno_core::op2;
 use deno_core::v8;
 use deno_error::JsErrorBox;
 use libz_rs_sys as zlib;
+use partyrun_limits::Charge;
+
+use crate::memory;
 
 // The modes of node:zlib.
 const DEFLATE: i32 = 1;
@@ -122,7 +126,13 @@ impl Drop for Stream {
 
 pub(super) struct Zlib {
     stream: RefCell<Stream>,
+    _charge: Option<Charge>,
 }
+
+// What a state takes: about four windows and as much for the matches, or one window.
+const DEFLATE_BYTES: usize = 300 << 10;
+const INFLATE_BYTES: usize = 48 << 10;
+const BROTLI_BYTES: usize = 8 << 20;
 
 // SAFETY: it holds no handles of the heap.
 unsafe impl GarbageCollected for Zlib {
@@ -136,6 +146,8 @@ unsafe impl GarbageCollected for Zlib {
 #[op2]
 #[cppgc]
 pub(super) fn op_node_zlib_create(
+    isolate: &mut v8::Isolate,
+    state: &OpState,
     #[smi] mode: i32,
     #[smi] window_bits: i32,
     #[smi] level: i32,
@@ -143,6 +155,8 @@ pub(super) fn op_node_zlib_create(
     #[smi] strategy: i32,
     #[buffer] dictionary: Option<&[u8]>,
 ) -> Result<Zlib, JsErrorBox> {
+    let takes = if matches!(mode, DEFLATE | GZIP | DEFLATE_RAW) { DEFLATE_BYTES } else { INFLATE_BYTES };
+    let charge = memory::take(isolate, state, takes + dictionary.map_or(0, <[u8]>::len))?;
     let bits = match mode {
         GZIP | GUNZIP => window_bits + 16,
         UNZIP => window_bits + 32,
@@ -176,7 +190,7 @@ pub(super) fn op_node_zlib_create(
     if stream.set_dictionary() != zlib::Z_OK {
         return Err(JsErrorBox::generic("Failed to set dictionary"));
     }
-    Ok(Zlib { stream: RefCell::new(stream) })
+    Ok(Zlib { stream: RefCell::new(stream), _charge: charge })
 }
 
 fn part(bytes: &[u8], offset: u32, length: u32) -> Result<&[u8], JsErrorBox> {
@@ -270,6 +284,7 @@ enum BrotliStream {
 
 pub(super) struct Brotli {
     stream: RefCell<BrotliStream>,
+    _charge: Option<Charge>,
 }
 
 // SAFETY: it holds no handles of the heap.
@@ -294,22 +309,31 @@ const PARAMETERS: [BrotliEncoderParameter; 7] = [
 // `parameters` holds a value at each parameter's number; all ones is "not given".
 #[op2]
 #[cppgc]
-pub(super) fn op_node_brotli_encoder(#[buffer] parameters: &[u32]) -> Result<Brotli, JsErrorBox> {
+pub(super) fn op_node_brotli_encoder(
+    isolate: &mut v8::Isolate,
+    state: &OpState,
+    #[buffer] parameters: &[u32],
+) -> Result<Brotli, JsErrorBox> {
+    let charge = memory::take(isolate, state, BROTLI_BYTES)?;
     let mut encoder = BrotliEncoderStateStruct::new(StandardAlloc::default());
     for (parameter, value) in PARAMETERS.into_iter().zip(parameters) {
         if *value != u32::MAX && !encoder.set_parameter(parameter, *value) {
             return Err(JsErrorBox::generic("Initialization failed"));
         }
     }
-    Ok(Brotli { stream: RefCell::new(BrotliStream::Encoder(Box::new(encoder))) })
+    Ok(Brotli { stream: RefCell::new(BrotliStream::Encoder(Box::new(encoder))), _charge: charge })
 }
 
 #[op2]
 #[cppgc]
-pub(super) fn op_node_brotli_decoder() -> Brotli {
+pub(super) fn op_node_brotli_decoder(
+    isolate: &mut v8::Isolate,
+    state: &OpState,
+) -> Result<Brotli, JsErrorBox> {
+    let charge = memory::take(isolate, state, BROTLI_BYTES)?;
     let allocate = StandardAlloc::default;
     let decoder = Box::new(BrotliState::new(allocate(), allocate(), allocate()));
-    Brotli { stream: RefCell::new(BrotliStream::Decoder(decoder)) }
+    Ok(Brotli { stream: RefCell::new(BrotliStream::Decoder(decoder)), _charge: charge })
 }
 
 // Answers 0 when all went well, 1 for a stream that ended, -1 for broken data.

@@ -1,0 +1,133 @@
+//! What is said about steps that took long: why a room was reset, and warnings before it comes to that.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use partyrun_limits::Limits;
+
+use crate::actor::Actor;
+use crate::pulse::{Overrun, Step, TimeLimit};
+use crate::{Level, Source};
+
+/// How long no second warning of the same room and handler is printed.
+const WARN_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Which warnings were printed lately.
+#[derive(Default)]
+pub(crate) struct Warnings(Mutex<HashMap<(Source, Step), Instant>>);
+
+impl Warnings {
+    // Whether this one is to be printed now.
+    fn is_due(&self, source: &Source, step: Step, kept_max: usize, now: Instant) -> bool {
+        let mut printed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < WARN_AGAIN_AFTER;
+        let name = (source.clone(), step);
+        if printed.get(&name).is_some_and(recent) {
+            return false;
+        }
+        if printed.len() >= kept_max {
+            printed.retain(|_, at| recent(at));
+        }
+        // With as many rooms as that, one warning more or less tells nothing new.
+        if printed.len() >= kept_max {
+            return false;
+        }
+        printed.insert(name, now);
+        true
+    }
+}
+
+/// A room's or the edge's name as the subject of a sentence.
+pub(crate) fn name(source: &Source) -> String {
+    match source {
+        Source::Room(key) => format!("Room `{}/{}`", key.party(), key.id()),
+        Source::Edge => "The isolate of the static handlers".to_string(),
+    }
+}
+
+/// Why a step was ended that took too long.
+pub(crate) fn time(step: Step, limit: TimeLimit, limits: &Limits) -> String {
+    let subject = step.subject();
+    match (limit, step) {
+        (TimeLimit::Cpu, Step::Import) => {
+            format!(
+                "{subject} used more than {} of CPU time (limit `start_cpu_max`)",
+                seconds(limits.start_cpu_max)
+            )
+        }
+        (TimeLimit::Cpu, _) => {
+            format!(
+                "{subject} ran for more than {} of CPU time (limit `turn_cpu_max`)",
+                seconds(limits.turn_cpu_max)
+            )
+        }
+        (TimeLimit::Wait, _) => {
+            format!(
+                "{subject} held its thread for more than {} (limit `turn_wait_max`)",
+                seconds(limits.turn_wait_max)
+            )
+        }
+    }
+}
+
+/// A time as a sentence has it.
+pub(crate) fn seconds(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        format!("{} ms", time.as_millis())
+    } else if time.subsec_millis() == 0 {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}
+
+impl Actor {
+    /// A step of this turn took long: the room is a slow one, and its owner hears of it.
+    pub(crate) fn overran(&self, overrun: &Overrun) {
+        // All rooms import the same project; the edge has told it.
+        if overrun.step == Step::Import {
+            return;
+        }
+        self.slow.set(true);
+        let Ok(engine) = self.shared.engine() else { return };
+        let kept_max = self.shared.limits.slow_rooms_max;
+        let told = overrun.ended.is_some();
+        if told || !engine.warnings.is_due(&self.source, overrun.step, kept_max, Instant::now()) {
+            return;
+        }
+        let text = format!(
+            "{}: {} used {} of CPU time in one go. The other rooms of its thread waited meanwhile (limit `turn_cpu_warn`).\n",
+            name(&self.source),
+            overrun.step.subject(),
+            seconds(overrun.cpu),
+        );
+        self.shared.observer.console(&self.source, Level::Warn, &text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use partyrun_store::RoomKey;
+
+    use super::*;
+
+    #[test]
+    fn a_warning_is_printed_once_in_a_while() {
+        let (warnings, now) = (Warnings::default(), Instant::now());
+        let room = |id: &str| Source::Room(RoomKey::new("main", id));
+        assert!(warnings.is_due(&room("a"), Step::Message, 3, now));
+        assert!(!warnings.is_due(&room("a"), Step::Message, 3, now + WARN_AGAIN_AFTER / 2));
+        assert!(warnings.is_due(&room("a"), Step::Request, 3, now));
+        assert!(warnings.is_due(&room("b"), Step::Message, 3, now));
+        assert!(!warnings.is_due(&room("c"), Step::Message, 3, now), "more than are kept");
+        assert!(warnings.is_due(&room("c"), Step::Message, 3, now + WARN_AGAIN_AFTER));
+        assert!(warnings.is_due(&room("a"), Step::Message, 3, now + WARN_AGAIN_AFTER));
+    }
+
+    #[test]
+    fn times_are_written_as_people_write_them() {
+        let written = |ms| seconds(Duration::from_millis(ms));
+        assert_eq!([written(200), written(1340), written(30_000)], ["200 ms", "1.3 s", "30 s"]);
+    }
+}

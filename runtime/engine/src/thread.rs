@@ -1,0 +1,162 @@
+//! The thread of a worker: how it starts, what it is given, and that its mailbox is closed when it ends.
+//!
+//! The edge's thread starts before there is a program, and makes its first heap while the project is bundled.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use partyrun_limits::Limits;
+use partyrun_store::{Store, WorkerStore};
+
+use crate::Observer;
+use crate::engine::{Inner, StartError};
+use crate::inspect::Inspector;
+use crate::isolate::Heap;
+use crate::placement::Mailbox;
+use crate::places::Places;
+use crate::program::Program;
+use crate::pulse::Pulse;
+use crate::relief::Registry;
+use crate::totals::Totals;
+use crate::worker::{self, Shared};
+
+/// Stack of a worker: V8's own limit is about 1 MiB, ops and the snapshot's scripts come on top.
+const STACK_BYTES: usize = 4 << 20;
+
+/// What a worker is made from.
+pub(crate) struct Setup {
+    pub(crate) limits: Limits,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) program: Arc<Program>,
+    pub(crate) inspector: Option<Arc<Inspector>>,
+    pub(crate) engine: std::sync::Weak<Inner>,
+    pub(crate) spares: usize,
+    /// Whether a worker is making a spare at this moment.
+    pub(crate) making_spare: Arc<AtomicBool>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) totals: Totals,
+}
+
+/// Starts a worker; it runs until it is told to stop, or has nothing to do any more.
+pub(crate) fn start(
+    mailbox: Arc<Mailbox>,
+    name: String,
+    setup: Setup,
+    watchdog: &crate::watchdog::Watchdog,
+) -> Result<Arc<Mailbox>, StartError> {
+    WaitingWorker::spawn(mailbox, name, None)?.begin(setup, watchdog)
+}
+
+/// What the first heap of a worker needs.
+pub(crate) type ForHeap = (Limits, Option<Arc<Inspector>>);
+
+type Started = std::sync::mpsc::Sender<Result<Arc<Pulse>, StartError>>;
+
+/// The thread of a worker that waits for its setup, and may make its first heap meanwhile. One that gets no setup has
+/// ended when this is dropped: a process must not end while V8 is at work.
+#[derive(Debug)]
+pub(crate) struct WaitingWorker {
+    mailbox: Arc<Mailbox>,
+    setups: Option<std::sync::mpsc::Sender<(Setup, Started)>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl WaitingWorker {
+    pub(crate) fn spawn(
+        mailbox: Arc<Mailbox>,
+        name: String,
+        heap: Option<ForHeap>,
+    ) -> Result<Self, StartError> {
+        let (setups, given) = std::sync::mpsc::channel();
+        let own = mailbox.clone();
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES)
+            .spawn(move || live(heap, &given, &Closing(own)))
+            .map_err(|error| StartError::Machine(format!("a worker thread could not be started: {error}")))?;
+        Ok(Self { mailbox, setups: Some(setups), thread: Some(thread) })
+    }
+
+    pub(crate) fn begin(
+        mut self,
+        setup: Setup,
+        watchdog: &crate::watchdog::Watchdog,
+    ) -> Result<Arc<Mailbox>, StartError> {
+        let (started, answer) = std::sync::mpsc::channel();
+        if let Some(setups) = self.setups.take() {
+            let _ended = setups.send((setup, started));
+        }
+        self.thread = None;
+        match answer.recv() {
+            Ok(Ok(pulse)) => watchdog.watch(self.mailbox.id, &pulse),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(StartError::Machine("a worker thread ended at once".to_string())),
+        }
+        Ok(self.mailbox.clone())
+    }
+}
+
+impl Drop for WaitingWorker {
+    fn drop(&mut self) {
+        self.setups = None;
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+// Closes the mailbox with its thread, however that ends.
+struct Closing(Arc<Mailbox>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn live(heap: Option<ForHeap>, given: &std::sync::mpsc::Receiver<(Setup, Started)>, own: &Closing) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default());
+    // Where it cannot be made, the isolate that needs it says why.
+    let make = |(limits, inspector): ForHeap| async move { Heap::new(&limits, inspector.as_ref()).ok() };
+    let heap = match (&runtime, heap) {
+        (Ok(runtime), Some(needs)) => runtime.block_on(make(needs)),
+        _ => None,
+    };
+    let Ok((setup, started)) = given.recv() else {
+        if let Ok(runtime) = &runtime {
+            runtime.block_on(async move { drop(heap) });
+        }
+        return;
+    };
+    match runtime {
+        Ok(runtime) => run(&runtime, heap, setup, &own.0, &started),
+        Err(error) => {
+            let _gone = started.send(Err(StartError::Machine(error.to_string())));
+        }
+    }
+}
+
+fn run(
+    runtime: &tokio::runtime::LocalRuntime,
+    heap: Option<Heap>,
+    setup: Setup,
+    mailbox: &Arc<Mailbox>,
+    started: &Started,
+) {
+    let store = match WorkerStore::open(&*setup.store, Arc::new(setup.limits.clone())) {
+        Ok(store) => store,
+        Err(error) => {
+            let _gone = started.send(Err(StartError::Machine(error.to_string())));
+            return;
+        }
+    };
+    let pulse = Pulse::of_this_thread();
+    let shared = Shared::new(setup, store, pulse.clone(), mailbox.clone(), heap);
+    let _gone = started.send(Ok(pulse));
+    // A local runtime, not a LocalSet: deno_core polls ops outside of any set, and their futures start tasks too.
+    runtime.block_on(worker::serve(shared));
+}

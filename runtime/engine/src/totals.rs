@@ -1,0 +1,86 @@
+//! What queues may take in all of the process, and each room's part of it.
+//!
+//! The limits are for machines with much memory. Where an eighth of the memory is less than one of them, that counts.
+
+use std::sync::Arc;
+
+use partyrun_limits::{Budget, Limits, Total};
+
+use crate::machine::Machine;
+
+/// So many queues share the memory at most.
+const PARTS: u64 = 8;
+
+/// The totals of one engine.
+#[derive(Clone)]
+pub(crate) struct Totals {
+    inboxes: Arc<Total>,
+    unfinished: Arc<Total>,
+    send_queues: Arc<Total>,
+    held: Arc<Total>,
+    answers: Arc<Total>,
+    undurable: Arc<Total>,
+}
+
+impl Totals {
+    /// For the machine that the process runs on.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self::within(limits, Machine::here().tightest().map(|bound| bound.total()))
+    }
+
+    fn within(limits: &Limits, memory: Option<u64>) -> Self {
+        let part = memory.and_then(|memory| usize::try_from(memory / PARTS).ok()).unwrap_or(usize::MAX);
+        let total = |max: usize| Total::new(max.min(part));
+        Self {
+            inboxes: total(limits.inboxes_total_bytes_max),
+            unfinished: total(limits.unfinished_total_bytes_max),
+            send_queues: total(limits.send_queues_total_bytes_max),
+            held: total(limits.held_total_bytes_max),
+            answers: total(limits.answers_total_bytes_max),
+            undurable: total(limits.undurable_total_bytes_max),
+        }
+    }
+
+    /// Of the events that wait for a room.
+    pub(crate) fn inbox(&self, limits: &Limits) -> Budget {
+        Budget::new(&self.inboxes, limits.inbox_bytes_max)
+    }
+
+    /// Of the messages for a room that have not come whole.
+    pub(crate) fn unfinished(&self, limits: &Limits) -> Budget {
+        Budget::new(&self.unfinished, limits.unfinished_bytes_max)
+    }
+
+    /// Of what is queued for a room's sockets.
+    pub(crate) fn send_queues(&self, limits: &Limits) -> Budget {
+        Budget::new(&self.send_queues, limits.send_queues_bytes_max)
+    }
+
+    /// Of what a room says while its writes are not durable.
+    pub(crate) fn held(&self, limits: &Limits) -> Budget {
+        Budget::new(&self.held, limits.held_bytes_max)
+    }
+
+    /// Of a room's answers that are not read yet.
+    pub(crate) fn answers(&self, limits: &Limits) -> Budget {
+        Budget::new(&self.answers, limits.answers_bytes_max)
+    }
+
+    /// Of a room's writes that are not durable.
+    pub(crate) fn undurable(&self, limits: &Limits) -> Budget {
+        Budget::new(&self.undurable, limits.undurable_bytes_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_memory_makes_the_totals_less() {
+        let limits = Limits::default();
+        let small = Totals::within(&limits, Some(512 << 20));
+        assert_eq!(small.inboxes.max(), 64 << 20);
+        assert_eq!(Totals::within(&limits, None).inboxes.max(), limits.inboxes_total_bytes_max);
+    }
+}

@@ -1,0 +1,213 @@
+//! What Rust holds for a room outside of V8's heap, counted with its array buffers (`external_bytes_max`).
+//!
+//! V8 counts what its allocator gave out; parts of blobs, states of compressors and copies on their way to other rooms are
+//! none of that. Ops charge for those before they are made, and a charge that does not fit is a RangeError, after V8 has had
+//! the chance to collect what nobody needs. V8 is told of what is held as well, so that it collects in time.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use deno_core::_ops::OpDecl;
+use deno_core::url::Url;
+use deno_core::{GarbageCollected, JsBuffer, OpState, op2, v8};
+use deno_error::JsErrorBox;
+use deno_web::{Blob, BlobPart, BlobStore, BlobStoreTrait};
+use partyrun_limits::{Charge, Total};
+use uuid::Uuid;
+
+/// What the entry of a part, and of an object URL, takes beside its bytes.
+const ENTRY_BYTES: usize = 256;
+
+/// The memory of one room outside of V8's heap. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct RoomMemory {
+    /// Everything outside of the heap, array buffers included.
+    all: Arc<Total>,
+    /// What Rust holds of it, and how much of that V8 knows of.
+    held: Arc<Total>,
+    told: Arc<AtomicUsize>,
+}
+
+impl RoomMemory {
+    /// One of which `all` is the count.
+    pub fn new(all: Arc<Total>) -> Self {
+        Self { all, held: Total::new(usize::MAX), told: Arc::default() }
+    }
+
+    /// Counts `bytes` until the answer is dropped; a RangeError where they do not fit.
+    pub fn take(&self, isolate: &mut v8::Isolate, bytes: usize) -> Result<Charge, JsErrorBox> {
+        let mut charge = self.charge(bytes);
+        if charge.is_none() {
+            isolate.low_memory_notification();
+            charge = self.charge(bytes);
+        }
+        self.tell(isolate);
+        charge.ok_or_else(|| self.refusal())
+    }
+
+    fn refusal(&self) -> JsErrorBox {
+        let mib = self.all.max() >> 20;
+        JsErrorBox::range_error(format!(
+            "The room would use more than {mib} MiB outside of its heap (limit `external_bytes_max`)."
+        ))
+    }
+
+    fn charge(&self, bytes: usize) -> Option<Charge> {
+        Charge::of([&self.all, &self.held], bytes)
+    }
+
+    /// Tells V8 what is held now.
+    pub fn tell(&self, isolate: &mut v8::Isolate) {
+        let held = self.held.used();
+        let told = self.told.swap(held, Ordering::Relaxed);
+        if held != told {
+            let change = i64::try_from(held).unwrap_or(i64::MAX) - i64::try_from(told).unwrap_or(i64::MAX);
+            isolate.adjust_amount_of_external_allocated_memory(change);
+        }
+    }
+
+    /// Whether more is used than may be: by what could not be refused.
+    pub fn is_exceeded(&self) -> bool {
+        self.all.is_exceeded()
+    }
+}
+
+/// Memory that JavaScript holds through something that does not say so itself.
+pub(crate) struct Held(Cell<Option<Charge>>);
+
+// SAFETY: it holds no handles of the heap.
+unsafe impl GarbageCollected for Held {
+    fn trace(&self, _visitor: &mut v8::cppgc::Visitor) {}
+
+    fn get_name(&self) -> &'static std::ffi::CStr {
+        c"Held"
+    }
+}
+
+/// Counts `bytes` until the answer is collected or given to `op_memory_release`.
+#[op2]
+#[cppgc]
+pub(crate) fn op_memory_hold(
+    isolate: &mut v8::Isolate,
+    state: &OpState,
+    #[number] bytes: usize,
+) -> Result<Held, JsErrorBox> {
+    let charge = take(isolate, state, bytes)?;
+    Ok(Held(Cell::new(charge)))
+}
+
+#[op2(fast)]
+pub(crate) fn op_memory_release(#[cppgc] held: &Held) {
+    held.0.take();
+}
+
+/// [`RoomMemory::take`] for an op.
+pub(crate) fn take(
+    isolate: &mut v8::Isolate,
+    state: &OpState,
+    bytes: usize,
+) -> Result<Option<Charge>, JsErrorBox> {
+    // The snapshot's build has no limits.
+    state.try_borrow::<RoomMemory>().map(|memory| memory.take(isolate, bytes)).transpose()
+}
+
+/// The same for what is given back without a collection: V8 hears of it at the end of the turn.
+pub(crate) fn take_now(state: &OpState, bytes: usize) -> Result<Option<Charge>, JsErrorBox> {
+    let memory = state.try_borrow::<RoomMemory>();
+    memory.map(|memory| memory.charge(bytes).ok_or_else(|| memory.refusal())).transpose()
+}
+
+/// The names of deno_web's ops that are replaced.
+pub(crate) const REPLACED: [&str; 1] = ["op_blob_create_part"];
+
+/// Their replacements.
+pub(crate) fn ops() -> [OpDecl; 1] {
+    [op_blob_create_part()]
+}
+
+#[op2]
+pub(crate) fn op_blob_create_part(
+    isolate: &mut v8::Isolate,
+    state: &OpState,
+    #[buffer] data: JsBuffer,
+) -> Result<Uuid, JsErrorBox> {
+    let charge = take(isolate, state, data.len())?;
+    let part = Part { bytes: data.to_vec(), _charge: charge };
+    Ok(state.borrow::<Arc<dyn BlobStoreTrait>>().insert_part(Arc::new(part)))
+}
+
+struct Part {
+    bytes: Vec<u8>,
+    _charge: Option<Charge>,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Part({} bytes)", self.bytes.len())
+    }
+}
+
+impl BlobPart for Part {
+    fn read<'a, 'f>(&'a self) -> Pin<Box<dyn Future<Output = &'a [u8]> + Send + 'f>>
+    where
+        'a: 'f,
+        Self: 'f,
+    {
+        Box::pin(std::future::ready(&self.bytes[..]))
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The blobs of a room, whose entries count although slices share their bytes.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    store: BlobStore,
+    memory: Arc<Total>,
+}
+
+impl Blobs {
+    pub(crate) fn within(memory: &RoomMemory) -> Arc<dyn BlobStoreTrait> {
+        Arc::new(Self { store: BlobStore::default(), memory: memory.all.clone() })
+    }
+}
+
+impl BlobStoreTrait for Blobs {
+    fn insert_part(&self, part: Arc<dyn BlobPart + Send + Sync>) -> Uuid {
+        self.memory.add(ENTRY_BYTES);
+        self.store.insert_part(part)
+    }
+
+    fn get_part(&self, id: &Uuid) -> Option<Arc<dyn BlobPart + Send + Sync>> {
+        self.store.get_part(id)
+    }
+
+    fn remove_part(&self, id: &Uuid) -> Option<Arc<dyn BlobPart + Send + Sync>> {
+        self.store.remove_part(id).inspect(|_| self.memory.give(ENTRY_BYTES))
+    }
+
+    fn get_object_url(&self, url: Url) -> Option<Arc<Blob>> {
+        self.store.get_object_url(url)
+    }
+
+    fn insert_object_url(&self, blob: Blob, location: Option<Url>) -> Url {
+        self.memory.add(ENTRY_BYTES);
+        self.store.insert_object_url(blob, location)
+    }
+
+    fn remove_object_url(&self, url: &Url) {
+        if self.store.get_object_url(url.clone()).is_some() {
+            self.memory.give(ENTRY_BYTES);
+        }
+        self.store.remove_object_url(url);
+    }
+
+    fn clear(&self) {
+        self.store.clear();
+    }
+}

@@ -1,0 +1,234 @@
+//! Counting bytes against a limit: for the whole process ([`Total`]) and for one room's part of it ([`Budget`]).
+//!
+//! A [`Budget`] belongs to one thread and tells its [`Total`] only of whole steps, so that counting a small message costs no
+//! atomic operation. What may be freed on any thread carries its [`Charge`] with it. Nothing here refuses by itself: code
+//! asks [`Budget::is_full`] before it takes more in, and says what happens then.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a budget may have taken without its total knowing of it.
+const STEP_BYTES: usize = 16 << 10;
+/// What a budget may take although its total is used up by others.
+const FAIR_BYTES: usize = 256 << 10;
+
+/// Bytes that the process, or one isolate, has for one purpose.
+#[derive(Debug)]
+pub struct Total {
+    used: AtomicUsize,
+    max: usize,
+}
+
+impl Total {
+    /// One of at most `max` bytes.
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), max })
+    }
+
+    /// Takes `bytes` if they fit.
+    #[must_use]
+    pub fn take(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.max;
+        if !fits {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Counts `bytes` that are there already.
+    pub fn add(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives `bytes` back. A miscount must never wrap into "nothing is left".
+    pub fn give(&self, bytes: usize) {
+        let less = |used: usize| Some(used.saturating_sub(bytes));
+        let _always = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Bytes that are taken.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The limit, in bytes.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Whether nothing more should be taken in.
+    pub fn is_full(&self) -> bool {
+        self.used() >= self.max
+    }
+
+    /// Whether more is taken than may be.
+    pub fn is_exceeded(&self) -> bool {
+        self.used() > self.max
+    }
+
+    /// Counts `bytes` until the answer is dropped, on whatever thread.
+    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+        self.add(bytes);
+        Charge { totals: [Some(self.clone()), None], bytes }
+    }
+}
+
+/// Bytes that are counted until this is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    totals: [Option<Arc<Total>>; 2],
+    bytes: usize,
+}
+
+impl Charge {
+    /// Counts `bytes` in two totals; none if they do not fit into the first.
+    pub fn of([first, second]: [&Arc<Total>; 2], bytes: usize) -> Option<Self> {
+        first.take(bytes).then(|| {
+            second.add(bytes);
+            Self { totals: [Some(first.clone()), Some(second.clone())], bytes }
+        })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.totals.iter().flatten().for_each(|total| total.give(self.bytes));
+    }
+}
+
+/// One room's part of a total; for one thread.
+#[derive(Debug)]
+pub struct Budget {
+    total: Arc<Total>,
+    /// What is counted here, and how much of it the total knows.
+    used: Cell<usize>,
+    told: Cell<usize>,
+    /// What may be freed on other threads; the total knows all of it.
+    shared: Arc<Total>,
+}
+
+impl Budget {
+    /// A part of `total` of at most `max` bytes.
+    pub fn new(total: &Arc<Total>, max: usize) -> Self {
+        Self { total: total.clone(), used: Cell::new(0), told: Cell::new(0), shared: Total::new(max) }
+    }
+
+    /// One that is never full.
+    pub fn unbounded() -> Self {
+        Self::new(&Total::new(usize::MAX), usize::MAX)
+    }
+
+    /// Counts `bytes` more.
+    pub fn add(&self, bytes: usize) {
+        let used = self.used.get().saturating_add(bytes);
+        self.used.set(used);
+        if used - self.told.get() >= STEP_BYTES {
+            self.tell(used);
+        }
+    }
+
+    /// Counts `bytes` less.
+    pub fn give(&self, bytes: usize) {
+        let used = self.used.get().saturating_sub(bytes);
+        self.used.set(used);
+        if used < self.told.get() {
+            self.tell(used);
+        }
+    }
+
+    // The total knows whole steps, rounded down.
+    fn tell(&self, used: usize) {
+        let told = used - used % STEP_BYTES;
+        match told.checked_sub(self.told.get()) {
+            Some(more) => self.total.add(more),
+            None => self.total.give(self.told.get() - told),
+        }
+        self.told.set(told);
+    }
+
+    /// Counts `bytes` until the answer is dropped, on whatever thread.
+    pub fn charge(&self, bytes: usize) -> Charge {
+        self.shared.add(bytes);
+        self.total.add(bytes);
+        Charge { totals: [Some(self.shared.clone()), Some(self.total.clone())], bytes }
+    }
+
+    /// Bytes that are counted now.
+    pub fn used(&self) -> usize {
+        self.used.get().saturating_add(self.shared.used())
+    }
+
+    /// Whether this part is used up.
+    pub fn is_used_up(&self) -> bool {
+        self.used() >= self.shared.max()
+    }
+
+    /// Whether nothing more should be taken in, here or in all of the process.
+    pub fn is_full(&self) -> bool {
+        self.is_used_up() || self.total.is_full()
+    }
+
+    /// Whether nothing more may be taken in. Where the process has no more, a room may still have a little.
+    pub fn refuses(&self) -> bool {
+        self.is_used_up() || self.used() >= FAIR_BYTES && self.total.is_full()
+    }
+
+    /// The limit of this part, in bytes.
+    pub fn max(&self) -> usize {
+        self.shared.max()
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.total.give(self.told.get());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_not_taken() {
+        let total = Total::new(100);
+        assert!(total.take(60) && !total.take(60) && total.take(40));
+        assert!(total.is_full() && !total.is_exceeded());
+        total.add(1);
+        assert!(total.is_exceeded());
+        total.give(1000);
+        assert_eq!(total.used(), 0, "a miscount does not wrap");
+    }
+
+    #[test]
+    fn a_total_knows_what_its_parts_have_in_steps() {
+        let total = Total::new(10 * STEP_BYTES);
+        let (one, two) = (Budget::new(&total, 8 * STEP_BYTES), Budget::new(&total, 8 * STEP_BYTES));
+        one.add(STEP_BYTES - 1);
+        assert_eq!((one.used(), total.used()), (STEP_BYTES - 1, 0));
+        one.add(1);
+        assert_eq!(total.used(), STEP_BYTES);
+        one.add(7 * STEP_BYTES);
+        assert!(one.is_full() && one.is_used_up() && !two.is_full());
+        two.add(2 * STEP_BYTES);
+        assert!(two.is_full() && !two.is_used_up(), "the process has no more");
+        one.give(8 * STEP_BYTES);
+        assert_eq!((one.used(), total.used()), (0, 2 * STEP_BYTES));
+        drop(two);
+        assert_eq!(total.used(), 0);
+    }
+
+    #[test]
+    fn a_charge_outlives_its_budget_and_its_thread() {
+        let total = Total::new(1000);
+        let budget = Budget::new(&total, 500);
+        let charge = budget.charge(500);
+        assert!(budget.is_full() && budget.used() == 500);
+        drop(budget);
+        assert_eq!(total.used(), 500);
+        std::thread::spawn(move || drop(charge)).join().unwrap();
+        assert_eq!(total.used(), 0);
+    }
+}
