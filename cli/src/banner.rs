@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
-use partyrun_config::Config;
+use partyrun_config::{Config, Host};
 
 use crate::output::Output;
 
@@ -26,18 +26,18 @@ pub(crate) fn print(banner: &Banner<'_>, output: &Output) {
     output.headline(&format!("partyrun {}", env!("CARGO_PKG_VERSION")), &name);
     output.note(&format!("  local    {here}"));
     if let Some(address) = config.host.is_unspecified().then(lan_address).flatten() {
-        output.note(&format!("  network  {}", url(*https, address, *port)));
+        output.note(&format!("  network  {}", url(*https, Host::Address(address), *port)));
     }
     output.note(&format!("Ready on {here} in {} ms", begun.elapsed().as_millis()));
 }
 
 /// The address for this machine's own clients.
-pub(crate) fn url(https: bool, host: IpAddr, port: u16) -> String {
+pub(crate) fn url(https: bool, host: Host, port: u16) -> String {
     let scheme = if https { "https" } else { "http" };
     let shown = match host {
-        host if host.is_unspecified() => "localhost".to_string(),
-        IpAddr::V6(host) => format!("[{host}]"),
-        IpAddr::V4(host) => host.to_string(),
+        Host::Address(IpAddr::V6(host)) if !host.is_unspecified() => format!("[{host}]"),
+        Host::Address(IpAddr::V4(host)) if !host.is_unspecified() => host.to_string(),
+        Host::All | Host::Localhost | Host::Address(_) => "localhost".to_string(),
     };
     format!("{scheme}://{shown}:{port}")
 }
@@ -59,9 +59,10 @@ mod tests {
     fn addresses_can_be_clicked() {
         let shown = |host: &str| url(false, host.parse().unwrap(), 1999);
         assert_eq!(shown("0.0.0.0"), "http://localhost:1999");
+        assert_eq!(shown("localhost"), "http://localhost:1999");
         assert_eq!(shown("::"), "http://localhost:1999");
         assert_eq!(shown("::1"), "http://[::1]:1999");
         assert_eq!(shown("127.0.0.1"), "http://127.0.0.1:1999");
-        assert_eq!(url(true, Ipv4Addr::UNSPECIFIED.into(), 2000), "https://localhost:2000");
+        assert_eq!(url(true, Host::All, 2000), "https://localhost:2000");
     }
 }

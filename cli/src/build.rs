@@ -44,6 +44,7 @@ pub(crate) struct Builder {
     bundler: Bundler,
     config: Arc<Config>,
     port: u16,
+    conceal_errors: bool,
     debug: bool,
     cache: PathBuf,
     outdir: Option<PathBuf>,
@@ -109,7 +110,8 @@ impl Builder {
             ..BundleOptions::default()
         };
         keep_out_of_git(&config.root);
-        Ok(Self { bundler: Bundler::new(options), config, port, debug: false, cache, outdir })
+        let conceal_errors = !matches!(mode, Mode::Development { .. });
+        Ok(Self { bundler: Bundler::new(options), config, port, conceal_errors, debug: false, cache, outdir })
     }
 
     /// Gives programs what debuggers need.
@@ -142,6 +144,7 @@ impl Builder {
     pub(crate) fn build(&mut self) -> Result<Built, BuildError> {
         let Bundled { parts, inputs, warnings } = self.parts()?;
         let mut program = program(&parts, &self.config, self.port)?;
+        program.conceal_errors = self.conceal_errors;
         if self.debug {
             program.debug_map = debugger::map_url(parts.source_map.as_ref(), &self.config.root);
         }
@@ -200,7 +203,11 @@ impl CodeCache {
     /// Keeps the code cache of a program that has run. A folder that cannot be written costs the next start some
     /// milliseconds and nothing else.
     pub(crate) fn keep(&self, program: &Program) {
-        let Some(cache) = program.code_cache().filter(|_| !self.path.exists()) else { return };
+        let Some(cache) = program.code_cache() else { return };
+        // A longer one has functions of more parties and events.
+        if self.path.metadata().is_ok_and(|kept| kept.len() >= cache.len() as u64) {
+            return;
+        }
         let draft = self.path.with_extension(format!("{}.draft", std::process::id()));
         let kept = std::fs::create_dir_all(&self.folder)
             .and_then(|()| std::fs::write(&draft, &cache))

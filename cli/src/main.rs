@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::Command;
+use partyrun_limits::Limits;
 
 fn main() -> ExitCode {
     let begun = std::time::Instant::now();
@@ -48,11 +49,13 @@ fn main() -> ExitCode {
     };
     match typed.command {
         Command::Dev(args) => {
-            supervisor::supervised(args.listen.json, |stop| reported(dev::run(&args, begun, stop)))
+            let limits = args.listen.limits(Limits::default()).unwrap_or_default();
+            supervisor::supervised(args.listen.json, &limits, |stop| reported(dev::run(&args, begun, stop)))
         }
         Command::Start(args) => {
             let json = output::json_wanted(&args.listen);
-            supervisor::supervised(json, |stop| reported(start::run(&args, begun, stop)))
+            let limits = args.listen.limits(Limits::default()).unwrap_or_default();
+            supervisor::supervised(json, &limits, |stop| reported(start::run(&args, begun, stop)))
         }
         Command::Build(args) => reported(pack::run(&args, begun)),
         Command::Check(args) => reported(check::run(&args, begun)),
@@ -67,7 +70,7 @@ fn reported<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", output::escape_lines(&error.to_string()));
             ExitCode::FAILURE
         }
     }

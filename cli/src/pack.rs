@@ -25,7 +25,7 @@ pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
     let limits = Limits::default();
     let _interruptible = command::run_first(&config, limits.build_command_time_max, None)?;
     client::build(&config, Mode::Release, &output)?;
-    let mut builder = Builder::new(config.clone(), Mode::Release, limits, None)?;
+    let mut builder = Builder::new(config.clone(), Mode::Release, limits.clone(), None)?;
     let parts = output.while_waiting("Bundling", || builder.parts())?;
     parts.warnings.iter().for_each(|warning| output.problem(warning));
     let name = config
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
         Some(out) => cwd.join(out),
         None => cwd.join(format!("{}.partyrun", name.as_deref().unwrap_or("project"))),
     };
-    let bytes = release::write(&path, &config, &parts.parts)?;
+    let bytes = release::write(&path, &config, &parts.parts, &limits)?;
     let shown = path.strip_prefix(&cwd).unwrap_or(&path).display().to_string();
     output.note(&format!(
         "Wrote {shown} ({} KiB) in {} ms",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use partyrun_bindings::{BindingError, Bindings};
-use partyrun_config::{Config, ConfigError};
+use partyrun_config::{Config, ConfigError, Host as ListenHost};
 use partyrun_engine::{
     BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source,
     StartError, Warm, Workers,
@@ -16,7 +16,7 @@ use partyrun_engine::{
 use partyrun_limits::{Limits, SettingError};
 use partyrun_net::{Front, FrontOptions, Response, Tls};
 use partyrun_server::{
-    AssetsError, Network, Reload, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock,
+    AssetsError, Network, Reload, Reporter, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock,
 };
 use partyrun_store::{Memory, Sqlite, Store, StoreError};
 
@@ -92,7 +92,7 @@ pub(crate) struct Plan {
     pub(crate) output: Arc<Output>,
     pub(crate) program: Arc<Program>,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) listener: TcpListener,
+    pub(crate) listeners: Vec<TcpListener>,
     pub(crate) tls: Option<Tls>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
@@ -126,7 +126,7 @@ impl Running {
             output,
             program,
             store,
-            listener,
+            listeners,
             tls,
             workers,
             limits,
@@ -157,7 +157,7 @@ impl Running {
         let server = Arc::new(Server::new(engine.clone(), options, output.clone()));
         partyrun_net::front::raise_descriptor_limit();
         let options = FrontOptions { tls, ..FrontOptions::default() };
-        let front = Front::start(vec![listener], server, limits, options)
+        let front = Front::start(listeners, server, limits, options)
             .map_err(machine("The HTTP threads cannot be started"))?;
         let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, SystemClock, output));
         Ok(Self { engine, front, reload, clock })
@@ -217,6 +217,10 @@ impl Observer for Host {
         }
     }
 
+    fn warn(&self, text: &str) {
+        Reporter::warn(&*self.output, text);
+    }
+
     fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>> {
         let (assets, output) = (self.assets.clone(), self.output.clone());
         let asking = async move {
@@ -229,22 +233,56 @@ impl Observer for Host {
     }
 }
 
-/// Listens on the port that was asked for; without one on 1999, or a free one if that is taken.
-pub(crate) fn listen(host: IpAddr, port: Option<u16>) -> Result<(TcpListener, u16), RunError> {
-    let asked = SocketAddr::new(host, port.unwrap_or(PORT));
-    let listener = match partyrun_net::bind(asked) {
-        Ok(listener) => Ok(listener),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => match port {
-            Some(port) => Err(RunError::PortInUse { port }),
-            None => {
-                let address = SocketAddr::new(host, 0);
-                partyrun_net::bind(address).map_err(|error| RunError::Listen { address, error })
+/// Ports that are tried until one is free in both families.
+const FREE_PORTS_TRIED: usize = 16;
+
+/// Listens on the port that was asked for; without one on 1999, or a free one if that is taken. A port is free when it is so at
+/// every address of the host.
+pub(crate) fn listen(host: ListenHost, port: Option<u16>) -> Result<(Vec<TcpListener>, u16), RunError> {
+    let addresses = host.addresses();
+    let mut listening = listen_at(&addresses, port.unwrap_or(PORT));
+    for _ in 0..FREE_PORTS_TRIED {
+        match &listening {
+            Err((_, error)) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            _ => break,
+        }
+        match port {
+            Some(port) if port > 0 => return Err(RunError::PortInUse { port }),
+            _ => listening = listen_at(&addresses, 0),
+        }
+    }
+    listening.map_err(|(address, error)| RunError::Listen { address, error })
+}
+
+// Listens at all of the addresses that this machine has, on one port.
+fn listen_at(
+    addresses: &[IpAddr],
+    mut port: u16,
+) -> Result<(Vec<TcpListener>, u16), (SocketAddr, std::io::Error)> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut missing = None;
+    for &address in addresses {
+        let asked = SocketAddr::new(address, port);
+        let bound =
+            if addresses.len() > 1 { partyrun_net::bind_family(asked) } else { partyrun_net::bind(asked) };
+        match bound {
+            Ok(listener) => {
+                port = listener.local_addr().map_err(|error| (asked, error))?.port();
+                listeners.push(listener);
             }
-        },
-        Err(error) => Err(RunError::Listen { address: asked, error }),
-    }?;
-    let port = listener.local_addr().map_err(machine("The port cannot be found"))?.port();
-    Ok((listener, port))
+            // A machine without IPv6, or without IPv4, is served in the other family.
+            Err(error) if is_missing(&error) => missing = Some((asked, error)),
+            Err(error) => return Err((asked, error)),
+        }
+    }
+    match missing {
+        Some(missing) if listeners.is_empty() => Err(missing),
+        _ => Ok((listeners, port)),
+    }
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 fn static_files(config: &Config, limits: &Limits) -> Result<Option<StaticFiles>, AssetsError> {
@@ -276,9 +314,30 @@ mod tests {
 
     #[test]
     fn a_port_that_was_asked_for_must_be_free() {
-        let host = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        let host = ListenHost::Address(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
         let (_taken, port) = listen(host, Some(0)).unwrap();
-        let error = listen(host, Some(port)).unwrap_err();
-        assert!(error.to_string().contains("is in use"), "{error}");
+        for host in [host, ListenHost::Localhost, ListenHost::All] {
+            let error = listen(host, Some(port)).unwrap_err();
+            assert!(error.to_string().contains("is in use"), "{error}");
+        }
+    }
+
+    #[test]
+    fn localhost_is_reached_in_both_families() {
+        for host in [ListenHost::Localhost, ListenHost::All] {
+            let (listeners, port) = listen(host, Some(0)).unwrap();
+            for listener in &listeners {
+                let address = listener.local_addr().unwrap();
+                assert_eq!(address.port(), port);
+                let loopback = ListenHost::Localhost.addresses();
+                let client = loopback.into_iter().find(|client| client.is_ipv4() == address.is_ipv4());
+                std::net::TcpStream::connect((client.unwrap(), port)).unwrap();
+            }
+            // A port that is taken in one family is not free.
+            let other = ListenHost::Address(listeners.last().unwrap().local_addr().unwrap().ip());
+            drop(listeners);
+            let (_taken, port) = listen(other, Some(port)).unwrap();
+            assert!(matches!(listen(host, Some(port)), Err(RunError::PortInUse { .. })));
+        }
     }
 }

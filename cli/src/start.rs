@@ -1,6 +1,6 @@
 //! `partyrun start`: serves a project, or a file that `partyrun build` wrote, in production.
 //!
-//! It has no file watching, no debugger and no development URLs. It uses the production limits, and prints JSON lines if
+//! It has no file watching, no debugger and no development URLs. It prints JSON lines if
 //! its output is not a terminal. A request to stop lets events finish, makes writes durable and closes sockets with
 //! 1012, so that clients reconnect to the successor.
 
@@ -31,7 +31,7 @@ const CODE_CACHE_AFTER: Duration = Duration::from_secs(5);
 // Something that can be served.
 struct Servable {
     config: Arc<Config>,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     port: u16,
     program: Arc<Program>,
     cache: CodeCache,
@@ -44,11 +44,11 @@ struct Servable {
 pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), RunError> {
     let json = output::json_wanted(&args.listen);
     let output = Arc::new(Output::new(json).map_err(machine("A thread cannot be started"))?);
-    let limits = args.listen.limits(Limits::production())?;
+    let limits = args.listen.limits(Limits::default())?;
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
-    Engine::init_platform();
+    Engine::init_platform(&limits);
     let warm = Engine::warm_up(&limits, None);
-    let Servable { config, listener, port, program, cache, release, folder } =
+    let Servable { config, listeners, port, program, cache, release, folder } =
         servable(args, &limits, &link, &output)?;
     let result = serve::runtime()?.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             output: output.clone(),
             program: program.clone(),
             store: serve::open_store(&config)?,
-            listener,
+            listeners,
             tls: None,
             workers: args.listen.workers.unwrap_or_default(),
             limits,
@@ -99,7 +99,7 @@ fn servable(args: &StartArgs, limits: &Limits, link: &Link, output: &Output) -> 
     match what {
         None => of_project(args, &cwd, None, limits, link, output),
         Some(path) if path.is_dir() => of_project(args, &path, None, limits, link, output),
-        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, link.port),
+        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, limits, link.port),
         Some(path) if path.is_file() => of_project(args, &cwd, Some(path), limits, link, output),
         Some(path) => Err(RunError::Nothing { path: path.display().to_string() }),
     }
@@ -118,23 +118,24 @@ fn of_project(
     config.notes.iter().for_each(|note| output.note(note));
     config.warnings.iter().for_each(|warning| output.problem(warning));
     let _interruptible = command::run_first(&config, limits.build_command_time_max, Some(link))?;
-    let (listener, port) = serve::listen(config.host, config.port.or(link.port))?;
+    let (listeners, port) = serve::listen(config.host, config.port.or(link.port))?;
     let mode = Mode::Production { port };
     client::build(&config, mode, output)?;
     let mut builder = Builder::new(config.clone(), mode, limits.clone(), None)?;
     let built = output.while_waiting("Bundling", || builder.build())?;
     built.warnings.iter().for_each(|warning| output.problem(warning));
     let cache = builder.code_cache(&built.hash);
-    Ok(Servable { config, listener, port, program: built.program, cache, release: None, folder: None })
+    Ok(Servable { config, listeners, port, program: built.program, cache, release: None, folder: None })
 }
 
 fn of_release(
     args: &StartArgs,
     cwd: &Path,
     path: &Path,
+    limits: &Limits,
     old_port: Option<u16>,
 ) -> Result<Servable, RunError> {
-    let release = Release::read(path)?;
+    let release = Release::read(path, limits)?;
     let mut request = args.project.request(cwd, None, &args.listen);
     // The data lies beside the caller, not beside the unpacked files.
     let data = match args.listen.persist.as_deref() {
@@ -149,14 +150,14 @@ fn of_release(
     let folder = release.unpack(data.as_deref())?;
     request.config = Some(folder.path().join("partykit.json"));
     let config = Arc::new(partyrun_config::load(&request)?);
-    let (listener, port) = serve::listen(config.host, config.port.or(old_port))?;
+    let (listeners, port) = serve::listen(config.host, config.port.or(old_port))?;
     let program = release.program(&config, port)?;
     let cache = CodeCache::new(folder.path(), &release.manifest.hash);
     cache.load(&program);
     let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
     Ok(Servable {
         config,
-        listener,
+        listeners,
         port,
         program: Arc::new(program),
         cache,

@@ -19,7 +19,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         heading: "Connections and WebSockets",
         introduction: "How sockets open and close, who is in `room.getConnections()`, and what a client sees.",
-        fixtures: &["addressing", "chat", "clients", "connections", "react", "websocket"],
+        fixtures: &["addressing", "chat", "clients", "connections", "endings", "react", "websocket"],
     },
     Topic {
         heading: "Rooms: start, errors and hibernation",
@@ -28,13 +28,18 @@ const TOPICS: &[Topic] = &[
     },
     Topic {
         heading: "Storage and alarms",
-        introduction: "What storage and its transactions do, and when alarms fire.",
-        fixtures: &["alarms", "durability", "storage"],
+        introduction: "What storage and its transactions do, which values can be stored, and when alarms fire.",
+        fixtures: &["alarms", "durability", "numbers", "storage", "transactions", "values"],
     },
     Topic {
         heading: "Routing, hooks, parties and crons",
         introduction: "Which room a request reaches, the static handlers in front of it, and calls between parties.",
         fixtures: &["crons", "edge", "hooks", "parties", "routing"],
+    },
+    Topic {
+        heading: "Requests and responses",
+        introduction: "Headers and bodies of HTTP messages, and how they are encoded and rewritten.",
+        fixtures: &["encodings", "headers", "rewriter"],
     },
     Topic {
         heading: "Static files",
@@ -49,12 +54,22 @@ const TOPICS: &[Topic] = &[
     Topic {
         heading: "Building",
         introduction: "How the project's modules and packages become one program.",
-        fixtures: &["bundling", "monorepo", "resolving", "tsconfig"],
+        fixtures: &["bundling", "elements", "modules", "monorepo", "resolving", "tsconfig"],
     },
     Topic {
         heading: "JavaScript, Workers and Node",
         introduction: "What code finds in its globals and in Node's built-in modules.",
-        fixtures: &["node-calls", "node-more", "node-network", "node-shared", "surface", "workers"],
+        fixtures: &[
+            "node-calls",
+            "node-more",
+            "node-network",
+            "node-shared",
+            "packages",
+            "surface",
+            "time",
+            "webcrypto",
+            "workers",
+        ],
     },
     Topic {
         heading: "Outgoing connections, TLS and databases",

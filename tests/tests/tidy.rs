@@ -108,6 +108,44 @@ fn nothing_is_left_for_later_or_names_one_machine() {
     holds(&violations);
 }
 
+// A limit that nothing reads holds nothing.
+#[test]
+fn every_limit_is_read_outside_of_its_crate() {
+    let files = files();
+    let limits = files.iter().find(|file| file.path == "runtime/limits/src/lib.rs").unwrap();
+    let names: Vec<&str> = limits
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ")?.split_once(": "))
+        .filter(|(name, rest)| rest.ends_with("\";") && !name.contains(' ') && rest.contains(" = "))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(names.len() > 50, "the table of limits is not written as this test reads it: {names:?}");
+    let readers: Vec<&File> = files
+        .iter()
+        .filter(|file| (file.is("rs") || file.path.starts_with("js/")) && !file.path.contains("tests"))
+        .filter(|file| ["cli/", "runtime/", "js/"].iter().any(|folder| file.path.starts_with(folder)))
+        .filter(|file| !file.path.starts_with("runtime/limits/"))
+        .collect();
+    let code: Vec<&str> = readers
+        .iter()
+        // What stands below is a test of the file.
+        .flat_map(|file| file.text.split("#[cfg(test)]\nmod tests {").next())
+        .flat_map(str::lines)
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let violations: Vec<String> = names
+        .iter()
+        .filter(|name| {
+            let read = format!(".{name}");
+            let ends = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+            !code.iter().any(|line| line.match_indices(&read).any(|(at, _)| ends(&line[at + read.len()..])))
+        })
+        .map(|name| format!("the limit `{name}` is read by no code"))
+        .collect();
+    holds(&violations);
+}
+
 #[test]
 fn lock_files_name_no_registry() {
     let root = root();
@@ -257,11 +295,22 @@ struct Book {
 
 const BOOKS: &[Book] = &[
     Book {
-        cited_as: &["spec ", "specification ", "spec, section ", "specification, section ", "spec section ", "spec sections "],
+        cited_as: &[
+            "spec ",
+            "specification ",
+            "spec, section ",
+            "specification, section ",
+            "spec section ",
+            "spec sections ",
+        ],
         document: "docs/spec.md",
         sections: &["## ", "### "],
     },
-    Book { cited_as: &["design, section ", "design, sections "], document: "docs/design.md", sections: &["## "] },
+    Book {
+        cited_as: &["design, section ", "design, sections "],
+        document: "docs/design.md",
+        sections: &["## "],
+    },
     Book { cited_as: &["threat ", "threats "], document: "docs/threats.md", sections: &["| "] },
 ];
 

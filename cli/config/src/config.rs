@@ -3,7 +3,6 @@
 //!
 //! Only [`crate::load`] makes one. What depends on the chosen port (`PARTYKIT_HOST`) is added by the caller.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -11,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::discover::{self, Source};
 use crate::file::Format;
+use crate::host::Host;
 use crate::problem::ConfigError;
 
 /// Everything that flags, files and environment say about a project.
@@ -32,8 +32,8 @@ pub struct Config {
     pub parties: Vec<(String, PathBuf)>,
     /// The port, if one was asked for.
     pub port: Option<u16>,
-    /// The address to listen on.
-    pub host: IpAddr,
+    /// Where to listen.
+    pub host: Host,
     /// Static files.
     pub serve: Option<Serve>,
     /// Whether and where storage is kept.

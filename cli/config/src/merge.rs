@@ -5,7 +5,6 @@
 //! file are relative to the project: the file's folder if the file was found by searching upwards, the working folder if
 //! it was named with `--config` (spec 4.1, 4.3).
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Checked};
@@ -13,6 +12,7 @@ use crate::config::{Ai, Bindings, Build, ClientBuild, Config, Persist, Serve};
 use crate::discover::{self, Source, absolute};
 use crate::environment;
 use crate::file::{OneOrMany, RawAi, RawBuild, RawClientBuild, RawConfig, RawPersist, RawServe, Short};
+use crate::host::Host;
 use crate::problem::{ConfigError, Problem, Spot, brief};
 use crate::validate;
 
@@ -46,7 +46,7 @@ pub struct Overrides {
     /// `--port`.
     pub port: Option<u16>,
     /// `--host`.
-    pub host: Option<IpAddr>,
+    pub host: Option<Host>,
     /// `--serve`, which replaces the whole object of the file.
     pub serve: Option<String>,
     /// `--persist`: `true`, `false` or a folder.
@@ -130,7 +130,7 @@ fn merge(
         main_place,
         parties: raw.parties.into_iter().map(|(name, path)| (name, absolute(&root, &path))).collect(),
         port: overrides.port.or(raw.port),
-        host: overrides.host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        host: overrides.host.unwrap_or_default(),
         serve: serve(overrides, raw.serve, cwd, base),
         persist: persist(overrides.persist.as_deref(), raw.persist, cwd, &root),
         vars: environment::room_env(raw.vars, &env.variables, &overrides.vars),

@@ -1,10 +1,9 @@
 //! Flags that several commands share: what the project is, and where it listens and keeps its data.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use partyrun_config::{Overrides, Request};
+use partyrun_config::{Host, Overrides, Request};
 use partyrun_engine::Workers;
 use partyrun_limits::{Limits, SettingError};
 
@@ -46,9 +45,9 @@ pub(crate) struct ListenArgs {
     /// The port [default: the configuration's, else 1999, else a free one if 1999 is taken].
     #[arg(short, long)]
     pub(crate) port: Option<u16>,
-    /// The address to listen on [default: 0.0.0.0].
+    /// The address to listen on, or `localhost` [default: all addresses, of IPv4 and IPv6].
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) host: Option<IpAddr>,
+    pub(crate) host: Option<Host>,
     /// Where storage is kept; `false` keeps it in memory [default: .partyrun].
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) persist: Option<String>,

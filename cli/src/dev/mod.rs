@@ -50,7 +50,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     announce(&config, &output);
     let tls = https::identity(args, config.host, &output)?;
     let interruptible = command::run_first(&config, limits.build_command_time_max, Some(&link))?;
-    let (listener, port) = serve::listen(config.host, config.port.or(link.port))?;
+    let (listeners, port) = serve::listen(config.host, config.port.or(link.port))?;
     let outdir = args.unstable_outdir.as_ref().map(|path| cwd.join(path));
     let debugger = Debugger::start(args, &output)?;
     let mode = Mode::Development { port };
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let builder = Builder::new(config.clone(), mode, limits.clone(), outdir.clone())?;
     let mut builder = builder.for_debuggers(debugger.as_ref());
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
-    Engine::init_platform();
+    Engine::init_platform(&limits);
     let warm = Engine::warm_up(&limits, debugger.as_ref().map(|debugger| &debugger.inspector));
     // Looking begins before the files are read: a change during the start must not be lost.
     let mut watch = begin_watch(&config, &output);
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         let trusted_proxies = args.listen.trusted_proxy.clone();
         let mut setup = Setup {
             output: output.clone(),
-            listener,
+            listeners,
             port,
             tls,
             workers: args.listen.workers,
@@ -125,7 +125,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
 // What stays when the server starts again.
 struct Setup {
     output: Arc<Output>,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     port: u16,
     tls: Option<Tls>,
     workers: Option<partyrun_engine::Workers>,
@@ -143,13 +143,14 @@ impl Setup {
         store: Arc<dyn Store>,
         warm: Option<Warm>,
     ) -> Result<Running, RunError> {
-        let listener = self.listener.try_clone().map_err(machine("The port cannot be kept"))?;
+        let listeners: Result<Vec<_>, _> = self.listeners.iter().map(TcpListener::try_clone).collect();
+        let listeners = listeners.map_err(machine("The port cannot be kept"))?;
         Running::start(Plan {
             config: config.clone(),
             output: self.output.clone(),
             program,
             store,
-            listener,
+            listeners,
             tls: self.tls.clone(),
             workers: self.workers.unwrap_or_default(),
             limits: self.limits.clone(),

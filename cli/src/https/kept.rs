@@ -101,7 +101,6 @@ fn write(folder: &Path, path: &Path, pem: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use chrono::Days;
@@ -143,7 +142,7 @@ mod tests {
     }
 
     fn hosts(address: &str) -> Hosts {
-        Hosts::of(address.parse::<IpAddr>().unwrap())
+        Hosts::of(address.parse().unwrap())
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chrono::{Datelike, Days, NaiveDate, Utc};
+use partyrun_config::Host;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
 
 use crate::banner;
@@ -21,8 +22,12 @@ pub(super) struct Hosts {
 
 impl Hosts {
     /// For a server that listens on this address. All addresses mean the one in the network, if there is one.
-    pub(super) fn of(host: IpAddr) -> Self {
-        let other = if host.is_unspecified() { banner::lan_address() } else { Some(host) };
+    pub(super) fn of(host: Host) -> Self {
+        let other = match host {
+            Host::Address(address) if !address.is_unspecified() => Some(address),
+            Host::Localhost => None,
+            Host::All | Host::Address(_) => banner::lan_address(),
+        };
         Self { other: other.filter(|address| !LOOPBACK.contains(address)) }
     }
 

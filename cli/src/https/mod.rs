@@ -7,9 +7,9 @@
 mod kept;
 mod make;
 
-use std::net::IpAddr;
 use std::path::Path;
 
+use partyrun_config::Host;
 use partyrun_net::{Tls, TlsError};
 
 use self::make::Hosts;
@@ -31,7 +31,7 @@ pub(crate) enum HttpsError {
 
 /// The identity that the flags ask for. Both paths ask for TLS as `--https` does, as in the original. `output` hears of
 /// a certificate that cannot be kept.
-pub(crate) fn identity(args: &DevArgs, host: IpAddr, output: &Output) -> Result<Option<Tls>, HttpsError> {
+pub(crate) fn identity(args: &DevArgs, host: Host, output: &Output) -> Result<Option<Tls>, HttpsError> {
     match (&args.https_cert_path, &args.https_key_path) {
         (Some(certificate), Some(key)) => {
             let certificate = read("--https-cert-path", certificate)?;
@@ -47,7 +47,7 @@ fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, HttpsError> {
     std::fs::read(path).map_err(|error| HttpsError::File { flag, path: path.display().to_string(), error })
 }
 
-fn own(host: IpAddr, output: &Output) -> Result<Tls, HttpsError> {
+fn own(host: Host, output: &Output) -> Result<Tls, HttpsError> {
     let hosts = Hosts::of(host);
     let made = |error: rcgen::Error| HttpsError::Made(error.to_string());
     let pem = match kept::folder() {
@@ -56,7 +56,8 @@ fn own(host: IpAddr, output: &Output) -> Result<Tls, HttpsError> {
             if let Some(error) = kept.problem {
                 let folder = folder.display();
                 output.problem(&format!(
-                    "The certificate for --https could not be saved in {folder}: {error}. Browsers will warn again after the next start."
+                    "The certificate for --https could not be saved in {folder}: {error}. \
+                     Browsers will warn again after the next start."
                 ));
             }
             kept.pem

@@ -131,7 +131,6 @@ impl Target {
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(data).map_err(failed)?);
         // The original's limits held when it stored the values; a room is taken over as one batch.
         let limits = Limits {
-            keys_per_call_max: usize::MAX,
             undurable_bytes_max: usize::MAX,
             value_bytes_max: Limits::default().value_bytes_ceiling,
             ..Limits::default()
@@ -145,7 +144,8 @@ impl Target {
         let text = |error: StorageError| error.to_string();
         let mut room = self.rooms.room(key);
         let one = ListOptions { limit: Some(1), ..ListOptions::default() };
-        if !room.list(&one).map_err(text)?.is_empty() {
+        // A value that was altered on disk is data, too.
+        if !room.list(&one).map_err(text)?.is_empty() || !room.take_altered().is_empty() {
             return Ok(false);
         }
         room.put_many(entries).map_err(text)?;

@@ -10,18 +10,27 @@
     reason = "a helper of tests that panics has failed its test"
 )]
 
+mod altered;
 mod assets;
+mod bounds;
 mod command;
 mod debugger;
+mod ends;
 mod errors;
 mod hostile;
 mod https;
 mod import;
 mod init;
+mod isolates;
 mod keys;
+mod lanes;
 mod node_table;
 mod outbound;
 mod package;
+mod places;
+mod raw;
 mod reload;
 mod serve;
+mod strangers;
 mod support;
+mod time;

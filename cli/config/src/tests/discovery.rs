@@ -15,7 +15,7 @@ fn without_any_file_the_script_suffices() {
     assert!(config.vars.is_empty() && config.defines.is_empty() && config.process_env.is_empty());
     assert_eq!(config.persist, Persist::Default(project.path(".partyrun")));
     assert_eq!(config.port, None);
-    assert_eq!(config.host.to_string(), "0.0.0.0");
+    assert_eq!(config.host, crate::Host::All);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn flags_win_over_the_file() {
         main: Some("flag.ts".into()),
         name: Some("flag".into()),
         port: Some(2),
-        host: Some([127, 0, 0, 1].into()),
+        host: Some(crate::Host::Address([127, 0, 0, 1].into())),
         serve: Some("static".into()),
         persist: Some("kept".into()),
         minify: Some(false),
