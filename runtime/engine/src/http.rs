@@ -64,7 +64,7 @@ pub(crate) fn body_stream(mut body: BodyStream) -> ext::BodyStream {
     }))
 }
 
-/// The body of a message that comes from JavaScript, as the network takes it. Must be called on the worker's LocalSet.
+/// The body of a message that comes from JavaScript, as the network takes it. Must be called on the worker's local runtime.
 pub(crate) fn outgoing_body(body: ext::Body) -> Body {
     match body {
         ext::Body::None => Body::Empty,

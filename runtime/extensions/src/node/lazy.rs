@@ -1,9 +1,9 @@
 //! Ops that an isolate gets only when it asks for them.
 //!
-//! A registered op costs every isolate about 2 KiB whether or not it is ever called, and the built-ins of Node need some
-//! 170 of them. So only one is registered, `op_node_ops`: it makes the functions of all the others when the first built-in
-//! is loaded. Each of them runs with the context of `op_node_ops`, which differs from a context of its own in name and
-//! number only; both serve nothing but metrics and traces, which partyrun does not collect.
+//! A registered op costs every isolate about 2 KiB whether or not it is ever called, and the built-ins of Node need more
+//! than a hundred of them. So only one is registered, `op_node_ops`: it makes the functions of all the others when the
+//! first built-in is loaded. Each of them runs with the context of `op_node_ops`, which differs from a context of its own
+//! in name and number only; both serve nothing but metrics and traces, which partyrun does not collect.
 
 use std::mem::{MaybeUninit, align_of, size_of};
 
