@@ -1,6 +1,6 @@
 // Request and Response of deno_fetch, with what Workers add to them: `request.cf`, `response.webSocket`.
-// Also the two crossings of an HTTP exchange: `incomingRequest` makes a Request from what the host hands over,
-// `respond` hands a Response back. Headers cross as one string of `name\nvalue\n` pairs: neither may hold a line feed
+// Also the way of an HTTP exchange in: `incomingRequest` makes a Request from what the host hands over; the way out is
+// 31_responses.js. Headers cross as one string of `name\nvalue\n` pairs: neither may hold a line feed
 // (RFC 9110, section 5.5), and one string is cheaper than an array of arrays.
 "use strict";
 
@@ -36,7 +36,6 @@ const {
 } = core.loadExtScript("ext:deno_fetch/23_response.js");
 const { readableStreamForRid, resourceForReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { cloneAll, refuse } = core.loadExtScript("ext:partyrun/00_kinds.js");
-const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { copyHeaders } = core.loadExtScript("ext:partyrun/27_values.js");
 const { headersFromHeaderList } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { recover } = core.loadExtScript("ext:partyrun/28_bodies.js");
@@ -46,7 +45,6 @@ const kWebSocket = Symbol("webSocket");
 const kHostId = Symbol("host request");
 const kFixedLength = Symbol("fixed length");
 const kPacked = Symbol("the body is in its coding already");
-const PACKED = 0x10000;
 
 // Streams of bytes that are in the coding which the answer they came with names.
 const packedStreams = new SafeWeakSet();
@@ -291,24 +289,6 @@ function takeBody(body) {
   return resourceForReadableStream(body.stream, body.length);
 }
 
-function respond(id, response) {
-  const inner = toInnerResponse(response);
-  const body = takeBody(inner.body);
-  const headers = serializeHeaders(inner.headerList);
-  if (inner.statusMessage !== "") core.ops.op_response_reason(id, inner.statusMessage);
-  const status = response[kPacked] === undefined ? inner.status : inner.status + PACKED;
-  if (body === null) hot.op_response_static(id, status, headers, "");
-  else if (typeof body === "string") hot.op_response_static(id, status, headers, body);
-  else if (typeof body === "number") core.ops.op_response_stream(id, status, headers, body);
-  else hot.op_response_bytes(id, status, headers, body);
-}
-
-const TEXT_HEADERS = "content-type\ntext/plain;charset=UTF-8\n";
-
-function respondText(id, status, text) {
-  hot.op_response_static(id, status, TEXT_HEADERS, text);
-}
-
 return {
   incomingRequest,
   incomingResponse,
@@ -321,8 +301,6 @@ return {
   kPacked,
   kWebSocket,
   Request,
-  respond,
-  respondText,
   Response,
   serializeHeaders,
   takeBody,

@@ -163,7 +163,7 @@ core.defineGlobalProperties(globalThis, { fetch: core.propWritable(fetch) });
 
 return {
   fetch,
-  // 35_socket.js, which comes later, tells how a socket is opened.
+  // 36_socket.js, which comes later, tells how a socket is opened.
   setOpenSocket(open) {
     openSocket = open;
   },

@@ -24,7 +24,7 @@ const {
   TypeError,
 } = primordials;
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
-const { hold, release } = core.loadExtScript("ext:partyrun/45_gate.js");
+const { hold, release } = core.loadExtScript("ext:partyrun/45_input_gate.js");
 
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
 

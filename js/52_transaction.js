@@ -1,5 +1,5 @@
 // storage.transaction (spec 3.5): reads inside see its writes, and what throws takes them back.
-// A transaction is a section (45_gate.js), so that those which are open are a stack, in the host as here: one begun inside
+// A transaction is a section (45_input_gate.js), so that those which are open are a stack, in the host as here: one begun inside
 // another's closure is inside it, and of those begun side by side one runs after the other. Calls of the storage itself
 // belong to the innermost open transaction, whoever makes them, as on the original.
 "use strict";
@@ -7,7 +7,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ArrayPrototypePop, ArrayPrototypePush, Error, ObjectDefineProperty, Symbol } = primordials;
-const { inSection } = core.loadExtScript("ext:partyrun/45_gate.js");
+const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { DurableObjectStorage, shared, wrongType } = core.loadExtScript("ext:partyrun/50_storage.js");
 

@@ -5,7 +5,7 @@
 const { core, primordials } = __bootstrap;
 const { ArrayBufferPrototypeSlice, JSONParse, JSONStringify, Number, String, Symbol, TypeError } = primordials;
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
-const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_binding.js");
+const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_bindings.js");
 
 const kBinding = Symbol("binding");
 

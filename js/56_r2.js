@@ -25,7 +25,7 @@ const {
 } = primordials;
 const { Headers } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
-const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_binding.js");
+const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_bindings.js");
 
 const kBinding = Symbol("binding");
 const kContent = Symbol("content");

@@ -5,7 +5,7 @@
 const { core, primordials } = __bootstrap;
 const { ArrayPrototypePush, ArrayPrototypeSlice, Number, String, Symbol } = primordials;
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
-const { callBinding } = core.loadExtScript("ext:partyrun/54_binding.js");
+const { callBinding } = core.loadExtScript("ext:partyrun/54_bindings.js");
 
 const kBinding = Symbol("binding");
 const BATCH = 1000;

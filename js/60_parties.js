@@ -8,7 +8,7 @@ const { core, primordials } = __bootstrap;
 const { Error, String, StringPrototypeStartsWith, TypeError } = primordials;
 const { incomingResponse, isRequest, kCf, kWebSocket, serializeHeaders, takeBody, toInnerRequest } = core
   .loadExtScript("ext:partyrun/30_http.js");
-const { fromHost } = core.loadExtScript("ext:partyrun/35_socket.js");
+const { fromHost } = core.loadExtScript("ext:partyrun/36_socket.js");
 
 // fetch(), fetch("/path", init?), fetch(init), fetch(request), fetch("/path", request)
 function splitArguments(first, second) {
@@ -92,20 +92,5 @@ function createParties(names) {
   return parties;
 }
 
-// `assets.fetch(path)`: a Response, or null where there is no such file (spec 1.7).
-function createAssets() {
-  return {
-    async fetch(path) {
-      if (typeof path !== "string" || !StringPrototypeStartsWith(path, "/")) {
-        throw new Error("Path must start with /");
-      }
-      const reply = await core.ops.op_assets_fetch(path);
-      if (reply === null) return null;
-      const body = reply.bytes ?? (reply.resource === 0 ? undefined : reply.resource);
-      return incomingResponse(reply.status, reply.reason, reply.headers, body, path);
-    },
-  };
-}
-
-return { createAssets, createParties };
+return { createParties };
 })();

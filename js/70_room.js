@@ -18,16 +18,14 @@ const {
   TypeError,
 } = primordials;
 const { FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
-const { hold, inSection, release } = core.loadExtScript("ext:partyrun/45_gate.js");
-const { incomingRequest, isResponse, kWebSocket, respond, respondText, WRONG_STATUS } = core.loadExtScript(
-  "ext:partyrun/30_http.js",
-);
-const connections = core.loadExtScript("ext:partyrun/40_connection.js");
+const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
+const { incomingRequest, isResponse, kWebSocket, WRONG_STATUS } = core.loadExtScript("ext:partyrun/30_http.js");
+const { reject, respond, respondText } = core.loadExtScript("ext:partyrun/31_responses.js");
+const connections = core.loadExtScript("ext:partyrun/40_connections.js");
 const {
-  callHandler,
-  callListeners,
   CLOSED,
   closeEvent,
+  closeHost,
   CLOSING,
   deliverFromHost,
   ENDED_BY_PEER,
@@ -37,18 +35,17 @@ const {
   failedEvent,
   finished,
   forget,
-  fromHost,
   isClean,
-  kClosedHere,
-  kHandlers,
   kIndex,
   kState,
   messageEvent,
   OPEN,
   sockets,
-} = core.loadExtScript("ext:partyrun/35_socket.js");
+} = core.loadExtScript("ext:partyrun/34_sockets.js");
+const { callHandler, callListeners, fromHost, kClosedHere, kHandlers } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/52_transaction.js");
-const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
+const { createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
+const { createAssets } = core.loadExtScript("ext:partyrun/61_assets.js");
 const { createResources } = core.loadExtScript("ext:partyrun/58_resources.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
 
@@ -277,7 +274,7 @@ function answer(id, response, viaStub) {
 // What the edge of the original reports: a warning, and the message with status 500. A stub's fetch rejects instead.
 function fetchFailed(id, error, viaStub) {
   if (viaStub) {
-    core.ops.op_response_reject(id, messageOf(error, ""));
+    reject(id, messageOf(error, ""));
     return;
   }
   console.warn("fetch error", error);
@@ -336,11 +333,11 @@ function tagged(connection, ctx, tags) {
     if (isPromise(result)) {
       PromisePrototypeThen(
         PromiseResolve(result),
-        () => core.ops.op_connection_accept(connection[kIndex]),
+        () => connections.accept(connection[kIndex]),
         (error) => connectFailed(connection, error),
       );
     } else {
-      core.ops.op_connection_accept(connection[kIndex]);
+      connections.accept(connection[kIndex]);
     }
   } catch (error) {
     connectFailed(connection, error);
@@ -354,10 +351,10 @@ function connectFailed(connection, error) {
   console.error(error);
   connections.unregister(connection);
   const index = connection[kIndex];
-  core.ops.op_connection_accept(index);
+  connections.accept(index);
   connection[kState] = CLOSING;
   connection[kClosedHere] = true;
-  core.ops.op_socket_close(index, 1011, textFor(error, "Uncaught exception when connecting", REQUEST_FAILED));
+  closeHost(index, 1011, textFor(error, "Uncaught exception when connecting", REQUEST_FAILED));
   fromHost(index).accept();
 }
 

@@ -6,10 +6,15 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { JSONParse, ObjectHasOwn, PromisePrototypeThen, PromiseResolve, SafeMap, String, TypeError } = primordials;
-const { incomingRequest, isRequest, isResponse, kCf, kWebSocket, respond, respondText, serializeHeaders, takeBody, toInnerRequest, toInnerResponse } =
+const { incomingRequest, isRequest, isResponse, kCf, kWebSocket, serializeHeaders, takeBody, toInnerRequest, toInnerResponse } =
   core.loadExtScript("ext:partyrun/30_http.js");
-const { bindPair, fromHost, kIndex, kPeer, passOn, sockets, takeWaiting } = core.loadExtScript("ext:partyrun/35_socket.js");
-const { createAssets, createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
+const { respond, respondText, setReason } = core.loadExtScript("ext:partyrun/31_responses.js");
+const { kIndex, passOn, sockets, takeWaiting } = core.loadExtScript("ext:partyrun/34_sockets.js");
+const { fromHost, kPeer } = core.loadExtScript("ext:partyrun/36_socket.js");
+const { bindPair } = core.loadExtScript("ext:partyrun/37_pair.js");
+const { accept } = core.loadExtScript("ext:partyrun/40_connections.js");
+const { createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
+const { createAssets } = core.loadExtScript("ext:partyrun/61_assets.js");
 const { createResources } = core.loadExtScript("ext:partyrun/58_resources.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
 const { FAILED, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
@@ -178,7 +183,7 @@ async function socket(id, url, headers, cf) {
   accepted.request = incomingRequest(id, "GET", url, headers, undefined, cfOf(cf));
   try {
     await exported.onSocket(accepted, createLobby(), new ExecutionContext());
-    core.ops.op_connection_accept(index);
+    accept(index);
   } catch (error) {
     console.warn("fetch error", error);
     sockets[index] = undefined;
@@ -202,7 +207,7 @@ async function cron(id, name, expression, scheduledTime) {
     respondText(id, 200, `ran cron ${name}: ${expression}`);
   } catch (error) {
     // The host takes this reason for a mark; no client sees it.
-    if (!retry) core.ops.op_response_reason(id, "no retry");
+    if (!retry) setReason(id, "no retry");
     edgeFailed(id, error);
   }
 }

@@ -5,7 +5,7 @@
 
 (function () {
 const { core, internals, primordials } = __bootstrap;
-const { DateNow, JSONParse, ObjectDefineProperty, ObjectKeys, PromisePrototypeThen } = primordials;
+const { DateNow, JSONParse, ObjectDefineProperty } = primordials;
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
 core.loadExtScript("ext:partyrun/20_timers.js");
 const { reportException } = core.loadExtScript("ext:deno_web/02_event.js");
@@ -16,60 +16,7 @@ core.loadExtScript("ext:partyrun/32_fetch.js");
 const { setOverrides } = core.loadExtScript("ext:partyrun/65_cf.js");
 const room = core.loadExtScript("ext:partyrun/70_room.js");
 const edge = core.loadExtScript("ext:partyrun/80_edge.js");
-
-// By party: the namespace of its module, or the function that evaluates it and answers that, or a promise of it.
-let entries;
-// The promise of a bundle that uses top-level await.
-let evaluating;
-
-function exportedBy(party) {
-  return entries[party].default;
-}
-
-const host = {
-  // Node's modules are loaded when the first of them is asked for: most rooms never do.
-  builtin: (specifier) => core.loadExtScript("ext:partyrun/node/loader.js").complete(specifier),
-  wasm: (index) => core.ops.op_bundle_wasm(index),
-  binary: (index) => core.ops.op_bundle_binary(index).buffer,
-};
-
-// Answers undefined when the bundle has run, or a promise when it uses top-level await.
-function evaluate(bundle) {
-  const result = bundle(host);
-  if (!core.isPromise(result)) {
-    setEntries(result);
-    return undefined;
-  }
-  evaluating = PromisePrototypeThen(result, setEntries);
-  return evaluating;
-}
-
-// Evaluates the modules of a party, or those of all for `null`. Answers as `evaluate` does.
-function load(party) {
-  if (evaluating !== undefined) return PromisePrototypeThen(evaluating, () => load(party));
-  return loadFrom(party === null ? ObjectKeys(entries) : [party], 0);
-}
-
-function loadFrom(names, at) {
-  for (; at < names.length; at++) {
-    const name = names[at];
-    if (typeof entries[name] !== "function") continue;
-    const evaluated = entries[name]();
-    if (core.isPromise(evaluated)) {
-      return PromisePrototypeThen(evaluated, (namespace) => {
-        entries[name] = namespace;
-        return loadFrom(names, at + 1);
-      });
-    }
-    entries[name] = evaluated;
-  }
-  return undefined;
-}
-
-function setEntries(result) {
-  evaluating = undefined;
-  entries = { main: result.main, ...result.parties };
-}
+const bundle = core.loadExtScript("ext:partyrun/88_bundle.js");
 
 // Rejections without a handler, as long as they follow each other quickly: a loop can make more than anybody reads.
 const APART_MS = 1000;
@@ -120,16 +67,16 @@ ObjectDefineProperty(globalThis, "__partyrun", {
   configurable: true,
   value: {
     boot,
-    evaluate,
-    load,
+    evaluate: bundle.evaluate,
+    load: bundle.load,
     settle: () => core.runNextTicks(),
-    start: (info, restored) => room.start(info, exportedBy(info.party), restored),
+    start: (info, restored) => room.start(info, bundle.exportedBy(info.party), restored),
     request: room.request,
     connect: room.connect,
     message: room.message,
     end: room.end,
     alarm: room.alarm,
-    describe: (info) => edge.describe(entries, info),
+    describe: (info) => edge.describe(bundle.exported(), info),
     before: edge.before,
     fetch: edge.fetch,
     socket: edge.socket,

@@ -140,7 +140,7 @@ pub(crate) struct Cron {
     pub(crate) scheduled_ms: i64,
 }
 
-/// How a socket ended. The numbers are those of `js/70_room.js`.
+/// How a socket ended. The numbers are those of `js/34_sockets.js`.
 pub(crate) struct Ending {
     pub(crate) how: u32,
     pub(crate) code: u16,

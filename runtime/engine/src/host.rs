@@ -133,7 +133,7 @@ impl HostSlot {
     }
 }
 
-// What a send answers to JavaScript; the numbers are those of js/35_socket.js.
+// What a send answers to JavaScript; the numbers are those of js/34_sockets.js.
 const SENT: u32 = 0;
 const TOO_LONG: u32 = 1;
 const TOO_MUCH_HELD: u32 = 2;
@@ -323,7 +323,7 @@ impl ext::Host for HostSlot {
 
     fn response(&self, id: u32, status: u32, headers: &str, body: ext::Body) {
         let Some(actor) = self.actor() else { return };
-        // The mark says that the body is already in the coding that its header names (js/30_http.js).
+        // The mark says that the body is already in the coding that its header names (js/31_responses.js).
         let packed = status & ext::PACKED != 0;
         let status = u16::try_from(status & !ext::PACKED).unwrap_or(500);
         let mut response = Response::new(status, outgoing_body(body));

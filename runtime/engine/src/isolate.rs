@@ -478,7 +478,7 @@ impl Entered<'_> {
         Ok(())
     }
 
-    // Calls `load` of js/90_dispatch.js.
+    // Calls `load` of js/88_bundle.js.
     fn load(&mut self, wanted: &Loaded) -> Result<(), CallError> {
         let Some(calls) = self.isolate.calls.clone() else { return Ok(()) };
         let runtime = &mut *self.isolate.heap.runtime;

@@ -23,18 +23,8 @@ const {
   Symbol,
   TypeError,
 } = primordials;
-const {
-  adopt,
-  checkSent,
-  isBinary,
-  kAccepted,
-  kBrand,
-  kClosedHere,
-  kIndex,
-  kState,
-  OPEN,
-  WebSocket,
-} = core.loadExtScript("ext:partyrun/35_socket.js");
+const { adopt, checkSent, isBinary, kAccepted, kIndex, kState, OPEN } = core.loadExtScript("ext:partyrun/34_sockets.js");
+const { kBrand, WebSocket } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
@@ -135,6 +125,11 @@ function register(connection) {
   if (live !== null) MapPrototypeSet(live, connection.id, connection);
   MapPrototypeSet(registered, connection[kIndex], connection);
   core.ops.op_connection_list(connection[kIndex], true);
+}
+
+// The handshake of the socket is answered: from now on it is open.
+function accept(index) {
+  core.ops.op_connection_accept(index);
 }
 
 function hide(connection, hidden) {
@@ -294,6 +289,7 @@ function copyConnections() {
 }
 
 return {
+  accept,
   broadcast,
   Connection,
   connectionsMap,
@@ -304,7 +300,6 @@ return {
   createConnection,
   getConnection,
   getConnections,
-  kClosedHere,
   register,
   restore,
   setHibernating(value) {

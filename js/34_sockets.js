@@ -1,0 +1,268 @@
+// The sockets of the host: a table of their objects by the host's index, what crosses by that index, and the events on their way
+// to user code. The classes come later (36_socket.js, 40_connections.js): here a socket is whatever carries the symbols below.
+// Code rules: spec 2.7.
+"use strict";
+
+(function () {
+const { core, primordials } = __bootstrap;
+const {
+  ArrayBufferIsView,
+  ArrayPrototypePush,
+  ArrayPrototypeShift,
+  DataViewPrototypeGetBuffer,
+  DataViewPrototypeGetByteLength,
+  DataViewPrototypeGetByteOffset,
+  Error,
+  PromisePrototypeThen,
+  RangeError,
+  Symbol,
+  TypedArrayPrototypeGetBuffer,
+  TypedArrayPrototypeGetByteLength,
+  TypedArrayPrototypeGetByteOffset,
+  TypedArrayPrototypeGetSymbolToStringTag,
+  Uint8Array,
+} = primordials;
+const { CloseEvent, ErrorEvent, MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
+const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+
+const kIndex = Symbol("index");
+const kState = Symbol("state of the connection");
+const kWaiting = Symbol("events on their way");
+const kDraining = Symbol("an event is about to be delivered");
+const kAccepted = Symbol("accepted");
+
+const CONNECTING = 0;
+const OPEN = 1;
+const CLOSING = 2;
+const CLOSED = 3;
+
+// Host sockets of this isolate, by index.
+const sockets = [];
+
+function bytesOf(data) {
+  if (core.isAnyArrayBuffer(data)) return new Uint8Array(data);
+  if (TypedArrayPrototypeGetSymbolToStringTag(data) === undefined) {
+    return new Uint8Array(
+      DataViewPrototypeGetBuffer(data),
+      DataViewPrototypeGetByteOffset(data),
+      DataViewPrototypeGetByteLength(data),
+    );
+  }
+  return new Uint8Array(
+    TypedArrayPrototypeGetBuffer(data),
+    TypedArrayPrototypeGetByteOffset(data),
+    TypedArrayPrototypeGetByteLength(data),
+  );
+}
+
+function isBinary(data) {
+  return typeof data === "object" && data !== null && (ArrayBufferIsView(data) || core.isAnyArrayBuffer(data));
+}
+
+// --- what crosses by the index ------------------------------------------------------------------------------------
+
+// The host answers with a number, so that the call stays a fast one: 0 sent or dropped, 1 too long.
+function checkSent(status) {
+  if (status === 0) return;
+  throw new RangeError(
+    status === 1
+      ? "The WebSocket message is longer than this server allows."
+      : "Too many messages of this room wait for its writes to be stored (limit `held_bytes_max`).",
+  );
+}
+
+function sendToHost(index, data) {
+  if (typeof data === "string") checkSent(hot.op_socket_send_text(index, data));
+  else if (isBinary(data)) checkSent(hot.op_socket_send_binary(index, bytesOf(data)));
+  else checkSent(hot.op_socket_send_text(index, `${data}`));
+}
+
+// `code` is one that was checked; -1 is none.
+function closeHost(index, code, reason) {
+  core.ops.op_socket_close(index, code, reason);
+}
+
+// What waits for the network, in bytes, with the heads of its frames.
+function bufferedByHost(index) {
+  return core.ops.op_socket_buffered(index);
+}
+
+// Asks for a socket to another server: the answer of that server, and in `socket` the index, or -1 without one.
+function connectHost(url, protocols, headers) {
+  return core.ops.op_socket_connect(url, protocols, headers);
+}
+
+// --- events on their way to user code ------------------------------------------------------------------------------
+
+// What waits for a socket is one of these; the end of a pair may go to the host before it has seen them.
+function messageEvent(data) {
+  return { deliver: received, data, code: 0, reason: "", how: 0 };
+}
+
+function closeEvent(code, reason, how = ENDED_HERE) {
+  return { deliver: ended, data: undefined, code, reason, how };
+}
+
+// Events wait until the socket is accepted, and then for a turn of the event loop of their own: code that awaited the
+// socket still has its listeners to attach, in the microtasks that follow.
+function deliver(socket, event) {
+  ArrayPrototypePush(socket[kWaiting] ??= [], event);
+  if (socket[kAccepted]) drainSoon(socket);
+}
+
+function drainSoon(socket) {
+  if (socket[kDraining]) return;
+  socket[kDraining] = true;
+  PromisePrototypeThen(core.ops.op_void_async_deferred(), () => drainOne(socket));
+}
+
+// One event a turn, so that what it started in microtasks comes before the next.
+function drainOne(socket) {
+  socket[kDraining] = false;
+  const waiting = socket[kWaiting];
+  if (waiting === null) return;
+  const event = ArrayPrototypeShift(waiting);
+  if (waiting.length === 0) socket[kWaiting] = null;
+  else drainSoon(socket);
+  event.deliver(socket, event);
+}
+
+function received(socket, event) {
+  const { data } = event;
+  if (socket[kState] >= CLOSED) return;
+  socket.dispatchEvent(new MessageEvent("message", { data }));
+}
+
+function closed(socket, code, reason, wasClean) {
+  if (socket[kState] === CLOSED) return;
+  socket[kState] = CLOSED;
+  socket.dispatchEvent(finished(code, reason, wasClean));
+}
+
+function finished(code, reason, wasClean) {
+  return new CloseEvent("close", { code, reason, wasClean });
+}
+
+// How a socket ended, as the host tells it: the first two are clean.
+const ENDED_BY_PEER = 0;
+const ENDED_HERE = 1;
+const ENDED_LOST = 2;
+const ENDED_FAILED = 3;
+
+// A peer that never answered our close frame was lost as well.
+function isClean(how, code) {
+  return how === ENDED_BY_PEER || (how === ENDED_HERE && code !== 1006);
+}
+
+function ended(socket, { code, reason, how }) {
+  if (how === ENDED_FAILED) failed(socket, reason);
+  closed(socket, code, reason, isClean(how, code));
+}
+
+function failed(socket, message) {
+  socket.dispatchEvent(failedEvent(new Error(message)));
+}
+
+function failedEvent(error, message = error.message) {
+  return new ErrorEvent("error", { error, message });
+}
+
+// --- the table ----------------------------------------------------------------------------------------------------
+
+// Gives a socket object to a socket of the host.
+function adopt(socket, index) {
+  socket[kIndex] = index;
+  sockets[index] = socket;
+  return socket;
+}
+
+// Events of a socket that user code was not given yet: its answer is still on the way.
+const early = [];
+
+function deliverFromHost(index, event) {
+  const socket = sockets[index];
+  if (socket === undefined) {
+    ArrayPrototypePush(early[index] ??= [], event);
+    return;
+  }
+  if (event.deliver === ended) forget(index);
+  if (socket[kAccepted] && socket[kWaiting] === null) event.deliver(socket, event);
+  else deliver(socket, event);
+}
+
+// The socket's last event has come: the host may give its index to another one.
+function forget(index) {
+  sockets[index] = undefined;
+  core.ops.op_socket_forget(index);
+}
+
+// Gives the socket its host index, and what has arrived for it meanwhile.
+function bindHost(socket, index) {
+  adopt(socket, index);
+  deliverEarly(index);
+}
+
+function deliverEarly(index) {
+  const waiting = early[index];
+  early[index] = undefined;
+  if (waiting !== undefined) {
+    for (let i = 0; i < waiting.length; i++) deliverFromHost(index, waiting[i]);
+  }
+}
+
+// Takes a host socket's waiting events away from it, for whoever goes on with the socket instead of user code.
+function takeWaiting(socket) {
+  const waiting = socket[kWaiting] ?? [];
+  socket[kWaiting] = null;
+  return waiting;
+}
+
+// Sends events that were meant for user code to the host's socket `index`.
+function passOn(events, index) {
+  for (let i = 0; i < events.length; i++) {
+    const { code, data, deliver, reason } = events[i];
+    if (deliver === received) sendToHost(index, data);
+    else closeHost(index, code === 1005 || code === 1006 ? -1 : code, reason);
+  }
+}
+
+return {
+  adopt,
+  bindHost,
+  bufferedByHost,
+  bytesOf,
+  checkSent,
+  closed,
+  CLOSED,
+  closeEvent,
+  closeHost,
+  CLOSING,
+  connectHost,
+  CONNECTING,
+  deliver,
+  deliverEarly,
+  deliverFromHost,
+  drainSoon,
+  ENDED_BY_PEER,
+  ENDED_FAILED,
+  ENDED_HERE,
+  ENDED_LOST,
+  failed,
+  failedEvent,
+  finished,
+  forget,
+  isBinary,
+  isClean,
+  kAccepted,
+  kDraining,
+  kIndex,
+  kState,
+  kWaiting,
+  messageEvent,
+  OPEN,
+  passOn,
+  sendToHost,
+  sockets,
+  takeWaiting,
+};
+})();
