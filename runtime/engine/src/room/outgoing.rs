@@ -12,9 +12,9 @@ use partyrun_net::client::{self, Answer, ClientError};
 use partyrun_net::{Body, Response, Transport};
 use url::Url;
 
-use crate::actor::Actor;
-use crate::http::{parse_headers, reply_of};
-use crate::proxy;
+use crate::room::actor::Actor;
+use crate::room::http::{parse_headers, reply_of};
+use crate::room::proxy;
 
 /// Opens a WebSocket to `url`. A refusal is a reply without socket.
 pub(crate) async fn connect(

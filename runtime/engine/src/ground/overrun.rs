@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
 
-use crate::actor::Actor;
-use crate::pulse::{Overrun, Step, TimeLimit};
+use crate::ground::pulse::{Overrun, Step, TimeLimit};
+use crate::room::actor::Actor;
 use crate::{Level, Source};
 
 /// How long no second warning of the same room and handler is printed.

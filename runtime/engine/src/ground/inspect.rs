@@ -2,7 +2,7 @@
 //!
 //! [`Inspector`] is the list of targets. An isolate that is made for a debugged engine has V8's inspector; it enters the
 //! list when it gets its room and leaves it when it goes. [`Inspector::connect`] opens a session: two channels to the
-//! isolate, which deno_core polls inside the room's turn, so that here, too, only `isolate.rs` enters an isolate. While
+//! isolate, which deno_core polls inside the room's turn, so that here, too, only `isolate/mod.rs` enters an isolate. While
 //! code is paused at a breakpoint its worker's thread waits, and with it the other rooms of that worker; `--workers
 //! per-room` keeps them apart. A room that is debugged is not evicted.
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
 
-use crate::pulse::{Pulse, Seen, Step, TimeLimit, Whose};
+use crate::ground::pulse::{Pulse, Seen, Step, TimeLimit, Whose};
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What one look counts as waiting at most: this thread may come late, and the machine may have slept.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use partyrun_limits::Limits;
 
-use crate::host::HostSlot;
 use crate::isolate::{Heap, Isolate};
+use crate::room::host::HostSlot;
 use crate::{Engine, Program};
 
 const COUNT: usize = 100;
@@ -31,7 +31,7 @@ fn what_an_isolate_takes() {
     builder.unwrap().block_on(async {
         let program = Arc::new(Program::new(CODE, None).unwrap());
         let limits = Limits::default();
-        let pulse = crate::pulse::Pulse::of_this_thread();
+        let pulse = crate::ground::pulse::Pulse::of_this_thread();
         let create = |serial| {
             Isolate::create(
                 Heap::new(&limits, None).unwrap(),

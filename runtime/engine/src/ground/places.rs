@@ -14,8 +14,8 @@ use partyrun_limits::Limits;
 use partyrun_store::RoomKey;
 
 use crate::Observer;
-use crate::machine::{Bound, Machine};
-use crate::relief::Registered;
+use crate::engine::relief::Registered;
+use crate::ground::machine::{Bound, Machine};
 
 const MIB: u64 = 1 << 20;
 /// How long what was read about memory is believed.

@@ -12,9 +12,9 @@ use std::time::Duration;
 use deno_core::v8::IsolateHandle;
 use partyrun_store::RoomKey;
 
+use crate::engine::placement::Mailbox;
 use crate::engine::{Inner, StartError};
-use crate::memory::MemoryUse;
-use crate::placement::Mailbox;
+use crate::ground::memory::MemoryUse;
 use crate::worker::Message;
 
 /// Of what new rooms may not have, live ones may have this part.

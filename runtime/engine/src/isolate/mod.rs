@@ -18,13 +18,13 @@ use partyrun_extensions::HostRef;
 use partyrun_limits::Limits;
 
 use crate::Source;
-use crate::host::HostSlot;
-use crate::import_cost::ImportCost;
-use crate::inspect::{Debuggee, Inspector};
-use crate::memory::{self, AfterCollection, MemoryUse};
-use crate::overrun;
-use crate::program::{BUNDLE_NAME, Loader, Program};
-use crate::pulse::{Pulse, Step, Whose};
+use crate::ground::import_cost::ImportCost;
+use crate::ground::inspect::{Debuggee, Inspector};
+use crate::ground::memory::{self, AfterCollection, MemoryUse};
+use crate::ground::overrun;
+use crate::ground::program::{BUNDLE_NAME, Loader, Program};
+use crate::ground::pulse::{Pulse, Step, Whose};
+use crate::room::host::HostSlot;
 
 /// Why user code did not return.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Heap {
             // Buffers that message ports of this isolate transfer wait in it.
             shared_array_buffer_store: Some(Default::default()),
             #[cfg(test)]
-            op_metrics_factory_fn: Some(crate::hot_ops::counter()),
+            op_metrics_factory_fn: Some(crate::ground::hot_ops::counter()),
             create_params: Some(memory::create_params(limits.heap_bytes_max, &memory)),
             inspector: inspector.is_some(),
             is_main: true,
@@ -146,7 +146,7 @@ impl Drop for Heap {
         self.handle.cancel_terminate_execution();
         // SAFETY: `runtime` is not used again.
         unsafe { ManuallyDrop::drop(&mut self.runtime) };
-        crate::trim::note_dropped();
+        crate::ground::trim::note_dropped();
     }
 }
 

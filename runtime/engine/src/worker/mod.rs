@@ -4,6 +4,9 @@
 //! that is, `placement.rs` says. The thread runs a current-thread tokio runtime: deno_core must never see another kind
 //! (design, section 3). Messages from other threads arrive in order through one channel.
 
+pub(crate) mod spares;
+pub(crate) mod thread;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
@@ -16,25 +19,25 @@ use partyrun_net::{Request, Response};
 use partyrun_store::{Batch, DueAlarm, RoomKey, Store, WorkerStore};
 use tokio::sync::oneshot;
 
-use crate::actor::{Actor, Request as Remembered};
-use crate::edge::Described;
+use crate::engine::placement::{Kind, Mailbox};
+use crate::engine::relief::Registry;
 use crate::engine::{Inner, RoomState, StartError};
-use crate::event::{Before, Cron, Event, Origin, Waiting, connection_id};
-use crate::host::HostSlot;
-use crate::http::busy;
-use crate::inspect::Inspector;
+use crate::ground::inspect::Inspector;
+use crate::ground::overrun;
+use crate::ground::places::{Full, Places, leaving};
+use crate::ground::program::Program;
+use crate::ground::pulse::Pulse;
+use crate::ground::totals::Totals;
+use crate::ground::trim;
 use crate::isolate::{CallError, Heap, Isolate, Loaded};
-use crate::overrun;
-use crate::placement::{Kind, Mailbox};
-use crate::places::{Full, Places, leaving};
-use crate::program::Program;
-use crate::pulse::Pulse;
-use crate::relief::Registry;
-use crate::sockets::{Connection, Handshake};
-use crate::spares::Spares;
-use crate::thread::Setup;
-use crate::totals::Totals;
-use crate::trim;
+use crate::room::actor::{Actor, Request as Remembered};
+use crate::room::edge::Described;
+use crate::room::event::{Before, Cron, Event, Origin, Waiting, connection_id};
+use crate::room::host::HostSlot;
+use crate::room::http::busy;
+use crate::room::sockets::{Connection, Handshake};
+use crate::worker::spares::Spares;
+use crate::worker::thread::Setup;
 use crate::{Level, Observer, Source};
 
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);

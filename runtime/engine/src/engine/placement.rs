@@ -25,9 +25,9 @@ use partyrun_store::RoomKey;
 use tokio::sync::mpsc;
 
 use crate::engine::{Inner, StartError};
-use crate::overrun;
-use crate::pulse::{Step, Whose};
-use crate::watchdog::Notice;
+use crate::ground::overrun;
+use crate::ground::pulse::{Step, Whose};
+use crate::ground::watchdog::Notice;
 use crate::worker::Message;
 use crate::{Level, Source};
 

@@ -16,14 +16,14 @@ use partyrun_net::socket::close_code_allowed;
 use partyrun_net::{CloseFrame, RequestUrl, Response, SharedFrame, SocketSink, Upgrade, counted};
 use partyrun_store::{RoomKey, RoomStorage, StorageError, StoreError};
 
-use crate::actor::Actor;
-use crate::edge;
-use crate::event::{Origin, Waiting};
-use crate::gate::Output;
-use crate::http::{busy, outgoing_body, parse_headers, reply_of};
-use crate::outgoing;
-use crate::program::Program;
-use crate::sockets::Relay;
+use crate::ground::program::Program;
+use crate::room::actor::Actor;
+use crate::room::edge;
+use crate::room::event::{Origin, Waiting};
+use crate::room::http::{busy, outgoing_body, parse_headers, reply_of};
+use crate::room::outgoing;
+use crate::room::output_gate::Output;
+use crate::room::sockets::Relay;
 use crate::{Before, Fetched, Level, Observer, Source};
 
 /// Answers from this length on are counted; what all clients have of shorter ones is bounded by their number.

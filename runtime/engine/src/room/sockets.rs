@@ -12,8 +12,8 @@ use partyrun_net::{
 };
 use tokio::sync::oneshot;
 
-use crate::actor::Actor;
-use crate::event::{Ending, Event};
+use crate::room::actor::Actor;
+use crate::room::event::{Ending, Event};
 
 /// What a connection needs to come back after hibernation.
 #[derive(Default)]

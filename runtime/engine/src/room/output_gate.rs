@@ -11,7 +11,7 @@ use partyrun_limits::Budget;
 use partyrun_net::{Body, CloseFrame, Response, SharedFrame};
 use tokio::sync::oneshot;
 
-use crate::actor::Actor;
+use crate::room::actor::Actor;
 
 /// Something that a room says.
 pub(crate) enum Output {

@@ -2,7 +2,7 @@
 //!
 //! A task of the worker polls it: each poll is one turn, which enters the isolate once, gives it all waiting events with a
 //! microtask checkpoint after each, lets deno_core dispatch timers and finished ops, leaves, and then hands on what the
-//! turn wrote and said (see `gate.rs`). Ops reach the actor through `host.rs` while the isolate is entered; they never
+//! turn wrote and said (see `output_gate.rs`). Ops reach the actor through `host.rs` while the isolate is entered; they never
 //! touch the isolate itself.
 
 use std::cell::{Cell, RefCell};
@@ -18,16 +18,16 @@ use partyrun_store::{RoomKey, RoomStorage, TransactionId};
 use tokio::sync::oneshot;
 
 use crate::Source;
-use crate::alarms::RunningAlarm;
-use crate::event::{Event, Waiting, dispatch};
-use crate::gate::Gate;
-use crate::http::busy;
-use crate::inbox::Inbox;
+use crate::ground::overrun;
+use crate::ground::places::{Full, Place};
+use crate::ground::pulse::{Overrun, Step};
 use crate::isolate::{CallError, Entered, Isolate, call, text};
-use crate::overrun;
-use crate::places::{Full, Place};
-use crate::pulse::{Overrun, Step};
-use crate::sockets::Sockets;
+use crate::room::alarms::RunningAlarm;
+use crate::room::event::{Event, Waiting, dispatch};
+use crate::room::http::busy;
+use crate::room::inbox::Inbox;
+use crate::room::output_gate::Gate;
+use crate::room::sockets::Sockets;
 use crate::worker::Shared;
 
 /// Events that one turn may take before other rooms of the worker get theirs.
@@ -693,7 +693,7 @@ impl Actor {
     pub(crate) fn describe(
         &self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<crate::edge::Described, CallError>> {
+    ) -> Poll<Result<crate::room::edge::Described, CallError>> {
         let mut slot = self.isolate.borrow_mut();
         let Some(isolate) = slot.as_mut() else {
             return Poll::Ready(Err(CallError::Failed("making the edge")));
@@ -710,7 +710,7 @@ impl Actor {
         Poll::Ready(described)
     }
 
-    fn describe_in(&self, entered: &mut Entered<'_>) -> Result<crate::edge::Described, CallError> {
+    fn describe_in(&self, entered: &mut Entered<'_>) -> Result<crate::room::edge::Described, CallError> {
         let program = self.shared.program.borrow().clone();
         let described = entered.scope(|scope, calls| {
             let info = serde_json::json!({

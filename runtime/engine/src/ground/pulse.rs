@@ -12,8 +12,8 @@ use std::time::Duration;
 use deno_core::v8::IsolateHandle;
 
 use crate::Source;
-use crate::import_cost;
-use crate::memory;
+use crate::ground::import_cost;
+use crate::ground::memory;
 
 /// What runs in an isolate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use partyrun_net::Response;
 use serde::Deserialize;
 
-use crate::actor::Actor;
-use crate::event::Waiting;
-use crate::sockets::Handshake;
+use crate::room::actor::Actor;
+use crate::room::event::Waiting;
+use crate::room::sockets::Handshake;
 
 /// Which handlers a party's module declares.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]

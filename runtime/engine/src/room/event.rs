@@ -9,9 +9,9 @@ use partyrun_net::{Body, CloseFrame, Request, SocketEvent};
 use partyrun_store::DueAlarm;
 use tokio::sync::oneshot;
 
-use crate::http::{body_stream, header_text};
+use crate::ground::pulse::Step;
 use crate::isolate::{CallError, Calls, call, text};
-use crate::pulse::Step;
+use crate::room::http::{body_stream, header_text};
 
 /// One event.
 pub(crate) enum Event {

@@ -3,6 +3,9 @@
 //! [`Engine::room`] is the way in for a request or a WebSocket handshake of a room. `placement.rs` says on which worker a
 //! room is, so that it has at most one live instance anywhere in the process.
 
+pub(crate) mod placement;
+pub(crate) mod relief;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -14,20 +17,20 @@ use partyrun_net::{Request, Response};
 use partyrun_store::{RoomKey, Store};
 use tokio::sync::oneshot;
 
-use crate::alarms;
-use crate::edge::PartyDescription;
-use crate::event::{self, Cron, Origin};
-use crate::inspect::Inspector;
-use crate::memory;
-use crate::overrun::Warnings;
-use crate::placement::{Kind, Mailbox, Placement};
-use crate::places::{Full, Places};
-use crate::program::Program;
-use crate::relief::{self, Registry};
-use crate::thread::{self, Setup, WaitingWorker};
-use crate::totals::Totals;
-use crate::watchdog::{Notice, Watchdog};
+use crate::engine::placement::{Kind, Mailbox, Placement};
+use crate::engine::relief::Registry;
+use crate::ground::inspect::Inspector;
+use crate::ground::memory;
+use crate::ground::overrun::Warnings;
+use crate::ground::places::{Full, Places};
+use crate::ground::program::Program;
+use crate::ground::totals::Totals;
+use crate::ground::watchdog::{Notice, Watchdog};
+use crate::room::alarms;
+use crate::room::edge::PartyDescription;
+use crate::room::event::{self, Cron, Origin};
 use crate::worker::Message;
+use crate::worker::thread::{self, Setup, WaitingWorker};
 
 /// What workers get to close their sockets, after the grace for their events.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);

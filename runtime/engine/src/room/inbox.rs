@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use partyrun_limits::{Budget, Limits};
 use partyrun_net::SocketEvent;
 
-use crate::event::Event;
+use crate::room::event::Event;
 
 /// What waits for one actor, in order.
 pub(crate) struct Inbox {

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use partyrun_store::{AlarmEnd, AlarmOutcome, DueAlarm};
 
 use crate::Level;
-use crate::actor::Actor;
 use crate::engine::{Inner, StartError};
-use crate::event::Event;
+use crate::room::actor::Actor;
+use crate::room::event::Event;
 use crate::worker::Message;
 
 /// Alarms that are taken from the store at once.

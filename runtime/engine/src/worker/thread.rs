@@ -9,15 +9,15 @@ use partyrun_limits::Limits;
 use partyrun_store::{Store, WorkerStore};
 
 use crate::Observer;
+use crate::engine::placement::Mailbox;
+use crate::engine::relief::Registry;
 use crate::engine::{Inner, StartError};
-use crate::inspect::Inspector;
+use crate::ground::inspect::Inspector;
+use crate::ground::places::Places;
+use crate::ground::program::Program;
+use crate::ground::pulse::Pulse;
+use crate::ground::totals::Totals;
 use crate::isolate::Heap;
-use crate::placement::Mailbox;
-use crate::places::Places;
-use crate::program::Program;
-use crate::pulse::Pulse;
-use crate::relief::Registry;
-use crate::totals::Totals;
 use crate::worker::{self, Shared};
 
 /// Stack of a worker: V8's own limit is about 1 MiB, ops and the snapshot's scripts come on top.
@@ -44,7 +44,7 @@ pub(crate) fn start(
     mailbox: Arc<Mailbox>,
     name: String,
     setup: Setup,
-    watchdog: &crate::watchdog::Watchdog,
+    watchdog: &crate::ground::watchdog::Watchdog,
 ) -> Result<Arc<Mailbox>, StartError> {
     WaitingWorker::spawn(mailbox, name, None)?.begin(setup, watchdog)
 }
@@ -82,7 +82,7 @@ impl WaitingWorker {
     pub(crate) fn begin(
         mut self,
         setup: Setup,
-        watchdog: &crate::watchdog::Watchdog,
+        watchdog: &crate::ground::watchdog::Watchdog,
     ) -> Result<Arc<Mailbox>, StartError> {
         let (started, answer) = std::sync::mpsc::channel();
         if let Some(setups) = self.setups.take() {

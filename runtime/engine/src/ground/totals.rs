@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use partyrun_limits::{Budget, Limits, Total};
 
-use crate::machine::Machine;
+use crate::ground::machine::Machine;
 
 /// So many queues share the memory at most.
 const PARTS: u64 = 8;

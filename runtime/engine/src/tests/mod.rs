@@ -3,6 +3,12 @@
 //! Rooms that misbehave share one worker with rooms that must not notice, so that luck of placement hides nothing. Sockets
 //! are the in-process kind that rooms use among themselves; the network has its own tests.
 
+mod churn;
+mod footprint;
+mod memory;
+mod parties;
+mod time;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use deno_core::{SourceMapApplication, SourceMapper, v8};
 
-use crate::program::{BUNDLE_NAME, Loader};
+use crate::ground::program::{BUNDLE_NAME, Loader};
 
 /// More tell nothing new.
 const SAMPLES_MAX: usize = 1000;

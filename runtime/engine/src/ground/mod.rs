@@ -1,0 +1,15 @@
+//! The ground floor: what rooms, workers and the engine stand on, and that knows none of them.
+
+#[cfg(test)]
+pub(crate) mod hot_ops;
+pub(crate) mod import_cost;
+pub(crate) mod inspect;
+pub(crate) mod machine;
+pub(crate) mod memory;
+pub(crate) mod overrun;
+pub(crate) mod places;
+pub(crate) mod program;
+pub(crate) mod pulse;
+pub(crate) mod totals;
+pub(crate) mod trim;
+pub(crate) mod watchdog;
