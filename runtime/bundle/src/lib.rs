@@ -11,6 +11,7 @@ mod constants;
 mod declared;
 mod decorated;
 mod diagnostic;
+mod element_text;
 mod elements;
 mod fields;
 mod files;

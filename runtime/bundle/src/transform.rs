@@ -23,6 +23,7 @@ use crate::ambient;
 use crate::constants;
 use crate::declared;
 use crate::decorated::InstanceFirst;
+use crate::element_text::ElementText;
 use crate::elements;
 use crate::fields::AssignFields;
 use crate::fold::{Defines, Fold};
@@ -271,6 +272,7 @@ fn lower(
         }
     }
     if probe.jsx {
+        program.visit_mut_with(&mut ElementText);
         let options = JsxOptions {
             runtime: Some(if settings.jsx_automatic { Runtime::Automatic } else { Runtime::Classic }),
             import_source: settings.jsx_source.clone().map(Into::into),

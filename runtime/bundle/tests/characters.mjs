@@ -93,8 +93,15 @@ ${starts.filter((_, at) => at % 53 === 0).map((point) => ofModule(char(point), p
 const elements = `const React = { createElement: (...all) => all };\n${list([
   ...without(written, "{}<>&").filter(isFew).map((point) => `<a>x${char(point)}y{1}${char(point)}</a>`),
   ...without(written, '"&').filter(isFew).map((point) => `<a b="${char(point)}1" />`),
-  // esbuild takes the number of an end of line within an element for one that was written there; other compilers keep it.
-  ...written.filter(isFew).map((point) => `<a b="&#${point};">${"\n\r\u2028\u2029".includes(char(point)) ? "" : `&#x${hex(point)};`}1</a>`),
+  ...written.filter(isFew).map((point) => `<a b="&#${point};">&#x${hex(point)};1</a>`),
+  // White space as references, between lines and beside white space of the source.
+  ...written.filter((point) => /\s/.test(char(point))).flatMap((point) => [
+    `<a>&#${point};</a>`,
+    `<a>  &#${point};  </a>`,
+    `<a>\n  x &#${point};\n  &#${point}; y&#${point};\n{1}&#x${hex(point)};\n</a>`,
+    `<a>${char(point)}\n${char(point)}&#${point};${char(point)}\n</a>`,
+    `<a>${char(point)}\n${char(point)}x${char(point)}\n${char(point)}</a>`,
+  ]),
   ...starts.filter((point) => point > 0x7f && isFew(point)).map((point) => `<a ${char(point)}={1} />`),
 ])}`;
 const data = JSON.stringify([
