@@ -103,7 +103,8 @@ for (const name of ["ReadableStream", "WritableStream"]) {
 // `performance` counts from the start of the isolate, and wants to be told so.
 function loadLazily(specifier) {
   const module = load(specifier);
-  for (const name of LAZY[specifier]) refuseExport(module[name], name);
+  const names = LAZY[specifier];
+  for (let i = 0; i < names.length; i++) refuseExport(module[names[i]], names[i]);
   module.setTimeOrigin?.();
   return module;
 }

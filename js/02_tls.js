@@ -2,6 +2,8 @@
 "use strict";
 
 (function () {
+const { TypeError } = __bootstrap.primordials;
+
 return {
   loadTlsKeyPair() {
     throw new TypeError("Client certificates are not available in partyrun");

@@ -3,8 +3,9 @@
 "use strict";
 
 (function () {
-const { primordials } = __bootstrap;
-const { TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, TypedArrayPrototypeSubarray, Uint8Array } = primordials;
+const { core, primordials } = __bootstrap;
+const { TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, Uint8Array } = primordials;
+const { part } = core.loadExtScript("ext:partyrun/03_bytes.js");
 
 // What every message takes beside its bytes.
 const MESSAGE_BYTES = 256;
@@ -14,7 +15,7 @@ return {
     const length = TypedArrayPrototypeGetByteLength(bytes);
     const whole = new Uint8Array(length + MESSAGE_BYTES);
     TypedArrayPrototypeSet(whole, bytes);
-    return TypedArrayPrototypeSubarray(whole, 0, length);
+    return part(whole, 0, length);
   },
 };
 })();

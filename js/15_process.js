@@ -4,7 +4,18 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { DateNow, Error, MathTrunc, ObjectAssign, PromisePrototypeThen, PromiseResolve, ReflectApply } = primordials;
+const { BigInt, DateNow, Error, MathTrunc, ObjectAssign, PromisePrototypeThen, PromiseResolve, ReflectApply, TypedArrayPrototypeGetBuffer,
+  Uint32Array, Uint8Array } = primordials;
+const { console } = core.loadExtScript("ext:partyrun/10_console.js");
+
+const bytes = new Uint8Array(8);
+const numbers = new Uint32Array(TypedArrayPrototypeGetBuffer(bytes));
+
+// Milliseconds since the isolate was made, as `performance.now()` tells them.
+function now() {
+  core.ops.op_now(bytes);
+  return numbers[0] * 1000 + numbers[1] / 1e6;
+}
 
 const process = {
   env: {},
@@ -20,14 +31,14 @@ const process = {
     PromisePrototypeThen(PromiseResolve(undefined), () => ReflectApply(callback, undefined, args));
   },
   hrtime: ObjectAssign((previous) => {
-    const now = performance.now();
-    const seconds = MathTrunc(now / 1000);
-    const nanoseconds = MathTrunc((now - seconds * 1000) * 1e6);
+    const time = now();
+    const seconds = MathTrunc(time / 1000);
+    const nanoseconds = MathTrunc((time - seconds * 1000) * 1e6);
     if (previous === undefined) return [seconds, nanoseconds];
     const difference = nanoseconds - previous[1];
     return difference < 0 ? [seconds - previous[0] - 1, difference + 1e9] : [seconds - previous[0], difference];
-  }, { bigint: () => BigInt(MathTrunc(performance.now() * 1e6)) }),
-  uptime: () => performance.now() / 1000,
+  }, { bigint: () => BigInt(MathTrunc(now() * 1e6)) }),
+  uptime: () => now() / 1000,
   exit() {
     throw new Error("process.exit() is not available: a server of a party cannot end the process.");
   },

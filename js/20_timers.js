@@ -4,7 +4,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ReflectApply, RangeError, SafeSet, SetPrototypeAdd, SetPrototypeDelete, SetPrototypeGetSize } = primordials;
+const { ReflectApply, RangeError, SafeSet, SetPrototypeAdd, SetPrototypeDelete, SetPrototypeGetSize, TypeError } = primordials;
 const {
   clearTimeout: webClearTimeout,
   setInterval: webSetInterval,

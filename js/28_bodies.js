@@ -15,11 +15,11 @@ const {
   TypedArrayPrototypeGetByteLength,
   TypedArrayPrototypeGetByteOffset,
   TypedArrayPrototypeGetSymbolToStringTag,
-  TypedArrayPrototypeSlice,
   Uint8Array,
   WeakMapPrototypeGet,
   WeakMapPrototypeSet,
 } = primordials;
+const { copyOf } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
 const {
   createReadableByteStream,
@@ -41,7 +41,7 @@ const noopAsync = async () => {};
 function byteStream(body, length) {
   const stream = createReadableByteStream(noop, (controller) => {
     // The stream takes its chunks away from whoever had them: others may still need these bytes.
-    const bytes = typeof body === "string" ? core.encode(body) : TypedArrayPrototypeSlice(body);
+    const bytes = typeof body === "string" ? core.encode(body) : copyOf(body);
     if (bytes.length > 0) readableByteStreamControllerEnqueue(controller, bytes);
     readableByteStreamControllerClose(controller);
     // A reader that wants more than there is hears of the end (Streams standard, "close a readable byte stream").

@@ -20,11 +20,13 @@ const {
   Symbol,
   SymbolHasInstance,
   TypeError,
+  TypedArrayPrototypeGetByteLength,
   ObjectSetPrototypeOf,
   WeakSetPrototypeAdd,
   WeakSetPrototypeHas,
 } = primordials;
 
+const { RequestPrototypeGetHeaders, ResponsePrototypeGetBody, ResponsePrototypeGetHeaders } = core.loadExtScript("ext:partyrun/06_captured.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
 const { newInnerRequest, fromInnerRequest, toInnerRequest, Request: WebRequest } = core.loadExtScript(
   "ext:deno_fetch/23_request.js",
@@ -124,7 +126,7 @@ function isPacked(body, init) {
 // For an answer of another server whose body is passed on as it came.
 function keepPacked(response) {
   response[kPacked] = true;
-  WeakSetPrototypeAdd(packedStreams, response.body);
+  WeakSetPrototypeAdd(packedStreams, ResponsePrototypeGetBody(response));
 }
 
 const { clone } = WebResponse.prototype;
@@ -186,7 +188,7 @@ function innerBodyOf(body) {
   if (body === undefined || body === null) return null;
   if (typeof body === "number") return new InnerBody(readableStreamForRid(body));
   const inner = new InnerBody({ body, consumed: false });
-  inner.length = body.byteLength;
+  inner.length = TypedArrayPrototypeGetByteLength(body);
   return inner;
 }
 
@@ -250,7 +252,7 @@ function requestParts() {
 function requestOf({ 0: url, 1: init }) {
   const { method = "GET", redirect = "follow", cf } = init;
   const request = new Request(url, { __proto__: null, method, redirect, cf });
-  copyHeaders(init.headers, request.headers);
+  copyHeaders(init.headers, RequestPrototypeGetHeaders(request));
   return request;
 }
 
@@ -268,7 +270,7 @@ function responseParts() {
 function responseOf({ 1: init }) {
   const { status = 200, statusText = "" } = init;
   const response = new Response(null, { __proto__: null, status, statusText });
-  copyHeaders(init.headers, response.headers);
+  copyHeaders(init.headers, ResponsePrototypeGetHeaders(response));
   return response;
 }
 

@@ -11,7 +11,6 @@ const {
   MapPrototypeSet,
   ObjectDefineProperty,
   PromiseReject,
-  ReflectApply,
   RegExpPrototypeTest,
   SafeMap,
   SafeRegExp,
@@ -54,7 +53,9 @@ const { fetch: webFetch } = core.loadExtScript("ext:deno_fetch/26_fetch.js");
 const { incomingResponse, keepPacked, kWebSocket, Request, serializeHeaders, toInnerRequest, toInnerResponse } = core
   .loadExtScript("ext:partyrun/30_http.js");
 const { handOn, replaceBody } = core.loadExtScript("ext:partyrun/28_bodies.js");
-const { getReadableStreamResourceBacking, ReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { AbortSignalPrototypeGetAborted, ReadableStreamPrototypePipeThrough, RequestPrototypeGetSignal } = core
+  .loadExtScript("ext:partyrun/06_captured.js");
+const { getReadableStreamResourceBacking } = core.loadExtScript("ext:deno_web/06_streams.js");
 
 let openSocket;
 
@@ -71,7 +72,7 @@ function fetch(input, init = undefined) {
   }
   if (StringPrototypeToLowerCase(headerOf(request, "upgrade")) === "websocket") return upgraded(request);
   // Nothing leaves: the promise is rejected at once.
-  if (request.signal.aborted) return webFetch(request);
+  if (AbortSignalPrototypeGetAborted(RequestPrototypeGetSignal(request))) return webFetch(request);
   return send(request);
 }
 
@@ -118,8 +119,6 @@ function fromBytes(value) {
   return core.decode(bytes);
 }
 
-const { pipeThrough } = ReadableStream.prototype;
-
 // deno_fetch leaves an answer packed that was asked for in parts, or as it is. A part cannot be read without the others and is
 // passed on as it came; anything else is plain for user code, as every answer.
 function unpack(response) {
@@ -133,7 +132,7 @@ function unpack(response) {
   }
   const { DecompressionStream } = core.loadExtScript("ext:partyrun/compression.js");
   const unpacking = new DecompressionStream(coding === "br" ? "brotli" : coding);
-  replaceBody(inner, ReflectApply(pipeThrough, inner.body.stream, [unpacking]));
+  replaceBody(inner, ReadableStreamPrototypePipeThrough(inner.body.stream, unpacking));
 }
 
 function headerOf(request, wanted) {
@@ -152,8 +151,10 @@ async function upgraded(request) {
   const href = inner.url();
   const url = StringPrototypeReplace(href, "http", "ws");
   const protocols = headerOf(request, "sec-websocket-protocol");
+  // own: the function of 36_socket.js.
   const { socket, reply } = await openSocket(url, protocols, serializeHeaders(inner.headerList));
   const body = reply.bytes ?? undefined;
+  // own: what the host answered.
   const response = incomingResponse(reply.status, reply.reason, reply.headers, body, href);
   if (socket !== null) response[kWebSocket] = socket;
   return response;

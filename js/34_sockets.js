@@ -6,23 +6,18 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const {
-  ArrayBufferIsView,
   ArrayPrototypePush,
   ArrayPrototypeShift,
-  DataViewPrototypeGetBuffer,
-  DataViewPrototypeGetByteLength,
-  DataViewPrototypeGetByteOffset,
   Error,
   PromisePrototypeThen,
   RangeError,
+  ReflectApply,
   Symbol,
-  TypedArrayPrototypeGetBuffer,
-  TypedArrayPrototypeGetByteLength,
-  TypedArrayPrototypeGetByteOffset,
-  TypedArrayPrototypeGetSymbolToStringTag,
-  Uint8Array,
 } = primordials;
-const { CloseEvent, ErrorEvent, MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
+const { CloseEvent, ErrorEvent, MessageEvent, setTarget } = core.loadExtScript("ext:deno_web/02_event.js");
+const { bytesOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const { EventTargetPrototypeDispatchEvent: callListeners } = core.loadExtScript("ext:partyrun/06_captured.js");
+const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 
 const kIndex = Symbol("index");
@@ -30,6 +25,7 @@ const kState = Symbol("state of the connection");
 const kWaiting = Symbol("events on their way");
 const kDraining = Symbol("an event is about to be delivered");
 const kAccepted = Symbol("accepted");
+const kHandlers = Symbol("handlers in properties");
 
 const CONNECTING = 0;
 const OPEN = 1;
@@ -38,26 +34,6 @@ const CLOSED = 3;
 
 // Host sockets of this isolate, by index.
 const sockets = [];
-
-function bytesOf(data) {
-  if (core.isAnyArrayBuffer(data)) return new Uint8Array(data);
-  if (TypedArrayPrototypeGetSymbolToStringTag(data) === undefined) {
-    return new Uint8Array(
-      DataViewPrototypeGetBuffer(data),
-      DataViewPrototypeGetByteOffset(data),
-      DataViewPrototypeGetByteLength(data),
-    );
-  }
-  return new Uint8Array(
-    TypedArrayPrototypeGetBuffer(data),
-    TypedArrayPrototypeGetByteOffset(data),
-    TypedArrayPrototypeGetByteLength(data),
-  );
-}
-
-function isBinary(data) {
-  return typeof data === "object" && data !== null && (ArrayBufferIsView(data) || core.isAnyArrayBuffer(data));
-}
 
 // --- what crosses by the index ------------------------------------------------------------------------------------
 
@@ -127,16 +103,34 @@ function drainOne(socket) {
   event.deliver(socket, event);
 }
 
+// The handler of `onmessage` and its kin comes before all listeners, whenever it was set, and before the room's own
+// `onMessage` (spec 2.5).
+function dispatch(socket, event) {
+  callHandler(socket, event);
+  return callListeners(socket, event);
+}
+
+function callHandler(socket, event) {
+  const handler = socket[kHandlers]?.[event.type];
+  if (handler === undefined || handler === null) return;
+  setTarget(event, socket);
+  try {
+    ReflectApply(handler, socket, [event]);
+  } catch (error) {
+    console.error(error);
+  }
+}
+
 function received(socket, event) {
   const { data } = event;
   if (socket[kState] >= CLOSED) return;
-  socket.dispatchEvent(new MessageEvent("message", { data }));
+  dispatch(socket, new MessageEvent("message", { data }));
 }
 
 function closed(socket, code, reason, wasClean) {
   if (socket[kState] === CLOSED) return;
   socket[kState] = CLOSED;
-  socket.dispatchEvent(finished(code, reason, wasClean));
+  dispatch(socket, finished(code, reason, wasClean));
 }
 
 function finished(code, reason, wasClean) {
@@ -160,7 +154,7 @@ function ended(socket, { code, reason, how }) {
 }
 
 function failed(socket, message) {
-  socket.dispatchEvent(failedEvent(new Error(message)));
+  dispatch(socket, failedEvent(new Error(message)));
 }
 
 function failedEvent(error, message = error.message) {
@@ -230,7 +224,8 @@ return {
   adopt,
   bindHost,
   bufferedByHost,
-  bytesOf,
+  callHandler,
+  callListeners,
   checkSent,
   closed,
   CLOSED,
@@ -242,6 +237,7 @@ return {
   deliver,
   deliverEarly,
   deliverFromHost,
+  dispatch,
   drainSoon,
   ENDED_BY_PEER,
   ENDED_FAILED,
@@ -251,10 +247,10 @@ return {
   failedEvent,
   finished,
   forget,
-  isBinary,
   isClean,
   kAccepted,
   kDraining,
+  kHandlers,
   kIndex,
   kState,
   kWaiting,

@@ -18,7 +18,8 @@ const {
 const { Event } = core.loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
-const { adopt, closed, closeHost, CLOSING, connectHost, CONNECTING, deliverEarly, failed, kState, OPEN } = core
+const { URLPrototypeGetHref } = core.loadExtScript("ext:partyrun/06_captured.js");
+const { adopt, closed, closeHost, CLOSING, connectHost, CONNECTING, deliverEarly, dispatch, failed, kState, OPEN } = core
   .loadExtScript("ext:partyrun/34_sockets.js");
 
 const kProtocol = Symbol("protocol");
@@ -31,7 +32,7 @@ function webSocketUrl(url) {
   } catch {
     throw new DOMException("WebSocket Constructor: The url is invalid.", "SyntaxError");
   }
-  let href = target.href;
+  let href = URLPrototypeGetHref(target);
   if (StringPrototypeStartsWith(href, "http")) href = "ws" + StringPrototypeSlice(href, 4);
   if (!StringPrototypeStartsWith(href, "ws:") && !StringPrototypeStartsWith(href, "wss:")) {
     throw new DOMException("WebSocket Constructor: The url scheme must be ws or wss.", "SyntaxError");
@@ -46,6 +47,7 @@ const TOKEN = new SafeRegExp("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
 
 function protocolList(protocols) {
   if (protocols === undefined || protocols === null) return "";
+  // user code: its list is read as it says it is to be read.
   const list = typeof protocols === "object" ? [...protocols] : [protocols];
   for (let i = 0; i < list.length; i++) {
     list[i] = `${list[i]}`;
@@ -87,7 +89,7 @@ async function connect(socket, url, protocols) {
     socket[kState] = OPEN;
     // Who hears of it may send at once; what has arrived meanwhile comes after it.
     adopt(socket, index);
-    socket.dispatchEvent(new Event("open"));
+    dispatch(socket, new Event("open"));
     deliverEarly(index);
   } catch (error) {
     socket[kState] = CLOSING;

@@ -4,26 +4,27 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { NumberIsInteger, ObjectDefineProperties, ObjectDefineProperty, ReflectApply, Symbol, TypeError } = primordials;
-const { EventTarget, setTarget } = core.loadExtScript("ext:deno_web/02_event.js");
+const { NumberIsInteger, ObjectDefineProperties, ObjectDefineProperty, Symbol, TypeError } = primordials;
+const { EventTarget } = core.loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
+const { bufferOf, bytesOf, copyOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
 const { setOpenSocket } = core.loadExtScript("ext:partyrun/32_fetch.js");
 const {
   bindHost,
   bufferedByHost,
-  bytesOf,
   CLOSED,
   closeEvent,
   closeHost,
   CLOSING,
   CONNECTING,
   deliver,
+  dispatch,
   drainSoon,
-  isBinary,
   kAccepted,
   kDraining,
+  kHandlers,
   kIndex,
   kState,
   kWaiting,
@@ -38,7 +39,6 @@ const kClosedHere = Symbol("closed by this end");
 const kUrl = Symbol("url");
 const kAttachment = Symbol("attachment");
 const kBinaryType = Symbol("binary type");
-const kHandlers = Symbol("handlers in properties");
 const kBrand = Symbol("made by the runtime");
 
 function checkClose(code, reason) {
@@ -106,9 +106,7 @@ class WebSocket extends EventTarget {
   }
 
   accept() {
-    if (this[kAccepted]) return;
-    this[kAccepted] = true;
-    if (this[kWaiting] !== null) drainSoon(this);
+    accept(this);
   }
 
   send(data) {
@@ -126,7 +124,7 @@ class WebSocket extends EventTarget {
     }
     const peer = this[kPeer];
     if (peer !== null) {
-      deliverToPeer(peer, isBinary(data) ? core.structuredClone(bytesOf(data)).buffer : `${data}`);
+      deliverToPeer(peer, isBinary(data) ? bufferOf(copyOf(bytesOf(data))) : `${data}`);
     } else if (this[kIndex] >= 0) {
       sendToHost(this[kIndex], data);
     }
@@ -155,8 +153,7 @@ class WebSocket extends EventTarget {
   }
 
   dispatchEvent(event) {
-    callHandler(this, event);
-    return callListeners(this, event);
+    return dispatch(this, event);
   }
 
   serializeAttachment(value) {
@@ -165,6 +162,12 @@ class WebSocket extends EventTarget {
   deserializeAttachment() {
     return this[kAttachment] === null ? null : deserialize(this[kAttachment], () => "The attachment");
   }
+}
+
+function accept(socket) {
+  if (socket[kAccepted]) return;
+  socket[kAccepted] = true;
+  if (socket[kWaiting] !== null) drainSoon(socket);
 }
 
 function deliverToPeer(peer, data) {
@@ -191,8 +194,7 @@ setOpenSocket(async (url, protocols, headers) => {
   return { socket: index < 0 ? null : fromHost(index), protocol, reply };
 });
 
-// The handler of `onmessage` and its kin comes before all listeners, whenever it was set, and before the room's own
-// `onMessage` (spec 2.5).
+// The properties of handlers. `dispatch` calls them.
 for (const name of ["open", "message", "close", "error"]) {
   ObjectDefineProperty(WebSocket.prototype, "on" + name, {
     __proto__: null,
@@ -206,23 +208,6 @@ for (const name of ["open", "message", "close", "error"]) {
       this[kHandlers][name] = typeof handler === "function" ? handler : null;
     },
   });
-}
-
-function callHandler(socket, event) {
-  const handler = socket[kHandlers]?.[event.type];
-  if (handler === undefined || handler === null) return;
-  setTarget(event, socket);
-  try {
-    ReflectApply(handler, socket, [event]);
-  } catch (error) {
-    console.error(error);
-  }
-}
-
-const dispatchToListeners = EventTarget.prototype.dispatchEvent;
-
-function callListeners(socket, event) {
-  return ReflectApply(dispatchToListeners, socket, [event]);
 }
 
 const constants = { __proto__: null };
@@ -241,12 +226,10 @@ refuseAll(WebSocket.prototype, "WebSocket");
 core.defineGlobalProperties(globalThis, { WebSocket: core.propNonEnumerable(WebSocket) });
 
 return {
-  callHandler,
-  callListeners,
+  accept,
   fromHost,
   kBrand,
   kClosedHere,
-  kHandlers,
   kPeer,
   WebSocket,
 };

@@ -22,8 +22,11 @@ const {
   StringPrototypeIncludes,
   Symbol,
   TypeError,
+  TypedArrayPrototypeGetByteLength,
 } = primordials;
-const { adopt, checkSent, isBinary, kAccepted, kIndex, kState, OPEN } = core.loadExtScript("ext:partyrun/34_sockets.js");
+const { bytesOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const { console } = core.loadExtScript("ext:partyrun/10_console.js");
+const { adopt, checkSent, kAccepted, kIndex, kState, OPEN } = core.loadExtScript("ext:partyrun/34_sockets.js");
 const { kBrand, WebSocket } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
@@ -57,20 +60,14 @@ class Connection extends WebSocket {
     return valueOf(this);
   }
   set state(value) {
-    this.setState(() => value);
+    setState(this, value);
   }
   get socket() {
     return this;
   }
 
   setState(state) {
-    const next = typeof state === "function" ? state(valueOf(this)) : state;
-    if (hibernating) {
-      storeAttachment(this, next === undefined ? null : next);
-      return next;
-    }
-    this[kValue] = next;
-    return this[kValue];
+    return setState(this, typeof state === "function" ? state(valueOf(this)) : state);
   }
 
   serializeAttachment(value) {
@@ -84,6 +81,12 @@ class Connection extends WebSocket {
 }
 // Objects of a connection are plain WebSockets to `console.log` and to `instanceof` alike.
 ObjectDefineProperty(Connection, "name", { __proto__: null, value: "WebSocket" });
+
+function setState(connection, value) {
+  if (hibernating) storeAttachment(connection, value === undefined ? null : value);
+  else connection[kValue] = value;
+  return value;
+}
 
 function named(connection) {
   return `The state of the connection ${connection.id}`;
@@ -100,10 +103,11 @@ function valueOf(connection) {
 
 function storeAttachment(connection, value) {
   const bytes = serialize(value);
-  if (bytes.byteLength > limits.attachment_bytes_max) {
+  const length = TypedArrayPrototypeGetByteLength(bytes);
+  if (length > limits.attachment_bytes_max) {
     throw new Error(
       `A WebSocket 'attachment' cannot be larger than ${limits.attachment_bytes_max} bytes.` +
-        `'attachment' was ${bytes.byteLength} bytes.`,
+        `'attachment' was ${length} bytes.`,
     );
   }
   if (connection[kIndex] >= 0) core.ops.op_connection_attach(connection[kIndex], bytes);
@@ -235,7 +239,9 @@ function getConnections(tag) {
 function isWithout(without, id) {
   if (typeof without === "string") return StringPrototypeIncludes(without, id);
   if (ArrayIsArray(without)) return ArrayPrototypeIncludes(without, id);
+  // user code: whatever says who is left out, as on the original.
   if (typeof without.has === "function") return without.has(id);
+  // user code: as above.
   if (typeof without.includes === "function") return without.includes(id);
   return false;
 }
@@ -245,13 +251,9 @@ function broadcast(message, without) {
   const status = typeof message === "string"
     ? hot.op_broadcast_text(message)
     : isBinary(message)
-    ? hot.op_broadcast_binary(core.isAnyArrayBuffer(message) ? new Uint8Array(message) : bytesOfView(message))
+    ? hot.op_broadcast_binary(bytesOf(message))
     : hot.op_broadcast_text(String(message));
   checkSent(status);
-}
-
-function bytesOfView(view) {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 // The usual list holds one or two ids, so that looking each up is cheaper than asking every connection.
@@ -274,6 +276,7 @@ let live = null;
 function connectionsMap() {
   if (!started) {
     console.warn("Party.connections was invoked before first connection. This will always return an empty Map.");
+    // own: user code gets it.
     return new Map();
   }
   if (hibernating) return copyConnections();
@@ -281,6 +284,7 @@ function connectionsMap() {
 }
 
 function copyConnections() {
+  // own: user code gets it.
   const map = new Map();
   for (const { 1: connection } of registered) {
     if (isListed(connection)) MapPrototypeSet(map, connection.id, connection);
@@ -308,7 +312,9 @@ return {
   setStarted() {
     started = true;
   },
+  setState,
   setTags,
   unregister,
+  valueOf,
 };
 })();

@@ -23,6 +23,7 @@ const {
   String,
   TypeError,
 } = primordials;
+const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { hold, release } = core.loadExtScript("ext:partyrun/45_input_gate.js");
 
@@ -60,6 +61,7 @@ function namesOf(keys) {
 // A value that cannot be read is left out, and said: it must not keep the room from its other values. Where it is asked for
 // alone, `get` throws.
 function mapOf(pairs) {
+  // own: user code gets it.
   const map = new Map();
   for (let i = 0; i < pairs.length; i += 2) {
     const key = pairs[i];

@@ -5,13 +5,15 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const {
-  ArrayBufferIsView,
   Error,
   JSONParse,
   JSONStringify,
   ObjectPrototypeIsPrototypeOf,
   Uint8Array,
 } = primordials;
+const { ResponsePrototypeArrayBuffer } = core.loadExtScript("ext:partyrun/06_captured.js");
+const { bytesOf: bytesIn, copyOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const { Response } = core.loadExtScript("ext:partyrun/30_http.js");
 const { ReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
 
@@ -29,17 +31,13 @@ function isStream(value) {
 // The bytes of a value that may be stored; `refuse` makes the error for every other one. What can change is copied now.
 function bytesOf(value, refuse) {
   if (typeof value === "string") return core.encode(value);
-  if (core.isAnyArrayBuffer(value)) return new Uint8Array(core.structuredClone(value));
-  if (ArrayBufferIsView(value)) {
-    const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-    return new Uint8Array(bytes);
-  }
+  if (isBinary(value)) return copyOf(bytesIn(value));
   if (isStream(value) || ObjectPrototypeIsPrototypeOf(Blob.prototype, value)) return readAll(value);
   throw refuse();
 }
 
 async function readAll(streamOrBlob) {
-  return new Uint8Array(await new Response(streamOrBlob).arrayBuffer());
+  return new Uint8Array(await ResponsePrototypeArrayBuffer(new Response(streamOrBlob)));
 }
 
 return { bytesOf, callBinding };

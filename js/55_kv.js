@@ -3,8 +3,11 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayBufferPrototypeSlice, JSONParse, JSONStringify, Number, String, Symbol, TypeError } = primordials;
+const { JSONParse, JSONStringify, Number, String, Symbol, TypeError } = primordials;
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
+const { bufferOf } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const { ResponsePrototypeGetBody } = core.loadExtScript("ext:partyrun/06_captured.js");
+const { Response } = core.loadExtScript("ext:partyrun/30_http.js");
 const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_bindings.js");
 
 const kBinding = Symbol("binding");
@@ -28,9 +31,9 @@ function readAs(type, bytes) {
     case "json":
       return JSONParse(core.decode(bytes));
     case "arrayBuffer":
-      return ArrayBufferPrototypeSlice(bytes.buffer, bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+      return bufferOf(bytes);
     case "stream":
-      return new Response(bytes).body;
+      return ResponsePrototypeGetBody(new Response(bytes));
   }
   throw new TypeError('Unknown response type. Possible types are "text", "arrayBuffer", "json", and "stream".');
 }
@@ -42,19 +45,23 @@ const isObject = (value) => typeof value === "object" && value !== null;
 
 const number = (value) => value === undefined || value === null ? undefined : Number(value);
 
+async function read(namespace, key, options) {
+  const { result, bytes } = await callBinding("kv", namespace[kBinding], "get", { key: keyOf(key) });
+  if (!result.found) return { value: null, metadata: null, cacheStatus: null };
+  return { value: readAs(typeOf(options), bytes), metadata: result.metadata, cacheStatus: null };
+}
+
 class KvNamespace {
   constructor(binding) {
     this[kBinding] = binding;
   }
 
   async get(key, options) {
-    return (await this.getWithMetadata(key, options)).value;
+    return (await read(this, key, options)).value;
   }
 
   async getWithMetadata(key, options) {
-    const { result, bytes } = await callBinding("kv", this[kBinding], "get", { key: keyOf(key) });
-    if (!result.found) return { value: null, metadata: null, cacheStatus: null };
-    return { value: readAs(typeOf(options), bytes), metadata: result.metadata, cacheStatus: null };
+    return read(this, key, options);
   }
 
   async put(key, value, options) {

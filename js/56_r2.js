@@ -5,12 +5,16 @@
 const { core, primordials } = __bootstrap;
 const {
   ArrayIsArray,
+  ArrayPrototypeIncludes,
   ArrayPrototypePush,
   Date,
   DatePrototypeGetTime,
+  DatePrototypeToUTCString,
   Error,
   Number,
   NumberParseInt,
+  NumberPrototypeToString,
+  ObjectDefineProperty,
   ObjectKeys,
   ObjectPrototypeIsPrototypeOf,
   StringPrototypeReplaceAll,
@@ -21,8 +25,19 @@ const {
   String,
   Symbol,
   TypeError,
+  TypedArrayPrototypeGetBuffer,
   Uint8Array,
 } = primordials;
+const {
+  HeadersPrototypeGet,
+  ResponsePrototypeArrayBuffer,
+  ResponsePrototypeGetBody,
+  ResponsePrototypeGetBodyUsed,
+  ResponsePrototypeJson,
+  ResponsePrototypeText,
+} = core.loadExtScript("ext:partyrun/06_captured.js");
+const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
+const { Response } = core.loadExtScript("ext:partyrun/30_http.js");
 const { Headers } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { bytesOf, callBinding } = core.loadExtScript("ext:partyrun/54_bindings.js");
@@ -48,7 +63,7 @@ function isHeaders(value) {
 function hexToBuffer(hex) {
   const bytes = new Uint8Array(hex.length / 2);
   for (let i = 0; i < bytes.length; i++) bytes[i] = NumberParseInt(StringPrototypeSlice(hex, 2 * i, 2 * i + 2), 16);
-  return bytes.buffer;
+  return TypedArrayPrototypeGetBuffer(bytes);
 }
 
 function hexOf(value) {
@@ -56,7 +71,7 @@ function hexOf(value) {
   if (typeof value === "string") return value;
   const bytes = bytesOf(value, () => new TypeError("A checksum is a hex string or an ArrayBuffer."));
   let hex = "";
-  for (let i = 0; i < bytes.length; i++) hex += (bytes[i] < 16 ? "0" : "") + bytes[i].toString(16);
+  for (let i = 0; i < bytes.length; i++) hex += (bytes[i] < 16 ? "0" : "") + NumberPrototypeToString(bytes[i], 16);
   return hex;
 }
 
@@ -101,7 +116,10 @@ class R2Object {
   writeHttpMetadata(headers) {
     for (const name in HEADERS) {
       const value = this.httpMetadata[name];
-      if (value !== undefined) headers.set(HEADERS[name], name === "cacheExpiry" ? value.toUTCString() : value);
+      if (value === undefined) continue;
+      const text = name === "cacheExpiry" ? DatePrototypeToUTCString(value) : value;
+      // user code: the headers may be of a class of its own.
+      headers.set(HEADERS[name], text);
     }
   }
 }
@@ -112,27 +130,27 @@ class R2ObjectBody extends R2Object {
     this[kContent] = new Response(bytes);
   }
   get body() {
-    return this[kContent].body;
+    return ResponsePrototypeGetBody(this[kContent]);
   }
   get bodyUsed() {
-    return this[kContent].bodyUsed;
+    return ResponsePrototypeGetBodyUsed(this[kContent]);
   }
   arrayBuffer() {
-    return this[kContent].arrayBuffer();
+    return ResponsePrototypeArrayBuffer(this[kContent]);
   }
   text() {
-    return this[kContent].text();
+    return ResponsePrototypeText(this[kContent]);
   }
   json() {
-    return this[kContent].json();
+    return ResponsePrototypeJson(this[kContent]);
   }
   async blob() {
-    const bytes = await this[kContent].arrayBuffer();
+    const bytes = await ResponsePrototypeArrayBuffer(this[kContent]);
     return new Blob([bytes], { type: this.httpMetadata.contentType ?? "" });
   }
 }
-Object.defineProperty(R2Object, "name", { value: "HeadResult" });
-Object.defineProperty(R2ObjectBody, "name", { value: "GetResult" });
+ObjectDefineProperty(R2Object, "name", { __proto__: null, value: "HeadResult" });
+ObjectDefineProperty(R2ObjectBody, "name", { __proto__: null, value: "GetResult" });
 
 // --- arguments ----------------------------------------------------------------------------------------------------
 
@@ -156,10 +174,10 @@ function conditionOf(onlyIf) {
   if (onlyIf === undefined || onlyIf === null) return undefined;
   if (isHeaders(onlyIf)) {
     return {
-      etagMatches: tagsOf(onlyIf.get("if-match")),
-      etagDoesNotMatch: tagsOf(onlyIf.get("if-none-match")),
-      uploadedBefore: timeOf(onlyIf.get("if-unmodified-since")),
-      uploadedAfter: timeOf(onlyIf.get("if-modified-since")),
+      etagMatches: tagsOf(HeadersPrototypeGet(onlyIf, "if-match")),
+      etagDoesNotMatch: tagsOf(HeadersPrototypeGet(onlyIf, "if-none-match")),
+      uploadedBefore: timeOf(HeadersPrototypeGet(onlyIf, "if-unmodified-since")),
+      uploadedAfter: timeOf(HeadersPrototypeGet(onlyIf, "if-modified-since")),
     };
   }
   return {
@@ -174,9 +192,9 @@ function rangeOf(range) {
   if (range === undefined || range === null) return undefined;
   const number = (value) => value === undefined || value === null || value === "" ? undefined : Number(value);
   if (!isHeaders(range)) return { offset: number(range.offset), length: number(range.length), suffix: number(range.suffix) };
-  const header = range.get("range");
+  const header = HeadersPrototypeGet(range, "range");
   if (header === null || !StringPrototypeStartsWith(header, "bytes=")) return undefined;
-  const [first, last] = StringPrototypeSplit(StringPrototypeSlice(header, 6), "-");
+  const { 0: first, 1: last } = StringPrototypeSplit(StringPrototypeSlice(header, 6), "-");
   if (first === "") return { suffix: number(last) };
   return { offset: number(first), length: last === "" ? undefined : Number(last) - Number(first) + 1 };
 }
@@ -185,7 +203,7 @@ function httpOf(metadata) {
   const http = {};
   if (metadata === undefined || metadata === null) return http;
   for (const name in HEADERS) {
-    const value = isHeaders(metadata) ? metadata.get(HEADERS[name]) ?? undefined : metadata[name];
+    const value = isHeaders(metadata) ? HeadersPrototypeGet(metadata, HEADERS[name]) ?? undefined : metadata[name];
     if (value !== undefined) http[name] = name === "cacheExpiry" ? timeOf(value) : String(value);
   }
   return http;
@@ -263,8 +281,8 @@ class R2Bucket {
     const objects = [];
     for (let i = 0; i < result.objects.length; i++) {
       const object = result.objects[i];
-      if (!include.includes("httpMetadata")) object.http = {};
-      if (!include.includes("customMetadata")) object.custom = {};
+      if (!ArrayPrototypeIncludes(include, "httpMetadata")) object.http = {};
+      if (!ArrayPrototypeIncludes(include, "customMetadata")) object.custom = {};
       ArrayPrototypePush(objects, new R2Object(object));
     }
     const page = { objects, delimitedPrefixes: result.prefixes, truncated: result.truncated };

@@ -3,7 +3,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayPrototypePush, ArrayPrototypeSlice, Number, String, Symbol } = primordials;
+const { ArrayPrototypePush, Number, String, Symbol } = primordials;
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { callBinding } = core.loadExtScript("ext:partyrun/54_bindings.js");
 
@@ -26,8 +26,7 @@ async function store(index, method, vectors) {
   const ids = [];
   for (let from = 0; from < vectors.length; from += BATCH) {
     const batch = [];
-    const some = ArrayPrototypeSlice(vectors, from, from + BATCH);
-    for (let i = 0; i < some.length; i++) ArrayPrototypePush(batch, vectorOf(some[i]));
+    for (let i = from; i < vectors.length && i < from + BATCH; i++) ArrayPrototypePush(batch, vectorOf(vectors[i]));
     const { result } = await callBinding("vectorize", index[kBinding], method, { vectors: batch });
     for (let i = 0; i < result.ids.length; i++) ArrayPrototypePush(ids, result.ids[i]);
   }

@@ -5,10 +5,11 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { Error, String, StringPrototypeStartsWith, TypeError } = primordials;
-const { incomingResponse, isRequest, kCf, kWebSocket, serializeHeaders, takeBody, toInnerRequest } = core
+const { Error, String, StringPrototypeSlice, StringPrototypeStartsWith, TypeError } = primordials;
+const { incomingResponse, isRequest, kCf, kWebSocket, Request, serializeHeaders, takeBody, toInnerRequest } = core
   .loadExtScript("ext:partyrun/30_http.js");
-const { fromHost } = core.loadExtScript("ext:partyrun/36_socket.js");
+const { HeadersPrototypeSet, RequestPrototypeGetHeaders } = core.loadExtScript("ext:partyrun/06_captured.js");
+const { accept, fromHost, WebSocket } = core.loadExtScript("ext:partyrun/36_socket.js");
 
 // fetch(), fetch("/path", init?), fetch(init), fetch(request), fetch("/path", request)
 function splitArguments(first, second) {
@@ -64,16 +65,16 @@ class Stub {
     this.socket = async (first, second) => {
       const { path, init } = splitArguments(first, second);
       const request = new Request(core.ops.op_party_url(party, id, path), isRequest(init) ? init : init ?? undefined);
-      request.headers.set("upgrade", "websocket");
+      HeadersPrototypeSet(RequestPrototypeGetHeaders(request), "upgrade", "websocket");
       const response = await send(party, id, path, request);
-      const socket = response.webSocket;
-      if (socket === null) throw new Error("Expected a websocket response");
-      socket.accept();
+      const socket = response[kWebSocket];
+      if (socket === undefined) throw new Error("Expected a websocket response");
+      accept(socket);
       return socket;
     };
     this.connect = () => {
       const url = core.ops.op_party_url(party, id, "");
-      return new WebSocket("ws" + url.slice(4));
+      return new WebSocket("ws" + StringPrototypeSlice(url, 4));
     };
   }
 }

@@ -10,6 +10,8 @@ const {
   JSONParse,
   Number,
   ObjectDefineProperties,
+  ObjectPrototype,
+  ObjectPrototypeIsPrototypeOf,
   Promise,
   PromisePrototypeThen,
   PromiseResolve,
@@ -17,12 +19,15 @@ const {
   String,
   TypeError,
 } = primordials;
+const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
 const { incomingRequest, isResponse, kWebSocket, WRONG_STATUS } = core.loadExtScript("ext:partyrun/30_http.js");
 const { reject, respond, respondText } = core.loadExtScript("ext:partyrun/31_responses.js");
 const connections = core.loadExtScript("ext:partyrun/40_connections.js");
 const {
+  callHandler,
+  callListeners,
   CLOSED,
   closeEvent,
   closeHost,
@@ -36,13 +41,14 @@ const {
   finished,
   forget,
   isClean,
+  kHandlers,
   kIndex,
   kState,
   messageEvent,
   OPEN,
   sockets,
 } = core.loadExtScript("ext:partyrun/34_sockets.js");
-const { callHandler, callListeners, fromHost, kClosedHere, kHandlers } = core.loadExtScript("ext:partyrun/36_socket.js");
+const { accept, fromHost, kClosedHere } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/52_transaction.js");
 const { createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
 const { createAssets } = core.loadExtScript("ext:partyrun/61_assets.js");
@@ -119,6 +125,7 @@ function createAnalytics() {
 async function blockConcurrencyWhile(work) {
   return await inSection(async () => {
     try {
+      // user code: its promise is waited for as it says.
       return await work();
     } catch (error) {
       console.error(error);
@@ -131,7 +138,7 @@ async function blockConcurrencyWhile(work) {
 // --- the user's server --------------------------------------------------------------------------------------------
 
 function isClass(value) {
-  return typeof value === "function" && "prototype" in value && value.prototype instanceof Object;
+  return typeof value === "function" && "prototype" in value && ObjectPrototypeIsPrototypeOf(ObjectPrototype, value.prototype);
 }
 
 function createServer(exported) {
@@ -148,14 +155,15 @@ function createServer(exported) {
     tags: (connection, ctx) =>
       typeof instance.getConnectionTags === "function" ? instance.getConnectionTags(connection, ctx) : [],
     connect: (connection, ctx) => typeof instance.onConnect === "function" ? instance.onConnect(connection, ctx) : undefined,
-    close: (connection) => typeof instance.onClose === "function" ? instance.onClose(connection) : undefined,
-    error: (connection, error) => typeof instance.onError === "function" ? instance.onError(connection, error) : undefined,
+    closed: (connection) => typeof instance.onClose === "function" ? instance.onClose(connection) : undefined,
+    failed: (connection, error) => typeof instance.onError === "function" ? instance.onError(connection, error) : undefined,
     alarm: () => typeof instance.onAlarm === "function" ? instance.onAlarm() : undefined,
     get onRequest() {
       return typeof instance.onRequest === "function";
     },
     request: (request) => instance.onRequest(request),
     // For clients the original looks for the handler on the prototype, before there is an instance (spec 1.4).
+    // user code: its class.
     declaresRequest: exported.prototype.onRequest !== undefined,
   };
 }
@@ -171,8 +179,8 @@ function objectServer(object) {
     message: (data, connection) => object.onMessage(data, connection, room),
     tags: () => [],
     connect: (connection, ctx) => object.onConnect?.(connection, room, ctx),
-    close: (connection) => object.onClose?.(connection, room),
-    error: (connection, error) => object.onError?.(connection, error, room),
+    closed: (connection) => object.onClose?.(connection, room),
+    failed: (connection, error) => object.onError?.(connection, error, room),
     alarm: () => object.onAlarm?.(room),
     get onRequest() {
       return typeof object.onRequest === "function";
@@ -327,7 +335,8 @@ function tagged(connection, ctx, tags) {
   try {
     // What a connection was given before it was accepted is kept where the room can find it again after hibernation.
     connections.setTags(connection, tags);
-    if (server.hibernate && connection.state) connection.setState(connection.state);
+    const state = server.hibernate ? connections.valueOf(connection) : undefined;
+    if (state) connections.setState(connection, state);
     connections.register(connection);
     const result = server.connect(connection, ctx);
     if (isPromise(result)) {
@@ -355,7 +364,7 @@ function connectFailed(connection, error) {
   connection[kState] = CLOSING;
   connection[kClosedHere] = true;
   closeHost(index, 1011, textFor(error, "Uncaught exception when connecting", REQUEST_FAILED));
-  fromHost(index).accept();
+  accept(fromHost(index));
 }
 
 function message(index, data) {
@@ -386,7 +395,7 @@ const { Connection } = connections;
 const { eventTargetData, MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 
 function isConnection(socket) {
-  return socket instanceof Connection;
+  return ObjectPrototypeIsPrototypeOf(Connection.prototype, socket);
 }
 
 // Whether user code listens on the socket itself: most rooms have handlers only.
@@ -421,7 +430,7 @@ function end(index, how, code, reason) {
     : failedEvent(failure, `Uncaught Error: ${failure.message}`);
   if (heard) callHandler(socket, event);
   try {
-    const result = failure === null ? server.close(socket) : server.error(socket, failure);
+    const result = failure === null ? server.closed(socket) : server.failed(socket, failure);
     if (isPromise(result)) PromisePrototypeThen(PromiseResolve(result), undefined, reportHandlerError);
   } catch (error) {
     reportHandlerError(error);

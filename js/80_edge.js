@@ -5,12 +5,13 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { JSONParse, ObjectHasOwn, PromisePrototypeThen, PromiseResolve, SafeMap, String, TypeError } = primordials;
+const { ArrayPrototypePush, JSONParse, ObjectHasOwn, ObjectKeys, PromisePrototypeThen, PromiseResolve, ReflectApply, SafeMap, String, TypeError } = primordials;
+const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { incomingRequest, isRequest, isResponse, kCf, kWebSocket, serializeHeaders, takeBody, toInnerRequest, toInnerResponse } =
   core.loadExtScript("ext:partyrun/30_http.js");
 const { respond, respondText, setReason } = core.loadExtScript("ext:partyrun/31_responses.js");
 const { kIndex, passOn, sockets, takeWaiting } = core.loadExtScript("ext:partyrun/34_sockets.js");
-const { fromHost, kPeer } = core.loadExtScript("ext:partyrun/36_socket.js");
+const { accept: acceptSocket, fromHost, kPeer } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { bindPair } = core.loadExtScript("ext:partyrun/37_pair.js");
 const { accept } = core.loadExtScript("ext:partyrun/40_connections.js");
 const { createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
@@ -34,11 +35,13 @@ function validate(exported, warn) {
   if (!isClass && (typeof exported !== "object" || exported === null)) {
     return "The default export must be a class or an object with handlers.";
   }
-  for (const name of INSTANCE_HANDLERS) {
+  for (let i = 0; i < INSTANCE_HANDLERS.length; i++) {
+    const name = INSTANCE_HANDLERS[i];
     if (ObjectHasOwn(exported, name) && typeof exported[name] !== "function") return `.${name} should be a function`;
   }
   const holder = isClass ? exported.prototype ?? {} : exported;
-  for (const name of STATIC_HANDLERS) {
+  for (let i = 0; i < STATIC_HANDLERS.length; i++) {
+    const name = STATIC_HANDLERS[i];
     if (!(name in holder)) continue;
     if (typeof holder[name] !== "function") return `.${name} should be a function`;
     if (isClass) {
@@ -52,15 +55,18 @@ function describe(entries, info) {
   const parties = createParties(info.parties);
   lobbyParts = { env: JSONParse(info.env), parties, ...createResources(JSONParse(info.resources)) };
   const described = [];
-  for (const name in entries) {
+  const names = ObjectKeys(entries);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i];
     const exported = entries[name].default;
     const problem = validate(exported, (text) => console.warn(text));
     if (problem !== null) return { problem, parties: [] };
     servers.set(name, exported);
-    described.push({
+    ArrayPrototypePush(described, {
       name,
       before_connect: exported.onBeforeConnect !== undefined,
       before_request: exported.onBeforeRequest !== undefined,
+      // user code: its class.
       request: (typeof exported === "function" ? exported.prototype?.onRequest : exported.onRequest) !== undefined,
       fetch: (exported.onFetch ?? exported.unstable_onFetch) !== undefined,
       socket: exported.onSocket !== undefined,
@@ -105,7 +111,8 @@ async function before(id, name, party, room, method, url, headers, body, cf) {
   const request = incomingRequest(id, method, url, headers, body, cfOf(cf));
   let result;
   try {
-    result = await handler.call(exported, request, createLobby(room, name), new ExecutionContext());
+    // user code: its promise is waited for as it says.
+    result = await ReflectApply(handler, exported, [request, createLobby(room, name), new ExecutionContext()]);
   } catch (error) {
     console.error(`${name} error`, error);
     respondText(id, 401, textFor(error, error === "" ? "Unauthorised" : "", "Unauthorized"));
@@ -166,7 +173,8 @@ async function fetch(id, method, url, headers, body, cf) {
   const handler = exported.onFetch ?? exported.unstable_onFetch;
   try {
     const request = incomingRequest(id, method, url, headers, body, cfOf(cf));
-    const result = await handler.call(exported, request, createLobby(), new ExecutionContext());
+    // user code: as above.
+    const result = await ReflectApply(handler, exported, [request, createLobby(), new ExecutionContext()]);
     if (!result) core.ops.op_edge_pass(id);
     else if (isResponse(result)) answer(id, result);
     else throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
@@ -179,9 +187,10 @@ async function socket(id, url, headers, cf) {
   const exported = servers.get("main");
   const index = core.ops.op_edge_open(id);
   const accepted = fromHost(index);
-  accepted.accept();
+  acceptSocket(accepted);
   accepted.request = incomingRequest(id, "GET", url, headers, undefined, cfOf(cf));
   try {
+    // user code: as above.
     await exported.onSocket(accepted, createLobby(), new ExecutionContext());
     accept(index);
   } catch (error) {
@@ -203,6 +212,7 @@ async function cron(id, name, expression, scheduledTime) {
     },
   };
   try {
+    // user code: as above.
     await exported.onCron(event, createLobby(), new ExecutionContext());
     respondText(id, 200, `ran cron ${name}: ${expression}`);
   } catch (error) {

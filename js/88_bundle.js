@@ -3,7 +3,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectKeys, PromisePrototypeThen } = primordials;
+const { ObjectKeys, PromisePrototypeThen, TypedArrayPrototypeGetBuffer } = primordials;
 
 // By party: the namespace of its module, or the function that evaluates it and answers that, or a promise of it.
 let entries;
@@ -23,7 +23,7 @@ const host = {
   // Node's modules are loaded when the first of them is asked for: most rooms never do.
   builtin: (specifier) => core.loadExtScript("ext:partyrun/node/loader.js").complete(specifier),
   wasm: (index) => core.ops.op_bundle_wasm(index),
-  binary: (index) => core.ops.op_bundle_binary(index).buffer,
+  binary: (index) => TypedArrayPrototypeGetBuffer(core.ops.op_bundle_binary(index)),
 };
 
 // Answers undefined when the bundle has run, or a promise when it uses top-level await.

@@ -6,6 +6,7 @@
 (function () {
 const { core, internals, primordials } = __bootstrap;
 const { DateNow, JSONParse, ObjectDefineProperty } = primordials;
+const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
 core.loadExtScript("ext:partyrun/20_timers.js");
 const { reportException } = core.loadExtScript("ext:deno_web/02_event.js");

@@ -5,8 +5,9 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayBufferIsView, ArrayPrototypePush, SafeWeakMap, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet,
-  TypedArrayPrototypeSubarray, Uint8Array, WeakMapPrototypeGet, WeakMapPrototypeSet } = primordials;
+const { ArrayPrototypePush, SafeWeakMap, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet,
+  Uint8Array, WeakMapPrototypeGet, WeakMapPrototypeSet } = primordials;
+const { bytesOf, part } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { op_compression_finish, op_compression_new, op_compression_write, op_memory_hold, op_memory_release } = core.ops;
 
@@ -44,14 +45,14 @@ core.ops.op_compression_finish = (resource, reportErrors) => {
 
 core.ops.op_compression_write = (resource, chunk) => {
   const most = WeakMapPrototypeGet(pieceBytes, resource);
-  if (most === undefined || chunk.byteLength <= most) return op_compression_write(resource, chunk);
-  const bytes = ArrayBufferIsView(chunk)
-    ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    : new Uint8Array(chunk);
+  if (most === undefined) return op_compression_write(resource, chunk);
+  const bytes = bytesOf(chunk);
+  const given = TypedArrayPrototypeGetByteLength(bytes);
+  if (given <= most) return op_compression_write(resource, bytes);
   const pieces = [];
   let length = 0;
-  for (let at = 0; at < bytes.byteLength; at += most) {
-    const piece = op_compression_write(resource, TypedArrayPrototypeSubarray(bytes, at, at + most));
+  for (let at = 0; at < given; at += most) {
+    const piece = op_compression_write(resource, part(bytes, at, at + most));
     length += TypedArrayPrototypeGetByteLength(piece);
     if (length > limits.inflated_chunk_bytes_max) {
       throw new TypeError(`A chunk inflates to more than ${limits.inflated_chunk_bytes_max} bytes.`);

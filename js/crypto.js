@@ -4,7 +4,7 @@
 
 (function () {
 const { core, internals, primordials } = __bootstrap;
-const { BigInt, ObjectDefineProperty, Promise, StringPrototypeReplace, StringPrototypeToLowerCase, TypedArrayPrototypeGetBuffer,
+const { BigInt, ObjectDefineProperty, Promise, PromisePrototypeCatch, StringPrototypeReplace, StringPrototypeToLowerCase, TypedArrayPrototypeGetBuffer,
   TypedArrayPrototypeGetByteLength, TypeError, Uint8Array } = primordials;
 const { bytesOf, hashNamed } = core.loadExtScript("ext:partyrun/crypto_algorithms.js");
 const subtleOf = core.loadExtScript("ext:partyrun/crypto_subtle.js");
@@ -20,15 +20,16 @@ function digestStream() {
       const name = hashNamed(algorithm);
       const ops = core.loadExtScript("ext:partyrun/node/ops.js");
       const hash = ops.op_node_create_hash(StringPrototypeReplace(StringPrototypeToLowerCase(name), "sha-", "sha"));
-      let settle;
-      const digest = new Promise((resolve, reject) => settle = { resolve, reject });
-      digest.catch(() => {});
+      let fulfil;
+      let fail;
+      const digest = new Promise((resolve, reject) => (fulfil = resolve, fail = reject));
+      PromisePrototypeCatch(digest, () => {});
       super({
         write: (chunk) => {
           const bytes = typeof chunk === "string" ? core.encode(chunk) : bytesOf(chunk);
           if (bytes === null) {
             const error = new TypeError("DigestStream is a byte stream but received an object of non-ArrayBuffer/ArrayBufferView/string type on its writable side.");
-            settle.reject(error);
+            fail(error);
             throw error;
           }
           this.#count += BigInt(bytes.length);
@@ -36,9 +37,9 @@ function digestStream() {
         },
         close: () => {
           const result = ops.op_node_hash_digest(hash);
-          settle.resolve(TypedArrayPrototypeGetBuffer(new Uint8Array(result)));
+          fulfil(TypedArrayPrototypeGetBuffer(new Uint8Array(result)));
         },
-        abort: (reason) => settle.reject(reason),
+        abort: (reason) => fail(reason),
       });
       this.#digest = digest;
     }
@@ -101,9 +102,9 @@ return function amend(web) {
   ObjectDefineProperty(Crypto.prototype, "DigestStream", { ...method, enumerable: false, value: digestStream() });
   showToNode(CryptoKey, exportNodeMaterial);
   // What deno_crypto's scripts use among themselves is nothing for user code.
-  for (const name in { create: 0, registerSymbols: 0 }) delete Crypto[name];
-  for (const name in { create: 0, supports: 0 }) delete SubtleCrypto[name];
-  for (const name in { exportNodeMaterial: 0, fromCloneData: 0, importSync: 0 }) delete CryptoKey[name];
+  for (const name in { __proto__: null, create: 0, registerSymbols: 0 }) delete Crypto[name];
+  for (const name in { __proto__: null, create: 0, supports: 0 }) delete SubtleCrypto[name];
+  for (const name in { __proto__: null, exportNodeMaterial: 0, fromCloneData: 0, importSync: 0 }) delete CryptoKey[name];
   return {
     __proto__: null,
     Crypto,

@@ -4,10 +4,9 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayBufferIsView, ArrayPrototypeFilter, ArrayPrototypeIncludes, ArrayPrototypePush, DataViewPrototypeGetBuffer,
-  DataViewPrototypeGetByteLength, DataViewPrototypeGetByteOffset, ObjectPrototypeIsPrototypeOf, SafeArrayIterator, String,
-  StringPrototypeToUpperCase, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset,
-  TypedArrayPrototypeGetSymbolToStringTag, TypedArrayPrototypeSlice, TypeError, Uint8Array } = primordials;
+const { ArrayPrototypeIncludes, ArrayPrototypePush, ObjectPrototypeIsPrototypeOf, SafeArrayIterator, String,
+  StringPrototypeToUpperCase, TypeError } = primordials;
+const { bytesOf, copyOf: copyOfBytes, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 
 const NAMES = { __proto__: null };
@@ -49,24 +48,11 @@ function isObject(value) {
   return (typeof value === "object" && value !== null) || typeof value === "function";
 }
 
-/** The bytes of a buffer or a view where they are; null for anything else. */
-function bytesOf(data) {
-  if (core.isAnyArrayBuffer(data)) return new Uint8Array(data);
-  if (!ArrayBufferIsView(data)) return null;
-  return TypedArrayPrototypeGetSymbolToStringTag(data) === undefined
-    ? new Uint8Array(DataViewPrototypeGetBuffer(data), DataViewPrototypeGetByteOffset(data), DataViewPrototypeGetByteLength(data))
-    : new Uint8Array(
-      TypedArrayPrototypeGetBuffer(data),
-      TypedArrayPrototypeGetByteOffset(data),
-      TypedArrayPrototypeGetByteLength(data),
-    );
-}
-
 /** A copy of the bytes that user code passed as `what`. */
 function copyOf(data, what) {
   const bytes = bytesOf(data);
   if (bytes === null) throw new TypeError(`${what} must be an ArrayBuffer or a view of one.`);
-  return TypedArrayPrototypeSlice(bytes);
+  return copyOfBytes(bytes);
 }
 
 function nameOf(algorithm) {
@@ -136,16 +122,25 @@ function bytesField(algorithm, field, isNeeded = true) {
   return copyOf(value, `The field "${field}"`);
 }
 
+/** What is in both lists, in the order of the first one. */
+function inBoth(list, other) {
+  const both = [];
+  for (let i = 0; i < list.length; i++) {
+    if (ArrayPrototypeIncludes(other, list[i])) ArrayPrototypePush(both, list[i]);
+  }
+  return both;
+}
+
 /** The usages in their own order, each once. */
 function usagesOf(list) {
   if (!isObject(list)) throw new TypeError("The usages of a key must be a list.");
   const asked = [];
-  // A list of the user's: it is read as it says it is to be read.
+  // user code: its list is read as it says it is to be read.
   for (const usage of list) ArrayPrototypePush(asked, String(usage));
   for (let i = 0; i < asked.length; i++) {
     if (!ArrayPrototypeIncludes(ALL_USAGES, asked[i])) fails("SyntaxError", `Unrecognized key usage "${asked[i]}".`);
   }
-  return ArrayPrototypeFilter(ALL_USAGES, (usage) => ArrayPrototypeIncludes(asked, usage));
+  return inBoth(ALL_USAGES, asked);
 }
 
 function checkUsages(asked, allowed, name) {
@@ -158,7 +153,7 @@ const JWK_TEXTS = ["kty", "use", "alg", "k", "crv", "x", "y", "d", "n", "e", "p"
 
 /** A copy of a JSON web key, with the fields that mean something. */
 function jwkOf(data) {
-  if (!isObject(data) || core.isAnyArrayBuffer(data) || ArrayBufferIsView(data)) {
+  if (!isObject(data) || isBinary(data)) {
     throw new TypeError("A key in the format \"jwk\" must be an object.");
   }
   // An ordinary object, because deno_crypto asks it which fields are its own.
@@ -170,6 +165,7 @@ function jwkOf(data) {
   if (data.ext !== undefined) copy.ext = !!data.ext;
   if (data.key_ops !== undefined) {
     copy.key_ops = [];
+    // user code: as above.
     for (const usage of data.key_ops) ArrayPrototypePush(copy.key_ops, String(usage));
   }
   return copy;
@@ -177,6 +173,6 @@ function jwkOf(data) {
 
 const isKey = (CryptoKey, value) => ObjectPrototypeIsPrototypeOf(CryptoKey.prototype, value);
 
-return { BLOCK_BITS, bytesField, bytesOf, checkNodeCurve, checkUsages, copyOf, curveOf, fails, hashNamed, hashOf, isKey, isNamed,
+return { BLOCK_BITS, bytesField, bytesOf, checkNodeCurve, checkUsages, copyOf, curveOf, fails, hashNamed, hashOf, inBoth, isKey, isNamed,
   isObject, jwkOf, keyAlgorithm, numberOf, USAGES, usagesOf };
 })();

@@ -4,12 +4,13 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayPrototypeConcat, ArrayPrototypeFilter, ArrayPrototypeIncludes, ArrayPrototypeSlice, MathCeil, ObjectDefineProperty, ObjectFreeze,
+const { ArrayPrototypeIncludes, ArrayPrototypePushApply, MathCeil, ObjectDefineProperty, ObjectFreeze,
   ObjectGetOwnPropertyDescriptor, ObjectPrototypeIsPrototypeOf, ReflectApply, SafeArrayIterator, SafeWeakMap, String, StringPrototypeReplaceAll, StringPrototypeSlice,
-  TypedArrayPrototypeGetBuffer, TypedArrayPrototypeSlice, TypedArrayPrototypeSubarray, TypeError, Uint8Array,
+  TypedArrayPrototypeGetBuffer, TypeError, Uint8Array,
   WeakMapPrototypeGet, WeakMapPrototypeSet } = primordials;
-const { BLOCK_BITS, bytesField, checkNodeCurve, checkUsages, curveOf, fails, hashOf, isKey, isObject, keyAlgorithm, numberOf,
+const { BLOCK_BITS, bytesField, checkNodeCurve, checkUsages, curveOf, fails, hashOf, inBoth, isKey, isObject, keyAlgorithm, numberOf,
   USAGES, usagesOf } = core.loadExtScript("ext:partyrun/crypto_algorithms.js");
+const { copyOf, part } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { forgivingBase64Encode, forgivingBase64Decode } = core.loadExtScript("ext:deno_web/00_infra.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { inLane } = core.loadExtScript("ext:partyrun/lanes.js");
@@ -176,7 +177,7 @@ function rsaAlgorithm(key, name, hash) {
     fails("OperationError", `The RSA key has ${modulusLength} bits; the limit is ${limits.rsa_bits_max} (rsa_bits_max).`);
   }
   if (publicExponent.length > EXPONENT_BYTES_MAX) fails("OperationError", "The RSA key's public exponent is too large.");
-  return { name, modulusLength, publicExponent: TypedArrayPrototypeSlice(publicExponent), hash: ObjectFreeze({ name: hash }) };
+  return { name, modulusLength, publicExponent: copyOf(publicExponent), hash: ObjectFreeze({ name: hash }) };
 }
 
 const KEY_TYPES = { __proto__: null, ECDSA: "EC", ECDH: "EC", Ed25519: "OKP", "NODE-ED25519": "OKP", X25519: "OKP" };
@@ -248,7 +249,7 @@ function importKey(format, data, algorithm, extractable, usages) {
 function randomBytes(count) {
   const bytes = new Uint8Array(count);
   for (let at = 0; at < count; at += RANDOM_BYTES_MAX) {
-    ReflectApply(getRandomValues, web.crypto, [TypedArrayPrototypeSubarray(bytes, at, at + RANDOM_BYTES_MAX)]);
+    ReflectApply(getRandomValues, web.crypto, [part(bytes, at, at + RANDOM_BYTES_MAX)]);
   }
   return bytes;
 }
@@ -266,13 +267,13 @@ function rsaParameters(name, algorithm) {
   }
   let at = 0;
   while (publicExponent[at] === 0) at++;
-  const digits = TypedArrayPrototypeSlice(publicExponent, at);
+  const digits = copyOf(part(publicExponent, at, publicExponent.length));
   const is3 = digits.length === 1 && digits[0] === 3;
   const isF4 = digits.length === 3 && digits[0] === 1 && digits[1] === 0 && digits[2] === 1;
   if (!is3 && !isF4) fails("OperationError", "The public exponent of an RSA key must be 3 or 65537.");
   return {
     native: { __proto__: null, name, modulusLength, publicExponent: digits, hash: nativeHash(hash) },
-    said: () => ({ name, modulusLength, publicExponent: TypedArrayPrototypeSlice(publicExponent), hash: ObjectFreeze({ name: hash }) }),
+    said: () => ({ name, modulusLength, publicExponent: copyOf(publicExponent), hash: ObjectFreeze({ name: hash }) }),
   };
 }
 
@@ -304,10 +305,11 @@ async function makeKey(receiver, algorithm, extractable, list) {
   const halves = USAGES[name];
   if (halves.length === 1) return generateSecret(name, algorithm, extractable, usages);
   const { native, said } = pairParameters(name, algorithm);
-  const all = ArrayPrototypeConcat(halves[0], halves[1]);
+  const all = [];
+  for (let i = 0; i < 2; i++) ArrayPrototypePushApply(all, halves[i]);
   checkUsages(usages, all, name);
-  const ofPrivate = ArrayPrototypeFilter(usages, (usage) => ArrayPrototypeIncludes(halves[0], usage));
-  const ofPublic = ArrayPrototypeFilter(usages, (usage) => ArrayPrototypeIncludes(halves[1], usage));
+  const ofPrivate = inBoth(usages, halves[0]);
+  const ofPublic = inBoth(usages, halves[1]);
   if (ofPrivate.length === 0) fails("SyntaxError", "A private key must have a usage.");
   const pair = await natively(isRsa(name), generateKey, receiver, [native, extractable, all]);
   describe(pair.publicKey, said(), ofPublic);
@@ -318,11 +320,11 @@ async function makeKey(receiver, algorithm, extractable, list) {
 // --- out --------------------------------------------------------------------------------------------------------------
 
 function secretOut(format, key, { name, hash, bits, usages }) {
-  if (format === "raw") return TypedArrayPrototypeGetBuffer(TypedArrayPrototypeSlice(material(key)));
+  if (format === "raw") return TypedArrayPrototypeGetBuffer(copyOf(material(key)));
   if (format !== "jwk") fails("NotSupportedError", `Keys for ${name} cannot be exported as "${format}".`);
   const alg = jwkAlgorithm(name, hash, bits);
   if (alg === null) fails("NotSupportedError", `There is no JSON Web Key for ${name} with ${hash}.`);
-  return { kty: "oct", k: toBase64Url(material(key)), alg, key_ops: ArrayPrototypeSlice(usages), ext: true };
+  return { kty: "oct", k: toBase64Url(material(key)), alg, key_ops: inBoth(usages, usages), ext: true };
 }
 
 async function keyOut(receiver, format, key) {
@@ -336,7 +338,7 @@ async function keyOut(receiver, format, key) {
     const jwk = await natively(false, exportKey, receiver, ["jwk", key]);
     delete jwk.alg;
     if (alg !== undefined) jwk.alg = alg;
-    jwk.key_ops = ArrayPrototypeSlice(usages);
+    jwk.key_ops = inBoth(usages, usages);
     jwk.ext = true;
     return jwk;
   }

@@ -6,9 +6,10 @@
 const { core, primordials } = __bootstrap;
 const { ArrayPrototypeIncludes, BigInt, DataViewPrototypeGetBigUint64, DataView, DataViewPrototypeSetBigUint64, JSONParse,
   JSONStringify, MathCeil, Number, ObjectDefineProperty, ObjectPrototypeIsPrototypeOf, String, TypedArrayPrototypeGetBuffer,
-  TypedArrayPrototypeSet, TypedArrayPrototypeSlice, TypedArrayPrototypeSubarray, TypeError, Uint8Array } = primordials;
+  TypedArrayPrototypeSet, TypeError, Uint8Array } = primordials;
 const { BLOCK_BITS, bytesField, bytesOf, copyOf, fails, hashNamed, hashOf, isKey, isNamed, isObject, jwkOf, keyAlgorithm,
   numberOf, usagesOf } = core.loadExtScript("ext:partyrun/crypto_algorithms.js");
+const { copyOf: copyOfBytes, part } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const keysOf = core.loadExtScript("ext:partyrun/crypto_keys.js");
 const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 
@@ -25,13 +26,13 @@ const KEY_WRAP_STEP_BYTES = 8;
 const KEY_WRAP_BYTES_MIN = 16;
 
 const old = () => core.loadExtScript("ext:partyrun/crypto_old.js");
-const bufferOf = (bytes) => TypedArrayPrototypeGetBuffer(TypedArrayPrototypeSlice(bytes));
+const bufferOf = (bytes) => TypedArrayPrototypeGetBuffer(copyOfBytes(bytes));
 const isLarge = (bytes) => bytes.length >= LARGE_BYTES;
 
 return function subtleOf(web) {
 const { CryptoKey, SubtleCrypto } = web;
 const native = { __proto__: null };
-for (const name in { decrypt: 0, deriveBits: 0, digest: 0, encrypt: 0, sign: 0, unwrapKey: 0, verify: 0, wrapKey: 0 }) {
+for (const name in { __proto__: null, decrypt: 0, deriveBits: 0, digest: 0, encrypt: 0, sign: 0, unwrapKey: 0, verify: 0, wrapKey: 0 }) {
   native[name] = SubtleCrypto.prototype[name];
 }
 const { about, importKey, keyOut, makeKey, material, natively, used } = keysOf(web);
@@ -100,7 +101,7 @@ function attempt(call) {
 
 async function cipher(receiver, usage, said, algorithm, key, bytes) {
   const seals = usage === "encrypt";
-  const run = (parameters, part = bytes) => natively(isLarge(part), native[usage], receiver, [parameters, key, part]);
+  const run = (parameters, some = bytes) => natively(isLarge(some), native[usage], receiver, [parameters, key, some]);
   switch (said.name) {
     case "AES-CBC": {
       const iv = bytesField(algorithm, "iv");
@@ -137,15 +138,17 @@ async function counted(run, algorithm, bytes) {
   if (blocks > turn) fails("OperationError", `The text is longer than a counter of ${bits} bits can count.`);
   const left = turn - whole % turn;
   const parameters = { __proto__: null, name: "AES-CTR", counter, length: 128 };
-  if (blocks <= left) return await run(parameters);
+  if (blocks <= left) return run(parameters);
   const start = new Uint8Array(AES_BLOCK_BYTES);
   const startView = new DataView(TypedArrayPrototypeGetBuffer(start));
   const kept = whole - whole % turn;
   DataViewPrototypeSetBigUint64(startView, 0, kept >> 64n);
   DataViewPrototypeSetBigUint64(startView, 8, kept & 0xffffffffffffffffn);
   const at = Number(left) * AES_BLOCK_BYTES;
-  const first = await run(parameters, TypedArrayPrototypeSubarray(bytes, 0, at));
-  const rest = await run({ ...parameters, __proto__: null, counter: start }, TypedArrayPrototypeSubarray(bytes, at));
+  // own: a function of `cipher`.
+  const first = await run(parameters, part(bytes, 0, at));
+  // own: a function of `cipher`.
+  const rest = await run({ ...parameters, __proto__: null, counter: start }, part(bytes, at, bytes.length));
   const made = new Uint8Array(bytes.length);
   TypedArrayPrototypeSet(made, new Uint8Array(first));
   TypedArrayPrototypeSet(made, new Uint8Array(rest), at);
@@ -164,7 +167,7 @@ async function sealed(seals, run, algorithm, key, bytes) {
   if ((iv.length === 12 || iv.length === 16) && (seals || tagLength === 128)) {
     const parameters = { __proto__: null, name: "AES-GCM", iv, tagLength };
     if (additionalData !== undefined) parameters.additionalData = additionalData;
-    return await run(parameters);
+    return run(parameters);
   }
   const made = core.ops.op_aes_gcm(seals, material(key), iv, additionalData ?? new Uint8Array(), bytes, tagBytes);
   return made === null ? fails("OperationError", "Decryption failed") : TypedArrayPrototypeGetBuffer(made);
@@ -185,7 +188,7 @@ async function derive(receiver, said, algorithm, key, length) {
   const all = new Uint8Array(bits);
   if (length === null) return all;
   if (length > all.length * 8) fails("OperationError", `There are ${all.length * 8} bits, not ${length}.`);
-  const made = TypedArrayPrototypeSlice(all, 0, MathCeil(length / 8));
+  const made = copyOfBytes(part(all, 0, MathCeil(length / 8)));
   if (length % 8 !== 0) made[made.length - 1] &= 0xff << (8 - length % 8);
   return made;
 }
@@ -270,6 +273,7 @@ function timingSafe(one, other) {
 const keyData = (format, data) => format === "jwk" ? jwkOf(data) : copyOf(data, "The key");
 
 const methods = {
+  __proto__: null,
   async digest(algorithm, data) {
     check(this);
     const name = hashNamed(algorithm);
@@ -350,7 +354,7 @@ for (const name in methods) {
   });
 }
 // What Workers do not have.
-for (const name in { decapsulateBits: 0, decapsulateKey: 0, encapsulateBits: 0, encapsulateKey: 0, getPublicKey: 0 }) {
+for (const name in { __proto__: null, decapsulateBits: 0, decapsulateKey: 0, encapsulateBits: 0, encapsulateKey: 0, getPublicKey: 0 }) {
   delete SubtleCrypto.prototype[name];
 }
 

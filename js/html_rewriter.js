@@ -4,13 +4,23 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayPrototypePush, Error, ErrorPrototype, FunctionPrototypeCall, ObjectPrototypeIsPrototypeOf, ReflectApply,
+const { ArrayPrototypePush, Error, ErrorPrototype, FunctionPrototypeCall, ObjectPrototypeIsPrototypeOf, PromisePrototypeCatch, ReflectApply,
   RegExpPrototypeExec, RegExpPrototypeTest, SafeRegExp, String, StringPrototypeIncludes, StringPrototypeStartsWith,
   StringPrototypeToLowerCase, Symbol, SymbolIterator, TypeError, Uint8Array } = primordials;
 const { op_html_check, op_html_start, op_html_step } = core.loadExtScript("ext:partyrun/node/ops.js");
 const { isReadableStreamLocked, readableStreamDisturb, ReadableStream, ReadableStreamPrototype } = core.loadExtScript("ext:deno_web/06_streams.js");
-const { isResponse, Response } = core.loadExtScript("ext:partyrun/30_http.js");
-const { Headers } = core.loadExtScript("ext:deno_fetch/20_headers.js");
+const {
+  HeadersPrototypeAppend,
+  ReadableStreamDefaultControllerPrototypeClose,
+  ReadableStreamDefaultControllerPrototypeEnqueue,
+  ReadableStreamDefaultReaderPrototypeCancel,
+  ReadableStreamDefaultReaderPrototypeRead,
+  ReadableStreamPrototypeGetReader,
+  ResponsePrototypeGetBody,
+  ResponsePrototypeGetBodyUsed,
+  ResponsePrototypeGetHeaders,
+} = core.loadExtScript("ext:partyrun/06_captured.js");
+const { isResponse, Response, toInnerResponse } = core.loadExtScript("ext:partyrun/30_http.js");
 
 const kChanges = Symbol("changes");
 
@@ -361,22 +371,27 @@ class HTMLRewriter {
 
   transform(response) {
     if (!isResponse(response)) refuse("HTMLRewriter", "transform", 1, "Response");
-    const { body } = response;
+    const body = ResponsePrototypeGetBody(response);
     if (body === null) return response;
-    if (response.bodyUsed || isReadableStreamLocked(body)) {
+    if (ResponsePrototypeGetBodyUsed(response) || isReadableStreamLocked(body)) {
       throw new TypeError("The ReadableStream has been locked to a reader.");
     }
-    const headers = new Headers(response.headers);
-    headers.delete("content-length");
+    const inner = toInnerResponse(response);
     const stream = transformed(body, this.#wanted, this.#handlers);
-    return new Response(stream, { status: response.status, statusText: response.statusText, headers });
+    const made = new Response(stream, { __proto__: null, status: inner.status, statusText: inner.statusMessage });
+    const headers = ResponsePrototypeGetHeaders(made);
+    for (let i = 0; i < inner.headerList.length; i++) {
+      const { 0: name, 1: value } = inner.headerList[i];
+      if (StringPrototypeToLowerCase(name) !== "content-length") HeadersPrototypeAppend(headers, name, value);
+    }
+    return made;
   }
 }
 
 // The stream of what comes out: reads as much of `body` as it takes to have something to give. The parser and its thread
 // are there from the first read to the end (limits: html_rewriters_per_room_max).
 function transformed(body, wanted, handlers) {
-  const reader = body.getReader();
+  const reader = ReadableStreamPrototypeGetReader(body);
   // The response has lost its body, although nothing is read before somebody wants it.
   readableStreamDisturb(body);
   const run = { resource: undefined, handlers, ends: [], token: null };
@@ -385,25 +400,25 @@ function transformed(body, wanted, handlers) {
       try {
         run.resource ??= op_html_start(wanted);
         for (;;) {
-          const { done, value } = await reader.read();
+          const { done, value } = await ReadableStreamDefaultReaderPrototypeRead(reader);
           const output = await through(run, done ? null : bytesOf(value));
-          if (output.length > 0) controller.enqueue(output);
+          if (output.length > 0) ReadableStreamDefaultControllerPrototypeEnqueue(controller, output);
           if (done) {
             stop(run);
-            controller.close();
+            ReadableStreamDefaultControllerPrototypeClose(controller);
           }
           if (done || output.length > 0) return;
         }
       } catch (error) {
         stop(run);
         const reason = ObjectPrototypeIsPrototypeOf(ErrorPrototype, error) ? error : new Error(String(error));
-        reader.cancel(reason).then(() => {}, () => {});
+        PromisePrototypeCatch(ReadableStreamDefaultReaderPrototypeCancel(reader, reason), () => {});
         throw reason;
       }
     },
     cancel(reason) {
       stop(run);
-      return reader.cancel(reason);
+      return ReadableStreamDefaultReaderPrototypeCancel(reader, reason);
     },
   }, { highWaterMark: 0 });
 }

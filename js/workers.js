@@ -7,6 +7,20 @@ const { core, primordials } = __bootstrap;
 const { MapPrototypeGet, MapPrototypeSet, Number, ObjectDefineProperty, Promise, PromiseReject, RegExpPrototypeExec, SafeMap,
   SafeRegExp, String, StringPrototypeToLowerCase, TypeError, Uint8Array } = primordials;
 const { ReadableStream, TransformStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { bytesOf: bytesIn, copyOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const {
+  AbortSignalPrototypeGetAborted,
+  AbortSignalPrototypeGetReason,
+  EventTargetPrototypeAddEventListener,
+  ReadableByteStreamControllerPrototypeClose,
+  ReadableByteStreamControllerPrototypeEnqueue,
+  ReadableByteStreamControllerPrototypeError,
+  ReadableByteStreamControllerPrototypeGetByobRequest,
+  ReadableStreamBYOBRequestPrototypeRespond,
+  ResponsePrototypeArrayBuffer,
+  URLPrototypeGetHref,
+  WritableStreamDefaultControllerPrototypeError,
+} = core.loadExtScript("ext:partyrun/06_captured.js");
 const { incomingResponse, isRequest, kFixedLength, kPacked, serializeHeaders, toInnerRequest, toInnerResponse } = core.loadExtScript(
   "ext:partyrun/30_http.js",
 );
@@ -29,7 +43,7 @@ function keyOf(request) {
     const inner = toInnerRequest(request);
     return { method: inner.method, url: inner.url() };
   }
-  return { method: "GET", url: new URL(String(request)).href };
+  return { method: "GET", url: URLPrototypeGetHref(new URL(String(request))) };
 }
 
 // Added to the status of an answer whose body is kept in its coding (`encodeBody: "manual"`).
@@ -59,12 +73,12 @@ class Cache {
   async put(request, response) {
     const { method, url } = keyOf(request);
     if (method !== "GET") throw new TypeError("Cannot cache response to non-GET request.");
-    if (response.status === 206) throw new TypeError("Cannot cache response to a range request (206 Partial Content).");
+    if (toInnerResponse(response).status === 206) throw new TypeError("Cannot cache response to a range request (206 Partial Content).");
     const inner = toInnerResponse(response);
     const vary = headerOf(inner.headerList, "vary");
     if (vary === "*") throw new TypeError("Cannot cache response with 'Vary: *' header.");
     const control = headerOf(inner.headerList, "cache-control") ?? "";
-    const bytes = new Uint8Array(await response.arrayBuffer());
+    const bytes = new Uint8Array(await ResponsePrototypeArrayBuffer(response));
     const found = RegExpPrototypeExec(maxAge, control);
     const seconds = found === null ? -1 : Number(found[1] ?? found[2]);
     const cookies = headerOf(inner.headerList, "set-cookie") !== null;
@@ -103,14 +117,16 @@ class CacheStorage {
 
 class Scheduler {
   wait(delay, options) {
-    const signal = options?.signal;
-    if (signal?.aborted) return PromiseReject(signal.reason);
+    const { signal } = options ?? {};
+    const isThere = signal !== undefined && signal !== null;
+    if (isThere && AbortSignalPrototypeGetAborted(signal)) return PromiseReject(AbortSignalPrototypeGetReason(signal));
     return new Promise((resolve, reject) => {
       const timer = timers.setTimeout(resolve, delay);
-      signal?.addEventListener("abort", () => {
+      if (!isThere) return;
+      EventTargetPrototypeAddEventListener(signal, "abort", () => {
         timers.clearTimeout(timer);
-        reject(signal.reason);
-      }, { once: true });
+        reject(AbortSignalPrototypeGetReason(signal));
+      }, { __proto__: null, once: true });
     });
   }
 }
@@ -121,9 +137,15 @@ const NOT_BYTES = "This TransformStream is being used as a byte stream, but rece
   "non-ArrayBuffer/ArrayBufferView type on its writable side.";
 
 function bytesOf(chunk) {
-  if (core.isAnyArrayBuffer(chunk)) return new Uint8Array(chunk.slice(0));
-  if (!ArrayBuffer.isView(chunk)) throw new TypeError(NOT_BYTES);
-  return new Uint8Array(chunk.buffer.slice(chunk.byteOffset, chunk.byteOffset + chunk.byteLength));
+  if (!isBinary(chunk)) throw new TypeError(NOT_BYTES);
+  return copyOf(bytesIn(chunk));
+}
+
+// A reader that waits with a buffer of its own hears of the end, too.
+function closeBytes(controller) {
+  ReadableByteStreamControllerPrototypeClose(controller);
+  const request = ReadableByteStreamControllerPrototypeGetByobRequest(controller);
+  if (request !== null) ReadableStreamBYOBRequestPrototypeRespond(request, 0);
 }
 
 // A pipe of bytes without a buffer: a write ends when it has been read.
@@ -149,7 +171,7 @@ class IdentityTransformStream extends TransformStream {
       },
       cancel(reason) {
         drained?.();
-        writing.error(reason);
+        WritableStreamDefaultControllerPrototypeError(writing, reason);
       },
     }, { highWaterMark: 0 });
     let writing;
@@ -162,25 +184,24 @@ class IdentityTransformStream extends TransformStream {
         seen += bytes.length;
         if (expected !== undefined && seen > expected) {
           const error = new TypeError("Attempt to write too many bytes through a FixedLengthStream.");
-          reading.error(error);
+          ReadableByteStreamControllerPrototypeError(reading, error);
           throw error;
         }
         if (bytes.length === 0) return;
         return new Promise((resolve) => {
           drained = resolve;
-          reading.enqueue(bytes);
+          ReadableByteStreamControllerPrototypeEnqueue(reading, bytes);
         });
       },
       close() {
         if (expected !== undefined && seen < expected) {
           const error = new TypeError("FixedLengthStream did not see all expected bytes before close().");
-          reading.error(error);
+          ReadableByteStreamControllerPrototypeError(reading, error);
           throw error;
         }
-        reading.close();
-        reading.byobRequest?.respond(0);
+        closeBytes(reading);
       },
-      abort: (reason) => reading.error(reason),
+      abort: (reason) => ReadableByteStreamControllerPrototypeError(reading, reason),
     });
   }
 

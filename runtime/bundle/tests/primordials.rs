@@ -1,0 +1,462 @@
+//! Our JavaScript (`js/`) calls nothing that user code can replace: no global, no method or getter of a built-in prototype,
+//! no iterator of arrays, nothing that `Symbol.species` chooses. What it needs of the language it takes from `primordials`
+//! and from scripts of deno_web.
+//!
+//! How: each script is parsed with the bundler's parser and its scopes are resolved, so that a global is told from a name of
+//! the script. A method is told by its name and by what it is called on: objects that the scripts made have methods of their
+//! own. Where user code is called on purpose, because it gave the object, a comment says so on the line or on the one above:
+//! `// user code: WHY`. Where the rule cannot see that an object is ours, it is `// own: WHY`. A comment without need fails.
+//!
+//! What reading cannot tell, and what is therefore not refused: texts of objects in templates, setters that user code gives
+//! to indices of `Array.prototype`, `length` of typed arrays, and the `constructor` that `await` reads of a promise.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use swc_common::{
+    BytePos, FileName, GLOBALS, Globals, Mark, SourceFile, SourceMap, Spanned, SyntaxContext, sync::Lrc,
+};
+use swc_ecma_ast::{
+    ArrayPat, ArrowExpr, AwaitExpr, BinExpr, BinaryOp, CallExpr, Callee, ClassDecl, ClassMember, EsVersion, Expr,
+    ExprOrSpread, FnDecl, ForOfStmt, Function, GetterProp, Id, Ident, MemberExpr, MemberProp, NewExpr, ObjectLit, ObjectPat,
+    ObjectPatProp, OptCall, OptChainBase, OptChainExpr, Pass, Pat, Program, Prop, PropName, PropOrSpread, Regex, SetterProp,
+    VarDeclarator, YieldExpr,
+};
+use swc_ecma_parser::{Syntax, parse_file_as_program};
+use swc_ecma_transforms_base::resolver;
+use swc_ecma_visit::{Visit, VisitWith};
+
+/// Methods of built-in classes and of the platform's.
+const METHODS: &str = "abort add addEventListener all allSettled any append apply arrayBuffer assign at bind bytes call cancel \
+    catch charAt charCodeAt clear clone close codePointAt concat copyWithin create decode defineProperty delete deref \
+    dispatchEvent encode encodeInto endsWith enqueue entries error every exec fill filter finally find findIndex findLast \
+    findLastIndex flat flatMap forEach formData freeze from fromEntries get getAll getReader getSetCookie getTime getWriter \
+    grow has hasOwnProperty includes indexOf isPrototypeOf isView join json keys lastIndexOf localeCompare log map match \
+    matchAll next normalize now of padEnd padStart parse pipeThrough pipeTo pop postMessage preventDefault \
+    propertyIsEnumerable push race raw read reduce reduceRight register reject releaseLock removeEventListener repeat replace \
+    replaceAll resize resolve respond return reverse search set shift slice some sort splice split startsWith \
+    stopImmediatePropagation stopPropagation stringify subarray substr substring tee test text then throw throwIfAborted \
+    toFixed toISOString toJSON toLocaleString toLowerCase toPrecision toReversed toSorted toSpliced toString toUTCString \
+    toUpperCase toWellFormed trim trimEnd trimStart unregister unshift valueOf values warn with write";
+
+/// Getters of built-in prototypes and of the platform's classes.
+const GETTERS: &str = "aborted bodyUsed buffer byobRequest byteLength byteOffset desiredSize headers hostname href pathname \
+    searchParams signal";
+
+/// Primordials that read `constructor[Symbol.species]` of what they are called on.
+const SPECIES: &str = "ArrayBufferPrototypeSlice ArrayPrototypeConcat ArrayPrototypeFilter ArrayPrototypeFlat \
+    ArrayPrototypeFlatMap ArrayPrototypeMap ArrayPrototypeSlice ArrayPrototypeSplice TypedArrayPrototypeFilter \
+    TypedArrayPrototypeMap TypedArrayPrototypeSlice TypedArrayPrototypeSubarray";
+
+/// Classes whose methods look each other up; each has a form named Safe... that does not.
+const UNSAFE: &str = "FinalizationRegistry Map RegExp Set WeakMap WeakRef WeakSet";
+
+/// Names that are no globals, or that nobody can replace.
+const FIXED: &str = "Infinity NaN __bootstrap arguments globalThis undefined";
+
+fn is_in(list: &str, name: &str) -> bool {
+    list.split(' ').any(|one| one == name)
+}
+
+/// What a name of a script stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Origin {
+    /// Something that the scripts made, or that they load from each other.
+    Own,
+    /// A map or set that user code cannot reach into.
+    Safe,
+    /// A built-in class or function, as it was when the isolate was made.
+    Primordial,
+}
+
+#[derive(Default)]
+struct Names(HashMap<Id, Origin>);
+
+impl Names {
+    fn of(&self, name: &Ident) -> Option<Origin> {
+        self.0.get(&name.to_id()).copied()
+    }
+
+    /// What the value of an expression is, as far as it can be seen.
+    fn origin(&self, value: &Expr) -> Option<Origin> {
+        match value {
+            Expr::Ident(name) if &*name.sym == "__bootstrap" => Some(Origin::Own),
+            Expr::Ident(name) => self.of(name),
+            Expr::This(_) | Expr::Object(_) | Expr::Class(_) | Expr::Arrow(_) | Expr::Fn(_) => Some(Origin::Own),
+            Expr::SuperProp(_) => Some(Origin::Own),
+            Expr::Paren(inner) => self.origin(&inner.expr),
+            Expr::New(new) => match &*new.callee {
+                Expr::Ident(class) if class.sym.starts_with("Safe") => Some(Origin::Safe),
+                Expr::Ident(class) => self.of(class).filter(|origin| *origin == Origin::Own),
+                _ => None,
+            },
+            Expr::Member(member) => self.member(member),
+            Expr::Call(call) => match call.callee.as_expr()?.as_member()? {
+                member if is_named(&member.prop, "loadExtScript") => {
+                    // What user code gets of Node's library, it can change.
+                    let loaded = call.args.first()?.expr.as_lit()?.as_str()?;
+                    (!loaded.value.to_string_lossy().starts_with("ext:deno_node/")).then_some(Origin::Own)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn member(&self, member: &MemberExpr) -> Option<Origin> {
+        if is_named(&member.prop, "primordials") {
+            return Some(Origin::Primordial);
+        }
+        // What a constructor has put into its object may be anything.
+        if member.obj.is_this() {
+            return None;
+        }
+        self.origin(&member.obj).filter(|origin| *origin == Origin::Own && !is_named(&member.prop, "prototype"))
+    }
+
+    fn bind(&mut self, pattern: &Pat, origin: Origin) {
+        match pattern {
+            Pat::Ident(name) => {
+                self.0.insert(name.to_id(), origin);
+            }
+            Pat::Object(object) => self.bind_fields(object, origin),
+            _ => {}
+        }
+    }
+
+    fn bind_fields(&mut self, object: &ObjectPat, origin: Origin) {
+        for field in &object.props {
+            match field {
+                ObjectPatProp::Assign(field) => {
+                    let origin = if &*field.key.sym == "primordials" { Origin::Primordial } else { origin };
+                    self.0.insert(field.key.to_id(), origin);
+                }
+                ObjectPatProp::KeyValue(field) => self.bind(&field.value, origin),
+                ObjectPatProp::Rest(_) => {}
+            }
+        }
+    }
+}
+
+/// Reads which names a script gives to what. Twice, because functions use what is declared below them.
+impl Visit for Names {
+    fn visit_var_declarator(&mut self, declared: &VarDeclarator) {
+        declared.visit_children_with(self);
+        if let Some(origin) = declared.init.as_deref().and_then(|value| self.origin(value)) {
+            self.bind(&declared.name, origin);
+        }
+    }
+
+    fn visit_fn_decl(&mut self, declared: &FnDecl) {
+        self.0.insert(declared.ident.to_id(), Origin::Own);
+        declared.visit_children_with(self);
+    }
+
+    fn visit_class_decl(&mut self, declared: &ClassDecl) {
+        self.0.insert(declared.ident.to_id(), Origin::Own);
+        declared.visit_children_with(self);
+    }
+}
+
+fn is_named(property: &MemberProp, name: &str) -> bool {
+    property.as_ident().is_some_and(|found| &*found.sym == name)
+}
+
+/// Looks for what the rule refuses.
+struct Rule<'a> {
+    names: &'a Names,
+    unresolved: SyntaxContext,
+    /// Whether the script's own statements run while the snapshot is made, before there is any user code.
+    is_early: bool,
+    /// How many functions are around what is looked at.
+    depth: usize,
+    found: Vec<(BytePos, String)>,
+}
+
+impl Rule<'_> {
+    fn find(&mut self, at: BytePos, what: String) {
+        self.found.push((at, what));
+    }
+
+    /// Of what is safe before there is user code.
+    fn find_late(&mut self, at: BytePos, what: String) {
+        if !(self.is_early && self.depth <= 1) {
+            self.find(at, what);
+        }
+    }
+
+    fn inside(&mut self, visit: impl FnOnce(&mut Self)) {
+        self.depth += 1;
+        visit(self);
+        self.depth -= 1;
+    }
+
+    fn is_own(&self, value: &Expr) -> bool {
+        value.is_this() || value.is_super_prop() || self.names.origin(value).is_some_and(|origin| origin != Origin::Primordial)
+    }
+
+    fn called(&mut self, member: &MemberExpr) {
+        let Some(name) = member.prop.as_ident() else { return };
+        let at = name.span.lo;
+        if is_in(METHODS, &name.sym) && !self.is_own(&member.obj) {
+            self.find_late(at, format!("calls the method `{}`", name.sym));
+        }
+    }
+
+    fn spread(&mut self, given: &[ExprOrSpread]) {
+        for one in given {
+            if let Some(dots) = one.spread.filter(|_| !self.is_safe(&one.expr)) {
+                self.find_late(dots.lo, "spreads by the iterator of user code: `ReflectApply`, a loop".to_owned());
+            }
+        }
+    }
+
+    fn is_safe(&self, value: &Expr) -> bool {
+        self.names.origin(value) == Some(Origin::Safe)
+    }
+
+    // Whether what is waited for is a promise that our code made.
+    fn is_own_promise(&self, value: &Expr) -> bool {
+        match value {
+            Expr::Call(call) => match &call.callee {
+                Callee::Expr(callee) => match &**callee {
+                    Expr::Member(member) => self.is_own(&member.obj),
+                    Expr::Ident(name) => self.names.of(name).is_some(),
+                    _ => false,
+                },
+                _ => false,
+            },
+            Expr::New(_) => true,
+            Expr::Await(inner) => self.is_own_promise(&inner.arg),
+            Expr::Paren(inner) => self.is_own_promise(&inner.expr),
+            _ => false,
+        }
+    }
+
+    fn primordial(&mut self, name: &Ident, arguments: &[ExprOrSpread]) {
+        if is_in(SPECIES, &name.sym) {
+            self.find_late(name.span.lo, format!("`{}` makes what `Symbol.species` says: a loop", name.sym));
+        }
+        if &*name.sym == "ObjectDefineProperty" || &*name.sym == "ReflectDefineProperty" {
+            if let Some(descriptor) = arguments.get(2).and_then(|given| given.expr.as_object()) {
+                self.descriptor(descriptor);
+            }
+        }
+    }
+
+    fn descriptor(&mut self, descriptor: &ObjectLit) {
+        let first = descriptor.props.first();
+        let inherits = match first {
+            Some(PropOrSpread::Prop(first)) => match &**first {
+                Prop::KeyValue(first) => !matches!(&first.key, PropName::Ident(key) if &*key.sym == "__proto__"),
+                _ => true,
+            },
+            // Made of one that has none.
+            Some(PropOrSpread::Spread(_)) => false,
+            None => true,
+        };
+        if inherits {
+            self.find_late(descriptor.span.lo, "a descriptor without `__proto__: null`".to_owned());
+        }
+    }
+}
+
+impl Visit for Rule<'_> {
+    fn visit_ident(&mut self, name: &Ident) {
+        if name.ctxt == self.unresolved && !is_in(FIXED, &name.sym) {
+            self.find_late(name.span.lo, format!("uses the global `{}`", name.sym));
+        }
+    }
+
+    fn visit_function(&mut self, function: &Function) {
+        self.inside(|rule| function.visit_children_with(rule));
+    }
+
+    fn visit_arrow_expr(&mut self, function: &ArrowExpr) {
+        self.inside(|rule| function.visit_children_with(rule));
+    }
+
+    fn visit_getter_prop(&mut self, getter: &GetterProp) {
+        self.inside(|rule| getter.visit_children_with(rule));
+    }
+
+    fn visit_setter_prop(&mut self, setter: &SetterProp) {
+        self.inside(|rule| setter.visit_children_with(rule));
+    }
+
+    fn visit_class_member(&mut self, member: &ClassMember) {
+        self.inside(|rule| member.visit_children_with(rule));
+    }
+
+    fn visit_call_expr(&mut self, call: &CallExpr) {
+        if let Callee::Expr(callee) = &call.callee {
+            match &**callee {
+                Expr::Member(member) => self.called(member),
+                Expr::OptChain(OptChainExpr { base, .. }) => {
+                    if let OptChainBase::Member(member) = &**base {
+                        self.called(member);
+                    }
+                }
+                Expr::Ident(name) => self.primordial(name, &call.args),
+                _ => {}
+            }
+        }
+        self.spread(&call.args);
+        call.visit_children_with(self);
+    }
+
+    fn visit_opt_call(&mut self, call: &OptCall) {
+        match &*call.callee {
+            Expr::Member(member) => self.called(member),
+            Expr::OptChain(OptChainExpr { base, .. }) => {
+                if let OptChainBase::Member(member) = &**base {
+                    self.called(member);
+                }
+            }
+            _ => {}
+        }
+        self.spread(&call.args);
+        call.visit_children_with(self);
+    }
+
+    fn visit_new_expr(&mut self, new: &NewExpr) {
+        if let Expr::Ident(name) = &*new.callee
+            && is_in(UNSAFE, &name.sym)
+        {
+            self.find(name.span.lo, format!("makes a `{0}`: `Safe{0}`", name.sym));
+        }
+        self.spread(new.args.as_deref().unwrap_or_default());
+        new.visit_children_with(self);
+    }
+
+    fn visit_array_lit(&mut self, array: &swc_ecma_ast::ArrayLit) {
+        for one in array.elems.iter().flatten() {
+            self.spread(std::slice::from_ref(one));
+        }
+        array.visit_children_with(self);
+    }
+
+    fn visit_array_pat(&mut self, pattern: &ArrayPat) {
+        self.find_late(pattern.span.lo, "takes a list apart by the iterator of user code: `{ 0: a, 1: b }`".to_owned());
+        pattern.visit_children_with(self);
+    }
+
+    fn visit_for_of_stmt(&mut self, statement: &ForOfStmt) {
+        if !self.is_safe(&statement.right) {
+            self.find_late(statement.span.lo, "walks by the iterator of user code: count, or a Safe...Iterator".to_owned());
+        }
+        statement.visit_children_with(self);
+    }
+
+    fn visit_yield_expr(&mut self, expression: &YieldExpr) {
+        if expression.delegate {
+            self.find_late(expression.span.lo, "yields by the iterator of user code".to_owned());
+        }
+        expression.visit_children_with(self);
+    }
+
+    fn visit_regex(&mut self, expression: &Regex) {
+        self.find(expression.span.lo, "a regular expression with user code's methods: `SafeRegExp`".to_owned());
+    }
+
+    fn visit_await_expr(&mut self, expression: &AwaitExpr) {
+        if !self.is_own_promise(&expression.arg) {
+            self.find_late(expression.span.lo, "waits for what may be a thenable of user code".to_owned());
+        }
+        expression.visit_children_with(self);
+    }
+
+    fn visit_bin_expr(&mut self, expression: &BinExpr) {
+        if expression.op == BinaryOp::InstanceOf {
+            let what = "`instanceof` asks `Symbol.hasInstance`: `ObjectPrototypeIsPrototypeOf`";
+            self.find_late(expression.right.span().lo, what.to_owned());
+        }
+        expression.visit_children_with(self);
+    }
+
+    fn visit_member_expr(&mut self, member: &MemberExpr) {
+        if let Some(name) = member.prop.as_ident() {
+            if is_in(GETTERS, &name.sym) && !self.is_own(&member.obj) {
+                self.find_late(name.span.lo, format!("reads `{}`, a getter of user code", name.sym));
+            }
+            if let Some(holder) = member.obj.as_member()
+                && is_named(&holder.prop, "prototype")
+                && !is_in("prototype constructor", &name.sym)
+            {
+                self.find_late(name.span.lo, format!("reads `{}` of a prototype", name.sym));
+            }
+        }
+        member.visit_children_with(self);
+    }
+}
+
+/// The scripts that are ours: not the copies of Node's library, and not what makes them.
+fn scripts() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../js");
+    let mut scripts = Vec::new();
+    for (folder, prefix) in [(folder.clone(), ""), (folder.join("node"), "node/")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name.ends_with(".js") && !name.ends_with(".generated.js") {
+                scripts.push((format!("{prefix}{name}"), std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    scripts.sort();
+    scripts
+}
+
+const MARKS: [&str; 2] = ["// user code: ", "// own: "];
+
+/// What a script does against the rule, as (line, what), but for what a comment allows; and comments that allow nothing.
+fn violations(name: &str, source: &str) -> Vec<String> {
+    GLOBALS.set(&Globals::new(), || {
+        let map: Lrc<SourceMap> = Lrc::default();
+        let file = map.new_source_file(FileName::Anon.into(), source.to_owned());
+        let parsed = parse_file_as_program(&file, Syntax::default(), EsVersion::EsNext, None, &mut Vec::new());
+        let mut program = parsed.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let (unresolved, top) = (Mark::new(), Mark::new());
+        resolver(unresolved, top, false).process(&mut program);
+        let is_early = name.starts_with(|first: char| first.is_ascii_digit()) && name != "99_fast.js";
+        report(name, &file, &found(&program, SyntaxContext::empty().apply_mark(unresolved), is_early))
+    })
+}
+
+fn found(program: &Program, unresolved: SyntaxContext, is_early: bool) -> Vec<(BytePos, String)> {
+    let mut names = Names::default();
+    program.visit_with(&mut names);
+    program.visit_with(&mut names);
+    let mut rule = Rule { names: &names, unresolved, is_early, depth: 0, found: Vec::new() };
+    program.visit_with(&mut rule);
+    rule.found
+}
+
+fn report(name: &str, file: &SourceFile, found: &[(BytePos, String)]) -> Vec<String> {
+    let lines: Vec<&str> = file.src.lines().collect();
+    let is_marked = |line: usize| MARKS.iter().any(|mark| lines[line].contains(mark));
+    let mut used = BTreeSet::new();
+    let mut violations = Vec::new();
+    for (at, what) in found {
+        let line = file.lookup_line(*at).unwrap_or_default();
+        let above = line.checked_sub(1).filter(|above| lines[*above].trim_start().starts_with("//"));
+        match [Some(line), above].into_iter().flatten().find(|line| is_marked(*line)) {
+            Some(mark) => {
+                used.insert(mark);
+            }
+            None => violations.push(format!("js/{name}:{}: {what}", line + 1)),
+        }
+    }
+    for line in (0..lines.len()).filter(|line| is_marked(*line) && !used.contains(line)) {
+        violations.push(format!("js/{name}:{}: the comment allows nothing", line + 1));
+    }
+    violations
+}
+
+#[test]
+fn our_javascript_calls_nothing_that_user_code_can_replace() {
+    let scripts = scripts();
+    assert!(scripts.len() > 40, "{} scripts", scripts.len());
+    let violations: Vec<String> = scripts.iter().flat_map(|(name, source)| violations(name, source)).collect();
+    assert!(violations.is_empty(), "\n{}\n{} places\n", violations.join("\n"), violations.len());
+}
