@@ -109,6 +109,7 @@ ObjectDefineProperty(ReadableStreamBYOBReader.prototype, "readAtLeast", {
     let filled = 0;
     let rest = view;
     for (;;) {
+      // own: the method as it was.
       const { value, done } = await ReflectApply(read, this, [rest]);
       if (value === undefined) return { value, done };
       filled += value.length;

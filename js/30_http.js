@@ -252,6 +252,7 @@ function requestParts() {
 function requestOf({ 0: url, 1: init }) {
   const { method = "GET", redirect = "follow", cf } = init;
   const request = new Request(url, { __proto__: null, method, redirect, cf });
+  // own: what was read of the clone.
   copyHeaders(init.headers, RequestPrototypeGetHeaders(request));
   return request;
 }
@@ -270,6 +271,7 @@ function responseParts() {
 function responseOf({ 1: init }) {
   const { status = 200, statusText = "" } = init;
   const response = new Response(null, { __proto__: null, status, statusText });
+  // own: what was read of the clone.
   copyHeaders(init.headers, ResponsePrototypeGetHeaders(response));
   return response;
 }

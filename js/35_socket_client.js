@@ -65,6 +65,7 @@ function protocolList(protocols) {
 // Asks the host for a socket to another server. Rejects when the server does not answer with 101.
 async function open(url, protocols, headers) {
   const reply = await connectHost(url, protocols, headers);
+  // own: what the host answered.
   return { index: reply.socket, protocol: headerOf(reply.headers, "sec-websocket-protocol"), reply };
 }
 

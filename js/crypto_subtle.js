@@ -215,6 +215,7 @@ async function stretch(receiver, name, algorithm, key, length) {
     fails("OperationError", `PBKDF2 would take ${rounds} rounds; the limit is ${limits.pbkdf2_rounds_max} (pbkdf2_rounds_max).`);
   }
   const isSlow = rounds >= MANY_ROUNDS;
+  // own: a script.
   if (hash === "MD5") return new Uint8Array(await old().pbkdf2(isSlow, material(key), salt, iterations, bytes));
   const parameters = { __proto__: null, name, hash, salt, iterations };
   return new Uint8Array(await natively(isSlow, native.deriveBits, receiver, [parameters, key, length]));

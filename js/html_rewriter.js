@@ -449,7 +449,9 @@ async function changesOf(run, happening) {
   const { handler, kind } = happening;
   const token = run.token = new TOKENS[kind](happening, run.ends);
   try {
+    // user code: its handlers are waited for.
     if (kind === "endTag") await FunctionPrototypeCall(run.ends[handler], undefined, token);
+    // user code: as above.
     else await ReflectApply(run.handlers[handler][kind], run.handlers[handler], [token]);
     const changes = token[kChanges];
     if (changes === null) throw new TypeError("The transformation was cancelled.");

@@ -57,7 +57,7 @@ const AMENDMENTS: [(&str, &str, &str); 10] = [
         // What a listener throws is reported, and everything else goes on (DOM, "inner invoke", step 10).
         "ext:deno_web/02_event.js",
         "core.reportUnhandledException(error);",
-        "globalThis_.console.error(\"Uncaught\", error);",
+        "core.loadExtScript(\"ext:partyrun/10_console.js\").console.error(\"Uncaught\", error);",
     ),
     (
         // What waits in a port counts as memory of the room.

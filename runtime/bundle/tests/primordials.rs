@@ -10,7 +10,7 @@
 //! What reading cannot tell, and what is therefore not refused: texts of objects in templates, setters that user code gives
 //! to indices of `Array.prototype`, `length` of typed arrays, and the `constructor` that `await` reads of a promise.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use swc_common::{
@@ -18,7 +18,7 @@ use swc_common::{
 };
 use swc_ecma_ast::{
     ArrayPat, ArrowExpr, AwaitExpr, BinExpr, BinaryOp, CallExpr, Callee, ClassDecl, ClassMember, EsVersion, Expr,
-    ExprOrSpread, FnDecl, ForOfStmt, Function, GetterProp, Id, Ident, MemberExpr, MemberProp, NewExpr, ObjectLit, ObjectPat,
+    ExprOrSpread, FnDecl, ForInStmt, ForOfStmt, Function, GetterProp, Id, Ident, MemberExpr, MemberProp, NewExpr, ObjectLit, ObjectPat,
     ObjectPatProp, OptCall, OptChainBase, OptChainExpr, Pass, Pat, Program, Prop, PropName, PropOrSpread, Regex, SetterProp,
     VarDeclarator, YieldExpr,
 };
@@ -67,14 +67,22 @@ enum Origin {
     Safe,
     /// A built-in class or function, as it was when the isolate was made.
     Primordial,
+    /// What an op answered: an object without getters, whose fields may be texts and lists.
+    Answer,
+    /// A field of what one of our functions answered: only itself may be called.
+    Part,
 }
 
 #[derive(Default)]
-struct Names(HashMap<Id, Origin>);
+struct Names {
+    origins: HashMap<Id, Origin>,
+    /// Objects that inherit nothing.
+    bare: HashSet<Id>,
+}
 
 impl Names {
     fn of(&self, name: &Ident) -> Option<Origin> {
-        self.0.get(&name.to_id()).copied()
+        self.origins.get(&name.to_id()).copied()
     }
 
     /// What the value of an expression is, as far as it can be seen.
@@ -91,12 +99,27 @@ impl Names {
                 _ => None,
             },
             Expr::Member(member) => self.member(member),
-            Expr::Call(call) => match call.callee.as_expr()?.as_member()? {
-                member if is_named(&member.prop, "loadExtScript") => {
+            Expr::Await(inner) => self.origin(&inner.arg).filter(|origin| *origin == Origin::Answer),
+            Expr::Call(call) => match &**call.callee.as_expr()? {
+                Expr::Member(member) if is_named(&member.prop, "loadExtScript") => {
                     // What user code gets of Node's library, it can change.
                     let loaded = call.args.first()?.expr.as_lit()?.as_str()?;
                     (!loaded.value.to_string_lossy().starts_with("ext:deno_node/")).then_some(Origin::Own)
                 }
+                callee => self.answer(callee),
+            },
+            _ => None,
+        }
+    }
+
+    /// What a call answers, as far as it is known.
+    fn answer(&self, callee: &Expr) -> Option<Origin> {
+        let is_op = |name: &str| name.starts_with("op_");
+        match callee {
+            Expr::Ident(name) if is_op(&name.sym) => Some(Origin::Answer),
+            Expr::Ident(name) => self.of(name).filter(|origin| *origin == Origin::Own).map(|_| Origin::Part),
+            Expr::Member(member) => match member.prop.as_ident() {
+                Some(name) if is_op(&name.sym) => Some(Origin::Answer),
                 _ => None,
             },
             _ => None,
@@ -117,7 +140,7 @@ impl Names {
     fn bind(&mut self, pattern: &Pat, origin: Origin) {
         match pattern {
             Pat::Ident(name) => {
-                self.0.insert(name.to_id(), origin);
+                self.origins.insert(name.to_id(), origin);
             }
             Pat::Object(object) => self.bind_fields(object, origin),
             _ => {}
@@ -129,7 +152,7 @@ impl Names {
             match field {
                 ObjectPatProp::Assign(field) => {
                     let origin = if &*field.key.sym == "primordials" { Origin::Primordial } else { origin };
-                    self.0.insert(field.key.to_id(), origin);
+                    self.origins.insert(field.key.to_id(), origin);
                 }
                 ObjectPatProp::KeyValue(field) => self.bind(&field.value, origin),
                 ObjectPatProp::Rest(_) => {}
@@ -142,18 +165,27 @@ impl Names {
 impl Visit for Names {
     fn visit_var_declarator(&mut self, declared: &VarDeclarator) {
         declared.visit_children_with(self);
-        if let Some(origin) = declared.init.as_deref().and_then(|value| self.origin(value)) {
-            self.bind(&declared.name, origin);
+        let Some(value) = declared.init.as_deref() else { return };
+        match self.origin(value) {
+            // Nothing is known of what our functions answer, but that their own functions may be in it.
+            Some(Origin::Part) if declared.name.is_ident() => {}
+            Some(origin) => self.bind(&declared.name, origin),
+            None => {}
+        }
+        if let (Pat::Ident(name), Expr::Object(object)) = (&declared.name, value)
+            && !inherits(object)
+        {
+            self.bare.insert(name.to_id());
         }
     }
 
     fn visit_fn_decl(&mut self, declared: &FnDecl) {
-        self.0.insert(declared.ident.to_id(), Origin::Own);
+        self.origins.insert(declared.ident.to_id(), Origin::Own);
         declared.visit_children_with(self);
     }
 
     fn visit_class_decl(&mut self, declared: &ClassDecl) {
-        self.0.insert(declared.ident.to_id(), Origin::Own);
+        self.origins.insert(declared.ident.to_id(), Origin::Own);
         declared.visit_children_with(self);
     }
 }
@@ -192,7 +224,11 @@ impl Rule<'_> {
     }
 
     fn is_own(&self, value: &Expr) -> bool {
-        value.is_this() || value.is_super_prop() || self.names.origin(value).is_some_and(|origin| origin != Origin::Primordial)
+        value.is_super_prop() || matches!(self.names.origin(value), Some(Origin::Own | Origin::Safe))
+    }
+
+    fn is_answer(&self, value: &Expr) -> bool {
+        self.names.origin(value) == Some(Origin::Answer)
     }
 
     fn called(&mut self, member: &MemberExpr) {
@@ -221,7 +257,10 @@ impl Rule<'_> {
             Expr::Call(call) => match &call.callee {
                 Callee::Expr(callee) => match &**callee {
                     Expr::Member(member) => self.is_own(&member.obj),
-                    Expr::Ident(name) => self.names.of(name).is_some(),
+                    Expr::Ident(name) => match self.names.of(name) {
+                        Some(Origin::Primordial) => name.sym.contains("Promise"),
+                        origin => origin.is_some(),
+                    },
                     _ => false,
                 },
                 _ => false,
@@ -239,25 +278,25 @@ impl Rule<'_> {
         }
         if &*name.sym == "ObjectDefineProperty" || &*name.sym == "ReflectDefineProperty" {
             if let Some(descriptor) = arguments.get(2).and_then(|given| given.expr.as_object()) {
-                self.descriptor(descriptor);
+                if inherits(descriptor) {
+                    self.find_late(descriptor.span.lo, "a descriptor without `__proto__: null`".to_owned());
+                }
             }
         }
     }
 
-    fn descriptor(&mut self, descriptor: &ObjectLit) {
-        let first = descriptor.props.first();
-        let inherits = match first {
-            Some(PropOrSpread::Prop(first)) => match &**first {
-                Prop::KeyValue(first) => !matches!(&first.key, PropName::Ident(key) if &*key.sym == "__proto__"),
-                _ => true,
-            },
-            // Made of one that has none.
-            Some(PropOrSpread::Spread(_)) => false,
-            None => true,
-        };
-        if inherits {
-            self.find_late(descriptor.span.lo, "a descriptor without `__proto__: null`".to_owned());
-        }
+}
+
+/// Whether an object literal has a prototype.
+fn inherits(object: &ObjectLit) -> bool {
+    match object.props.first() {
+        Some(PropOrSpread::Prop(first)) => match &**first {
+            Prop::KeyValue(first) => !matches!(&first.key, PropName::Ident(key) if &*key.sym == "__proto__"),
+            _ => true,
+        },
+        // Made of one that has none.
+        Some(PropOrSpread::Spread(_)) => false,
+        None => true,
     }
 }
 
@@ -348,6 +387,18 @@ impl Visit for Rule<'_> {
         statement.visit_children_with(self);
     }
 
+    fn visit_for_in_stmt(&mut self, statement: &ForInStmt) {
+        let is_bare = match &*statement.right {
+            Expr::Object(object) => !inherits(object),
+            Expr::Ident(name) => self.names.bare.contains(&name.to_id()),
+            _ => false,
+        };
+        if !is_bare {
+            self.find_late(statement.span.lo, "walks what user code may have added to the prototype, too".to_owned());
+        }
+        statement.visit_children_with(self);
+    }
+
     fn visit_yield_expr(&mut self, expression: &YieldExpr) {
         if expression.delegate {
             self.find_late(expression.span.lo, "yields by the iterator of user code".to_owned());
@@ -376,7 +427,7 @@ impl Visit for Rule<'_> {
 
     fn visit_member_expr(&mut self, member: &MemberExpr) {
         if let Some(name) = member.prop.as_ident() {
-            if is_in(GETTERS, &name.sym) && !self.is_own(&member.obj) {
+            if is_in(GETTERS, &name.sym) && !self.is_own(&member.obj) && !self.is_answer(&member.obj) {
                 self.find_late(name.span.lo, format!("reads `{}`, a getter of user code", name.sym));
             }
             if let Some(holder) = member.obj.as_member()
@@ -394,7 +445,7 @@ impl Visit for Rule<'_> {
 fn scripts() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../js");
     let mut scripts = Vec::new();
-    for (folder, prefix) in [(folder.clone(), ""), (folder.join("node"), "node/")] {
+    for (folder, prefix) in [(folder, "")] {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();

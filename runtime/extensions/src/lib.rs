@@ -111,7 +111,10 @@ deno_core::extension!(
     lazy_loaded_js = [
         dir "../../js",
         "00_kinds.js",
+        "03_bytes.js",
+        "06_captured.js",
         "08_counted.js",
+        "10_console.js",
         "15_process.js",
         "17_failures.js",
         "18_limits.js",
@@ -174,7 +177,6 @@ deno_core::extension!(
         dir "../../js",
         "00_web.js",
         "05_errors.js",
-        "10_console.js",
         "12_scope.js",
         "90_dispatch.js",
     ],
