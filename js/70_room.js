@@ -441,10 +441,10 @@ function end(index, how, code, reason) {
 // --- alarms -------------------------------------------------------------------------------------------------------
 
 function alarm(token) {
-  const done = () => core.ops.op_alarm_done(token, true);
+  const done = () => core.ops.op_room_alarm_done(token, true);
   const failedRun = (error) => {
     console.error("onAlarm error", error);
-    core.ops.op_alarm_done(token, false);
+    core.ops.op_room_alarm_done(token, false);
   };
   try {
     const result = server.alarm();

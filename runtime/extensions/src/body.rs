@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -13,14 +14,31 @@ use deno_core::AsyncResult;
 use deno_core::BufView;
 use deno_core::CancelHandle;
 use deno_core::CancelTryFuture;
+use deno_core::JsBuffer;
 use deno_core::OpState;
 use deno_core::RcRef;
 use deno_core::Resource;
 use deno_core::ResourceId;
 use deno_error::JsErrorBox;
 use futures_util::StreamExt;
+use partyrun_limits::Charge;
 
-use crate::host::BodyStream;
+use crate::memory;
+
+/// Chunks of a body that arrive over time.
+pub type BodyStream = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, String>>>>;
+
+/// The body of a message that crosses between the host and an isolate.
+pub enum Body {
+    /// No body at all.
+    None,
+    /// The whole body.
+    Bytes(Bytes),
+    /// A body that arrives over time.
+    Stream(BodyStream),
+    /// A body that JavaScript produces over time, as the resource from which it is read.
+    Resource(Rc<dyn Resource>),
+}
 
 /// A body that arrives over time.
 pub struct BodyResource {
@@ -69,5 +87,37 @@ impl Resource for BodyResource {
 
     fn close(self: Rc<Self>) {
         self.cancel.cancel();
+    }
+}
+
+const COUNTED_FROM_BYTES: usize = 4096;
+
+// A copy of what leaves an isolate for another one; a long one counts until nobody needs it any more.
+pub(crate) fn copy(state: &OpState, bytes: &[u8]) -> Result<Bytes, JsErrorBox> {
+    let copy = Bytes::copy_from_slice(bytes);
+    if bytes.len() < COUNTED_FROM_BYTES {
+        return Ok(copy);
+    }
+    let charge = memory::take_now(state, bytes.len())?;
+    Ok(Bytes::from_owner(Copied { bytes: copy, _charge: charge }))
+}
+
+struct Copied {
+    bytes: Bytes,
+    _charge: Option<Charge>,
+}
+
+impl AsRef<[u8]> for Copied {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+// The body that a script hands over: bytes, a resource to read it from, or 0 for none.
+pub(crate) fn body_of(state: &mut OpState, bytes: Option<JsBuffer>, resource: u32) -> Result<Body, JsErrorBox> {
+    match bytes {
+        Some(bytes) => Ok(Body::Bytes(copy(state, &bytes)?)),
+        None if resource == 0 => Ok(Body::None),
+        None => Ok(Body::Resource(state.resource_table.take_any(resource).map_err(JsErrorBox::from_err)?)),
     }
 }

@@ -5,16 +5,27 @@
 //! await, because deno_core polls and drops pending ops outside the engine's guard (design, section 3).
 
 mod answer;
+mod assets;
+mod bindings;
 mod body;
+mod bundle;
 mod cache;
+mod connections;
+mod console;
 mod crypto;
+mod edge;
 mod host;
 mod html;
 mod lanes;
 mod memory;
 mod node;
-mod ops;
 mod outbound;
+mod parties;
+mod reply;
+mod responses;
+mod room;
+mod sockets;
+mod storage;
 pub mod tls;
 mod url;
 mod values;
@@ -24,19 +35,38 @@ use std::sync::{Arc, LazyLock};
 
 use deno_core::Extension;
 
-pub use body::{BodyResource, add_stream};
-pub use host::{
-    BindingCall, BindingReply, Body, BodyStream, Forwarded, Host, HostRef, ListOptions, LocalFuture, PACKED,
-    PartyRequest, Reply,
-};
+pub use assets::Assets;
+pub use bindings::{BindingCall, BindingReply, Bindings};
+pub use body::{Body, BodyResource, BodyStream, add_stream};
+pub use bundle::Bundle;
+pub use connections::Connections;
+pub use console::Console;
+pub use edge::{Edge, Forwarded};
+pub use host::{Host, HostRef, LocalFuture};
 pub use memory::RoomMemory;
 pub use outbound::{lookup, prepare};
+pub use parties::{Parties, PartyRequest};
+pub use reply::Reply;
+pub use responses::{PACKED, Responses};
+pub use room::Room;
+pub use sockets::Sockets;
+pub use storage::{ListOptions, Storage};
 
 use answer::op_answer_bound;
+use assets::*;
+use bindings::*;
+use bundle::*;
+use connections::*;
+use console::*;
 use crypto::op_aes_gcm;
+use edge::*;
 use lanes::{op_lane_call, op_lane_enter};
 use memory::{op_memory_hold, op_memory_release};
-use ops::*;
+use parties::*;
+use responses::*;
+use room::*;
+use sockets::*;
+use storage::*;
 use values::{op_value_clone, op_value_deserialize, op_value_serialize};
 
 deno_core::extension!(
@@ -48,7 +78,7 @@ deno_core::extension!(
         op_room_reset,
         op_room_hibernates,
         op_room_started,
-        op_alarm_done,
+        op_room_alarm_done,
         op_socket_send_text,
         op_socket_send_binary,
         op_socket_close,

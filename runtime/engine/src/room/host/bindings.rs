@@ -1,0 +1,24 @@
+//! KV namespaces, buckets and vector indexes, behind the output gate.
+
+use partyrun_extensions as ext;
+
+use super::HostSlot;
+
+impl ext::Bindings for HostSlot {
+    fn binding_call(&self, call: ext::BindingCall) -> ext::LocalFuture<Result<ext::BindingReply, String>> {
+        let Some(actor) = self.actor() else {
+            return Box::pin(async { Err("Bindings cannot be used while modules are loaded.".to_string()) });
+        };
+        let durable = actor.durable();
+        let calling = actor.shared.observer.clone();
+        Box::pin(async move {
+            // What a binding stores leaves the room, like what it says.
+            if let Some(durable) = durable
+                && !matches!(durable.await, Ok(Ok(())))
+            {
+                return Err("The room was reset.".to_string());
+            }
+            calling.binding(call).await
+        })
+    }
+}

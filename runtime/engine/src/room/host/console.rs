@@ -1,0 +1,22 @@
+//! What user code prints, told to whoever observes the server.
+
+use partyrun_extensions as ext;
+
+use super::HostSlot;
+use crate::{Level, Source};
+
+impl ext::Console for HostSlot {
+    fn console(&self, level: u32, text: &str) {
+        let level = match level {
+            0 => Level::Debug,
+            1 => Level::Log,
+            2 => Level::Warn,
+            _ => Level::Error,
+        };
+        match (self.actor(), &self.top_level) {
+            (Some(actor), _) => actor.shared.observer.console(&actor.source, level, text),
+            (None, Some(observer)) => observer.console(&Source::Edge, level, text),
+            (None, None) => {}
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The storage of the room, whose writes close the output gate.
+
+use bytes::Bytes;
+use deno_error::JsErrorBox;
+use partyrun_extensions as ext;
+use partyrun_store::{RoomStorage, StorageError, StoreError};
+
+use super::HostSlot;
+use crate::Level;
+
+impl HostSlot {
+    fn storage<T>(
+        &self,
+        writes: bool,
+        body: impl FnOnce(&mut RoomStorage) -> Result<T, StorageError>,
+    ) -> Result<T, JsErrorBox> {
+        let actor = self.actor().ok_or_else(no_storage)?;
+        let storage = actor.storage.as_ref().ok_or_else(no_storage)?;
+        if writes {
+            actor.gate.wrote();
+        }
+        let result = body(&mut storage.borrow_mut());
+        if writes {
+            actor.count_undurable(storage.borrow().undurable_bytes());
+        }
+        result.map_err(|error| {
+            if error.resets_room() {
+                actor.reset_soon(&error.to_string());
+            }
+            js_error(&error)
+        })
+    }
+
+    // Says what a read left out, because nothing else would tell.
+    fn report_altered(&self) {
+        let Some(actor) = self.actor() else { return };
+        let Some(storage) = actor.storage.as_ref() else { return };
+        let altered = storage.borrow_mut().take_altered();
+        for key in altered {
+            let room = storage.borrow().key().to_string();
+            let error = StorageError::from(StoreError::Altered { room, key });
+            actor.shared.observer.console(&actor.source, Level::Error, &format!("{error} It was left out."));
+        }
+    }
+}
+
+impl ext::Storage for HostSlot {
+    fn storage_get(&self, key: &str) -> Result<Option<Bytes>, JsErrorBox> {
+        self.storage(false, |storage| storage.get(key))
+    }
+
+    fn storage_get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
+        let found = self.storage(false, |storage| storage.get_many(&keys));
+        self.report_altered();
+        found
+    }
+
+    fn storage_list(&self, options: ext::ListOptions) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
+        let options = partyrun_store::ListOptions {
+            start: options.start,
+            start_after: options.start_after,
+            end: options.end,
+            prefix: options.prefix,
+            reverse: options.reverse,
+            limit: options.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+        };
+        let found = self.storage(false, |storage| storage.list(&options));
+        self.report_altered();
+        found
+    }
+
+    fn storage_check_count(&self, count: usize) -> Result<(), JsErrorBox> {
+        let max = self.actor().map_or(usize::MAX, |actor| actor.shared.limits.keys_per_call_max);
+        if count > max {
+            return Err(JsErrorBox::range_error(format!(
+                "Maximum number of key value pairs is {max}. {count} pairs were provided."
+            )));
+        }
+        Ok(())
+    }
+
+    fn storage_put(&self, key: &str, value: &[u8]) -> Result<(), JsErrorBox> {
+        self.storage(true, |storage| storage.put(key, Bytes::copy_from_slice(value)))
+    }
+
+    fn storage_put_many(&self, entries: Vec<(String, Bytes)>) -> Result<(), JsErrorBox> {
+        self.storage(true, |storage| storage.put_many(entries))
+    }
+
+    fn storage_delete(&self, key: &str) -> Result<bool, JsErrorBox> {
+        self.storage(true, |storage| storage.delete(key))
+    }
+
+    fn storage_delete_many(&self, keys: Vec<String>) -> Result<u32, JsErrorBox> {
+        self.storage(true, |storage| storage.delete_many(&keys))
+            .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    fn storage_delete_all(&self) -> Result<(), JsErrorBox> {
+        self.storage(true, RoomStorage::delete_all)
+    }
+
+    fn storage_begin(&self) -> Result<(), JsErrorBox> {
+        let actor = self.actor().ok_or_else(no_storage)?;
+        let id = self.storage(false, |storage| Ok(storage.begin()))?;
+        actor.transactions.borrow_mut().push(id);
+        Ok(())
+    }
+
+    fn storage_commit(&self) -> Result<(), JsErrorBox> {
+        let actor = self.actor().ok_or_else(no_storage)?;
+        let Some(id) = actor.transactions.borrow_mut().pop() else { return Ok(()) };
+        self.storage(true, |storage| storage.commit(id))
+    }
+
+    fn storage_rollback(&self) -> Result<(), JsErrorBox> {
+        let actor = self.actor().ok_or_else(no_storage)?;
+        let Some(id) = actor.transactions.borrow_mut().pop() else { return Ok(()) };
+        self.storage(false, |storage| storage.rollback(id))
+    }
+
+    fn storage_get_alarm(&self) -> Result<Option<f64>, JsErrorBox> {
+        self.storage(false, RoomStorage::get_alarm).map(|alarm| alarm.map(|at_ms| at_ms as f64))
+    }
+
+    fn storage_set_alarm(&self, time_ms: f64) -> Result<(), JsErrorBox> {
+        self.storage(true, |storage| storage.set_alarm(time_ms, partyrun_store::now_ms()))
+    }
+
+    fn storage_delete_alarm(&self) -> Result<(), JsErrorBox> {
+        self.storage(true, RoomStorage::delete_alarm)
+    }
+
+    fn storage_pending(&self) -> bool {
+        self.actor().is_some_and(|actor| !actor.gate.is_open())
+    }
+
+    fn storage_presses(&self) -> bool {
+        self.actor().is_some_and(|actor| actor.outruns_disk())
+    }
+
+    fn storage_sync(&self) -> ext::LocalFuture<Result<(), JsErrorBox>> {
+        let waiting = self.actor().and_then(|actor| actor.durable());
+        Box::pin(async move {
+            match waiting {
+                None => Ok(()),
+                Some(receiver) => match receiver.await {
+                    Ok(result) => result.map_err(JsErrorBox::generic),
+                    Err(_) => Err(JsErrorBox::generic("The room was reset.")),
+                },
+            }
+        })
+    }
+}
+
+fn no_storage() -> JsErrorBox {
+    JsErrorBox::generic("Storage is not available before the room is created.")
+}
+
+fn js_error(error: &StorageError) -> JsErrorBox {
+    use partyrun_store::JsErrorClass;
+    let message = error.to_string();
+    match error.js_class() {
+        JsErrorClass::RangeError => JsErrorBox::range_error(message),
+        JsErrorClass::TypeError => JsErrorBox::type_error(message),
+        JsErrorClass::Error => JsErrorBox::generic(message),
+    }
+}

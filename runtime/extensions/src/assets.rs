@@ -1,0 +1,28 @@
+//! The project's static files, asked for from inside.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use deno_core::OpState;
+use deno_core::op2;
+use deno_error::JsErrorBox;
+
+use crate::host::{LocalFuture, host};
+use crate::reply::{Reply, ReplyParts};
+
+/// Where static files are found.
+pub trait Assets {
+    /// The file at `path`, which starts with `/`; `None` where there is none.
+    fn assets_fetch(&self, path: String) -> LocalFuture<Option<Reply>>;
+}
+
+#[op2]
+#[serde]
+pub(crate) async fn op_assets_fetch(
+    state: Rc<RefCell<OpState>>,
+    #[string] path: String,
+) -> Result<Option<ReplyParts>, JsErrorBox> {
+    let fetching = host(&state.borrow()).assets_fetch(path);
+    let reply = fetching.await;
+    Ok(reply.map(|reply| ReplyParts::new(&mut state.borrow_mut(), reply)))
+}

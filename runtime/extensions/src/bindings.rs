@@ -1,0 +1,74 @@
+//! KV namespaces, buckets and vector indexes.
+
+use deno_core::JsBuffer;
+use deno_core::OpState;
+use deno_core::ToJsBuffer;
+use deno_core::op2;
+use deno_error::JsErrorBox;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::body::copy;
+use crate::host::{LocalFuture, host};
+
+/// A call of a local binding.
+pub struct BindingCall {
+    /// `kv`, `r2` or `vectorize`.
+    pub kind: String,
+    /// What the configuration binds the name to.
+    pub binding: String,
+    /// The method.
+    pub method: String,
+    /// Its arguments, as JSON.
+    pub arguments: String,
+    /// The value that is stored, if the method stores one.
+    pub bytes: Option<Bytes>,
+}
+
+/// What a binding's method answers: its result as JSON, and the stored value if it reads one.
+pub struct BindingReply {
+    /// The result.
+    pub json: String,
+    /// The stored value.
+    pub bytes: Option<Bytes>,
+}
+
+/// How bindings are called.
+pub trait Bindings {
+    /// Calls a method, once what the room has written is durable. It answers when what it changed is durable.
+    ///
+    /// # Errors
+    /// The message of the error that user code gets.
+    fn binding_call(&self, call: BindingCall) -> LocalFuture<Result<BindingReply, String>>;
+}
+
+/// A [`BindingReply`] as JavaScript takes it; see `js/54_bindings.js`.
+#[derive(Serialize)]
+pub(crate) struct BindingParts {
+    error: Option<String>,
+    json: String,
+    bytes: Option<ToJsBuffer>,
+}
+
+#[op2]
+#[serde]
+pub(crate) fn op_binding_call(
+    state: &OpState,
+    #[string] kind: String,
+    #[string] binding: String,
+    #[string] method: String,
+    #[string] arguments: String,
+    #[buffer] bytes: Option<JsBuffer>,
+) -> Result<impl Future<Output = Result<BindingParts, JsErrorBox>> + use<>, JsErrorBox> {
+    let bytes = bytes.map(|bytes| copy(state, &bytes)).transpose()?;
+    let calling = host(state).binding_call(BindingCall { kind, binding, method, arguments, bytes });
+    Ok(async move {
+        Ok(match calling.await {
+            Ok(reply) => {
+                let bytes = reply.bytes.map(|bytes| ToJsBuffer::from(Vec::from(bytes)));
+                BindingParts { error: None, json: reply.json, bytes }
+            }
+            Err(message) => BindingParts { error: Some(message), json: String::new(), bytes: None },
+        })
+    })
+}

@@ -1,0 +1,18 @@
+//! The console of user code: what it prints, and at which level.
+
+use deno_core::OpState;
+use deno_core::op2;
+
+use crate::host::host;
+
+/// What a console prints to.
+pub trait Console {
+    /// Prints `text`, which may have several lines, with the name of whoever says it. `level` is 0 for debug, 1 for log and
+    /// info, 2 for warn, 3 for error; what is above counts as an error.
+    fn console(&self, level: u32, text: &str);
+}
+
+#[op2(fast)]
+pub(crate) fn op_console_write(state: &OpState, #[string] text: &str, #[smi] level: u32) {
+    host(state).console(level, text);
+}

@@ -1,0 +1,45 @@
+//! A room as a whole: whether events reach it, how its start ended, its alarm's runs.
+
+use deno_core::OpState;
+use deno_core::op2;
+
+use crate::host::host;
+
+/// What a room says of itself.
+pub trait Room {
+    /// The input gate: while it is `held`, no further event is delivered.
+    fn room_hold(&self, held: bool);
+    /// Ends the room's life when the turn has ended, with `reason` as what its log and its callers read.
+    fn room_reset(&self, reason: &str);
+    /// Whether the room may leave memory while its sockets stay open.
+    fn room_hibernates(&self, hibernates: bool);
+    /// A start that was still going has ended: well if `failure` is empty, else it is what callers are told.
+    fn room_started(&self, failure: &str);
+    /// The run of the alarm that was delivered as `token` has ended. One that did not succeed is run again.
+    fn room_alarm_done(&self, token: u32, succeeded: bool);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_hold(state: &OpState, held: bool) {
+    host(state).room_hold(held);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_reset(state: &OpState, #[string] reason: &str) {
+    host(state).room_reset(reason);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_hibernates(state: &OpState, hibernates: bool) {
+    host(state).room_hibernates(hibernates);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_started(state: &OpState, #[string] failure: &str) {
+    host(state).room_started(failure);
+}
+
+#[op2(fast)]
+pub(crate) fn op_room_alarm_done(state: &OpState, #[smi] token: u32, succeeded: bool) {
+    host(state).room_alarm_done(token, succeeded);
+}

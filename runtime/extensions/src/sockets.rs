@@ -1,0 +1,82 @@
+//! WebSockets by their index: those of clients, and those to other servers.
+//!
+//! An index names one socket from its making until [`Sockets::socket_forget`]; what is asked of an unknown one does nothing.
+//! What is sent waits behind the output gate while the room has writes that are not durable.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use deno_core::OpState;
+use deno_core::op2;
+use deno_error::JsErrorBox;
+
+use crate::host::{LocalFuture, host};
+use crate::reply::{Reply, ReplyParts};
+
+/// What can be done with any socket.
+pub trait Sockets {
+    /// Sends a text message. Answers 0 if it was sent, or dropped because the socket is closing; 1 if it is longer than a
+    /// message may be; 2 if too much waits behind the output gate.
+    fn socket_send_text(&self, index: u32, text: &str) -> u32;
+    /// Sends a binary message; answers as [`Sockets::socket_send_text`] does.
+    fn socket_send_binary(&self, index: u32, bytes: &[u8]) -> u32;
+    /// Closes the socket. A `code` that no close frame may hold, such as -1, is left out, and the reason with it.
+    fn socket_close(&self, index: u32, code: i32, reason: &str);
+    /// Opens a WebSocket to another server, once what the room has written is durable. Headers are `name\nvalue\n` pairs,
+    /// `protocols` is the header's value or empty.
+    ///
+    /// # Errors
+    /// The server could not be reached. One that refuses is a reply without a socket.
+    fn socket_connect(
+        &self,
+        url: String,
+        protocols: String,
+        headers: String,
+    ) -> LocalFuture<Result<Reply, JsErrorBox>>;
+    /// Its last event has been delivered: the index may name another socket from now on.
+    fn socket_forget(&self, index: u32);
+    /// Bytes that wait for the network or behind the output gate, with the heads of their frames.
+    fn socket_buffered(&self, index: u32) -> usize;
+}
+
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_socket_send_text(state: &OpState, #[smi] index: u32, #[string] text: &str) -> u32 {
+    host(state).socket_send_text(index, text)
+}
+
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_socket_send_binary(state: &OpState, #[smi] index: u32, #[buffer] bytes: &[u8]) -> u32 {
+    host(state).socket_send_binary(index, bytes)
+}
+
+#[op2(fast)]
+pub(crate) fn op_socket_close(state: &OpState, #[smi] index: u32, #[smi] code: i32, #[string] reason: &str) {
+    host(state).socket_close(index, code, reason);
+}
+
+#[op2]
+#[serde]
+pub(crate) async fn op_socket_connect(
+    state: Rc<RefCell<OpState>>,
+    #[string] url: String,
+    #[string] protocols: String,
+    #[string] headers: String,
+) -> Result<ReplyParts, JsErrorBox> {
+    let connecting = host(&state.borrow()).socket_connect(url, protocols, headers);
+    let reply = connecting.await?;
+    Ok(ReplyParts::new(&mut state.borrow_mut(), reply))
+}
+
+#[op2(fast)]
+pub(crate) fn op_socket_forget(state: &OpState, #[smi] index: u32) {
+    host(state).socket_forget(index);
+}
+
+/// Bytes that wait for the network.
+#[op2(fast)]
+#[number]
+pub(crate) fn op_socket_buffered(state: &OpState, #[smi] index: u32) -> usize {
+    host(state).socket_buffered(index)
+}
