@@ -15,6 +15,7 @@ const {
   TypeError,
 } = primordials;
 const { ops } = core;
+const { CLONE_DOM_EXCEPTION, CLONE_HEADERS, CLONE_RECORD } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { builders, cloneAll, kParts, refuse, refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { structuredClone: cloneAndTransfer } = core.loadExtScript("ext:deno_web/13_message_port.js");
@@ -22,9 +23,6 @@ const { Headers, headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20
 const { FormData } = core.loadExtScript("ext:deno_fetch/21_formdata.js");
 const { URLSearchParams } = core.loadExtScript("ext:deno_web/00_url.js");
 
-const RECORD = -1;
-const HEADERS = 4;
-const DOM_EXCEPTION = 8;
 // Headers that may be changed: a copy always may.
 const UNGUARDED = 3;
 
@@ -40,13 +38,13 @@ function exception(name, message, stack) {
 function exceptionParts() {
   const { stack } = this;
   const text = typeof stack === "string" ? stack : "";
-  return [DOM_EXCEPTION, ReflectApply(nameOf, this, []), ReflectApply(messageOf, this, []), text];
+  return [CLONE_DOM_EXCEPTION, ReflectApply(nameOf, this, []), ReflectApply(messageOf, this, []), text];
 }
 
-cloneAll(DOMException.prototype, DOM_EXCEPTION, exceptionParts, ({ 0: name, 1: message, 2: stack }) =>
+cloneAll(DOMException.prototype, CLONE_DOM_EXCEPTION, exceptionParts, ({ 0: name, 1: message, 2: stack }) =>
   exception(name, message, stack));
 
-builders[RECORD] = ({ 0: record }) =>
+builders[CLONE_RECORD] = ({ 0: record }) =>
   record.type === "DOMException" ? exception(record.name, record.message, `${record.stack}`) : undefined;
 
 const { append } = Headers.prototype;
@@ -60,7 +58,7 @@ function headersOf(parts) {
 
 function headersParts() {
   const list = headerListFromHeaders(this);
-  const parts = [HEADERS, UNGUARDED, list.length];
+  const parts = [CLONE_HEADERS, UNGUARDED, list.length];
   for (let i = 0; i < list.length; i++) {
     const at = parts.length;
     parts[at] = 0;
@@ -70,7 +68,7 @@ function headersParts() {
   return parts;
 }
 
-cloneAll(Headers.prototype, HEADERS, headersParts, headersOf);
+cloneAll(Headers.prototype, CLONE_HEADERS, headersParts, headersOf);
 
 // Adds the headers of a clone, if that is what they are, to `target`.
 function copyHeaders(headers, target) {

@@ -37,6 +37,7 @@ const {
   fromInnerResponse,
 } = core.loadExtScript("ext:deno_fetch/23_response.js");
 const { readableStreamForRid, resourceForReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { CLONE_REQUEST, CLONE_RESPONSE } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { cloneAll, refuse } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { copyHeaders } = core.loadExtScript("ext:partyrun/27_values.js");
 const { headersFromHeaderList } = core.loadExtScript("ext:deno_fetch/20_headers.js");
@@ -229,9 +230,6 @@ ObjectDefineProperty(Request, SymbolHasInstance, { __proto__: null, value: isReq
 
 // --- structured clones (27_values.js) ---------------------------------------------------------------------------------
 
-const REQUEST = 5;
-const RESPONSE = 6;
-
 function refuseBody(inner) {
   if (inner.body !== null) refuse("ReadableStream can only be serialized for RPC.");
 }
@@ -246,7 +244,7 @@ function requestParts() {
   const init = { method: inner.method, headers: headersOf(inner), body: null, redirect: inner.redirectMode };
   const cf = this[kCf];
   if (cf !== undefined) init.cf = typeof cf === "function" ? cf() : cf;
-  return [REQUEST, inner.url(), init];
+  return [CLONE_REQUEST, inner.url(), init];
 }
 
 function requestOf({ 0: url, 1: init }) {
@@ -257,7 +255,7 @@ function requestOf({ 0: url, 1: init }) {
   return request;
 }
 
-cloneAll(Request.prototype, REQUEST, requestParts, requestOf);
+cloneAll(Request.prototype, CLONE_REQUEST, requestParts, requestOf);
 
 function responseParts() {
   const inner = toInnerResponse(this);
@@ -265,7 +263,7 @@ function responseParts() {
   if (this[kWebSocket] !== undefined || inner.status < 200) {
     refuse('Could not serialize object of type "WebSocket". This type does not support serialization.');
   }
-  return [RESPONSE, null, { status: inner.status, statusText: inner.statusMessage, headers: headersOf(inner) }];
+  return [CLONE_RESPONSE, null, { status: inner.status, statusText: inner.statusMessage, headers: headersOf(inner) }];
 }
 
 function responseOf({ 1: init }) {
@@ -276,7 +274,7 @@ function responseOf({ 1: init }) {
   return response;
 }
 
-cloneAll(Response.prototype, RESPONSE, responseParts, responseOf);
+cloneAll(Response.prototype, CLONE_RESPONSE, responseParts, responseOf);
 
 const BODY_USED =
   "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";

@@ -3,11 +3,9 @@
 
 (function () {
 const { core } = __bootstrap;
+const { PACKED } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { kPacked, serializeHeaders, takeBody, toInnerResponse } = core.loadExtScript("ext:partyrun/30_http.js");
-
-// Added to the status of a response whose body is in its coding already.
-const PACKED = 0x10000;
 
 function respond(id, response) {
   const inner = toInnerResponse(response);

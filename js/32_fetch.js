@@ -27,7 +27,7 @@ const {
 } = primordials;
 
 // Shorter bodies are not worth counting: their requests take as much.
-const COUNTED_FROM_BYTES = 4096;
+const { COUNTED_FROM_BYTES } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { op_fetch, op_fetch_send, op_memory_hold } = core.ops;
 
 // The bytes of a request's body are copied for the connection: they count until its answer, or the failure, is no longer needed.

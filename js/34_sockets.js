@@ -18,6 +18,7 @@ const { CloseEvent, ErrorEvent, MessageEvent, setTarget } = core.loadExtScript("
 const { bytesOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { EventTargetPrototypeDispatchEvent: callListeners } = core.loadExtScript("ext:partyrun/06_captured.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
+const { ENDED_BY_PEER, ENDED_FAILED, ENDED_HERE, NO_CODE, SENT, TOO_LONG } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 
 const kIndex = Symbol("index");
@@ -37,11 +38,11 @@ const sockets = [];
 
 // --- what crosses by the index ------------------------------------------------------------------------------------
 
-// The host answers with a number, so that the call stays a fast one: 0 sent or dropped, 1 too long.
+// The host answers with a number, so that the call stays a fast one.
 function checkSent(status) {
-  if (status === 0) return;
+  if (status === SENT) return;
   throw new RangeError(
-    status === 1
+    status === TOO_LONG
       ? "The WebSocket message is longer than this server allows."
       : "Too many messages of this room wait for its writes to be stored (limit `held_bytes_max`).",
   );
@@ -53,7 +54,7 @@ function sendToHost(index, data) {
   else checkSent(hot.op_socket_send_text(index, `${data}`));
 }
 
-// `code` is one that was checked; -1 is none.
+// `code` is one that was checked, or NO_CODE.
 function closeHost(index, code, reason) {
   core.ops.op_socket_close(index, code, reason);
 }
@@ -63,7 +64,7 @@ function bufferedByHost(index) {
   return core.ops.op_socket_buffered(index);
 }
 
-// Asks for a socket to another server: the answer of that server, and in `socket` the index, or -1 without one.
+// Asks for a socket to another server: the answer of that server, and in `socket` the index, or NO_SOCKET.
 function connectHost(url, protocols, headers) {
   return core.ops.op_socket_connect(url, protocols, headers);
 }
@@ -136,12 +137,6 @@ function closed(socket, code, reason, wasClean) {
 function finished(code, reason, wasClean) {
   return new CloseEvent("close", { code, reason, wasClean });
 }
-
-// How a socket ended, as the host tells it: the first two are clean.
-const ENDED_BY_PEER = 0;
-const ENDED_HERE = 1;
-const ENDED_LOST = 2;
-const ENDED_FAILED = 3;
 
 // A peer that never answered our close frame was lost as well.
 function isClean(how, code) {
@@ -216,7 +211,7 @@ function passOn(events, index) {
   for (let i = 0; i < events.length; i++) {
     const { code, data, deliver, reason } = events[i];
     if (deliver === received) sendToHost(index, data);
-    else closeHost(index, code === 1005 || code === 1006 ? -1 : code, reason);
+    else closeHost(index, code === 1005 || code === 1006 ? NO_CODE : code, reason);
   }
 }
 
@@ -239,10 +234,6 @@ return {
   deliverFromHost,
   dispatch,
   drainSoon,
-  ENDED_BY_PEER,
-  ENDED_FAILED,
-  ENDED_HERE,
-  ENDED_LOST,
   failed,
   failedEvent,
   finished,

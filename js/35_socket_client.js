@@ -19,6 +19,7 @@ const { Event } = core.loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { URLPrototypeGetHref } = core.loadExtScript("ext:partyrun/06_captured.js");
+const { NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { adopt, closed, closeHost, CLOSING, connectHost, CONNECTING, deliverEarly, dispatch, failed, kState, OPEN } = core
   .loadExtScript("ext:partyrun/34_sockets.js");
 
@@ -81,7 +82,7 @@ function headerOf(text, wanted) {
 async function connect(socket, url, protocols) {
   try {
     const { index, protocol, reply } = await open(url, protocols, "");
-    if (index < 0) throw new Error(`Unexpected server response: ${reply.status}`);
+    if (index === NO_SOCKET) throw new Error(`Unexpected server response: ${reply.status}`);
     if (socket[kState] !== CONNECTING) {
       closeHost(index, 1000, "");
       throw new Error("WebSocket was closed before the connection was established");

@@ -8,6 +8,7 @@ const { NumberIsInteger, ObjectDefineProperties, ObjectDefineProperty, Symbol, T
 const { EventTarget } = core.loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { bufferOf, bytesOf, copyOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const { NO_CODE, NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
 const { setOpenSocket } = core.loadExtScript("ext:partyrun/32_fetch.js");
@@ -46,7 +47,7 @@ function checkClose(code, reason) {
     if (reason !== undefined && reason !== null && `${reason}` !== "") {
       throw new TypeError("If you specify a WebSocket close reason, you must also specify a code.");
     }
-    return -1;
+    return NO_CODE;
   }
   const number = +code;
   const allowed = NumberIsInteger(number) && number >= 1000 && number < 5000 && number !== 1004 &&
@@ -61,7 +62,7 @@ const NOTHING_TO_SEND =
 class WebSocket extends EventTarget {
   constructor(url, protocols) {
     super();
-    this[kIndex] = -1;
+    this[kIndex] = NO_SOCKET;
     this[kPeer] = null;
     this[kWaiting] = null;
     this[kDraining] = false;
@@ -96,7 +97,7 @@ class WebSocket extends EventTarget {
   }
   // What waits for the network, in bytes. (The original has no such property.)
   get bufferedAmount() {
-    return this[kIndex] < 0 ? 0 : bufferedByHost(this[kIndex]);
+    return this[kIndex] === NO_SOCKET ? 0 : bufferedByHost(this[kIndex]);
   }
   get binaryType() {
     return this[kBinaryType];
@@ -125,7 +126,7 @@ class WebSocket extends EventTarget {
     const peer = this[kPeer];
     if (peer !== null) {
       deliverToPeer(peer, isBinary(data) ? bufferOf(copyOf(bytesOf(data))) : `${data}`);
-    } else if (this[kIndex] >= 0) {
+    } else if (this[kIndex] !== NO_SOCKET) {
       sendToHost(this[kIndex], data);
     }
   }
@@ -144,10 +145,10 @@ class WebSocket extends EventTarget {
     this[kState] = CLOSING;
     const peer = this[kPeer];
     if (peer !== null) {
-      const end = { code: number < 0 ? 1005 : number, reason: text };
+      const end = { code: number === NO_CODE ? 1005 : number, reason: text };
       closePeer(peer, end.code, end.reason);
       deliver(this, closeEvent(end.code, end.reason));
-    } else if (this[kIndex] >= 0) {
+    } else if (this[kIndex] !== NO_SOCKET) {
       closeHost(this[kIndex], number, text);
     }
   }
@@ -172,12 +173,12 @@ function accept(socket) {
 
 function deliverToPeer(peer, data) {
   // The other end may belong to the host by now: it was handed out with a 101 answer.
-  if (peer[kIndex] >= 0) sendToHost(peer[kIndex], data);
+  if (peer[kIndex] !== NO_SOCKET) sendToHost(peer[kIndex], data);
   else deliver(peer, messageEvent(data));
 }
 
 function closePeer(peer, code, reason) {
-  if (peer[kIndex] >= 0) closeHost(peer[kIndex], code === 1005 ? -1 : code, reason);
+  if (peer[kIndex] !== NO_SOCKET) closeHost(peer[kIndex], code === 1005 ? NO_CODE : code, reason);
   else deliver(peer, closeEvent(code, reason));
 }
 
@@ -191,7 +192,7 @@ function fromHost(index) {
 // For `fetch` with `Upgrade: websocket`: the answer's parts, and the socket that has still to be accepted.
 setOpenSocket(async (url, protocols, headers) => {
   const { index, protocol, reply } = await open(url, protocols, headers);
-  return { socket: index < 0 ? null : fromHost(index), protocol, reply };
+  return { socket: index === NO_SOCKET ? null : fromHost(index), protocol, reply };
 });
 
 // The properties of handlers. `dispatch` calls them.

@@ -26,6 +26,7 @@ const {
 } = primordials;
 const { bytesOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
+const { NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { adopt, checkSent, kAccepted, kIndex, kState, OPEN } = core.loadExtScript("ext:partyrun/34_sockets.js");
 const { kBrand, WebSocket } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
@@ -110,7 +111,7 @@ function storeAttachment(connection, value) {
         `'attachment' was ${length} bytes.`,
     );
   }
-  if (connection[kIndex] >= 0) core.ops.op_connection_attach(connection[kIndex], bytes);
+  if (connection[kIndex] !== NO_SOCKET) core.ops.op_connection_attach(connection[kIndex], bytes);
   connection[kValue] = value;
   connection[kStored] = null;
 }

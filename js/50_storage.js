@@ -24,6 +24,7 @@ const {
   TypeError,
 } = primordials;
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
+const { NO_ALARM, NO_LIMIT } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { hold, release } = core.loadExtScript("ext:partyrun/45_input_gate.js");
 
@@ -93,7 +94,7 @@ function list(owner, options) {
     text(end),
     text(prefix),
     !!reverse,
-    limit === undefined || limit === null ? 0 : +limit,
+    limit === undefined || limit === null ? NO_LIMIT : +limit,
   );
   return mapOf(found);
 }
@@ -149,7 +150,7 @@ const shared = {
   },
   getAlarm() {
     const time = core.ops.op_storage_get_alarm();
-    return time < 0 ? null : time;
+    return time === NO_ALARM ? null : time;
   },
   setAlarm(owner, _count, time) {
     core.ops.op_storage_set_alarm(alarmTime(owner, time));

@@ -6,6 +6,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { Error, String, StringPrototypeSlice, StringPrototypeStartsWith, TypeError } = primordials;
+const { NO_RESOURCE, NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { incomingResponse, isRequest, kCf, kWebSocket, Request, serializeHeaders, takeBody, toInnerRequest } = core
   .loadExtScript("ext:partyrun/30_http.js");
 const { HeadersPrototypeSet, RequestPrototypeGetHeaders } = core.loadExtScript("ext:partyrun/06_captured.js");
@@ -40,19 +41,19 @@ async function send(party, id, path, init) {
     inner.method,
     serializeHeaders(inner.headerList),
     isText ? core.encode(body) : typeof body === "object" ? body : null,
-    typeof body === "number" ? body : 0,
+    typeof body === "number" ? body : NO_RESOURCE,
     // A request that came from outside keeps its `cf` when it is handed on.
-    request[kCf] === undefined ? 0 : 1,
+    request[kCf] !== undefined,
   );
   if (reply.error !== null) throw new TypeError(reply.error);
   const response = incomingResponse(
     reply.status,
     reply.reason,
     reply.headers,
-    reply.bytes ?? (reply.resource === 0 ? undefined : reply.resource),
+    reply.bytes ?? (reply.resource === NO_RESOURCE ? undefined : reply.resource),
     url,
   );
-  if (reply.socket >= 0) response[kWebSocket] = fromHost(reply.socket);
+  if (reply.socket !== NO_SOCKET) response[kWebSocket] = fromHost(reply.socket);
   return response;
 }
 

@@ -4,6 +4,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { Error, StringPrototypeStartsWith } = primordials;
+const { NO_RESOURCE } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { incomingResponse } = core.loadExtScript("ext:partyrun/30_http.js");
 
 // `assets.fetch(path)`: a Response, or null where there is no such file.
@@ -15,7 +16,7 @@ function createAssets() {
       }
       const reply = await core.ops.op_assets_fetch(path);
       if (reply === null) return null;
-      const body = reply.bytes ?? (reply.resource === 0 ? undefined : reply.resource);
+      const body = reply.bytes ?? (reply.resource === NO_RESOURCE ? undefined : reply.resource);
       return incomingResponse(reply.status, reply.reason, reply.headers, body, path);
     },
   };

@@ -19,6 +19,17 @@ const {
   String,
   TypeError,
 } = primordials;
+const {
+  ENDED_BY_PEER,
+  ENDED_FAILED,
+  ENDED_HERE,
+  ENDED_LOST,
+  NO_REQUEST,
+  RESTORED_FIELDS,
+  START_FAILED,
+  STARTED,
+  STARTING,
+} = core.loadExtScript("ext:partyrun/01_wire.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
@@ -33,10 +44,6 @@ const {
   closeHost,
   CLOSING,
   deliverFromHost,
-  ENDED_BY_PEER,
-  ENDED_FAILED,
-  ENDED_HERE,
-  ENDED_LOST,
   failedEvent,
   finished,
   forget,
@@ -192,10 +199,6 @@ function objectServer(object) {
 
 // --- start --------------------------------------------------------------------------------------------------------
 
-const STARTED = 1;
-const STARTING = 0;
-const FAILED = 2;
-
 let onStartDone = false;
 
 function create(info, exported) {
@@ -210,7 +213,7 @@ function create(info, exported) {
 function start(info, exported, restored) {
   try {
     create(info, exported);
-    for (let i = 0; i < restored.length; i += 5) {
+    for (let i = 0; i < restored.length; i += RESTORED_FIELDS) {
       connections.restore(restored[i], restored[i + 1], restored[i + 2], restored[i + 3], restored[i + 4]);
     }
     if (onStartDone) return STARTED;
@@ -226,7 +229,7 @@ function start(info, exported, restored) {
     return STARTING;
   } catch (error) {
     core.ops.op_room_started(startFailed(error));
-    return FAILED;
+    return START_FAILED;
   }
 }
 
@@ -314,7 +317,7 @@ function statusOf(error) {
 
 function connect(index, pk, url, headers, cf) {
   const connection = connections.createConnection(index, pk, url);
-  const ctx = { request: incomingRequest(0, "GET", url, headers, undefined, cfOf(cf)) };
+  const ctx = { request: incomingRequest(NO_REQUEST, "GET", url, headers, undefined, cfOf(cf)) };
   try {
     const tags = server.tags(connection, ctx);
     if (isPromise(tags)) {

@@ -7,6 +7,7 @@
 const { core, primordials } = __bootstrap;
 const { ArrayPrototypePush, JSONParse, ObjectHasOwn, ObjectKeys, PromisePrototypeThen, PromiseResolve, ReflectApply, SafeMap, String, TypeError } = primordials;
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
+const { NO_RESOURCE, NO_RETRY } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { incomingRequest, isRequest, isResponse, kCf, kWebSocket, serializeHeaders, takeBody, toInnerRequest, toInnerResponse } =
   core.loadExtScript("ext:partyrun/30_http.js");
 const { respond, respondText, setReason } = core.loadExtScript("ext:partyrun/31_responses.js");
@@ -138,7 +139,7 @@ function forward(id, request) {
     inner.url(),
     serializeHeaders(inner.headerList),
     typeof body === "string" ? core.encode(body) : typeof body === "object" ? body : null,
-    typeof body === "number" ? body : 0,
+    typeof body === "number" ? body : NO_RESOURCE,
     request[kCf] !== undefined,
   );
 }
@@ -217,7 +218,7 @@ async function cron(id, name, expression, scheduledTime) {
     respondText(id, 200, `ran cron ${name}: ${expression}`);
   } catch (error) {
     // The host takes this reason for a mark; no client sees it.
-    if (!retry) setReason(id, "no retry");
+    if (!retry) setReason(id, NO_RETRY);
     edgeFailed(id, error);
   }
 }

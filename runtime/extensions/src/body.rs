@@ -24,6 +24,7 @@ use futures_util::StreamExt;
 use partyrun_limits::Charge;
 
 use crate::memory;
+use crate::wire::{COUNTED_FROM_BYTES, NO_RESOURCE};
 
 /// Chunks of a body that arrive over time.
 pub type BodyStream = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, String>>>>;
@@ -90,8 +91,6 @@ impl Resource for BodyResource {
     }
 }
 
-const COUNTED_FROM_BYTES: usize = 4096;
-
 // A copy of what leaves an isolate for another one; a long one counts until nobody needs it any more.
 pub(crate) fn copy(state: &OpState, bytes: &[u8]) -> Result<Bytes, JsErrorBox> {
     let copy = Bytes::copy_from_slice(bytes);
@@ -113,11 +112,11 @@ impl AsRef<[u8]> for Copied {
     }
 }
 
-// The body that a script hands over: bytes, a resource to read it from, or 0 for none.
+// The body that a script hands over: bytes, a resource to read it from, or neither.
 pub(crate) fn body_of(state: &mut OpState, bytes: Option<JsBuffer>, resource: u32) -> Result<Body, JsErrorBox> {
     match bytes {
         Some(bytes) => Ok(Body::Bytes(copy(state, &bytes)?)),
-        None if resource == 0 => Ok(Body::None),
+        None if resource == NO_RESOURCE => Ok(Body::None),
         None => Ok(Body::Resource(state.resource_table.take_any(resource).map_err(JsErrorBox::from_err)?)),
     }
 }

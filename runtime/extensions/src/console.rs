@@ -7,8 +7,8 @@ use crate::host::host;
 
 /// What a console prints to.
 pub trait Console {
-    /// Prints `text`, which may have several lines, with the name of whoever says it. `level` is 0 for debug, 1 for log and
-    /// info, 2 for warn, 3 for error; what is above counts as an error.
+    /// Prints `text`, which may have several lines, with the name of whoever says it. `level` is one of
+    /// [`LEVEL_DEBUG`](crate::wire::LEVEL_DEBUG) and its kin; what is above them counts as an error.
     fn console(&self, level: u32, text: &str);
 }
 

@@ -29,6 +29,7 @@ mod storage;
 pub mod tls;
 mod url;
 mod values;
+pub mod wire;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -47,7 +48,7 @@ pub use memory::RoomMemory;
 pub use outbound::{lookup, prepare};
 pub use parties::{Parties, PartyRequest};
 pub use reply::Reply;
-pub use responses::{PACKED, Responses};
+pub use responses::Responses;
 pub use room::Room;
 pub use sockets::Sockets;
 pub use storage::{ListOptions, Storage};
@@ -241,6 +242,7 @@ pub fn own_op_names() -> Vec<&'static str> {
 fn own() -> Extension {
     let mut own = partyrun::init();
     own.ops.to_mut().push(node::declaration());
+    own.lazy_loaded_js_files.to_mut().push(wire::script());
     own
 }
 

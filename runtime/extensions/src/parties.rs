@@ -66,7 +66,7 @@ pub(crate) fn op_party_fetch(
     #[string] headers: String,
     #[buffer] bytes: Option<JsBuffer>,
     #[smi] resource: u32,
-    #[smi] forwarded: u32,
+    forwarded: bool,
 ) -> Result<impl Future<Output = Result<ReplyParts, JsErrorBox>> + use<>, JsErrorBox> {
     let fetching = {
         let mut borrowed = state.borrow_mut();
@@ -78,7 +78,7 @@ pub(crate) fn op_party_fetch(
             method,
             headers,
             body,
-            forwarded: forwarded != 0,
+            forwarded,
         })
     };
     Ok(async move {

@@ -5,6 +5,7 @@ use deno_core::ToJsBuffer;
 use serde::Serialize;
 
 use crate::body::{Body, add_stream};
+use crate::wire::{NO_RESOURCE, NO_SOCKET};
 
 /// The answer to a [`PartyRequest`](crate::PartyRequest), to an asset look-up or to an opened socket.
 pub struct Reply {
@@ -35,12 +36,12 @@ pub(crate) struct ReplyParts {
 impl ReplyParts {
     pub(crate) fn new(state: &mut OpState, reply: Reply) -> Self {
         let (bytes, resource) = match reply.body {
-            Body::None => (None, 0),
-            Body::Bytes(bytes) => (Some(ToJsBuffer::from(Vec::from(bytes))), 0),
+            Body::None => (None, NO_RESOURCE),
+            Body::Bytes(bytes) => (Some(ToJsBuffer::from(Vec::from(bytes))), NO_RESOURCE),
             Body::Stream(stream) => (None, add_stream(state, stream)),
             Body::Resource(resource) => (None, state.resource_table.add_rc_dyn(resource)),
         };
-        let socket = reply.socket.map_or(-1, |index| index as i32);
+        let socket = reply.socket.map_or(NO_SOCKET, |index| index as i32);
         Self {
             error: None,
             status: reply.status,
@@ -59,8 +60,8 @@ impl ReplyParts {
             reason: String::new(),
             headers: String::new(),
             bytes: None,
-            resource: 0,
-            socket: -1,
+            resource: NO_RESOURCE,
+            socket: NO_SOCKET,
         }
     }
 }

@@ -10,12 +10,9 @@ use deno_error::JsErrorBox;
 use crate::body::Body;
 use crate::host::host;
 
-/// Added to a response's status: its body is already in the coding that its `Content-Encoding` names.
-pub const PACKED: u32 = 0x1_0000;
-
 /// How a request is answered.
 pub trait Responses {
-    /// Answers request `id`, behind the output gate. `status` may have [`PACKED`] added; headers are `name\nvalue\n` pairs.
+    /// Answers request `id`, behind the output gate. `status` may have [`PACKED`](crate::wire::PACKED) added; headers are `name\nvalue\n` pairs.
     fn response(&self, id: u32, status: u32, headers: &str, body: Body);
     /// The reason phrase of the answer that follows.
     fn response_reason(&self, id: u32, reason: &str);

@@ -15,12 +15,13 @@ use crate::reply::{Reply, ReplyParts};
 
 /// What can be done with any socket.
 pub trait Sockets {
-    /// Sends a text message. Answers 0 if it was sent, or dropped because the socket is closing; 1 if it is longer than a
-    /// message may be; 2 if too much waits behind the output gate.
+    /// Sends a text message. Answers [`SENT`](crate::wire::SENT), [`TOO_LONG`](crate::wire::TOO_LONG) or
+    /// [`TOO_MUCH_HELD`](crate::wire::TOO_MUCH_HELD).
     fn socket_send_text(&self, index: u32, text: &str) -> u32;
     /// Sends a binary message; answers as [`Sockets::socket_send_text`] does.
     fn socket_send_binary(&self, index: u32, bytes: &[u8]) -> u32;
-    /// Closes the socket. A `code` that no close frame may hold, such as -1, is left out, and the reason with it.
+    /// Closes the socket. A `code` that no close frame may hold, such as [`NO_CODE`](crate::wire::NO_CODE), is left out, and the
+    /// reason with it.
     fn socket_close(&self, index: u32, code: i32, reason: &str);
     /// Opens a WebSocket to another server, once what the room has written is durable. Headers are `name\nvalue\n` pairs,
     /// `protocols` is the header's value or empty.

@@ -15,6 +15,7 @@ use deno_core::v8;
 use deno_error::JsErrorBox;
 
 use crate::host::{LocalFuture, bytes_of, host};
+use crate::wire::{NO_ALARM, NO_LIMIT};
 
 /// The bounds of `storage.list`.
 pub struct ListOptions {
@@ -166,7 +167,7 @@ pub(crate) fn op_storage_list<'s>(
     reverse: bool,
     limit: f64,
 ) -> Result<v8::Local<'s, v8::Array>, JsErrorBox> {
-    let limit = (limit >= 1.0).then_some(limit as usize);
+    let limit = (limit.trunc() != NO_LIMIT).then_some(limit as usize);
     let found = host(state).storage_list(ListOptions { start, start_after, end, prefix, reverse, limit })?;
     pairs(scope, found)
 }
@@ -226,10 +227,10 @@ pub(crate) fn op_storage_rollback(state: &OpState) -> Result<(), JsErrorBox> {
     host(state).storage_rollback()
 }
 
-// Milliseconds since the epoch; -1 where no alarm is set.
+// Milliseconds since 1970, or NO_ALARM.
 #[op2(fast)]
 pub(crate) fn op_storage_get_alarm(state: &OpState) -> Result<f64, JsErrorBox> {
-    Ok(host(state).storage_get_alarm()?.unwrap_or(-1.0))
+    Ok(host(state).storage_get_alarm()?.unwrap_or(NO_ALARM))
 }
 
 #[op2(fast)]

@@ -15,13 +15,7 @@ use deno_core::v8;
 use deno_core::v8::{ValueDeserializerHelper, ValueSerializerHelper};
 use deno_error::JsErrorBox;
 
-/// Tags of platform objects in the original's storage.
-const HEADERS: u32 = 4;
-const REQUEST: u32 = 5;
-const RESPONSE: u32 = 6;
-const DOM_EXCEPTION: u32 = 8;
-/// Partyrun 0.1 wrote exceptions so: a record with their name, message and stack follows.
-const RECORD: u32 = u32::MAX;
+use crate::wire::{CLONE_DOM_EXCEPTION, CLONE_HEADERS, CLONE_RECORD, CLONE_REQUEST, CLONE_RESPONSE};
 
 /// The names of headers that the original writes as numbers from 1 upwards.
 const COMMON_HEADERS: [&str; 47] = [
@@ -256,15 +250,14 @@ impl v8::ValueDeserializerImpl for Reader<'_> {
     ) -> Option<v8::Local<'s, v8::Object>> {
         let tag = number(reader)?;
         let parts = match tag {
-            HEADERS => headers(scope, reader)?,
-            REQUEST => vec![text(scope, reader)?, value(scope, reader)?],
-            RESPONSE => vec![value(scope, reader)?, value(scope, reader)?],
-            DOM_EXCEPTION => vec![text(scope, reader)?, text(scope, reader)?, text(scope, reader)?],
-            RECORD => vec![value(scope, reader)?],
+            CLONE_HEADERS => headers(scope, reader)?,
+            CLONE_REQUEST => vec![text(scope, reader)?, value(scope, reader)?],
+            CLONE_RESPONSE => vec![value(scope, reader)?, value(scope, reader)?],
+            CLONE_DOM_EXCEPTION => vec![text(scope, reader)?, text(scope, reader)?, text(scope, reader)?],
+            CLONE_RECORD => vec![value(scope, reader)?],
             _ => return None,
         };
-        let tag = if tag == RECORD { -1.0 } else { f64::from(tag) };
-        let tag = v8::Number::new(scope, tag).into();
+        let tag = v8::Number::new(scope, f64::from(tag)).into();
         let parts = v8::Array::new_with_elements(scope, &parts).into();
         let undefined = v8::undefined(scope).into();
         let scope = std::pin::pin!(v8::AllowJavascriptExecutionScope::new(scope));

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use partyrun_extensions::wire::NO_RETRY;
 use partyrun_extensions::{BindingCall, BindingReply};
 use partyrun_limits::Limits;
 use partyrun_net::{Request, Response};
@@ -142,9 +143,6 @@ pub struct CronOutcome {
     /// The handler did not call `noRetry()`.
     pub may_retry: bool,
 }
-
-/// As js/80_edge.js says it.
-const NO_RETRY: &str = "no retry";
 
 /// Why an engine, or a new program, could not start.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use deno_core::v8;
+use partyrun_extensions::wire;
 use partyrun_limits::Budget;
 use partyrun_net::{Response, SocketBudgets, SocketEvent};
 use partyrun_store::{RoomKey, RoomStorage, TransactionId};
@@ -197,7 +198,7 @@ impl Actor {
     /// The next request's id. Ids stay small integers for V8, and 0 means none.
     pub(crate) fn reserve(&self) -> u32 {
         let id = self.next_request.get();
-        self.next_request.set(if id >= 0x3fff_ffff { 1 } else { id + 1 });
+        self.next_request.set(if id >= wire::ID_MAX { 1 } else { id + 1 });
         id
     }
 
@@ -436,20 +437,20 @@ impl Actor {
                 deno_core::serde_v8::to_v8(scope, info).map_err(|_| CallError::Failed("starting a room"))?;
             let restored = self.restored(scope)?;
             let outcome = call(scope, &calls.start, &[info, restored])?;
-            let outcome = outcome.uint32_value(scope).unwrap_or(2);
+            let outcome = outcome.uint32_value(scope).unwrap_or(wire::START_FAILED);
             scope.perform_microtask_checkpoint();
             Ok::<u32, CallError>(outcome)
         });
-        match started.unwrap_or(Ok(2))? {
-            1 => self.start.set(Start::Started),
+        match started.unwrap_or(Ok(wire::START_FAILED))? {
+            wire::STARTED => self.start.set(Start::Started),
             // `op_room_started` ends it: perhaps it has already.
-            0 => {}
+            wire::STARTING => {}
             _ => self.start.set(Start::New),
         }
         Ok(())
     }
 
-    // The connections that outlived the isolate: index, id, uri, tags, attachment, one after the other.
+    // The connections that outlived the isolate, RESTORED_FIELDS values each.
     fn restored<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Value>, CallError> {
         let sockets = self.sockets.borrow();
         let mut values: Vec<v8::Local<v8::Value>> = Vec::new();

@@ -4,7 +4,7 @@
 //! function of `js/90_dispatch.js` that handles it.
 
 use deno_core::v8;
-use partyrun_extensions::add_stream;
+use partyrun_extensions::{add_stream, wire};
 use partyrun_net::{Body, CloseFrame, Request, SocketEvent};
 use partyrun_store::DueAlarm;
 use tokio::sync::oneshot;
@@ -140,7 +140,7 @@ pub(crate) struct Cron {
     pub(crate) scheduled_ms: i64,
 }
 
-/// How a socket ended. The numbers are those of `js/34_sockets.js`.
+/// How a socket ended.
 pub(crate) struct Ending {
     pub(crate) how: u32,
     pub(crate) code: u16,
@@ -149,13 +149,13 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// The peer closed.
-    pub(crate) const BY_PEER: u32 = 0;
+    pub(crate) const BY_PEER: u32 = wire::ENDED_BY_PEER;
     /// This side closed and the peer agreed.
-    pub(crate) const HERE: u32 = 1;
+    pub(crate) const HERE: u32 = wire::ENDED_HERE;
     /// The connection broke.
-    pub(crate) const LOST: u32 = 2;
+    pub(crate) const LOST: u32 = wire::ENDED_LOST;
     /// This side closed because of what the peer did.
-    pub(crate) const FAILED: u32 = 3;
+    pub(crate) const FAILED: u32 = wire::ENDED_FAILED;
 }
 
 /// A request that waits for its answer.

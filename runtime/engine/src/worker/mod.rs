@@ -573,7 +573,7 @@ impl Worker {
             return;
         }
         let token = self.next_alarm;
-        self.next_alarm = if token >= 0x3fff_ffff { 1 } else { token + 1 };
+        self.next_alarm = if token >= partyrun_extensions::wire::ID_MAX { 1 } else { token + 1 };
         self.room(due.room.clone()).start_alarm(token, due);
     }
 

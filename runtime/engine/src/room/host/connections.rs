@@ -1,10 +1,11 @@
 //! Connections of a room: what outlives hibernation, and broadcasts.
 
 use partyrun_extensions as ext;
+use partyrun_extensions::wire::{SENT, TOO_LONG, TOO_MUCH_HELD};
 use partyrun_net::SharedFrame;
 
 use super::HostSlot;
-use super::sockets::{SENT, TOO_LONG, TOO_MUCH_HELD, overflows};
+use super::sockets::overflows;
 use crate::room::output_gate::Output;
 
 impl HostSlot {

@@ -1,6 +1,7 @@
 //! What user code prints, told to whoever observes the server.
 
 use partyrun_extensions as ext;
+use partyrun_extensions::wire;
 
 use super::HostSlot;
 use crate::{Level, Source};
@@ -8,9 +9,9 @@ use crate::{Level, Source};
 impl ext::Console for HostSlot {
     fn console(&self, level: u32, text: &str) {
         let level = match level {
-            0 => Level::Debug,
-            1 => Level::Log,
-            2 => Level::Warn,
+            wire::LEVEL_DEBUG => Level::Debug,
+            wire::LEVEL_LOG => Level::Log,
+            wire::LEVEL_WARN => Level::Warn,
             _ => Level::Error,
         };
         match (self.actor(), &self.top_level) {

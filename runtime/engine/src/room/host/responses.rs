@@ -1,6 +1,7 @@
 //! Answers to requests, behind the output gate.
 
 use partyrun_extensions as ext;
+use partyrun_extensions::wire::PACKED;
 use partyrun_net::{Response, counted};
 
 use super::HostSlot;
@@ -16,8 +17,8 @@ impl ext::Responses for HostSlot {
     fn response(&self, id: u32, status: u32, headers: &str, body: ext::Body) {
         let Some(actor) = self.actor() else { return };
         // The mark says that the body is already in the coding that its header names (js/31_responses.js).
-        let packed = status & ext::PACKED != 0;
-        let status = u16::try_from(status & !ext::PACKED).unwrap_or(500);
+        let packed = status & PACKED != 0;
+        let status = u16::try_from(status & !PACKED).unwrap_or(500);
         let mut response = Response::new(status, outgoing_body(body));
         response.packed = packed;
         response.headers = parse_headers(headers);

@@ -2,6 +2,7 @@
 
 use deno_error::JsErrorBox;
 use partyrun_extensions as ext;
+use partyrun_extensions::wire::{SENT, TOO_LONG, TOO_MUCH_HELD};
 use partyrun_net::socket::close_code_allowed;
 use partyrun_net::{CloseFrame, SharedFrame};
 
@@ -83,11 +84,6 @@ impl ext::Sockets for HostSlot {
         queued + actor.gate.held_bytes(index)
     }
 }
-
-// What a send answers to JavaScript; the numbers are those of js/34_sockets.js.
-pub(super) const SENT: u32 = 0;
-pub(super) const TOO_LONG: u32 = 1;
-pub(super) const TOO_MUCH_HELD: u32 = 2;
 
 // Whether `bytes` more behind the gate are more than a socket's queue may have; then it is closed, as without a gate.
 pub(super) fn overflows(actor: &Actor, index: u32, bytes: usize) -> bool {
