@@ -47,7 +47,7 @@ function keyOf(request) {
 }
 
 // Added to the status of an answer whose body is kept in its coding (`encodeBody: "manual"`).
-const PACKED = 1000;
+const KEPT_PACKED = 1000;
 
 // What is kept is kept in memory for the whole process, up to a limit, and only as long as `Cache-Control` says.
 class Cache {
@@ -63,8 +63,8 @@ class Cache {
     const found = op_cache_match(this.#name, url);
     if (found === null) return undefined;
     const headers = found.headers + "cf-cache-status\nHIT\n";
-    const packed = found.status >= PACKED;
-    const status = packed ? found.status - PACKED : found.status;
+    const packed = found.status >= KEPT_PACKED;
+    const status = packed ? found.status - KEPT_PACKED : found.status;
     const response = incomingResponse(status, "", headers, new Uint8Array(found.bytes), url);
     if (packed) response[kPacked] = true;
     return response;
@@ -83,7 +83,7 @@ class Cache {
     const seconds = found === null ? -1 : Number(found[1] ?? found[2]);
     const cookies = headerOf(inner.headerList, "set-cookie") !== null;
     if (cookies || seconds === 0 || RegExpPrototypeExec(unstorable, control) !== null) return;
-    const status = response[kPacked] === undefined ? inner.status : inner.status + PACKED;
+    const status = response[kPacked] === undefined ? inner.status : inner.status + KEPT_PACKED;
     op_cache_put(this.#name, url, status, serializeHeaders(inner.headerList), bytes, seconds);
   }
 

@@ -9,6 +9,8 @@
     reason = "a helper of tests that panics has failed its test"
 )]
 
+mod boundary;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
