@@ -5,12 +5,17 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ReflectApply } = primordials;
+const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { Console, setNoColorFns } = core.loadExtScript("ext:deno_web/01_console.js");
 // The host escapes control characters, so that user strings cannot drive a terminal: values are inspected without color.
 setNoColorFns(() => true, () => true);
 
 // Levels of deno_web's Console: 0 debug, 1 log and info, 2 warn, 3 error; 4 is `console.trace`, which prints to stderr.
-const console = new Console((text, level) => core.ops.op_console_write(text, level));
+function print(text, level) {
+  core.ops.op_console_write(currentRoom().number, text, level);
+}
+
+const console = new Console(print);
 core.defineGlobalProperties(globalThis, { console: core.propNonEnumerable(console) });
 
 const { error, log, warn } = console;
@@ -40,5 +45,6 @@ return {
       say("warn", given);
     },
   },
+  print,
 };
 })();

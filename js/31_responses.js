@@ -1,4 +1,4 @@
-// The way of a Response out of the isolate: the answer to the request `id` of the host.
+// The way of a Response out of the isolate: the answer to the request `id` of the room.
 "use strict";
 
 (function () {
@@ -7,32 +7,32 @@ const { PACKED } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { kPacked, serializeHeaders, takeBody, toInnerResponse } = core.loadExtScript("ext:partyrun/30_http.js");
 
-function respond(id, response) {
+function respond({ number }, id, response) {
   const inner = toInnerResponse(response);
   const body = takeBody(inner.body);
   const headers = serializeHeaders(inner.headerList);
-  if (inner.statusMessage !== "") setReason(id, inner.statusMessage);
+  if (inner.statusMessage !== "") core.ops.op_response_reason(number, id, inner.statusMessage);
   const status = response[kPacked] === undefined ? inner.status : inner.status + PACKED;
-  if (body === null) hot.op_response_static(id, status, headers, "");
-  else if (typeof body === "string") hot.op_response_static(id, status, headers, body);
-  else if (typeof body === "number") core.ops.op_response_stream(id, status, headers, body);
-  else hot.op_response_bytes(id, status, headers, body);
+  if (body === null) hot.op_response_static(number, id, status, headers, "");
+  else if (typeof body === "string") hot.op_response_static(number, id, status, headers, body);
+  else if (typeof body === "number") core.ops.op_response_stream(number, id, status, headers, body);
+  else hot.op_response_bytes(number, id, status, headers, body);
 }
 
 const TEXT_HEADERS = "content-type\ntext/plain;charset=UTF-8\n";
 
-function respondText(id, status, text) {
-  hot.op_response_static(id, status, TEXT_HEADERS, text);
+function respondText(room, id, status, text) {
+  hot.op_response_static(room.number, id, status, TEXT_HEADERS, text);
 }
 
 // A stub's fetch rejects with the message.
-function reject(id, message) {
-  core.ops.op_response_reject(id, message);
+function reject(room, id, message) {
+  core.ops.op_response_reject(room.number, id, message);
 }
 
 // The reason phrase of the response that follows.
-function setReason(id, reason) {
-  core.ops.op_response_reason(id, reason);
+function setReason(room, id, reason) {
+  core.ops.op_response_reason(room.number, id, reason);
 }
 
 return { reject, respond, respondText, setReason };

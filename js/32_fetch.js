@@ -52,6 +52,7 @@ core.ops.op_fetch_send = (request) => {
 const { fetch: webFetch } = core.loadExtScript("ext:deno_fetch/26_fetch.js");
 const { incomingResponse, keepPacked, kWebSocket, Request, serializeHeaders, toInnerRequest, toInnerResponse } = core
   .loadExtScript("ext:partyrun/30_http.js");
+const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { handOn, replaceBody } = core.loadExtScript("ext:partyrun/28_bodies.js");
 const { AbortSignalPrototypeGetAborted, ReadableStreamPrototypePipeThrough, RequestPrototypeGetSignal } = core
   .loadExtScript("ext:partyrun/06_captured.js");
@@ -78,7 +79,8 @@ function fetch(input, init = undefined) {
 
 async function send(request) {
   // With nothing to wait for the request begins at once, so that an abort that follows at once reaches its body.
-  if (core.ops.op_storage_pending()) await core.ops.op_storage_sync();
+  const { number } = currentRoom();
+  if (core.ops.op_storage_pending(number)) await core.ops.op_storage_sync(number);
   mapValues(toInnerRequest(request).headerList, toBytes);
   const response = await webFetch(request);
   mapValues(toInnerResponse(response).headerList, fromBytes);
@@ -152,7 +154,7 @@ async function upgraded(request) {
   const url = StringPrototypeReplace(href, "http", "ws");
   const protocols = headerOf(request, "sec-websocket-protocol");
   // own: the function of 36_socket.js.
-  const { socket, reply } = await openSocket(url, protocols, serializeHeaders(inner.headerList));
+  const { socket, reply } = await openSocket(currentRoom(), url, protocols, serializeHeaders(inner.headerList));
   const body = reply.bytes ?? undefined;
   // own: what the host answered.
   const response = incomingResponse(reply.status, reply.reason, reply.headers, body, href);

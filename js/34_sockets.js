@@ -21,6 +21,7 @@ const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { ENDED_BY_PEER, ENDED_FAILED, ENDED_HERE, NO_CODE, SENT, TOO_LONG } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 
+const kRoom = Symbol("room");
 const kIndex = Symbol("index");
 const kState = Symbol("state of the connection");
 const kWaiting = Symbol("events on their way");
@@ -32,9 +33,6 @@ const CONNECTING = 0;
 const OPEN = 1;
 const CLOSING = 2;
 const CLOSED = 3;
-
-// Host sockets of this isolate, by index.
-const sockets = [];
 
 // --- what crosses by the index ------------------------------------------------------------------------------------
 
@@ -48,25 +46,25 @@ function checkSent(status) {
   );
 }
 
-function sendToHost(index, data) {
-  if (typeof data === "string") checkSent(hot.op_socket_send_text(index, data));
-  else if (isBinary(data)) checkSent(hot.op_socket_send_binary(index, bytesOf(data)));
-  else checkSent(hot.op_socket_send_text(index, `${data}`));
+function sendToHost({ number }, index, data) {
+  if (typeof data === "string") checkSent(hot.op_socket_send_text(number, index, data));
+  else if (isBinary(data)) checkSent(hot.op_socket_send_binary(number, index, bytesOf(data)));
+  else checkSent(hot.op_socket_send_text(number, index, `${data}`));
 }
 
 // `code` is one that was checked, or NO_CODE.
-function closeHost(index, code, reason) {
-  core.ops.op_socket_close(index, code, reason);
+function closeHost(room, index, code, reason) {
+  core.ops.op_socket_close(room.number, index, code, reason);
 }
 
 // What waits for the network, in bytes, with the heads of its frames.
-function bufferedByHost(index) {
-  return core.ops.op_socket_buffered(index);
+function bufferedByHost(room, index) {
+  return core.ops.op_socket_buffered(room.number, index);
 }
 
 // Asks for a socket to another server: the answer of that server, and in `socket` the index, or NO_SOCKET.
-function connectHost(url, protocols, headers) {
-  return core.ops.op_socket_connect(url, protocols, headers);
+function connectHost(room, url, protocols, headers) {
+  return core.ops.op_socket_connect(room.number, url, protocols, headers);
 }
 
 // --- events on their way to user code ------------------------------------------------------------------------------
@@ -158,44 +156,43 @@ function failedEvent(error, message = error.message) {
 
 // --- the table ----------------------------------------------------------------------------------------------------
 
-// Gives a socket object to a socket of the host.
-function adopt(socket, index) {
+// Makes an object the one of a socket of the host.
+function adopt(socket, room, index) {
+  socket[kRoom] = room;
   socket[kIndex] = index;
-  sockets[index] = socket;
+  room.sockets[index] = socket;
   return socket;
 }
 
-// Events of a socket that user code was not given yet: its answer is still on the way.
-const early = [];
-
-function deliverFromHost(index, event) {
-  const socket = sockets[index];
+// What the host says of a socket that user code was not given yet, because its answer is still on the way, waits in `early`.
+function deliverFromHost(room, index, event) {
+  const socket = room.sockets[index];
   if (socket === undefined) {
-    ArrayPrototypePush(early[index] ??= [], event);
+    ArrayPrototypePush(room.early[index] ??= [], event);
     return;
   }
-  if (event.deliver === ended) forget(index);
+  if (event.deliver === ended) forget(room, index);
   if (socket[kAccepted] && socket[kWaiting] === null) event.deliver(socket, event);
   else deliver(socket, event);
 }
 
 // The socket's last event has come: the host may give its index to another one.
-function forget(index) {
-  sockets[index] = undefined;
-  core.ops.op_socket_forget(index);
+function forget(room, index) {
+  room.sockets[index] = undefined;
+  core.ops.op_socket_forget(room.number, index);
 }
 
 // Gives the socket its host index, and what has arrived for it meanwhile.
-function bindHost(socket, index) {
-  adopt(socket, index);
-  deliverEarly(index);
+function bindHost(socket, room, index) {
+  adopt(socket, room, index);
+  deliverEarly(room, index);
 }
 
-function deliverEarly(index) {
-  const waiting = early[index];
-  early[index] = undefined;
+function deliverEarly(room, index) {
+  const waiting = room.early[index];
+  room.early[index] = undefined;
   if (waiting !== undefined) {
-    for (let i = 0; i < waiting.length; i++) deliverFromHost(index, waiting[i]);
+    for (let i = 0; i < waiting.length; i++) deliverFromHost(room, index, waiting[i]);
   }
 }
 
@@ -207,11 +204,11 @@ function takeWaiting(socket) {
 }
 
 // Sends events that were meant for user code to the host's socket `index`.
-function passOn(events, index) {
+function passOn(events, room, index) {
   for (let i = 0; i < events.length; i++) {
     const { code, data, deliver, reason } = events[i];
-    if (deliver === received) sendToHost(index, data);
-    else closeHost(index, code === 1005 || code === 1006 ? NO_CODE : code, reason);
+    if (deliver === received) sendToHost(room, index, data);
+    else closeHost(room, index, code === 1005 || code === 1006 ? NO_CODE : code, reason);
   }
 }
 
@@ -243,13 +240,13 @@ return {
   kDraining,
   kHandlers,
   kIndex,
+  kRoom,
   kState,
   kWaiting,
   messageEvent,
   OPEN,
   passOn,
   sendToHost,
-  sockets,
   takeWaiting,
 };
 })();

@@ -20,7 +20,7 @@ const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { URLPrototypeGetHref } = core.loadExtScript("ext:partyrun/06_captured.js");
 const { NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js");
-const { adopt, closed, closeHost, CLOSING, connectHost, CONNECTING, deliverEarly, dispatch, failed, kState, OPEN } = core
+const { adopt, closed, closeHost, CLOSING, connectHost, CONNECTING, deliverEarly, dispatch, failed, kRoom, kState, OPEN } = core
   .loadExtScript("ext:partyrun/34_sockets.js");
 
 const kProtocol = Symbol("protocol");
@@ -64,8 +64,8 @@ function protocolList(protocols) {
 }
 
 // Asks the host for a socket to another server. Rejects when the server does not answer with 101.
-async function open(url, protocols, headers) {
-  const reply = await connectHost(url, protocols, headers);
+async function open(room, url, protocols, headers) {
+  const reply = await connectHost(room, url, protocols, headers);
   // own: what the host answered.
   return { index: reply.socket, protocol: headerOf(reply.headers, "sec-websocket-protocol"), reply };
 }
@@ -80,19 +80,20 @@ function headerOf(text, wanted) {
 
 // Goes on with a socket that is CONNECTING.
 async function connect(socket, url, protocols) {
+  const room = socket[kRoom];
   try {
-    const { index, protocol, reply } = await open(url, protocols, "");
+    const { index, protocol, reply } = await open(room, url, protocols, "");
     if (index === NO_SOCKET) throw new Error(`Unexpected server response: ${reply.status}`);
     if (socket[kState] !== CONNECTING) {
-      closeHost(index, 1000, "");
+      closeHost(room, index, 1000, "");
       throw new Error("WebSocket was closed before the connection was established");
     }
     socket[kProtocol] = protocol;
     socket[kState] = OPEN;
     // Who hears of it may send at once; what has arrived meanwhile comes after it.
-    adopt(socket, index);
+    adopt(socket, room, index);
     dispatch(socket, new Event("open"));
-    deliverEarly(index);
+    deliverEarly(room, index);
   } catch (error) {
     socket[kState] = CLOSING;
     failed(socket, error?.message ?? "WebSocket connection failed.");

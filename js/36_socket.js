@@ -9,6 +9,7 @@ const { EventTarget } = core.loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { bufferOf, bytesOf, copyOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { NO_CODE, NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
 const { setOpenSocket } = core.loadExtScript("ext:partyrun/32_fetch.js");
@@ -27,6 +28,7 @@ const {
   kDraining,
   kHandlers,
   kIndex,
+  kRoom,
   kState,
   kWaiting,
   messageEvent,
@@ -62,6 +64,7 @@ const NOTHING_TO_SEND =
 class WebSocket extends EventTarget {
   constructor(url, protocols) {
     super();
+    this[kRoom] = null;
     this[kIndex] = NO_SOCKET;
     this[kPeer] = null;
     this[kWaiting] = null;
@@ -76,11 +79,7 @@ class WebSocket extends EventTarget {
       this[kAccepted] = false;
       return;
     }
-    this[kState] = CONNECTING;
-    this[kAccepted] = true;
-    const target = webSocketUrl(url);
-    this[kUrl] = target;
-    connect(this, target, protocolList(protocols));
+    begin(this, currentRoom(), url, protocols);
   }
 
   get readyState() {
@@ -97,7 +96,7 @@ class WebSocket extends EventTarget {
   }
   // What waits for the network, in bytes. (The original has no such property.)
   get bufferedAmount() {
-    return this[kIndex] === NO_SOCKET ? 0 : bufferedByHost(this[kIndex]);
+    return this[kIndex] === NO_SOCKET ? 0 : bufferedByHost(this[kRoom], this[kIndex]);
   }
   get binaryType() {
     return this[kBinaryType];
@@ -127,7 +126,7 @@ class WebSocket extends EventTarget {
     if (peer !== null) {
       deliverToPeer(peer, isBinary(data) ? bufferOf(copyOf(bytesOf(data))) : `${data}`);
     } else if (this[kIndex] !== NO_SOCKET) {
-      sendToHost(this[kIndex], data);
+      sendToHost(this[kRoom], this[kIndex], data);
     }
   }
 
@@ -149,7 +148,7 @@ class WebSocket extends EventTarget {
       closePeer(peer, end.code, end.reason);
       deliver(this, closeEvent(end.code, end.reason));
     } else if (this[kIndex] !== NO_SOCKET) {
-      closeHost(this[kIndex], number, text);
+      closeHost(this[kRoom], this[kIndex], number, text);
     }
   }
 
@@ -165,6 +164,21 @@ class WebSocket extends EventTarget {
   }
 }
 
+function begin(socket, room, url, protocols) {
+  socket[kRoom] = room;
+  socket[kState] = CONNECTING;
+  socket[kAccepted] = true;
+  socket[kUrl] = webSocketUrl(url);
+  connect(socket, socket[kUrl], protocolList(protocols));
+}
+
+// `new WebSocket(url)` of a room.
+function openSocket(room, url) {
+  const socket = new WebSocket(kBrand);
+  begin(socket, room, url, undefined);
+  return socket;
+}
+
 function accept(socket) {
   if (socket[kAccepted]) return;
   socket[kAccepted] = true;
@@ -173,26 +187,26 @@ function accept(socket) {
 
 function deliverToPeer(peer, data) {
   // The other end may belong to the host by now: it was handed out with a 101 answer.
-  if (peer[kIndex] !== NO_SOCKET) sendToHost(peer[kIndex], data);
+  if (peer[kIndex] !== NO_SOCKET) sendToHost(peer[kRoom], peer[kIndex], data);
   else deliver(peer, messageEvent(data));
 }
 
 function closePeer(peer, code, reason) {
-  if (peer[kIndex] !== NO_SOCKET) closeHost(peer[kIndex], code === 1005 ? NO_CODE : code, reason);
+  if (peer[kIndex] !== NO_SOCKET) closeHost(peer[kRoom], peer[kIndex], code === 1005 ? NO_CODE : code, reason);
   else deliver(peer, closeEvent(code, reason));
 }
 
 // Gives a socket object to a socket of the host.
-function fromHost(index) {
+function fromHost(room, index) {
   const socket = new WebSocket(kBrand);
-  bindHost(socket, index);
+  bindHost(socket, room, index);
   return socket;
 }
 
 // For `fetch` with `Upgrade: websocket`: the answer's parts, and the socket that has still to be accepted.
-setOpenSocket(async (url, protocols, headers) => {
-  const { index, protocol, reply } = await open(url, protocols, headers);
-  return { socket: index === NO_SOCKET ? null : fromHost(index), protocol, reply };
+setOpenSocket(async (room, url, protocols, headers) => {
+  const { index, protocol, reply } = await open(room, url, protocols, headers);
+  return { socket: index === NO_SOCKET ? null : fromHost(room, index), protocol, reply };
 });
 
 // The properties of handlers. `dispatch` calls them.
@@ -232,6 +246,7 @@ return {
   kBrand,
   kClosedHere,
   kPeer,
+  openSocket,
   WebSocket,
 };
 })();

@@ -5,7 +5,7 @@
 const { core, primordials } = __bootstrap;
 const { TypeError } = primordials;
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
-const { adopt, kIndex, passOn, takeWaiting } = core.loadExtScript("ext:partyrun/34_sockets.js");
+const { adopt, kIndex, kRoom, passOn, takeWaiting } = core.loadExtScript("ext:partyrun/34_sockets.js");
 const { kBrand, kPeer, WebSocket } = core.loadExtScript("ext:partyrun/36_socket.js");
 
 // WebSocketPair() gives an object with the keys 0 and 1 (spec 2.7).
@@ -21,14 +21,15 @@ function WebSocketPair() {
 
 // Hands the end of a pair that was returned with a 101 answer to the host's socket `index`.
 // What the other end sends goes to the host from now on, and what the host receives goes to the other end.
-function bindPair(end, index) {
+function bindPair(end, room, index) {
   const other = end[kPeer];
+  end[kRoom] = room;
   end[kIndex] = index;
   end[kPeer] = null;
   other[kPeer] = null;
-  adopt(other, index);
+  adopt(other, room, index);
   // What was said before the answer was ready leaves now.
-  passOn(takeWaiting(end), index);
+  passOn(takeWaiting(end), room, index);
 }
 
 refuseAll(WebSocketPair.prototype, "WebSocketPair");

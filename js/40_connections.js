@@ -1,6 +1,6 @@
 // Connections of a room: the `Party.Connection` object, the registry, tags, and broadcast (spec 2.5 and 2.6).
 // One implementation serves rooms with and without hibernation; what differs between the two in the original is asked of
-// `hibernating`. A broadcast crosses to the host once: the host encodes the frame once and shares it.
+// the room's `hibernating`. A broadcast crosses to the host once: the host encodes the frame once and shares it.
 "use strict";
 
 (function () {
@@ -17,7 +17,6 @@ const {
   MapPrototypeGet,
   MapPrototypeSet,
   ObjectDefineProperty,
-  SafeMap,
   String,
   StringPrototypeIncludes,
   Symbol,
@@ -27,7 +26,7 @@ const {
 const { bytesOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js");
-const { adopt, checkSent, kAccepted, kIndex, kState, OPEN } = core.loadExtScript("ext:partyrun/34_sockets.js");
+const { adopt, checkSent, kAccepted, kIndex, kRoom, kState, OPEN } = core.loadExtScript("ext:partyrun/34_sockets.js");
 const { kBrand, WebSocket } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
@@ -37,14 +36,6 @@ const kTags = Symbol("tags");
 const kHidden = Symbol("a newer connection has this id");
 const kValue = Symbol("state");
 const kStored = Symbol("state as it was stored, not yet read");
-
-let hibernating = false;
-let started = false;
-
-// In the order in which they were registered.
-const registered = new SafeMap();
-// The newest connection of each id.
-const byId = new SafeMap();
 
 class Connection extends WebSocket {
   constructor(id, uri) {
@@ -72,19 +63,19 @@ class Connection extends WebSocket {
   }
 
   serializeAttachment(value) {
-    if (!hibernating) return super.serializeAttachment(value);
+    if (!this[kRoom].hibernating) return super.serializeAttachment(value);
     storeAttachment(this, value === undefined ? null : value);
   }
 
   deserializeAttachment() {
-    return hibernating ? valueOf(this) : super.deserializeAttachment();
+    return this[kRoom].hibernating ? valueOf(this) : super.deserializeAttachment();
   }
 }
 // Objects of a connection are plain WebSockets to `console.log` and to `instanceof` alike.
 ObjectDefineProperty(Connection, "name", { __proto__: null, value: "WebSocket" });
 
 function setState(connection, value) {
-  if (hibernating) storeAttachment(connection, value === undefined ? null : value);
+  if (connection[kRoom].hibernating) storeAttachment(connection, value === undefined ? null : value);
   else connection[kValue] = value;
   return value;
 }
@@ -111,40 +102,42 @@ function storeAttachment(connection, value) {
         `'attachment' was ${length} bytes.`,
     );
   }
-  if (connection[kIndex] !== NO_SOCKET) core.ops.op_connection_attach(connection[kIndex], bytes);
+  if (connection[kIndex] !== NO_SOCKET) core.ops.op_connection_attach(connection[kRoom].number, connection[kIndex], bytes);
   connection[kValue] = value;
   connection[kStored] = null;
 }
 
 // --- the registry -------------------------------------------------------------------------------------------------
 
-function createConnection(index, id, uri) {
-  return adopt(new Connection(id, uri), index);
+function createConnection(room, index, id, uri) {
+  return adopt(new Connection(id, uri), room, index);
 }
 
 function register(connection) {
+  const { byId, live, number, registered } = connection[kRoom];
   connection[kAccepted] = true;
   const older = MapPrototypeGet(byId, connection.id);
   if (older !== undefined) hide(older, true);
   MapPrototypeSet(byId, connection.id, connection);
   if (live !== null) MapPrototypeSet(live, connection.id, connection);
   MapPrototypeSet(registered, connection[kIndex], connection);
-  core.ops.op_connection_list(connection[kIndex], true);
+  core.ops.op_connection_list(number, connection[kIndex], true);
 }
 
 // The handshake of the socket is answered: from now on it is open.
-function accept(index) {
-  core.ops.op_connection_accept(index);
+function accept(room, index) {
+  core.ops.op_connection_accept(room.number, index);
 }
 
 function hide(connection, hidden) {
   connection[kHidden] = hidden;
-  core.ops.op_connection_list(connection[kIndex], !hidden);
+  core.ops.op_connection_list(connection[kRoom].number, connection[kIndex], !hidden);
 }
 
 function unregister(connection) {
+  const { byId, live, number, registered } = connection[kRoom];
   if (!MapPrototypeDelete(registered, connection[kIndex])) return;
-  core.ops.op_connection_list(connection[kIndex], false);
+  core.ops.op_connection_list(number, connection[kIndex], false);
   if (MapPrototypeGet(byId, connection.id) !== connection) return;
   MapPrototypeDelete(byId, connection.id);
   if (live !== null) MapPrototypeDelete(live, connection.id);
@@ -159,8 +152,8 @@ function unregister(connection) {
 }
 
 // A room that wakes from hibernation finds its connections again: id, uri, tags and state come from the host.
-function restore(index, id, uri, tags, attachment) {
-  const connection = createConnection(index, id, uri);
+function restore(room, index, id, uri, tags, attachment) {
+  const connection = createConnection(room, index, id, uri);
   connection[kTags] = tags;
   if (attachment !== undefined) connection[kStored] = attachment;
   register(connection);
@@ -169,6 +162,7 @@ function restore(index, id, uri, tags, attachment) {
 // --- tags ---------------------------------------------------------------------------------------------------------
 
 function setTags(connection, tags) {
+  const { hibernating, number } = connection[kRoom];
   // The original fails here by calling a method of what was returned (spec 2.6); the text is kept.
   if (!ArrayIsArray(tags)) {
     throw new TypeError(`Cannot read properties of ${tags} (reading 'filter')`);
@@ -179,7 +173,7 @@ function setTags(connection, tags) {
   }
   if (hibernating) checkTags(all);
   connection[kTags] = all;
-  if (hibernating) core.ops.op_connection_tags(connection[kIndex], all);
+  if (hibernating) core.ops.op_connection_tags(number, connection[kIndex], all);
 }
 
 function checkTags(tags) {
@@ -198,14 +192,14 @@ function checkTags(tags) {
 
 // --- finding and addressing ---------------------------------------------------------------------------------------
 
-function getConnection(id) {
-  if (!started) {
+function getConnection({ byId, isCreated }, id) {
+  if (!isCreated) {
     console.warn(".getConnection was invoked before first connection. This will always return undefined.");
   }
   return MapPrototypeGet(byId, id);
 }
 
-function* iterate(tag) {
+function* iterate({ registered }, tag) {
   for (const { 1: connection } of registered) {
     if (isListed(connection, tag)) yield connection;
   }
@@ -214,7 +208,7 @@ function* iterate(tag) {
 function isListed(connection, tag) {
   if (connection[kHidden]) return false;
   // Without hibernation a closing connection is listed until it is gone (spec 2.6).
-  if (hibernating && connection[kState] !== OPEN) return false;
+  if (connection[kRoom].hibernating && connection[kState] !== OPEN) return false;
   return !tag || hasTag(connection, tag);
 }
 
@@ -223,14 +217,14 @@ function hasTag(connection, tag) {
   return tags === null ? connection.id === tag : ArrayPrototypeIncludes(tags, tag);
 }
 
-function getConnections(tag) {
-  if (!started) {
+function getConnections(room, tag) {
+  if (!room.isCreated) {
     console.warn("Party.getConnections was invoked before first connection. This will always return an empty list.");
   }
-  if (!hibernating) return iterate(tag);
+  if (!room.hibernating) return iterate(room, tag);
   if (tag === "") return ArrayPrototypeSymbolIterator([]);
   const list = [];
-  for (const { 1: connection } of registered) {
+  for (const { 1: connection } of room.registered) {
     if (isListed(connection, tag)) ArrayPrototypePush(list, connection);
   }
   // The original lists the newest first when it hibernates and no tag is asked for (spec 2.6).
@@ -247,44 +241,43 @@ function isWithout(without, id) {
   return false;
 }
 
-function broadcast(message, without) {
-  if (without !== undefined && without !== null) skip(without);
+function broadcast(room, message, without) {
+  if (without !== undefined && without !== null) skip(room, without);
+  const { number } = room;
   const status = typeof message === "string"
-    ? hot.op_broadcast_text(message)
+    ? hot.op_broadcast_text(number, message)
     : isBinary(message)
-    ? hot.op_broadcast_binary(bytesOf(message))
-    : hot.op_broadcast_text(String(message));
+    ? hot.op_broadcast_binary(number, bytesOf(message))
+    : hot.op_broadcast_text(number, String(message));
   checkSent(status);
 }
 
 // The usual list holds one or two ids, so that looking each up is cheaper than asking every connection.
-function skip(without) {
+function skip({ byId, number, registered }, without) {
   if (ArrayIsArray(without)) {
     for (let i = 0; i < without.length; i++) {
       const connection = MapPrototypeGet(byId, without[i]);
-      if (connection !== undefined) hot.op_broadcast_skip(connection[kIndex]);
+      if (connection !== undefined) hot.op_broadcast_skip(number, connection[kIndex]);
     }
     return;
   }
   for (const { 1: connection } of registered) {
-    if (isWithout(without, connection.id)) hot.op_broadcast_skip(connection[kIndex]);
+    if (isWithout(without, connection.id)) hot.op_broadcast_skip(number, connection[kIndex]);
   }
 }
 
 // What the deprecated `room.connections` gave away without hibernation: it goes on to change with the room (spec 2.4).
-let live = null;
-
-function connectionsMap() {
-  if (!started) {
+function connectionsMap(room) {
+  if (!room.isCreated) {
     console.warn("Party.connections was invoked before first connection. This will always return an empty Map.");
     // own: user code gets it.
     return new Map();
   }
-  if (hibernating) return copyConnections();
-  return live ??= copyConnections();
+  if (room.hibernating) return copyConnections(room);
+  return room.live ??= copyConnections(room);
 }
 
-function copyConnections() {
+function copyConnections({ registered }) {
   // own: user code gets it.
   const map = new Map();
   for (const { 1: connection } of registered) {
@@ -298,21 +291,11 @@ return {
   broadcast,
   Connection,
   connectionsMap,
-  cool() {
-    hibernating = false;
-    started = false;
-  },
   createConnection,
   getConnection,
   getConnections,
   register,
   restore,
-  setHibernating(value) {
-    hibernating = value;
-  },
-  setStarted() {
-    started = true;
-  },
   setState,
   setTags,
   unregister,

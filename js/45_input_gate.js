@@ -11,19 +11,20 @@ const { core, primordials } = __bootstrap;
 const { ArrayPrototypePush, ArrayPrototypeShift, Promise } = primordials;
 const { AsyncVariable, setAsyncContext } = core;
 
-let holders = 0;
-
-function hold() {
-  if (holders++ === 0) core.ops.op_room_hold(true);
+function hold(room) {
+  if (room.holders++ === 0) core.ops.op_room_hold(room.number, true);
 }
 
-function release() {
-  if (--holders === 0) core.ops.op_room_hold(false);
+function release(room) {
+  if (--room.holders === 0) core.ops.op_room_hold(room.number, false);
 }
 
 // `running` is the one section inside this one whose turn it is, `waiting` are those whose turn comes later. A section whose
 // closure has come to its end is `closing` until the one that runs inside it has ended, too.
 class Section {
+  constructor(room) {
+    this.room = room;
+  }
   parent = null;
   running = null;
   waiting = [];
@@ -34,13 +35,14 @@ class Section {
   idle = null;
 }
 
-// What all sections of the room are in.
-const room = new Section();
-// The section whose closure runs now.
+// The section whose closure runs now, of whichever room.
 const current = new AsyncVariable();
 
-function around() {
-  let section = current.get() ?? room;
+// The section that one which begins now in `room` is inside: another room's closure is not around it.
+function around(room) {
+  const outermost = room.section ??= new Section(room);
+  let section = current.get() ?? outermost;
+  if (section.room !== room) return outermost;
   while (section.ended) section = section.parent;
   return section;
 }
@@ -108,12 +110,12 @@ function run(section, closure, argument) {
 
 // Runs `closure` as a section. `open` answers its argument at the moment when it begins, and `close` is called with that and
 // with whether the closure returned, when it has ended with all that was begun inside it.
-async function inSection(closure, open, close) {
-  hold();
-  const section = new Section();
+async function inSection(room, closure, open, close) {
+  hold(room);
+  const section = new Section(room);
   try {
-    await turnOf(section, around());
-    const argument = open?.();
+    await turnOf(section, around(room));
+    const argument = open?.(room);
     let result;
     let failure = null;
     try {
@@ -129,7 +131,7 @@ async function inSection(closure, open, close) {
     return result;
   } finally {
     end(section);
-    release();
+    release(room);
   }
 }
 

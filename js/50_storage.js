@@ -42,15 +42,15 @@ function named(key) {
   return `The value of ${JSONStringify(key)}`;
 }
 
-function getOne(key) {
+function getOne(room, key) {
   const name = String(key);
-  const bytes = hot.op_storage_get(name);
+  const bytes = hot.op_storage_get(room.number, name);
   return bytes === null || bytes === undefined ? undefined : deserialize(bytes, named, name);
 }
 
-function getMany(keys) {
-  core.ops.op_storage_check_count(keys.length);
-  return mapOf(core.ops.op_storage_get_many(namesOf(keys)));
+function getMany({ number }, keys) {
+  core.ops.op_storage_check_count(number, keys.length);
+  return mapOf(core.ops.op_storage_get_many(number, namesOf(keys)));
 }
 
 function namesOf(keys) {
@@ -79,7 +79,7 @@ function isObject(value) {
   return typeof value === "object" && value !== null || typeof value === "function";
 }
 
-function list(owner, options) {
+function list(room, owner, options) {
   if (options === undefined || options === null) options = {};
   else if (!isObject(options)) throw wrongType(owner, "list", "ListOptions");
   const { start, startAfter, end, prefix, reverse, limit } = options;
@@ -89,6 +89,7 @@ function list(owner, options) {
   if (limit !== undefined && !(limit > 0)) throw new TypeError("List limit must be positive.");
   const text = (value) => value === undefined || value === null ? null : String(value);
   const found = core.ops.op_storage_list(
+    room.number,
     text(start),
     text(startAfter),
     text(end),
@@ -100,11 +101,11 @@ function list(owner, options) {
 }
 
 // `count` is the number of arguments that the caller gave.
-function put(owner, count, keyOrEntries, value) {
+function put(room, owner, count, keyOrEntries, value) {
   if (count === 0) throw wrongType(owner, "put", "string or object");
   if (!isObject(keyOrEntries)) {
     if (value === undefined) throw new TypeError("put() called with undefined value.");
-    hot.op_storage_put(String(keyOrEntries), serialize(value));
+    hot.op_storage_put(room.number, String(keyOrEntries), serialize(value));
     return;
   }
   if (value !== undefined && !isObject(value)) throw new TypeError(PUT_USAGE);
@@ -118,12 +119,12 @@ function put(owner, count, keyOrEntries, value) {
     ArrayPrototypePush(names, keys[i]);
     ArrayPrototypePush(values, serialize(one));
   }
-  core.ops.op_storage_put_many(names, values);
+  core.ops.op_storage_put_many(room.number, names, values);
 }
 
-function remove(keyOrKeys) {
-  if (!ArrayIsArray(keyOrKeys)) return hot.op_storage_delete(String(keyOrKeys));
-  return core.ops.op_storage_delete_many(namesOf(keyOrKeys));
+function remove({ number }, keyOrKeys) {
+  if (!ArrayIsArray(keyOrKeys)) return hot.op_storage_delete(number, String(keyOrKeys));
+  return core.ops.op_storage_delete_many(number, namesOf(keyOrKeys));
 }
 
 function alarmTime(owner, time) {
@@ -134,75 +135,131 @@ function alarmTime(owner, time) {
   return MathMax(time, DateNow());
 }
 
-// What the storage and a transaction have in common, by name. `owner` is the class that error texts name, `count` the
+// What the storage and a transaction of a room have in common, by name. `owner` is the class that error texts name, `count` the
 // number of arguments that the caller gave.
 const shared = {
   __proto__: null,
-  get(owner, count, key) {
+  get(room, owner, count, key) {
     if (count === 0) throw wrongType(owner, "get", "string or Array");
-    return ArrayIsArray(key) ? getMany(key) : getOne(key);
+    return ArrayIsArray(key) ? getMany(room, key) : getOne(room, key);
   },
-  list: (owner, _count, options) => list(owner, options),
+  list: (room, owner, _count, options) => list(room, owner, options),
   put,
-  delete(owner, count, key) {
+  delete(room, owner, count, key) {
     if (count === 0) throw wrongType(owner, "delete", "string or Array");
-    return remove(key);
+    return remove(room, key);
   },
-  getAlarm() {
-    const time = core.ops.op_storage_get_alarm();
+  getAlarm(room) {
+    const time = core.ops.op_storage_get_alarm(room.number);
     return time === NO_ALARM ? null : time;
   },
-  setAlarm(owner, _count, time) {
-    core.ops.op_storage_set_alarm(alarmTime(owner, time));
+  setAlarm(room, owner, _count, time) {
+    core.ops.op_storage_set_alarm(room.number, alarmTime(owner, time));
   },
-  deleteAlarm() {
-    core.ops.op_storage_delete_alarm();
+  deleteAlarm(room) {
+    core.ops.op_storage_delete_alarm(room.number);
   },
 };
 
 // A room that writes faster than the disk takes it waits, and with it its next event, so that nothing comes between a write and
 // what follows it.
-async function waitForDisk() {
-  hold();
+async function waitForDisk(room) {
+  hold(room);
   try {
-    await core.ops.op_storage_sync();
+    await core.ops.op_storage_sync(room.number);
   } finally {
-    release();
+    release(room);
   }
 }
+
+const ILLEGAL = "Illegal invocation: function called with incorrect `this` reference. See " +
+  "https://developers.cloudflare.com/workers/observability/errors/#illegal-invocation-errors for details.";
+
+const OWNER = "DurableObjectStorage";
+
+let roomOfStorage;
 
 class DurableObjectStorage {
-  async deleteAll() {
-    core.ops.op_storage_delete_all();
+  #room;
+
+  static {
+    roomOfStorage = (storage) => {
+      if (typeof storage !== "object" || storage === null || !(#room in storage)) throw new TypeError(ILLEGAL);
+      return storage.#room;
+    };
   }
-  async sync() {
-    await core.ops.op_storage_sync();
+
+  constructor(room) {
+    this.#room = room;
   }
-  async get(key, _options) {
-    return shared.get("DurableObjectStorage", arguments.length, key);
+  // Called on anything else they throw; everything else that goes wrong is a rejection.
+  deleteAll() {
+    return deleteAll(roomOfStorage(this));
   }
-  async list(options) {
-    return list("DurableObjectStorage", options);
+  sync() {
+    return sync(roomOfStorage(this));
   }
-  async put(keyOrEntries, value, _options) {
-    put("DurableObjectStorage", arguments.length, keyOrEntries, value);
-    if (core.ops.op_storage_presses()) await waitForDisk();
+  get(key, _options) {
+    return get(roomOfStorage(this), arguments.length, key);
   }
-  async delete(key, _options) {
-    const deleted = shared.delete("DurableObjectStorage", arguments.length, key);
-    if (core.ops.op_storage_presses()) await waitForDisk();
-    return deleted;
+  list(options) {
+    return listing(roomOfStorage(this), options);
   }
-  async getAlarm() {
-    return shared.getAlarm();
+  put(keyOrEntries, value, _options) {
+    return store(roomOfStorage(this), arguments.length, keyOrEntries, value);
   }
-  async setAlarm(time) {
-    shared.setAlarm("DurableObjectStorage", arguments.length, time);
+  delete(key, _options) {
+    return erase(roomOfStorage(this), arguments.length, key);
   }
-  async deleteAlarm() {
-    shared.deleteAlarm();
+  getAlarm() {
+    return getAlarm(roomOfStorage(this));
+  }
+  setAlarm(time) {
+    return setAlarm(roomOfStorage(this), arguments.length, time);
+  }
+  deleteAlarm() {
+    return deleteAlarm(roomOfStorage(this));
   }
 }
 
-return { DurableObjectStorage, shared, wrongType };
+async function deleteAll({ number }) {
+  core.ops.op_storage_delete_all(number);
+}
+
+async function sync({ number }) {
+  await core.ops.op_storage_sync(number);
+}
+
+async function get(room, count, key) {
+  return shared.get(room, OWNER, count, key);
+}
+
+async function listing(room, options) {
+  return list(room, OWNER, options);
+}
+
+async function store(room, count, keyOrEntries, value) {
+  put(room, OWNER, count, keyOrEntries, value);
+  if (core.ops.op_storage_presses(room.number)) await waitForDisk(room);
+}
+
+async function erase(room, count, key) {
+  const deleted = shared.delete(room, OWNER, count, key);
+  if (core.ops.op_storage_presses(room.number)) await waitForDisk(room);
+  return deleted;
+}
+
+async function getAlarm(room) {
+  return shared.getAlarm(room);
+}
+
+async function setAlarm(room, count, time) {
+  shared.setAlarm(room, OWNER, count, time);
+}
+
+async function deleteAlarm(room) {
+  shared.deleteAlarm(room);
+}
+
+return { DurableObjectStorage, roomOfStorage, shared, wrongType };
 })();

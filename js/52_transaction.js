@@ -9,7 +9,7 @@ const { core, primordials } = __bootstrap;
 const { ArrayPrototypePop, ArrayPrototypePush, Error, ObjectDefineProperty, Symbol } = primordials;
 const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
-const { DurableObjectStorage, shared, wrongType } = core.loadExtScript("ext:partyrun/50_storage.js");
+const { DurableObjectStorage, roomOfStorage, shared, wrongType } = core.loadExtScript("ext:partyrun/50_storage.js");
 
 const OPEN = 0;
 const COMMITTED = 1;
@@ -17,34 +17,41 @@ const ROLLED_BACK = 2;
 
 const kEnd = Symbol("how the transaction ended");
 
-// Open transactions, outermost first, as the host has them.
-const stack = [];
-
-function begin() {
-  core.ops.op_storage_begin();
-  const opened = new DurableObjectTransaction();
-  ArrayPrototypePush(stack, opened);
+function begin(room) {
+  core.ops.op_storage_begin(room.number);
+  const opened = new DurableObjectTransaction(room);
+  ArrayPrototypePush(room.transactions, opened);
   return opened;
 }
 
 function end(transaction, how) {
+  const { number, transactions } = roomOf(transaction);
   transaction[kEnd] = how;
-  ArrayPrototypePop(stack);
-  if (how === COMMITTED) core.ops.op_storage_commit();
-  else core.ops.op_storage_rollback();
+  ArrayPrototypePop(transactions);
+  if (how === COMMITTED) core.ops.op_storage_commit(number);
+  else core.ops.op_storage_rollback(number);
 }
 
 function close(opened, succeeded) {
   if (opened[kEnd] === OPEN) end(opened, succeeded ? COMMITTED : ROLLED_BACK);
 }
 
-async function transaction(closure) {
+async function transaction(room, closure) {
   if (typeof closure !== "function") throw wrongType("DurableObjectStorage", "transaction", "function");
-  return await inSection(closure, begin, close);
+  return await inSection(room, closure, begin, close);
 }
 
+let roomOf;
+
 class DurableObjectTransaction {
-  constructor() {
+  #room;
+
+  static {
+    roomOf = (transaction) => transaction.#room;
+  }
+
+  constructor(room) {
+    this.#room = room;
     this[kEnd] = OPEN;
   }
   deleteAll() {
@@ -53,7 +60,8 @@ class DurableObjectTransaction {
   rollback() {
     if (this[kEnd] === ROLLED_BACK) return;
     check(this, "rollback");
-    if (stack[stack.length - 1] !== this) {
+    const { transactions } = this.#room;
+    if (transactions[transactions.length - 1] !== this) {
       throw new Error("Cannot roll back an outer transaction while a nested transaction is still running.");
     }
     end(this, ROLLED_BACK);
@@ -74,7 +82,7 @@ for (const name of ["get", "list", "put", "delete", "getAlarm", "setAlarm", "del
   const value = {
     async [name](first, second) {
       check(this, name);
-      return method("DurableObjectTransaction", arguments.length, first, second);
+      return method(roomOf(this), "DurableObjectTransaction", arguments.length, first, second);
     },
   }[name];
   const property = { __proto__: null, value, writable: true, configurable: true };
@@ -83,7 +91,11 @@ for (const name of ["get", "list", "put", "delete", "getAlarm", "setAlarm", "del
 
 ObjectDefineProperty(DurableObjectStorage.prototype, "transaction", {
   __proto__: null,
-  value: { transaction: (closure) => transaction(closure) }.transaction,
+  value: {
+    transaction(closure) {
+      return transaction(roomOfStorage(this), closure);
+    },
+  }.transaction,
   writable: true,
   configurable: true,
 });

@@ -17,9 +17,9 @@ const { Response } = core.loadExtScript("ext:partyrun/30_http.js");
 const { ReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
 
-// Answers the result, and the stored bytes where the method reads some.
-async function callBinding(kind, binding, method, args, bytes) {
-  const reply = await core.ops.op_binding_call(kind, binding, method, JSONStringify(args), bytes ?? null);
+// `binding` is whose it is, and what the configuration binds the name to. Answers the result, and the stored bytes where the method reads some.
+async function callBinding(kind, { room, name }, method, args, bytes) {
+  const reply = await core.ops.op_binding_call(room.number, kind, name, method, JSONStringify(args), bytes ?? null);
   if (reply.error !== null) throw new Error(reply.error);
   return { result: JSONParse(reply.json), bytes: reply.bytes };
 }

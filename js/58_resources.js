@@ -9,18 +9,18 @@ const { KvNamespace } = core.loadExtScript("ext:partyrun/55_kv.js");
 const { R2Bucket } = core.loadExtScript("ext:partyrun/56_r2.js");
 const { VectorizeIndex } = core.loadExtScript("ext:partyrun/57_vectorize.js");
 
-function each(bound, Kind) {
+function each(room, bound, Kind) {
   const made = {};
   const names = ObjectKeys(bound);
-  for (let i = 0; i < names.length; i++) made[names[i]] = new Kind(bound[names[i]]);
+  for (let i = 0; i < names.length; i++) made[names[i]] = new Kind({ room, name: bound[names[i]] });
   return made;
 }
 
-function createResources({ kv = {}, r2 = {}, vectorize = {}, ai = undefined }) {
+function createResources(room, { kv = {}, r2 = {}, vectorize = {}, ai = undefined }) {
   return {
-    vectorize: each(vectorize, VectorizeIndex),
+    vectorize: each(room, vectorize, VectorizeIndex),
     ai: ai ?? undefined,
-    bindings: { r2: each(r2, R2Bucket), kv: each(kv, KvNamespace) },
+    bindings: { r2: each(room, r2, R2Bucket), kv: each(room, kv, KvNamespace) },
   };
 }
 

@@ -10,7 +10,7 @@ const { NO_RESOURCE, NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js")
 const { incomingResponse, isRequest, kCf, kWebSocket, Request, serializeHeaders, takeBody, toInnerRequest } = core
   .loadExtScript("ext:partyrun/30_http.js");
 const { HeadersPrototypeSet, RequestPrototypeGetHeaders } = core.loadExtScript("ext:partyrun/06_captured.js");
-const { accept, fromHost, WebSocket } = core.loadExtScript("ext:partyrun/36_socket.js");
+const { accept, fromHost, openSocket } = core.loadExtScript("ext:partyrun/36_socket.js");
 
 // fetch(), fetch("/path", init?), fetch(init), fetch(request), fetch("/path", request)
 function splitArguments(first, second) {
@@ -28,16 +28,15 @@ function requestOf(url, init) {
   return new Request(url, init ?? undefined);
 }
 
-async function send(party, id, path, init) {
+async function send(room, party, id, path, init) {
   const url = core.ops.op_party_url(party, id, path);
   const request = requestOf(url, init);
   const inner = toInnerRequest(request);
   const body = takeBody(inner.body);
   const isText = typeof body === "string";
   const reply = await core.ops.op_party_fetch(
-    party,
-    id,
-    path,
+    room.number,
+    [party, id, path],
     inner.method,
     serializeHeaders(inner.headerList),
     isText ? core.encode(body) : typeof body === "object" ? body : null,
@@ -53,21 +52,21 @@ async function send(party, id, path, init) {
     reply.bytes ?? (reply.resource === NO_RESOURCE ? undefined : reply.resource),
     url,
   );
-  if (reply.socket !== NO_SOCKET) response[kWebSocket] = fromHost(reply.socket);
+  if (reply.socket !== NO_SOCKET) response[kWebSocket] = fromHost(room, reply.socket);
   return response;
 }
 
 class Stub {
-  constructor(party, id) {
+  constructor(room, party, id) {
     this.fetch = (first, second) => {
       const { path, init } = splitArguments(first, second);
-      return send(party, id, path, init);
+      return send(room, party, id, path, init);
     };
     this.socket = async (first, second) => {
       const { path, init } = splitArguments(first, second);
       const request = new Request(core.ops.op_party_url(party, id, path), isRequest(init) ? init : init ?? undefined);
       HeadersPrototypeSet(RequestPrototypeGetHeaders(request), "upgrade", "websocket");
-      const response = await send(party, id, path, request);
+      const response = await send(room, party, id, path, request);
       const socket = response[kWebSocket];
       if (socket === undefined) throw new Error("Expected a websocket response");
       accept(socket);
@@ -75,19 +74,19 @@ class Stub {
     };
     this.connect = () => {
       const url = core.ops.op_party_url(party, id, "");
-      return new WebSocket("ws" + StringPrototypeSlice(url, 4));
+      return openSocket(room, "ws" + StringPrototypeSlice(url, 4));
     };
   }
 }
 
 // One entry a configured party, then `main` (spec 2.9); an unknown name is undefined.
-function createParties(names) {
+function createParties(room, names) {
   const parties = {};
   for (let i = 0; i < names.length; i++) {
     const party = names[i];
     parties[party] = {
       get(id) {
-        return new Stub(party, String(id));
+        return new Stub(room, party, String(id));
       },
     };
   }

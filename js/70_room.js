@@ -30,6 +30,7 @@ const {
   STARTED,
   STARTING,
 } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { roomOf } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
@@ -50,10 +51,10 @@ const {
   isClean,
   kHandlers,
   kIndex,
+  kRoom,
   kState,
   messageEvent,
   OPEN,
-  sockets,
 } = core.loadExtScript("ext:partyrun/34_sockets.js");
 const { accept, fromHost, kClosedHere } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { DurableObjectStorage } = core.loadExtScript("ext:partyrun/52_transaction.js");
@@ -62,32 +63,28 @@ const { createAssets } = core.loadExtScript("ext:partyrun/61_assets.js");
 const { createResources } = core.loadExtScript("ext:partyrun/58_resources.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
 
-let room;
-// The user's server as functions that take the arguments of the class form.
-let server;
-
 function isPromise(value) {
   return typeof value === "object" && value !== null && (core.isPromise(value) || typeof value.then === "function");
 }
 
 // --- Party.Room ---------------------------------------------------------------------------------------------------
 
-function createRoom(info) {
-  const storage = new DurableObjectStorage();
-  const parties = createParties(info.parties);
-  const assets = createAssets();
-  const { vectorize, ai, bindings } = createResources(JSONParse(info.resources));
+function createParty(room, info) {
+  const storage = new DurableObjectStorage(room);
+  const parties = createParties(room, info.parties);
+  const assets = createAssets(room);
+  const { vectorize, ai, bindings } = createResources(room, JSONParse(info.resources));
   const created = {
     id: info.id,
     internalID: info.internalId,
     name: info.party,
     env: JSONParse(info.env),
     storage,
-    blockConcurrencyWhile,
-    broadcast: connections.broadcast,
+    blockConcurrencyWhile: (work) => blockConcurrencyWhile(room, work),
+    broadcast: (message, without) => connections.broadcast(room, message, without),
     context: { parties, vectorize, ai, assets, bindings },
-    getConnection: connections.getConnection,
-    getConnections: connections.getConnections,
+    getConnection: (id) => connections.getConnection(room, id),
+    getConnections: (tag) => connections.getConnections(room, tag),
     analytics: createAnalytics(),
   };
   ObjectDefineProperties(created, {
@@ -99,7 +96,7 @@ function createRoom(info) {
           "Party.connections is deprecated and will be removed in a future version of PartyKit. " +
             "Use Party.getConnections() instead.",
         );
-        return connections.connectionsMap();
+        return connections.connectionsMap(room);
       },
     },
     parties: {
@@ -129,14 +126,14 @@ function createAnalytics() {
 }
 
 // The rejection of `work` resets the room: user code never goes on from it (spec 2.4).
-async function blockConcurrencyWhile(work) {
-  return await inSection(async () => {
+async function blockConcurrencyWhile(room, work) {
+  return await inSection(room, async () => {
     try {
       // user code: its promise is waited for as it says.
       return await work();
     } catch (error) {
       console.error(error);
-      core.ops.op_room_reset(messageOf(error, "blockConcurrencyWhile failed"));
+      core.ops.op_room_reset(room.number, messageOf(error, "blockConcurrencyWhile failed"));
       return await new Promise(() => {});
     }
   });
@@ -148,9 +145,9 @@ function isClass(value) {
   return typeof value === "function" && "prototype" in value && ObjectPrototypeIsPrototypeOf(ObjectPrototype, value.prototype);
 }
 
-function createServer(exported) {
-  if (!isClass(exported)) return objectServer(exported);
-  const instance = new exported(room);
+function createServer(party, exported) {
+  if (!isClass(exported)) return objectServer(party, exported);
+  const instance = new exported(party);
   const options = instance.options ?? {};
   return {
     hibernate: options.hibernate === true,
@@ -175,7 +172,7 @@ function createServer(exported) {
   };
 }
 
-function objectServer(object) {
+function objectServer(party, object) {
   return {
     // An object hibernates when it has onMessage, or has no onConnect (spec 2.8).
     hibernate: "onMessage" in object || !("onConnect" in object),
@@ -183,52 +180,52 @@ function objectServer(object) {
     get onMessage() {
       return typeof object.onMessage === "function";
     },
-    message: (data, connection) => object.onMessage(data, connection, room),
+    message: (data, connection) => object.onMessage(data, connection, party),
     tags: () => [],
-    connect: (connection, ctx) => object.onConnect?.(connection, room, ctx),
-    closed: (connection) => object.onClose?.(connection, room),
-    failed: (connection, error) => object.onError?.(connection, error, room),
-    alarm: () => object.onAlarm?.(room),
+    connect: (connection, ctx) => object.onConnect?.(connection, party, ctx),
+    closed: (connection) => object.onClose?.(connection, party),
+    failed: (connection, error) => object.onError?.(connection, error, party),
+    alarm: () => object.onAlarm?.(party),
     get onRequest() {
       return typeof object.onRequest === "function";
     },
-    request: (request) => object.onRequest(request, room),
+    request: (request) => object.onRequest(request, party),
     declaresRequest: object.onRequest !== undefined,
   };
 }
 
 // --- start --------------------------------------------------------------------------------------------------------
 
-let onStartDone = false;
-
-function create(info, exported) {
-  room ??= createRoom(info);
-  server ??= createServer(exported);
-  connections.setHibernating(server.hibernate);
-  core.ops.op_room_hibernates(server.hibernate);
-  connections.setStarted();
+function create(room, info, exported) {
+  room.party ??= createParty(room, info);
+  room.server ??= createServer(room.party, exported);
+  const { hibernate } = room.server;
+  room.hibernating = hibernate;
+  core.ops.op_room_hibernates(room.number, hibernate);
+  room.isCreated = true;
 }
 
 // Answers how far the start came; a start that is still going ends with op_room_started.
-function start(info, exported, restored) {
+function start(number, info, exported, restored) {
+  const room = roomOf(number);
   try {
-    create(info, exported);
+    create(room, info, exported);
     for (let i = 0; i < restored.length; i += RESTORED_FIELDS) {
-      connections.restore(restored[i], restored[i + 1], restored[i + 2], restored[i + 3], restored[i + 4]);
+      connections.restore(room, restored[i], restored[i + 1], restored[i + 2], restored[i + 3], restored[i + 4]);
     }
-    if (onStartDone) return STARTED;
-    const result = server.start();
+    if (room.onStartDone) return STARTED;
+    const result = room.server.start();
     if (!isPromise(result)) {
-      onStartDone = true;
+      room.onStartDone = true;
       return STARTED;
     }
     PromisePrototypeThen(PromiseResolve(result), () => {
-      onStartDone = true;
-      core.ops.op_room_started("");
-    }, (error) => core.ops.op_room_started(startFailed(error)));
+      room.onStartDone = true;
+      core.ops.op_room_started(number, "");
+    }, (error) => core.ops.op_room_started(number, startFailed(error)));
     return STARTING;
   } catch (error) {
-    core.ops.op_room_started(startFailed(error));
+    core.ops.op_room_started(number, startFailed(error));
     return START_FAILED;
   }
 }
@@ -240,11 +237,13 @@ function startFailed(error) {
 
 // --- HTTP ---------------------------------------------------------------------------------------------------------
 
-function request(id, method, url, headers, body, cf, viaStub) {
+function request(number, id, method, url, headers, body, cf, viaStub) {
+  const room = roomOf(number);
+  const { server } = room;
   if (!server.onRequest || !(viaStub || server.declaresRequest)) {
     const text = viaStub ? "Invalid onRequest handler" : "No onRequest handler";
     if (!viaStub) console.warn("fetch error", new Error(text));
-    respondText(id, 500, text);
+    respondText(room, id, 500, text);
     return;
   }
   try {
@@ -252,14 +251,14 @@ function request(id, method, url, headers, body, cf, viaStub) {
     if (isPromise(result)) {
       PromisePrototypeThen(
         PromiseResolve(result),
-        (response) => answer(id, response, viaStub),
-        (error) => requestFailed(id, error),
+        (response) => answer(room, id, response, viaStub),
+        (error) => requestFailed(room, id, error),
       );
     } else {
-      answer(id, result, viaStub);
+      answer(room, id, result, viaStub);
     }
   } catch (error) {
-    requestFailed(id, error);
+    requestFailed(room, id, error);
   }
 }
 
@@ -267,44 +266,44 @@ const NOT_A_RESPONSE = "Incorrect type for Promise: the Promise did not resolve 
 const SOCKET_UNASKED = "Worker tried to return a WebSocket in a response to a request which did not contain " +
   'the header "Upgrade: websocket".';
 
-function answer(id, response, viaStub) {
+function answer(room, id, response, viaStub) {
   let problem = null;
   if (!isResponse(response)) problem = NOT_A_RESPONSE;
   else if (response[kWebSocket] !== undefined || response.status === 101) problem = SOCKET_UNASKED;
   if (problem !== null) {
-    fetchFailed(id, new TypeError(problem), viaStub);
+    fetchFailed(room, id, new TypeError(problem), viaStub);
     return;
   }
   try {
-    respond(id, response);
+    respond(room, id, response);
   } catch (error) {
-    fetchFailed(id, error, viaStub);
+    fetchFailed(room, id, error, viaStub);
   }
 }
 
 // What the edge of the original reports: a warning, and the message with status 500. A stub's fetch rejects instead.
-function fetchFailed(id, error, viaStub) {
+function fetchFailed(room, id, error, viaStub) {
   if (viaStub) {
-    reject(id, messageOf(error, ""));
+    reject(room, id, messageOf(error, ""));
     return;
   }
   console.warn("fetch error", error);
-  respondText(id, 500, textFor(error, "", REQUEST_FAILED));
+  respondText(room, id, 500, textFor(error, "", REQUEST_FAILED));
 }
 
-function requestFailed(id, error) {
+function requestFailed(room, id, error) {
   console.error("onRequest error", error);
   if (typeof error !== "object" || error === null) {
     const text = `Cannot use 'in' operator to search for 'code' in ${String(error)}`;
-    fetchFailed(id, new TypeError(text), false);
+    fetchFailed(room, id, new TypeError(text), false);
     return;
   }
   const status = statusOf(error);
   if (!(status >= 200 && status <= 599)) {
-    fetchFailed(id, new RangeError(WRONG_STATUS), false);
+    fetchFailed(room, id, new RangeError(WRONG_STATUS), false);
     return;
   }
-  respondText(id, status, textFor(error, "Uncaught exception when making a request", REQUEST_FAILED));
+  respondText(room, id, status, textFor(error, "Uncaught exception when making a request", REQUEST_FAILED));
 }
 
 // A numeric `code` is the status (spec 1.4). One that is there without a value makes the default one of a Response.
@@ -315,8 +314,10 @@ function statusOf(error) {
 
 // --- WebSockets ---------------------------------------------------------------------------------------------------
 
-function connect(index, pk, url, headers, cf) {
-  const connection = connections.createConnection(index, pk, url);
+function connect(number, index, pk, url, headers, cf) {
+  const room = roomOf(number);
+  const { server } = room;
+  const connection = connections.createConnection(room, index, pk, url);
   const ctx = { request: incomingRequest(NO_REQUEST, "GET", url, headers, undefined, cfOf(cf)) };
   try {
     const tags = server.tags(connection, ctx);
@@ -335,6 +336,8 @@ function connect(index, pk, url, headers, cf) {
 }
 
 function tagged(connection, ctx, tags) {
+  const room = connection[kRoom];
+  const { server } = room;
   try {
     // What a connection was given before it was accepted is kept where the room can find it again after hibernation.
     connections.setTags(connection, tags);
@@ -345,11 +348,11 @@ function tagged(connection, ctx, tags) {
     if (isPromise(result)) {
       PromisePrototypeThen(
         PromiseResolve(result),
-        () => connections.accept(connection[kIndex]),
+        () => connections.accept(room, connection[kIndex]),
         (error) => connectFailed(connection, error),
       );
     } else {
-      connections.accept(connection[kIndex]);
+      connections.accept(room, connection[kIndex]);
     }
   } catch (error) {
     connectFailed(connection, error);
@@ -363,22 +366,25 @@ function connectFailed(connection, error) {
   console.error(error);
   connections.unregister(connection);
   const index = connection[kIndex];
-  connections.accept(index);
+  const room = connection[kRoom];
+  connections.accept(room, index);
   connection[kState] = CLOSING;
   connection[kClosedHere] = true;
-  closeHost(index, 1011, textFor(error, "Uncaught exception when connecting", REQUEST_FAILED));
-  accept(fromHost(index));
+  closeHost(room, index, 1011, textFor(error, "Uncaught exception when connecting", REQUEST_FAILED));
+  accept(fromHost(room, index));
 }
 
-function message(index, data) {
-  const socket = sockets[index];
+function message(number, index, data) {
+  const room = roomOf(number);
+  const socket = room.sockets[index];
   if (!isConnection(socket)) {
-    deliverFromHost(index, messageEvent(data));
+    deliverFromHost(room, index, messageEvent(data));
     return;
   }
   const heard = isHeard(socket);
   const event = heard ? new MessageEvent("message", { data }) : null;
   if (heard) callHandler(socket, event);
+  const { server } = room;
   if (server.onMessage) {
     try {
       const result = server.message(data, socket);
@@ -415,13 +421,14 @@ const STATE_AFTER = {
   [ENDED_FAILED]: CLOSED,
 };
 
-function end(index, how, code, reason) {
-  const socket = sockets[index];
+function end(number, index, how, code, reason) {
+  const room = roomOf(number);
+  const socket = room.sockets[index];
   if (!isConnection(socket)) {
-    deliverFromHost(index, closeEvent(code, reason, how));
+    deliverFromHost(room, index, closeEvent(code, reason, how));
     return;
   }
-  forget(index);
+  forget(room, index);
   connections.unregister(socket);
   socket[kState] = STATE_AFTER[how];
   const heard = isHeard(socket);
@@ -433,6 +440,7 @@ function end(index, how, code, reason) {
     : failedEvent(failure, `Uncaught Error: ${failure.message}`);
   if (heard) callHandler(socket, event);
   try {
+    const { server } = room;
     const result = failure === null ? server.closed(socket) : server.failed(socket, failure);
     if (isPromise(result)) PromisePrototypeThen(PromiseResolve(result), undefined, reportHandlerError);
   } catch (error) {
@@ -443,14 +451,14 @@ function end(index, how, code, reason) {
 
 // --- alarms -------------------------------------------------------------------------------------------------------
 
-function alarm(token) {
-  const done = () => core.ops.op_room_alarm_done(token, true);
+function alarm(number, token) {
+  const done = () => core.ops.op_room_alarm_done(number, token, true);
   const failedRun = (error) => {
     console.error("onAlarm error", error);
-    core.ops.op_room_alarm_done(token, false);
+    core.ops.op_room_alarm_done(number, token, false);
   };
   try {
-    const result = server.alarm();
+    const result = roomOf(number).server.alarm();
     if (isPromise(result)) PromisePrototypeThen(PromiseResolve(result), done, failedRun);
     else done();
   } catch (error) {
@@ -458,13 +466,5 @@ function alarm(token) {
   }
 }
 
-// The snapshot's build lets a room run once, so that its functions are compiled, and then forgets it.
-function cool() {
-  room = undefined;
-  server = undefined;
-  onStartDone = false;
-  connections.cool();
-}
-
-return { alarm, connect, cool, end, isPromise, message, request, start };
+return { alarm, connect, end, isPromise, message, request, start };
 })();

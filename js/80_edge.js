@@ -6,12 +6,13 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ArrayPrototypePush, JSONParse, ObjectHasOwn, ObjectKeys, PromisePrototypeThen, PromiseResolve, ReflectApply, SafeMap, String, TypeError } = primordials;
+const { roomOf } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
-const { NO_RESOURCE, NO_RETRY } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { FIRST_ROOM, NO_RESOURCE, NO_RETRY } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { incomingRequest, isRequest, isResponse, kCf, kWebSocket, serializeHeaders, takeBody, toInnerRequest, toInnerResponse } =
   core.loadExtScript("ext:partyrun/30_http.js");
 const { respond, respondText, setReason } = core.loadExtScript("ext:partyrun/31_responses.js");
-const { kIndex, passOn, sockets, takeWaiting } = core.loadExtScript("ext:partyrun/34_sockets.js");
+const { kIndex, passOn, takeWaiting } = core.loadExtScript("ext:partyrun/34_sockets.js");
 const { accept: acceptSocket, fromHost, kPeer } = core.loadExtScript("ext:partyrun/36_socket.js");
 const { bindPair } = core.loadExtScript("ext:partyrun/37_pair.js");
 const { accept } = core.loadExtScript("ext:partyrun/40_connections.js");
@@ -22,6 +23,8 @@ const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
 const { FAILED, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 
 const servers = new SafeMap();
+// What an isolate of the edge has in place of a room.
+let edge;
 let lobbyParts;
 
 // --- what a module declares ---------------------------------------------------------------------------------------
@@ -53,8 +56,9 @@ function validate(exported, warn) {
 }
 
 function describe(entries, info) {
-  const parties = createParties(info.parties);
-  lobbyParts = { env: JSONParse(info.env), parties, ...createResources(JSONParse(info.resources)) };
+  edge = roomOf(FIRST_ROOM);
+  const parties = createParties(edge, info.parties);
+  lobbyParts = { env: JSONParse(info.env), parties, ...createResources(edge, JSONParse(info.resources)) };
   const described = [];
   const names = ObjectKeys(entries);
   for (let i = 0; i < names.length; i++) {
@@ -79,7 +83,7 @@ function describe(entries, info) {
 
 function createLobby(id, handler) {
   const { env, parties, ai, vectorize, bindings } = lobbyParts;
-  const assets = createAssets();
+  const assets = createAssets(edge);
   const analytics = { writeDataPoint() {} };
   // The order of the keys is that of the original, for code that lists them.
   if (id === undefined) return { env, ai, parties, vectorize, analytics, assets, bindings };
@@ -116,7 +120,7 @@ async function before(id, name, party, room, method, url, headers, body, cf) {
     result = await ReflectApply(handler, exported, [request, createLobby(room, name), new ExecutionContext()]);
   } catch (error) {
     console.error(`${name} error`, error);
-    respondText(id, 401, textFor(error, error === "" ? "Unauthorised" : "", "Unauthorized"));
+    respondText(edge, id, 401, textFor(error, error === "" ? "Unauthorised" : "", "Unauthorized"));
     return;
   }
   try {
@@ -146,24 +150,24 @@ function forward(id, request) {
 
 function edgeFailed(id, error) {
   console.warn("fetch error", error);
-  respondText(id, 500, textFor(error, "", FAILED));
+  respondText(edge, id, 500, textFor(error, "", FAILED));
 }
 
 // A 101 answer carries one end of a pair, or the socket of another room: the host joins it to the client's.
 function answer(id, response) {
   const end = response[kWebSocket];
   if (end === undefined) {
-    respond(id, response);
+    respond(edge, id, response);
     return;
   }
   const headers = serializeHeaders(toInnerResponse(response).headerList);
   const index = core.ops.op_edge_accept(id, headers);
   if (end[kPeer] !== null) {
-    bindPair(end, index);
+    bindPair(end, edge, index);
     return;
   }
-  passOn(takeWaiting(end), index);
-  sockets[end[kIndex]] = undefined;
+  passOn(takeWaiting(end), edge, index);
+  edge.sockets[end[kIndex]] = undefined;
   core.ops.op_edge_relay(index, end[kIndex]);
 }
 
@@ -187,16 +191,16 @@ async function fetch(id, method, url, headers, body, cf) {
 async function socket(id, url, headers, cf) {
   const exported = servers.get("main");
   const index = core.ops.op_edge_open(id);
-  const accepted = fromHost(index);
+  const accepted = fromHost(edge, index);
   acceptSocket(accepted);
   accepted.request = incomingRequest(id, "GET", url, headers, undefined, cfOf(cf));
   try {
     // user code: as above.
     await exported.onSocket(accepted, createLobby(), new ExecutionContext());
-    accept(index);
+    accept(edge, index);
   } catch (error) {
     console.warn("fetch error", error);
-    sockets[index] = undefined;
+    edge.sockets[index] = undefined;
     core.ops.op_edge_refuse(index, textFor(error, "", FAILED));
   }
 }
@@ -215,10 +219,10 @@ async function cron(id, name, expression, scheduledTime) {
   try {
     // user code: as above.
     await exported.onCron(event, createLobby(), new ExecutionContext());
-    respondText(id, 200, `ran cron ${name}: ${expression}`);
+    respondText(edge, id, 200, `ran cron ${name}: ${expression}`);
   } catch (error) {
     // The host takes this reason for a mark; no client sees it.
-    if (!retry) setReason(id, NO_RETRY);
+    if (!retry) setReason(edge, id, NO_RETRY);
     edgeFailed(id, error);
   }
 }

@@ -15,6 +15,7 @@ const { setLimits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { setEnv } = core.loadExtScript("ext:partyrun/15_process.js");
 core.loadExtScript("ext:partyrun/32_fetch.js");
 const { setOverrides } = core.loadExtScript("ext:partyrun/65_cf.js");
+const { forgetRooms } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const room = core.loadExtScript("ext:partyrun/70_room.js");
 const edge = core.loadExtScript("ext:partyrun/80_edge.js");
 const bundle = core.loadExtScript("ext:partyrun/88_bundle.js");
@@ -71,7 +72,7 @@ ObjectDefineProperty(globalThis, "__partyrun", {
     evaluate: bundle.evaluate,
     load: bundle.load,
     settle: () => core.runNextTicks(),
-    start: (info, restored) => room.start(info, bundle.exportedBy(info.party), restored),
+    start: (number, info, restored) => room.start(number, info, bundle.exportedBy(info.party), restored),
     request: room.request,
     connect: room.connect,
     message: room.message,
@@ -82,7 +83,7 @@ ObjectDefineProperty(globalThis, "__partyrun", {
     fetch: edge.fetch,
     socket: edge.socket,
     cron: edge.cron,
-    cool: room.cool,
+    cool: forgetRooms,
   },
 });
 internals.partyrun = true;

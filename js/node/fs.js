@@ -9,6 +9,8 @@ const { core, primordials } = __bootstrap;
 const { ArrayPrototypePop, BigInt, Date, Error, Number, NumberIsInteger, ObjectAssign, ObjectDefineProperty, ObjectKeys,
   ObjectPrototypeIsPrototypeOf, ObjectSetPrototypeOf, ReflectApply, RegExpPrototypeTest, SafeRegExp, StringPrototypeIncludes,
   SymbolAsyncIterator, SymbolFor, TypedArrayPrototypeGetSymbolToStringTag } = primordials;
+const { LEVEL_ERROR, LEVEL_LOG } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { print: printLine } = core.loadExtScript("ext:partyrun/10_console.js");
 const { builtin } = core.loadExtScript("ext:partyrun/node/loader.js");
 const { nextTick } = core.loadExtScript("ext:partyrun/node/platform.js");
 const { fs: constants } = core.loadExtScript("ext:deno_node/internal_binding/constants.ts");
@@ -180,7 +182,7 @@ const bytesOf = (data, encoding) => typeof data === "string" ? Buffer.from(data,
 // Text for descriptor 1 or 2, as `process.stdout` and `process.stderr` have it.
 function print(fd, bytes) {
   if (fd === 0) throw failure("EBADF", "write");
-  core.ops.op_console_write(bytes.toString(), fd === 1 ? 1 : 3);
+  printLine(bytes.toString(), fd === 1 ? LEVEL_LOG : LEVEL_ERROR);
   return bytes.length;
 }
 

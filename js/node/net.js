@@ -5,6 +5,7 @@
 const { core, primordials } = __bootstrap;
 const { Error, Number, NumberIsInteger, ObjectAssign, RegExpPrototypeExec, RegExpPrototypeTest, SafeRegExp, String,
   StringPrototypeIncludes, StringPrototypeSplit, TypeError, Uint8Array } = primordials;
+const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { builtin, script } = core.loadExtScript("ext:partyrun/node/loader.js");
 const { absentFunction } = core.loadExtScript("ext:partyrun/node/absent.js");
 const { Duplex } = builtin("node:stream");
@@ -33,7 +34,7 @@ class Connection {
 
   static async open(host, port) {
     // What a room sends leaves when its writes are durable, like all that it says.
-    await core.ops.op_storage_sync();
+    await core.ops.op_storage_sync(currentRoom().number);
     return new Connection(await op_node_net_connect(host, port));
   }
 
@@ -45,7 +46,7 @@ class Connection {
   }
 
   async write(bytes) {
-    await core.ops.op_storage_sync();
+    await core.ops.op_storage_sync(currentRoom().number);
     await core.writeAll(this.rid, bytes);
   }
 

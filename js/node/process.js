@@ -6,6 +6,8 @@
 const { core, primordials } = __bootstrap;
 const { Error, FunctionPrototypeBind, MapPrototypeHas, ObjectAssign, ObjectDefineProperty, SafeMap, Set, String,
   StringPrototypeSlice, StringPrototypeStartsWith, TypeError } = primordials;
+const { LEVEL_ERROR, LEVEL_LOG } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { print } = core.loadExtScript("ext:partyrun/10_console.js");
 const { builtin, builtinNames, complete } = core.loadExtScript("ext:partyrun/node/loader.js");
 const { absentNames } = core.loadExtScript("ext:partyrun/node/absent.js");
 const { process } = core.loadExtScript("ext:partyrun/15_process.js");
@@ -88,11 +90,11 @@ function output(level) {
       stream = new Writable({
         decodeStrings: false,
         write(chunk, _encoding, done) {
-          core.ops.op_console_write(String(chunk), level);
+          print(String(chunk), level);
           done();
         },
       });
-      stream.fd = level === 1 ? 1 : 2;
+      stream.fd = level === LEVEL_LOG ? 1 : 2;
       stream.isTTY = false;
       return stream;
     },
@@ -106,8 +108,8 @@ ObjectDefineProperty(process, "stdin", {
   // Nobody types anything.
   get: () => stdin ??= ObjectAssign(builtin("node:stream").Readable.from([]), { fd: 0, isTTY: false }),
 });
-ObjectDefineProperty(process, "stdout", output(1));
-ObjectDefineProperty(process, "stderr", output(3));
+ObjectDefineProperty(process, "stdout", output(LEVEL_LOG));
+ObjectDefineProperty(process, "stderr", output(LEVEL_ERROR));
 
 // --- node:module --------------------------------------------------------------------------------------------------
 

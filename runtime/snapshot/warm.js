@@ -40,18 +40,19 @@ function check() {
   const wrong = said.find((line) => line.startsWith("console") || line.startsWith("room_reset"));
   if (wrong !== undefined) throw new Error(wrong);
   const expected = [
-    "connection_accept 0",
-    "broadcast_text text",
-    "broadcast_text left",
-    /^response_(static|bytes) 1 200 /,
-    /^response_(static|bytes) 2 200 /,
-    /^response_(static|bytes) 3 201 /,
+    "connection_accept 0 0",
+    "broadcast_text 0 text",
+    "broadcast_text 0 left",
+    /^response_(static|bytes) 0 1 200 /,
+    /^response_(static|bytes) 0 2 200 /,
+    /^response_(static|bytes) 0 3 201 /,
   ];
   for (const one of expected) {
     const heard = said.some((line) => typeof one === "string" ? line === one : one.test(line));
     if (!heard) throw new Error(`"${one}" is missing in: ${said.join("; ")}`);
   }
 }
+const ROOM = 0;
 const URL_TEXT = "http://127.0.0.1:1999/party/warm?name=a";
 const HEADERS = "host\n127.0.0.1:1999\naccept\n*/*\ncontent-type\napplication/json\n";
 
@@ -104,20 +105,20 @@ globalThis.__warm = {
     table.evaluate(() => ({ main: () => ({ default: Server }), parties: {} }));
     table.load("main");
     const info = { id: "warm", party: "main", internalId: "0", env: "{}", parties: ["main"], resources: "{}" };
-    table.start(info, []);
+    table.start(ROOM, info, []);
   },
   events() {
-    table.connect(0, "id", URL_TEXT, HEADERS, true);
-    table.message(0, "text");
-    table.message(0, new ArrayBuffer(2));
-    table.request(1, "GET", URL_TEXT, HEADERS, undefined, true, false);
-    table.request(2, "GET", URL_TEXT, "accept\njson\n", undefined, true, false);
+    table.connect(ROOM, 0, "id", URL_TEXT, HEADERS, true);
+    table.message(ROOM, 0, "text");
+    table.message(ROOM, 0, new ArrayBuffer(2));
+    table.request(ROOM, 1, "GET", URL_TEXT, HEADERS, undefined, true, false);
+    table.request(ROOM, 2, "GET", URL_TEXT, "accept\njson\n", undefined, true, false);
     const body = new TextEncoder().encode('{"value":1}');
-    table.request(3, "POST", URL_TEXT, HEADERS, body, true, false);
+    table.request(ROOM, 3, "POST", URL_TEXT, HEADERS, body, true, false);
   },
   leave() {
     try {
-      table.end(0, 0, 1000, "");
+      table.end(ROOM, 0, 0, 1000, "");
     } finally {
       table.cool();
       restore();

@@ -17,10 +17,10 @@ use swc_common::{
     BytePos, FileName, GLOBALS, Globals, Mark, SourceFile, SourceMap, Spanned, SyntaxContext, sync::Lrc,
 };
 use swc_ecma_ast::{
-    ArrayPat, ArrowExpr, AwaitExpr, BinExpr, BinaryOp, CallExpr, Callee, ClassDecl, ClassMember, EsVersion, Expr,
-    ExprOrSpread, FnDecl, ForInStmt, ForOfStmt, Function, GetterProp, Id, Ident, MemberExpr, MemberProp, NewExpr, ObjectLit, ObjectPat,
-    ObjectPatProp, OptCall, OptChainBase, OptChainExpr, Pass, Pat, Program, Prop, PropName, PropOrSpread, Regex, SetterProp,
-    VarDeclarator, YieldExpr,
+    ArrayPat, ArrowExpr, AwaitExpr, BinExpr, BinaryOp, CallExpr, Callee, ClassDecl, ClassMember, EsVersion,
+    Expr, ExprOrSpread, FnDecl, ForInStmt, ForOfStmt, Function, GetterProp, Id, Ident, MemberExpr,
+    MemberProp, NewExpr, ObjectLit, ObjectPat, ObjectPatProp, OptCall, OptChainBase, OptChainExpr, Pass, Pat,
+    Program, Prop, PropName, PropOrSpread, Regex, SetterProp, VarDeclarator, YieldExpr,
 };
 use swc_ecma_parser::{Syntax, parse_file_as_program};
 use swc_ecma_transforms_base::resolver;
@@ -90,7 +90,9 @@ impl Names {
         match value {
             Expr::Ident(name) if &*name.sym == "__bootstrap" => Some(Origin::Own),
             Expr::Ident(name) => self.of(name),
-            Expr::This(_) | Expr::Object(_) | Expr::Class(_) | Expr::Arrow(_) | Expr::Fn(_) => Some(Origin::Own),
+            Expr::This(_) | Expr::Object(_) | Expr::Class(_) | Expr::Arrow(_) | Expr::Fn(_) => {
+                Some(Origin::Own)
+            }
             Expr::SuperProp(_) => Some(Origin::Own),
             Expr::Paren(inner) => self.origin(&inner.expr),
             Expr::New(new) => match &*new.callee {
@@ -134,7 +136,8 @@ impl Names {
         if member.obj.is_this() {
             return None;
         }
-        self.origin(&member.obj).filter(|origin| *origin == Origin::Own && !is_named(&member.prop, "prototype"))
+        self.origin(&member.obj)
+            .filter(|origin| *origin == Origin::Own && !is_named(&member.prop, "prototype"))
     }
 
     fn bind(&mut self, pattern: &Pat, origin: Origin) {
@@ -242,7 +245,10 @@ impl Rule<'_> {
     fn spread(&mut self, given: &[ExprOrSpread]) {
         for one in given {
             if let Some(dots) = one.spread.filter(|_| !self.is_safe(&one.expr)) {
-                self.find_late(dots.lo, "spreads by the iterator of user code: `ReflectApply`, a loop".to_owned());
+                self.find_late(
+                    dots.lo,
+                    "spreads by the iterator of user code: `ReflectApply`, a loop".to_owned(),
+                );
             }
         }
     }
@@ -284,7 +290,6 @@ impl Rule<'_> {
             }
         }
     }
-
 }
 
 /// Whether an object literal has a prototype.
@@ -376,13 +381,19 @@ impl Visit for Rule<'_> {
     }
 
     fn visit_array_pat(&mut self, pattern: &ArrayPat) {
-        self.find_late(pattern.span.lo, "takes a list apart by the iterator of user code: `{ 0: a, 1: b }`".to_owned());
+        self.find_late(
+            pattern.span.lo,
+            "takes a list apart by the iterator of user code: `{ 0: a, 1: b }`".to_owned(),
+        );
         pattern.visit_children_with(self);
     }
 
     fn visit_for_of_stmt(&mut self, statement: &ForOfStmt) {
         if !self.is_safe(&statement.right) {
-            self.find_late(statement.span.lo, "walks by the iterator of user code: count, or a Safe...Iterator".to_owned());
+            self.find_late(
+                statement.span.lo,
+                "walks by the iterator of user code: count, or a Safe...Iterator".to_owned(),
+            );
         }
         statement.visit_children_with(self);
     }
@@ -394,7 +405,10 @@ impl Visit for Rule<'_> {
             _ => false,
         };
         if !is_bare {
-            self.find_late(statement.span.lo, "walks what user code may have added to the prototype, too".to_owned());
+            self.find_late(
+                statement.span.lo,
+                "walks what user code may have added to the prototype, too".to_owned(),
+            );
         }
         statement.visit_children_with(self);
     }
@@ -407,7 +421,10 @@ impl Visit for Rule<'_> {
     }
 
     fn visit_regex(&mut self, expression: &Regex) {
-        self.find(expression.span.lo, "a regular expression with user code's methods: `SafeRegExp`".to_owned());
+        self.find(
+            expression.span.lo,
+            "a regular expression with user code's methods: `SafeRegExp`".to_owned(),
+        );
     }
 
     fn visit_await_expr(&mut self, expression: &AwaitExpr) {
@@ -465,7 +482,8 @@ fn violations(name: &str, source: &str) -> Vec<String> {
     GLOBALS.set(&Globals::new(), || {
         let map: Lrc<SourceMap> = Lrc::default();
         let file = map.new_source_file(FileName::Anon.into(), source.to_owned());
-        let parsed = parse_file_as_program(&file, Syntax::default(), EsVersion::EsNext, None, &mut Vec::new());
+        let parsed =
+            parse_file_as_program(&file, Syntax::default(), EsVersion::EsNext, None, &mut Vec::new());
         let mut program = parsed.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         let (unresolved, top) = (Mark::new(), Mark::new());
         resolver(unresolved, top, false).process(&mut program);
@@ -508,6 +526,7 @@ fn report(name: &str, file: &SourceFile, found: &[(BytePos, String)]) -> Vec<Str
 fn our_javascript_calls_nothing_that_user_code_can_replace() {
     let scripts = scripts();
     assert!(scripts.len() > 40, "{} scripts", scripts.len());
-    let violations: Vec<String> = scripts.iter().flat_map(|(name, source)| violations(name, source)).collect();
+    let violations: Vec<String> =
+        scripts.iter().flat_map(|(name, source)| violations(name, source)).collect();
     assert!(violations.is_empty(), "\n{}\n{} places\n", violations.join("\n"), violations.len());
 }

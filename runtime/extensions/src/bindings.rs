@@ -1,15 +1,15 @@
 //! KV namespaces, buckets and vector indexes.
 
+use bytes::Bytes;
 use deno_core::JsBuffer;
 use deno_core::OpState;
 use deno_core::ToJsBuffer;
 use deno_core::op2;
 use deno_error::JsErrorBox;
-use bytes::Bytes;
 use serde::Serialize;
 
 use crate::body::copy;
-use crate::host::{LocalFuture, host};
+use crate::host::{LocalFuture, RoomNumber, host};
 
 /// A call of a local binding.
 pub struct BindingCall {
@@ -39,7 +39,7 @@ pub trait Bindings {
     ///
     /// # Errors
     /// The message of the error that user code gets.
-    fn binding_call(&self, call: BindingCall) -> LocalFuture<Result<BindingReply, String>>;
+    fn binding_call(&self, room: RoomNumber, call: BindingCall) -> LocalFuture<Result<BindingReply, String>>;
 }
 
 /// A [`BindingReply`] as JavaScript takes it; see `js/54_bindings.js`.
@@ -54,6 +54,7 @@ pub(crate) struct BindingParts {
 #[serde]
 pub(crate) fn op_binding_call(
     state: &OpState,
+    #[smi] room: u32,
     #[string] kind: String,
     #[string] binding: String,
     #[string] method: String,
@@ -61,7 +62,7 @@ pub(crate) fn op_binding_call(
     #[buffer] bytes: Option<JsBuffer>,
 ) -> Result<impl Future<Output = Result<BindingParts, JsErrorBox>> + use<>, JsErrorBox> {
     let bytes = bytes.map(|bytes| copy(state, &bytes)).transpose()?;
-    let calling = host(state).binding_call(BindingCall { kind, binding, method, arguments, bytes });
+    let calling = host(state).binding_call(room, BindingCall { kind, binding, method, arguments, bytes });
     Ok(async move {
         Ok(match calling.await {
             Ok(reply) => {

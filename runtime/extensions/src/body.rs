@@ -113,7 +113,11 @@ impl AsRef<[u8]> for Copied {
 }
 
 // The body that a script hands over: bytes, a resource to read it from, or neither.
-pub(crate) fn body_of(state: &mut OpState, bytes: Option<JsBuffer>, resource: u32) -> Result<Body, JsErrorBox> {
+pub(crate) fn body_of(
+    state: &mut OpState,
+    bytes: Option<JsBuffer>,
+    resource: u32,
+) -> Result<Body, JsErrorBox> {
     match bytes {
         Some(bytes) => Ok(Body::Bytes(copy(state, &bytes)?)),
         None if resource == NO_RESOURCE => Ok(Body::None),

@@ -3,61 +3,71 @@
 use deno_core::OpState;
 use deno_core::op2;
 
-use crate::host::host;
+use crate::host::{RoomNumber, host};
 
 /// What only a client's socket has.
 pub trait Connections {
     /// Answers the handshake: from now on the client may speak.
-    fn connection_accept(&self, index: u32);
+    fn connection_accept(&self, room: RoomNumber, index: u32);
     /// Whether broadcasts reach the connection, and hibernation keeps it.
-    fn connection_list(&self, index: u32, listed: bool);
+    fn connection_list(&self, room: RoomNumber, index: u32, listed: bool);
     /// Keeps the connection's state, as structured clone, for the room's next life.
-    fn connection_attach(&self, index: u32, bytes: &[u8]);
+    fn connection_attach(&self, room: RoomNumber, index: u32, bytes: &[u8]);
     /// Keeps the connection's tags for the room's next life.
-    fn connection_tags(&self, index: u32, tags: Vec<String>);
+    fn connection_tags(&self, room: RoomNumber, index: u32, tags: Vec<String>);
     /// Leaves the connection out of the next broadcast.
-    fn broadcast_skip(&self, index: u32);
+    fn broadcast_skip(&self, room: RoomNumber, index: u32);
     /// Sends a text to all listed connections that are not left out; answers as
     /// [`socket_send_text`](crate::Sockets::socket_send_text) does.
-    fn broadcast_text(&self, text: &str) -> u32;
+    fn broadcast_text(&self, room: RoomNumber, text: &str) -> u32;
     /// Sends bytes to all listed connections that are not left out; answers as
     /// [`socket_send_text`](crate::Sockets::socket_send_text) does.
-    fn broadcast_binary(&self, bytes: &[u8]) -> u32;
+    fn broadcast_binary(&self, room: RoomNumber, bytes: &[u8]) -> u32;
 }
 
 #[op2(fast)]
-pub(crate) fn op_connection_accept(state: &OpState, #[smi] index: u32) {
-    host(state).connection_accept(index);
+pub(crate) fn op_connection_accept(state: &OpState, #[smi] room: u32, #[smi] index: u32) {
+    host(state).connection_accept(room, index);
 }
 
 #[op2(fast)]
-pub(crate) fn op_connection_list(state: &OpState, #[smi] index: u32, listed: bool) {
-    host(state).connection_list(index, listed);
+pub(crate) fn op_connection_list(state: &OpState, #[smi] room: u32, #[smi] index: u32, listed: bool) {
+    host(state).connection_list(room, index, listed);
 }
 
 #[op2(fast)]
-pub(crate) fn op_connection_attach(state: &OpState, #[smi] index: u32, #[buffer] bytes: &[u8]) {
-    host(state).connection_attach(index, bytes);
+pub(crate) fn op_connection_attach(
+    state: &OpState,
+    #[smi] room: u32,
+    #[smi] index: u32,
+    #[buffer] bytes: &[u8],
+) {
+    host(state).connection_attach(room, index, bytes);
 }
 
 #[op2]
-pub(crate) fn op_connection_tags(state: &OpState, #[smi] index: u32, #[serde] tags: Vec<String>) {
-    host(state).connection_tags(index, tags);
+pub(crate) fn op_connection_tags(
+    state: &OpState,
+    #[smi] room: u32,
+    #[smi] index: u32,
+    #[serde] tags: Vec<String>,
+) {
+    host(state).connection_tags(room, index, tags);
 }
 
 #[op2(fast)]
-pub(crate) fn op_broadcast_skip(state: &OpState, #[smi] index: u32) {
-    host(state).broadcast_skip(index);
+pub(crate) fn op_broadcast_skip(state: &OpState, #[smi] room: u32, #[smi] index: u32) {
+    host(state).broadcast_skip(room, index);
 }
 
 #[op2(fast)]
 #[smi]
-pub(crate) fn op_broadcast_text(state: &OpState, #[string] text: &str) -> u32 {
-    host(state).broadcast_text(text)
+pub(crate) fn op_broadcast_text(state: &OpState, #[smi] room: u32, #[string] text: &str) -> u32 {
+    host(state).broadcast_text(room, text)
 }
 
 #[op2(fast)]
 #[smi]
-pub(crate) fn op_broadcast_binary(state: &OpState, #[buffer] bytes: &[u8]) -> u32 {
-    host(state).broadcast_binary(bytes)
+pub(crate) fn op_broadcast_binary(state: &OpState, #[smi] room: u32, #[buffer] bytes: &[u8]) -> u32 {
+    host(state).broadcast_binary(room, bytes)
 }

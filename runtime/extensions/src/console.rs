@@ -3,16 +3,16 @@
 use deno_core::OpState;
 use deno_core::op2;
 
-use crate::host::host;
+use crate::host::{RoomNumber, host};
 
 /// What a console prints to.
 pub trait Console {
     /// Prints `text`, which may have several lines, with the name of whoever says it. `level` is one of
     /// [`LEVEL_DEBUG`](crate::wire::LEVEL_DEBUG) and its kin; what is above them counts as an error.
-    fn console(&self, level: u32, text: &str);
+    fn console(&self, room: RoomNumber, level: u32, text: &str);
 }
 
 #[op2(fast)]
-pub(crate) fn op_console_write(state: &OpState, #[string] text: &str, #[smi] level: u32) {
-    host(state).console(level, text);
+pub(crate) fn op_console_write(state: &OpState, #[smi] room: u32, #[string] text: &str, #[smi] level: u32) {
+    host(state).console(room, level, text);
 }

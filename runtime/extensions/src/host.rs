@@ -2,7 +2,8 @@
 //!
 //! An op lives in three files of one name: `js/NN_NOUN.js` calls it, `NOUN.rs` beside this file declares it and the method
 //! behind it, and the engine implements that method in `room/host/NOUN.rs`. Ops are thin: each checks the kinds of its
-//! arguments and calls a method of the [`Host`]. Methods never call back into V8, never block on I/O except for reads of the
+//! arguments and calls a method of the [`Host`]. Whose op it is says its first argument, the number that the room has in its
+//! isolate; ops without one belong to the edge, or to the isolate as a whole. Methods never call back into V8, never block on I/O except for reads of the
 //! local database, and never panic. Indexes and ids come from JavaScript, so that every implementation must treat an unknown
 //! one as nothing to do.
 
@@ -20,19 +21,12 @@ use crate::{
 /// A future that stays on the worker's thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
+/// Which room of the isolate asks. What an op of an unknown room asks for is nothing to do.
+pub type RoomNumber = u32;
+
 /// Everything an isolate reaches outside itself.
 pub trait Host:
-    Console
-    + Room
-    + Sockets
-    + Connections
-    + Responses
-    + Storage
-    + Parties
-    + Assets
-    + Bindings
-    + Edge
-    + Bundle
+    Console + Room + Sockets + Connections + Responses + Storage + Parties + Assets + Bindings + Edge + Bundle
 {
 }
 

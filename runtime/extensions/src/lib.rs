@@ -43,7 +43,7 @@ pub use bundle::Bundle;
 pub use connections::Connections;
 pub use console::Console;
 pub use edge::{Edge, Forwarded};
-pub use host::{Host, HostRef, LocalFuture};
+pub use host::{Host, HostRef, LocalFuture, RoomNumber};
 pub use memory::RoomMemory;
 pub use outbound::{lookup, prepare};
 pub use parties::{Parties, PartyRequest};
@@ -143,6 +143,7 @@ deno_core::extension!(
         dir "../../js",
         "00_kinds.js",
         "03_bytes.js",
+        "04_rooms.js",
         "06_captured.js",
         "08_counted.js",
         "10_console.js",

@@ -9,7 +9,7 @@ use deno_core::op2;
 use deno_error::JsErrorBox;
 
 use crate::body::{Body, body_of};
-use crate::host::{LocalFuture, host};
+use crate::host::{LocalFuture, RoomNumber, host};
 use crate::reply::{Reply, ReplyParts};
 
 /// A request from an isolate to another room.
@@ -41,7 +41,7 @@ pub trait Parties {
     ///
     /// # Errors
     /// What the stub's `fetch` rejects with.
-    fn party_fetch(&self, request: PartyRequest) -> LocalFuture<Result<Reply, String>>;
+    fn party_fetch(&self, room: RoomNumber, request: PartyRequest) -> LocalFuture<Result<Reply, String>>;
 }
 
 #[op2]
@@ -55,31 +55,24 @@ pub(crate) fn op_party_url(
     host(state).party_url(party, id, path)
 }
 
+// `place` is party, id and path: a script can give an async op eight arguments at most.
 #[op2]
 #[serde]
 pub(crate) fn op_party_fetch(
     state: Rc<RefCell<OpState>>,
-    #[string] party: String,
-    #[string] id: String,
-    #[string] path: String,
+    #[smi] room: u32,
+    #[serde] place: (String, String, String),
     #[string] method: String,
     #[string] headers: String,
     #[buffer] bytes: Option<JsBuffer>,
     #[smi] resource: u32,
     forwarded: bool,
 ) -> Result<impl Future<Output = Result<ReplyParts, JsErrorBox>> + use<>, JsErrorBox> {
+    let (party, id, path) = place;
     let fetching = {
         let mut borrowed = state.borrow_mut();
         let body = body_of(&mut borrowed, bytes, resource)?;
-        host(&borrowed).party_fetch(PartyRequest {
-            party,
-            id,
-            path,
-            method,
-            headers,
-            body,
-            forwarded,
-        })
+        host(&borrowed).party_fetch(room, PartyRequest { party, id, path, method, headers, body, forwarded })
     };
     Ok(async move {
         match fetching.await {

@@ -10,19 +10,19 @@ use deno_core::OpState;
 use deno_core::op2;
 use deno_error::JsErrorBox;
 
-use crate::host::{LocalFuture, host};
+use crate::host::{LocalFuture, RoomNumber, host};
 use crate::reply::{Reply, ReplyParts};
 
 /// What can be done with any socket.
 pub trait Sockets {
     /// Sends a text message. Answers [`SENT`](crate::wire::SENT), [`TOO_LONG`](crate::wire::TOO_LONG) or
     /// [`TOO_MUCH_HELD`](crate::wire::TOO_MUCH_HELD).
-    fn socket_send_text(&self, index: u32, text: &str) -> u32;
+    fn socket_send_text(&self, room: RoomNumber, index: u32, text: &str) -> u32;
     /// Sends a binary message; answers as [`Sockets::socket_send_text`] does.
-    fn socket_send_binary(&self, index: u32, bytes: &[u8]) -> u32;
+    fn socket_send_binary(&self, room: RoomNumber, index: u32, bytes: &[u8]) -> u32;
     /// Closes the socket. A `code` that no close frame may hold, such as [`NO_CODE`](crate::wire::NO_CODE), is left out, and the
     /// reason with it.
-    fn socket_close(&self, index: u32, code: i32, reason: &str);
+    fn socket_close(&self, room: RoomNumber, index: u32, code: i32, reason: &str);
     /// Opens a WebSocket to another server, once what the room has written is durable. Headers are `name\nvalue\n` pairs,
     /// `protocols` is the header's value or empty.
     ///
@@ -30,54 +30,72 @@ pub trait Sockets {
     /// The server could not be reached. One that refuses is a reply without a socket.
     fn socket_connect(
         &self,
+        room: RoomNumber,
         url: String,
         protocols: String,
         headers: String,
     ) -> LocalFuture<Result<Reply, JsErrorBox>>;
     /// Its last event has been delivered: the index may name another socket from now on.
-    fn socket_forget(&self, index: u32);
+    fn socket_forget(&self, room: RoomNumber, index: u32);
     /// Bytes that wait for the network or behind the output gate, with the heads of their frames.
-    fn socket_buffered(&self, index: u32) -> usize;
+    fn socket_buffered(&self, room: RoomNumber, index: u32) -> usize;
 }
 
 #[op2(fast)]
 #[smi]
-pub(crate) fn op_socket_send_text(state: &OpState, #[smi] index: u32, #[string] text: &str) -> u32 {
-    host(state).socket_send_text(index, text)
+pub(crate) fn op_socket_send_text(
+    state: &OpState,
+    #[smi] room: u32,
+    #[smi] index: u32,
+    #[string] text: &str,
+) -> u32 {
+    host(state).socket_send_text(room, index, text)
 }
 
 #[op2(fast)]
 #[smi]
-pub(crate) fn op_socket_send_binary(state: &OpState, #[smi] index: u32, #[buffer] bytes: &[u8]) -> u32 {
-    host(state).socket_send_binary(index, bytes)
+pub(crate) fn op_socket_send_binary(
+    state: &OpState,
+    #[smi] room: u32,
+    #[smi] index: u32,
+    #[buffer] bytes: &[u8],
+) -> u32 {
+    host(state).socket_send_binary(room, index, bytes)
 }
 
 #[op2(fast)]
-pub(crate) fn op_socket_close(state: &OpState, #[smi] index: u32, #[smi] code: i32, #[string] reason: &str) {
-    host(state).socket_close(index, code, reason);
+pub(crate) fn op_socket_close(
+    state: &OpState,
+    #[smi] room: u32,
+    #[smi] index: u32,
+    #[smi] code: i32,
+    #[string] reason: &str,
+) {
+    host(state).socket_close(room, index, code, reason);
 }
 
 #[op2]
 #[serde]
 pub(crate) async fn op_socket_connect(
     state: Rc<RefCell<OpState>>,
+    #[smi] room: u32,
     #[string] url: String,
     #[string] protocols: String,
     #[string] headers: String,
 ) -> Result<ReplyParts, JsErrorBox> {
-    let connecting = host(&state.borrow()).socket_connect(url, protocols, headers);
+    let connecting = host(&state.borrow()).socket_connect(room, url, protocols, headers);
     let reply = connecting.await?;
     Ok(ReplyParts::new(&mut state.borrow_mut(), reply))
 }
 
 #[op2(fast)]
-pub(crate) fn op_socket_forget(state: &OpState, #[smi] index: u32) {
-    host(state).socket_forget(index);
+pub(crate) fn op_socket_forget(state: &OpState, #[smi] room: u32, #[smi] index: u32) {
+    host(state).socket_forget(room, index);
 }
 
 /// Bytes that wait for the network.
 #[op2(fast)]
 #[number]
-pub(crate) fn op_socket_buffered(state: &OpState, #[smi] index: u32) -> usize {
-    host(state).socket_buffered(index)
+pub(crate) fn op_socket_buffered(state: &OpState, #[smi] room: u32, #[smi] index: u32) -> usize {
+    host(state).socket_buffered(room, index)
 }

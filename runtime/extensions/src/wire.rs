@@ -17,6 +17,9 @@ macro_rules! wire {
 }
 
 wire! {
+    /// The number of an isolate's first room, which is the only one today; the edge has it in its isolate.
+    FIRST_ROOM: u32 = 0;
+
     /// How far a start has come when it returns: a promise is still going.
     STARTING: u32 = 0;
     /// How far a start has come when it returns: the room may have its events.

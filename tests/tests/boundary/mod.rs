@@ -50,7 +50,9 @@ fn an_op_lives_in_three_files_of_one_name() {
             for script in files.iter().filter(|file| file.path.starts_with("js/")) {
                 let name = script.path.trim_start_matches("js/");
                 // It lists the ops that are called often.
-                if name == "25_hot.js" || !script.text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == op) {
+                if name == "25_hot.js"
+                    || !script.text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == op)
+                {
                     continue;
                 }
                 called = true;
@@ -82,7 +84,9 @@ fn what_both_languages_know_is_written_once() {
         for file in &files {
             let again = match () {
                 () if file.path.starts_with("js/") => format!("const {name} ="),
-                () if file.path.starts_with("runtime/e") && file.path != wire.path => format!("const {name}:"),
+                () if file.path.starts_with("runtime/e") && file.path != wire.path => {
+                    format!("const {name}:")
+                }
                 () => continue,
             };
             if file.text.contains(&again) {

@@ -407,7 +407,7 @@ impl Actor {
                 let Some(event) = self.inbox.borrow_mut().pop() else { break };
                 self.step(event.step())?;
                 v8::scope!(let scope, scope);
-                dispatch(scope, calls, event)?;
+                dispatch(scope, calls, wire::FIRST_ROOM, event)?;
                 scope.perform_microtask_checkpoint();
                 if scope.is_execution_terminating() {
                     return Err(CallError::Terminated);
@@ -436,7 +436,8 @@ impl Actor {
             let info =
                 deno_core::serde_v8::to_v8(scope, info).map_err(|_| CallError::Failed("starting a room"))?;
             let restored = self.restored(scope)?;
-            let outcome = call(scope, &calls.start, &[info, restored])?;
+            let room = v8::Integer::new_from_unsigned(scope, wire::FIRST_ROOM).into();
+            let outcome = call(scope, &calls.start, &[room, info, restored])?;
             let outcome = outcome.uint32_value(scope).unwrap_or(wire::START_FAILED);
             scope.perform_microtask_checkpoint();
             Ok::<u32, CallError>(outcome)

@@ -172,40 +172,43 @@ pub(crate) enum Waiting {
 
 type Value<'s> = v8::Local<'s, v8::Value>;
 
-/// Gives `event` to JavaScript. Microtasks are the caller's matter.
+/// Gives `event` to JavaScript, for the room that has the number `room` in the isolate. Microtasks are the caller's matter.
 pub(crate) fn dispatch<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     calls: &Calls,
+    room: u32,
     event: Event,
 ) -> Result<(), CallError> {
+    let room = number(scope, room);
     match event {
         Event::Text(index, message) => {
-            let arguments = [number(scope, index), text(scope, &message)?];
+            let arguments = [room, number(scope, index), text(scope, &message)?];
             call(scope, &calls.message, &arguments)?;
         }
         Event::Binary(index, message) => {
             let store = v8::ArrayBuffer::new_backing_store_from_vec(message).make_shared();
             let buffer = v8::ArrayBuffer::with_backing_store(scope, &store);
-            let arguments = [number(scope, index), buffer.into()];
+            let arguments = [room, number(scope, index), buffer.into()];
             call(scope, &calls.message, &arguments)?;
         }
         Event::Request(id, request, origin) => {
             let stub = v8::Boolean::new(scope, origin.is_stub()).into();
             let external = v8::Boolean::new(scope, origin.keeps_cf()).into();
             let [method, url, headers, body] = request_values(scope, request)?;
-            let arguments = [number(scope, id), method, url, headers, body, external, stub];
+            let arguments = [room, number(scope, id), method, url, headers, body, external, stub];
             call(scope, &calls.request, &arguments)?;
         }
         Event::Connect(index, pk, request, origin) => {
             let external = v8::Boolean::new(scope, origin.keeps_cf()).into();
             let pk = text(scope, &pk)?;
             let [_, url, headers, _] = request_values(scope, request)?;
-            let arguments = [number(scope, index), pk, url, headers, external];
+            let arguments = [room, number(scope, index), pk, url, headers, external];
             call(scope, &calls.connect, &arguments)?;
         }
         Event::End(index, ending) => {
             let reason = text(scope, &ending.reason)?;
             let arguments = [
+                room,
                 number(scope, index),
                 number(scope, ending.how),
                 number(scope, u32::from(ending.code)),
@@ -214,7 +217,7 @@ pub(crate) fn dispatch<'s>(
             call(scope, &calls.end, &arguments)?;
         }
         Event::Alarm(token, _due) => {
-            let arguments = [number(scope, token)];
+            let arguments = [room, number(scope, token)];
             call(scope, &calls.alarm, &arguments)?;
         }
         Event::Before(id, before) => dispatch_before(scope, calls, id, before)?,

@@ -5,8 +5,12 @@ use partyrun_extensions as ext;
 use super::HostSlot;
 
 impl ext::Bindings for HostSlot {
-    fn binding_call(&self, call: ext::BindingCall) -> ext::LocalFuture<Result<ext::BindingReply, String>> {
-        let Some(actor) = self.actor() else {
+    fn binding_call(
+        &self,
+        room: u32,
+        call: ext::BindingCall,
+    ) -> ext::LocalFuture<Result<ext::BindingReply, String>> {
+        let Some(actor) = self.room(room) else {
             return Box::pin(async { Err("Bindings cannot be used while modules are loaded.".to_string()) });
         };
         let durable = actor.durable();

@@ -9,8 +9,8 @@ use super::sockets::overflows;
 use crate::room::output_gate::Output;
 
 impl HostSlot {
-    fn broadcast(&self, bytes: usize, frame: impl FnOnce() -> SharedFrame) -> u32 {
-        let Some(actor) = self.actor() else { return SENT };
+    fn broadcast(&self, room: u32, bytes: usize, frame: impl FnOnce() -> SharedFrame) -> u32 {
+        let Some(actor) = self.room(room) else { return SENT };
         if bytes > actor.shared.limits.message_out_bytes_max {
             return TOO_LONG;
         }
@@ -31,8 +31,8 @@ impl HostSlot {
 }
 
 impl ext::Connections for HostSlot {
-    fn connection_accept(&self, index: u32) {
-        let Some(actor) = self.actor() else { return };
+    fn connection_accept(&self, room: u32, index: u32) {
+        let Some(actor) = self.room(room) else { return };
         if actor.gate.is_open() {
             actor.sockets.borrow_mut().accept(index);
         } else {
@@ -40,35 +40,35 @@ impl ext::Connections for HostSlot {
         }
     }
 
-    fn connection_list(&self, index: u32, listed: bool) {
-        if let Some(actor) = self.actor() {
+    fn connection_list(&self, room: u32, index: u32, listed: bool) {
+        if let Some(actor) = self.room(room) {
             actor.sockets.borrow_mut().list(index, listed);
         }
     }
 
-    fn connection_attach(&self, index: u32, bytes: &[u8]) {
-        if let Some(actor) = self.actor() {
+    fn connection_attach(&self, room: u32, index: u32, bytes: &[u8]) {
+        if let Some(actor) = self.room(room) {
             actor.sockets.borrow_mut().attach(index, bytes);
         }
     }
 
-    fn connection_tags(&self, index: u32, tags: Vec<String>) {
-        if let Some(actor) = self.actor() {
+    fn connection_tags(&self, room: u32, index: u32, tags: Vec<String>) {
+        if let Some(actor) = self.room(room) {
             actor.sockets.borrow_mut().tag(index, tags);
         }
     }
 
-    fn broadcast_skip(&self, index: u32) {
-        if let Some(actor) = self.actor() {
+    fn broadcast_skip(&self, room: u32, index: u32) {
+        if let Some(actor) = self.room(room) {
             actor.sockets.borrow_mut().skip(index);
         }
     }
 
-    fn broadcast_text(&self, text: &str) -> u32 {
-        self.broadcast(text.len(), || SharedFrame::text(text))
+    fn broadcast_text(&self, room: u32, text: &str) -> u32 {
+        self.broadcast(room, text.len(), || SharedFrame::text(text))
     }
 
-    fn broadcast_binary(&self, bytes: &[u8]) -> u32 {
-        self.broadcast(bytes.len(), || SharedFrame::binary(bytes))
+    fn broadcast_binary(&self, room: u32, bytes: &[u8]) -> u32 {
+        self.broadcast(room, bytes.len(), || SharedFrame::binary(bytes))
     }
 }

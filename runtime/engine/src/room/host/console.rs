@@ -7,14 +7,14 @@ use super::HostSlot;
 use crate::{Level, Source};
 
 impl ext::Console for HostSlot {
-    fn console(&self, level: u32, text: &str) {
+    fn console(&self, room: u32, level: u32, text: &str) {
         let level = match level {
             wire::LEVEL_DEBUG => Level::Debug,
             wire::LEVEL_LOG => Level::Log,
             wire::LEVEL_WARN => Level::Warn,
             _ => Level::Error,
         };
-        match (self.actor(), &self.top_level) {
+        match (self.room(room), &self.top_level) {
             (Some(actor), _) => actor.shared.observer.console(&actor.source, level, text),
             (None, Some(observer)) => observer.console(&Source::Edge, level, text),
             (None, None) => {}

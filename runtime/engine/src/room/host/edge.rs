@@ -15,7 +15,7 @@ use crate::{Before, Fetched};
 
 impl ext::Edge for HostSlot {
     fn edge_forward(&self, id: u32, forwarded: ext::Forwarded) {
-        let Some(actor) = self.actor() else { return };
+        let Some(actor) = self.edge() else { return };
         let Some(request) = actor.requests.borrow_mut().remove(&id) else { return };
         let Waiting::Before(sender) = request.waiting else { return };
         let Some(url) = RequestUrl::parse(&forwarded.url) else {
@@ -45,7 +45,7 @@ impl ext::Edge for HostSlot {
     }
 
     fn edge_pass(&self, id: u32) {
-        let Some(actor) = self.actor() else { return };
+        let Some(actor) = self.edge() else { return };
         let Some(request) = actor.requests.borrow_mut().remove(&id) else { return };
         let Waiting::Fetch(sender) = request.waiting else { return };
         let Some(url) = request.url else { return };
@@ -61,13 +61,13 @@ impl ext::Edge for HostSlot {
     }
 
     fn edge_wait(&self, change: i32) {
-        if let Some(actor) = self.actor() {
+        if let Some(actor) = self.edge() {
             actor.waits.set(actor.waits.get() + change);
         }
     }
 
     fn edge_accept(&self, id: u32, headers: &str) -> u32 {
-        self.actor().map_or(u32::MAX, |actor| {
+        self.edge().map_or(u32::MAX, |actor| {
             let index = edge::open(&actor, id, parse_headers(headers));
             actor.sockets.borrow_mut().accept(index);
             index
@@ -75,7 +75,7 @@ impl ext::Edge for HostSlot {
     }
 
     fn edge_relay(&self, client: u32, socket: u32) {
-        let Some(actor) = self.actor() else { return };
+        let Some(actor) = self.edge() else { return };
         let outer = actor.sockets.borrow_mut().socket(client);
         let inner = actor.sockets.borrow_mut().socket(socket);
         let (Some(outer), Some(inner)) = (outer, inner) else { return };
@@ -97,12 +97,12 @@ impl ext::Edge for HostSlot {
     }
 
     fn edge_refuse(&self, index: u32, message: &str) {
-        if let Some(actor) = self.actor() {
+        if let Some(actor) = self.edge() {
             actor.sockets.borrow_mut().refuse(index, Response::text(500, message));
         }
     }
 
     fn edge_open(&self, id: u32) -> u32 {
-        self.actor().map_or(u32::MAX, |actor| edge::open(&actor, id, http::HeaderMap::new()))
+        self.edge().map_or(u32::MAX, |actor| edge::open(&actor, id, http::HeaderMap::new()))
     }
 }

@@ -19,8 +19,12 @@ impl ext::Parties for HostSlot {
         Ok(format!("http://{}/parties/{_party}/{}{path}", self.program.host, edge::encode_room_id(id)))
     }
 
-    fn party_fetch(&self, request: ext::PartyRequest) -> ext::LocalFuture<Result<ext::Reply, String>> {
-        let Some(actor) = self.actor() else {
+    fn party_fetch(
+        &self,
+        room: u32,
+        request: ext::PartyRequest,
+    ) -> ext::LocalFuture<Result<ext::Reply, String>> {
+        let Some(actor) = self.room(room) else {
             return Box::pin(async {
                 Err("Other parties cannot be reached while modules are loaded.".to_string())
             });

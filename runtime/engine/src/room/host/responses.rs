@@ -14,8 +14,8 @@ use crate::room::output_gate::Output;
 const LONG_ANSWER_BYTES: usize = 16 << 10;
 
 impl ext::Responses for HostSlot {
-    fn response(&self, id: u32, status: u32, headers: &str, body: ext::Body) {
-        let Some(actor) = self.actor() else { return };
+    fn response(&self, room: u32, id: u32, status: u32, headers: &str, body: ext::Body) {
+        let Some(actor) = self.room(room) else { return };
         // The mark says that the body is already in the coding that its header names (js/31_responses.js).
         let packed = status & PACKED != 0;
         let status = u16::try_from(status & !PACKED).unwrap_or(500);
@@ -31,16 +31,16 @@ impl ext::Responses for HostSlot {
         }
     }
 
-    fn response_reason(&self, id: u32, reason: &str) {
-        if let Some(actor) = self.actor()
+    fn response_reason(&self, room: u32, id: u32, reason: &str) {
+        if let Some(actor) = self.room(room)
             && let Some(request) = actor.requests.borrow_mut().get_mut(&id)
         {
             request.reason = Some(reason.to_string());
         }
     }
 
-    fn response_reject(&self, id: u32, message: &str) {
-        let Some(actor) = self.actor() else { return };
+    fn response_reject(&self, room: u32, id: u32, message: &str) {
+        let Some(actor) = self.room(room) else { return };
         let request = actor.requests.borrow_mut().remove(&id);
         if let Some(Waiting::Room(sender)) = request.map(|request| request.waiting) {
             let _gone = sender.send(Err(message.to_string()));

@@ -5,34 +5,34 @@ use partyrun_extensions as ext;
 use super::HostSlot;
 
 impl ext::Room for HostSlot {
-    fn room_hold(&self, held: bool) {
-        if let Some(actor) = self.actor() {
+    fn room_hold(&self, room: u32, held: bool) {
+        if let Some(actor) = self.room(room) {
             actor.held.set(held);
             actor.wake();
         }
     }
 
-    fn room_reset(&self, reason: &str) {
-        if let Some(actor) = self.actor() {
+    fn room_reset(&self, room: u32, reason: &str) {
+        if let Some(actor) = self.room(room) {
             actor.reset_soon(reason);
             actor.wake();
         }
     }
 
-    fn room_hibernates(&self, hibernates: bool) {
-        if let Some(actor) = self.actor() {
+    fn room_hibernates(&self, room: u32, hibernates: bool) {
+        if let Some(actor) = self.room(room) {
             actor.hibernates.set(hibernates);
         }
     }
 
-    fn room_started(&self, failure: &str) {
-        if let Some(actor) = self.actor() {
+    fn room_started(&self, room: u32, failure: &str) {
+        if let Some(actor) = self.room(room) {
             actor.started(failure);
         }
     }
 
-    fn room_alarm_done(&self, token: u32, succeeded: bool) {
-        if let Some(actor) = self.actor() {
+    fn room_alarm_done(&self, room: u32, token: u32, succeeded: bool) {
+        if let Some(actor) = self.room(room) {
             actor.alarm_done(token, succeeded);
             actor.wake();
         }

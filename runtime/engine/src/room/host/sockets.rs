@@ -15,12 +15,13 @@ impl HostSlot {
     // Sends a frame now or when the gate opens.
     fn send(
         &self,
+        room: u32,
         index: u32,
         bytes: usize,
         now: impl FnOnce(&Actor),
         later: impl FnOnce() -> SharedFrame,
     ) -> u32 {
-        let Some(actor) = self.actor() else { return SENT };
+        let Some(actor) = self.room(room) else { return SENT };
         if bytes > actor.shared.limits.message_out_bytes_max {
             return TOO_LONG;
         }
@@ -36,18 +37,18 @@ impl HostSlot {
 }
 
 impl ext::Sockets for HostSlot {
-    fn socket_send_text(&self, index: u32, text: &str) -> u32 {
+    fn socket_send_text(&self, room: u32, index: u32, text: &str) -> u32 {
         let now = |actor: &Actor| actor.sockets.borrow_mut().send_text(index, text);
-        self.send(index, text.len(), now, || SharedFrame::text(text))
+        self.send(room, index, text.len(), now, || SharedFrame::text(text))
     }
 
-    fn socket_send_binary(&self, index: u32, bytes: &[u8]) -> u32 {
+    fn socket_send_binary(&self, room: u32, index: u32, bytes: &[u8]) -> u32 {
         let now = |actor: &Actor| actor.sockets.borrow_mut().send_binary(index, bytes);
-        self.send(index, bytes.len(), now, || SharedFrame::binary(bytes))
+        self.send(room, index, bytes.len(), now, || SharedFrame::binary(bytes))
     }
 
-    fn socket_close(&self, index: u32, code: i32, reason: &str) {
-        let Some(actor) = self.actor() else { return };
+    fn socket_close(&self, room: u32, index: u32, code: i32, reason: &str) {
+        let Some(actor) = self.room(room) else { return };
         let close = close_frame(code, reason);
         actor.sockets.borrow_mut().closing(index);
         if actor.gate.is_open() {
@@ -59,11 +60,12 @@ impl ext::Sockets for HostSlot {
 
     fn socket_connect(
         &self,
+        room: u32,
         url: String,
         protocols: String,
         headers: String,
     ) -> ext::LocalFuture<Result<ext::Reply, JsErrorBox>> {
-        let actor = self.actor();
+        let actor = self.room(room);
         Box::pin(async move {
             let actor = actor.ok_or_else(|| {
                 JsErrorBox::generic("A WebSocket cannot be opened while modules are loaded.")
@@ -72,14 +74,14 @@ impl ext::Sockets for HostSlot {
         })
     }
 
-    fn socket_forget(&self, index: u32) {
-        if let Some(actor) = self.actor() {
+    fn socket_forget(&self, room: u32, index: u32) {
+        if let Some(actor) = self.room(room) {
             actor.sockets.borrow_mut().remove(index);
         }
     }
 
-    fn socket_buffered(&self, index: u32) -> usize {
-        let Some(actor) = self.actor() else { return 0 };
+    fn socket_buffered(&self, room: u32, index: u32) -> usize {
+        let Some(actor) = self.room(room) else { return 0 };
         let queued = actor.sockets.borrow_mut().socket(index).map_or(0, |socket| socket.waiting_bytes());
         queued + actor.gate.held_bytes(index)
     }

@@ -11,10 +11,11 @@ use crate::Level;
 impl HostSlot {
     fn storage<T>(
         &self,
+        room: u32,
         writes: bool,
         body: impl FnOnce(&mut RoomStorage) -> Result<T, StorageError>,
     ) -> Result<T, JsErrorBox> {
-        let actor = self.actor().ok_or_else(no_storage)?;
+        let actor = self.room(room).ok_or_else(no_storage)?;
         let storage = actor.storage.as_ref().ok_or_else(no_storage)?;
         if writes {
             actor.gate.wrote();
@@ -32,8 +33,8 @@ impl HostSlot {
     }
 
     // Says what a read left out, because nothing else would tell.
-    fn report_altered(&self) {
-        let Some(actor) = self.actor() else { return };
+    fn report_altered(&self, room: u32) {
+        let Some(actor) = self.room(room) else { return };
         let Some(storage) = actor.storage.as_ref() else { return };
         let altered = storage.borrow_mut().take_altered();
         for key in altered {
@@ -45,17 +46,17 @@ impl HostSlot {
 }
 
 impl ext::Storage for HostSlot {
-    fn storage_get(&self, key: &str) -> Result<Option<Bytes>, JsErrorBox> {
-        self.storage(false, |storage| storage.get(key))
+    fn storage_get(&self, room: u32, key: &str) -> Result<Option<Bytes>, JsErrorBox> {
+        self.storage(room, false, |storage| storage.get(key))
     }
 
-    fn storage_get_many(&self, keys: Vec<String>) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
-        let found = self.storage(false, |storage| storage.get_many(&keys));
-        self.report_altered();
+    fn storage_get_many(&self, room: u32, keys: Vec<String>) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
+        let found = self.storage(room, false, |storage| storage.get_many(&keys));
+        self.report_altered(room);
         found
     }
 
-    fn storage_list(&self, options: ext::ListOptions) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
+    fn storage_list(&self, room: u32, options: ext::ListOptions) -> Result<Vec<(String, Bytes)>, JsErrorBox> {
         let options = partyrun_store::ListOptions {
             start: options.start,
             start_after: options.start_after,
@@ -64,13 +65,13 @@ impl ext::Storage for HostSlot {
             reverse: options.reverse,
             limit: options.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
         };
-        let found = self.storage(false, |storage| storage.list(&options));
-        self.report_altered();
+        let found = self.storage(room, false, |storage| storage.list(&options));
+        self.report_altered(room);
         found
     }
 
-    fn storage_check_count(&self, count: usize) -> Result<(), JsErrorBox> {
-        let max = self.actor().map_or(usize::MAX, |actor| actor.shared.limits.keys_per_call_max);
+    fn storage_check_count(&self, room: u32, count: usize) -> Result<(), JsErrorBox> {
+        let max = self.room(room).map_or(usize::MAX, |actor| actor.shared.limits.keys_per_call_max);
         if count > max {
             return Err(JsErrorBox::range_error(format!(
                 "Maximum number of key value pairs is {max}. {count} pairs were provided."
@@ -79,68 +80,68 @@ impl ext::Storage for HostSlot {
         Ok(())
     }
 
-    fn storage_put(&self, key: &str, value: &[u8]) -> Result<(), JsErrorBox> {
-        self.storage(true, |storage| storage.put(key, Bytes::copy_from_slice(value)))
+    fn storage_put(&self, room: u32, key: &str, value: &[u8]) -> Result<(), JsErrorBox> {
+        self.storage(room, true, |storage| storage.put(key, Bytes::copy_from_slice(value)))
     }
 
-    fn storage_put_many(&self, entries: Vec<(String, Bytes)>) -> Result<(), JsErrorBox> {
-        self.storage(true, |storage| storage.put_many(entries))
+    fn storage_put_many(&self, room: u32, entries: Vec<(String, Bytes)>) -> Result<(), JsErrorBox> {
+        self.storage(room, true, |storage| storage.put_many(entries))
     }
 
-    fn storage_delete(&self, key: &str) -> Result<bool, JsErrorBox> {
-        self.storage(true, |storage| storage.delete(key))
+    fn storage_delete(&self, room: u32, key: &str) -> Result<bool, JsErrorBox> {
+        self.storage(room, true, |storage| storage.delete(key))
     }
 
-    fn storage_delete_many(&self, keys: Vec<String>) -> Result<u32, JsErrorBox> {
-        self.storage(true, |storage| storage.delete_many(&keys))
+    fn storage_delete_many(&self, room: u32, keys: Vec<String>) -> Result<u32, JsErrorBox> {
+        self.storage(room, true, |storage| storage.delete_many(&keys))
             .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    fn storage_delete_all(&self) -> Result<(), JsErrorBox> {
-        self.storage(true, RoomStorage::delete_all)
+    fn storage_delete_all(&self, room: u32) -> Result<(), JsErrorBox> {
+        self.storage(room, true, RoomStorage::delete_all)
     }
 
-    fn storage_begin(&self) -> Result<(), JsErrorBox> {
-        let actor = self.actor().ok_or_else(no_storage)?;
-        let id = self.storage(false, |storage| Ok(storage.begin()))?;
+    fn storage_begin(&self, room: u32) -> Result<(), JsErrorBox> {
+        let actor = self.room(room).ok_or_else(no_storage)?;
+        let id = self.storage(room, false, |storage| Ok(storage.begin()))?;
         actor.transactions.borrow_mut().push(id);
         Ok(())
     }
 
-    fn storage_commit(&self) -> Result<(), JsErrorBox> {
-        let actor = self.actor().ok_or_else(no_storage)?;
+    fn storage_commit(&self, room: u32) -> Result<(), JsErrorBox> {
+        let actor = self.room(room).ok_or_else(no_storage)?;
         let Some(id) = actor.transactions.borrow_mut().pop() else { return Ok(()) };
-        self.storage(true, |storage| storage.commit(id))
+        self.storage(room, true, |storage| storage.commit(id))
     }
 
-    fn storage_rollback(&self) -> Result<(), JsErrorBox> {
-        let actor = self.actor().ok_or_else(no_storage)?;
+    fn storage_rollback(&self, room: u32) -> Result<(), JsErrorBox> {
+        let actor = self.room(room).ok_or_else(no_storage)?;
         let Some(id) = actor.transactions.borrow_mut().pop() else { return Ok(()) };
-        self.storage(false, |storage| storage.rollback(id))
+        self.storage(room, false, |storage| storage.rollback(id))
     }
 
-    fn storage_get_alarm(&self) -> Result<Option<f64>, JsErrorBox> {
-        self.storage(false, RoomStorage::get_alarm).map(|alarm| alarm.map(|at_ms| at_ms as f64))
+    fn storage_get_alarm(&self, room: u32) -> Result<Option<f64>, JsErrorBox> {
+        self.storage(room, false, RoomStorage::get_alarm).map(|alarm| alarm.map(|at_ms| at_ms as f64))
     }
 
-    fn storage_set_alarm(&self, time_ms: f64) -> Result<(), JsErrorBox> {
-        self.storage(true, |storage| storage.set_alarm(time_ms, partyrun_store::now_ms()))
+    fn storage_set_alarm(&self, room: u32, time_ms: f64) -> Result<(), JsErrorBox> {
+        self.storage(room, true, |storage| storage.set_alarm(time_ms, partyrun_store::now_ms()))
     }
 
-    fn storage_delete_alarm(&self) -> Result<(), JsErrorBox> {
-        self.storage(true, RoomStorage::delete_alarm)
+    fn storage_delete_alarm(&self, room: u32) -> Result<(), JsErrorBox> {
+        self.storage(room, true, RoomStorage::delete_alarm)
     }
 
-    fn storage_pending(&self) -> bool {
-        self.actor().is_some_and(|actor| !actor.gate.is_open())
+    fn storage_pending(&self, room: u32) -> bool {
+        self.room(room).is_some_and(|actor| !actor.gate.is_open())
     }
 
-    fn storage_presses(&self) -> bool {
-        self.actor().is_some_and(|actor| actor.outruns_disk())
+    fn storage_presses(&self, room: u32) -> bool {
+        self.room(room).is_some_and(|actor| actor.outruns_disk())
     }
 
-    fn storage_sync(&self) -> ext::LocalFuture<Result<(), JsErrorBox>> {
-        let waiting = self.actor().and_then(|actor| actor.durable());
+    fn storage_sync(&self, room: u32) -> ext::LocalFuture<Result<(), JsErrorBox>> {
+        let waiting = self.room(room).and_then(|actor| actor.durable());
         Box::pin(async move {
             match waiting {
                 None => Ok(()),
