@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use partyrun_limits::{Limits, TABLE};
 
@@ -12,6 +13,18 @@ use crate::args::Cli;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+// What people read: the pages of `docs/` and those at the root of the repository.
+fn pages() -> Vec<PathBuf> {
+    let all =
+        [folder(), folder().join("..")].into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let pages: Vec<PathBuf> = all
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    assert!(pages.iter().any(|path| path.ends_with("README.md")), "{pages:?}");
+    pages
 }
 
 // A generated part stands between two comments that name it.
@@ -90,37 +103,54 @@ fn generated_parts_are_up_to_date() {
     check("configure.md", "fields", &partyrun_config::reference());
 }
 
+// What a page tells its reader to run: blocks of code, and commands with arguments inside of the text.
+fn command_lines(text: &str) -> Vec<String> {
+    let blocks = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let blocks = blocks.map(|line| line.split(" #").next().unwrap_or(line).trim());
+    let spans = text
+        .lines()
+        .filter(|line| !line.starts_with("    "))
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    let spans = spans.filter(|span| !span.contains(['…', '[']));
+    blocks
+        .chain(spans)
+        .filter_map(|line| {
+            let own = line.strip_prefix("npx ").unwrap_or(line).strip_prefix("partyrun ");
+            let built = line.split_once("--bin partyrun -- ").map(|(_, words)| words);
+            own.or(built).map(|words| format!("partyrun {words}"))
+        })
+        .collect()
+}
+
 #[test]
 fn every_command_line_in_the_pages_is_valid() {
     let mut seen = 0;
-    for entry in std::fs::read_dir(folder()).unwrap() {
-        let path = entry.unwrap().path();
+    for path in pages() {
         let text = std::fs::read_to_string(&path).unwrap();
-        for line in text.lines().filter_map(|line| line.strip_prefix("    ")) {
-            let line = line.split(" #").next().unwrap_or(line).trim();
-            let Some(line) =
-                line.strip_prefix("npx ").or(Some(line)).filter(|line| line.starts_with("partyrun "))
-            else {
-                continue;
-            };
+        let before = seen;
+        for line in command_lines(&text) {
             let words = line.split_whitespace().map(|word| word.trim_matches('\''));
             if let Err(error) = Cli::try_parse_from(words) {
-                assert!(!error.use_stderr(), "{}: {line}: {error}", path.display());
+                // `partyrun completions`, say, in the middle of a sentence.
+                let is_name =
+                    error.kind() == ErrorKind::MissingRequiredArgument && line.matches(' ').count() == 1;
+                assert!(is_name || !error.use_stderr(), "{}: {line}: {error}", path.display());
             }
             seen += 1;
         }
+        // The first page that anybody reads shows what the program can do.
+        assert!(!path.ends_with("README.md") || seen > before + 5, "{}", path.display());
     }
     assert!(seen > 20, "{seen} command lines");
 }
 
 #[test]
 fn links_between_pages_lead_somewhere() {
-    for entry in std::fs::read_dir(folder()).unwrap() {
-        let path = entry.unwrap().path();
+    for path in pages() {
         let text = std::fs::read_to_string(&path).unwrap();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
             let outside = target.starts_with("http") || target.is_empty();
-            assert!(outside || folder().join(target).exists(), "{}: {target}", path.display());
+            assert!(outside || path.with_file_name(target).exists(), "{}: {target}", path.display());
         }
     }
 }

@@ -183,10 +183,18 @@ mod tests {
 
     #[test]
     fn nothing_is_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
-        write_new(&path, "one").unwrap();
-        assert!(write_new(&path, "two").is_err());
-        assert_eq!(std::fs::read_to_string(path).unwrap(), "one");
+        for template in [Template::Typescript, Template::Javascript, Template::React, Template::Chat] {
+            for (path, _) in files(template) {
+                let folder = tempfile::tempdir().unwrap();
+                let (path, target) = (folder.path().join("project").join(path), folder.path().join("target"));
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                // No file is there when the command looks, and whoever opens the path to write makes one elsewhere.
+                std::os::unix::fs::symlink(&target, &path).unwrap();
+                let folder = Some(folder.path().join("project"));
+                let refused = run(&InitArgs { folder, template, dry_run: false }).unwrap_err();
+                assert!(matches!(refused, InitError::Write { .. }), "{refused}");
+                assert!(!target.exists(), "{} was written through", path.display());
+            }
+        }
     }
 }

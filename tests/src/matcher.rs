@@ -289,11 +289,27 @@ mod tests {
 
     #[test]
     fn mistakes_in_matchers_are_found_when_read() {
-        assert!(TextMatcher::read(&node("{pattern: '('}")).is_err());
-        assert!(TextMatcher::read(&node("{patern: 'x'}")).is_err());
-        assert!(TextMatcher::read(&node("[1]")).is_err());
-        assert!(JsonMatcher::read(&node("{a: {$patern: 'x'}}"), false).is_err());
-        assert!(JsonMatcher::read(&node("{a: {$any: 'thing'}}"), false).is_err());
+        let text =
+            |matcher: &str| TextMatcher::read(&node(matcher)).map(drop).map_err(|error| error.to_string());
+        let json = |matcher: &str| {
+            JsonMatcher::read(&node(matcher), false).map(drop).map_err(|error| error.to_string())
+        };
+        assert!(text("{pattern: '('}").unwrap_err().contains("unclosed group"));
+        assert_eq!(
+            text("{patern: 'x'}").unwrap_err(),
+            "t.json5:1: a matcher needs `pattern`, `contains` or `capture`"
+        );
+        assert_eq!(text("{contains: 'x', patern: 'x'}").unwrap_err(), "t.json5:1: unknown key: `patern`");
+        assert_eq!(text("[1]").unwrap_err(), "t.json5:1: expected a string or a matcher, found a list");
+        assert_eq!(json("{a: {$patern: 'x'}}").unwrap_err(), "t.json5:1: unknown matcher: `$patern`");
+        assert_eq!(json("{a: {$any: 'thing'}}").unwrap_err(), "t.json5:1: unknown kind: `thing`");
+        // What is right beside each of them.
+        for right in ["{pattern: '(x)'}", "{contains: 'x'}", "1"] {
+            assert_eq!(text(right), Ok(()), "{right}");
+        }
+        for right in ["{a: {$pattern: 'x'}}", "{a: {$any: 'number'}}", "[1]"] {
+            assert_eq!(json(right), Ok(()), "{right}");
+        }
     }
 
     #[test]

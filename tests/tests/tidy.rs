@@ -83,14 +83,53 @@ fn files_and_lines_are_short() {
 
 #[test]
 fn sources_open_with_what_they_promise() {
-    let heads = |file: &&File| file.is("rs") || file.path.starts_with("js/");
-    let bare = |file: &&File| !file.text.starts_with("//");
-    let violations: Vec<String> = files()
-        .iter()
-        .filter(heads)
-        .filter(bare)
-        .map(|file| format!("{}: the first line is no comment", file.path))
-        .collect();
+    // Short ones say what the file's name says already.
+    const HEAD_CHARS_MIN: usize = 40;
+    let mut violations = Vec::new();
+    for file in files().iter().filter(|file| file.is("rs") || file.path.starts_with("js/")) {
+        let mark = if file.is("rs") { "//!" } else { "//" };
+        let head: String = file.text.lines().map_while(|line| line.strip_prefix(mark)).collect();
+        let head = head.trim();
+        if head.chars().count() < HEAD_CHARS_MIN || !head.contains(['.', ':']) {
+            violations.push(format!("{}: opens without a sentence after `{mark}` (`{head}`)", file.path));
+        }
+    }
+    holds(&violations);
+}
+
+// A test that sleeps either proves nothing on a slow machine or wastes time on a fast one.
+#[test]
+fn tests_wait_for_conditions() {
+    // Put together, so that this file does not break its own rule.
+    let calls = ["sleep", "park_timeout"].map(|call| format!("{call}("));
+    let mut violations = Vec::new();
+    let mut polls = 0;
+    for file in files().iter().filter(|file| file.is("rs") && !file.path.starts_with("tests/src/")) {
+        let is_test = file.path.contains("tests/") || file.path.ends_with("tests.rs");
+        let from = if is_test { Some(0) } else { file.text.find("#[cfg(test)]\nmod tests {") };
+        let Some(from) = from else { continue };
+        let skipped = file.text[..from].lines().count();
+        for (number, line) in file.text[from..].lines().enumerate() {
+            let code = line.split("//").next().unwrap_or(line);
+            let sleeps = calls.iter().any(|call| {
+                code.split(call.as_str()).next().is_some_and(|before| {
+                    before.len() < code.len()
+                        && ["thread::", "time::"].iter().any(|end| before.ends_with(end))
+                })
+            });
+            polls += usize::from(sleeps);
+            let reason = line.split_once("// ").map_or("", |(_, comment)| comment);
+            if sleeps && reason != "Polls." && !reason.starts_with("Sleeps: ") {
+                violations.push(format!(
+                    "{}:{}: wait for a condition. A loop that asks again says `// Polls.`, a pause that has to be one \
+                     `// Sleeps: REASON`.",
+                    file.path,
+                    skipped + number + 1
+                ));
+            }
+        }
+    }
+    assert!(polls > 10, "only {polls} calls were found");
     holds(&violations);
 }
 
@@ -110,10 +149,8 @@ fn nothing_is_left_for_later_or_names_one_machine() {
     holds(&violations);
 }
 
-// A limit that nothing reads holds nothing.
-#[test]
-fn every_limit_is_read_outside_of_its_crate() {
-    let files = files();
+// The names in the table of limits.
+fn limits(files: &[File]) -> Vec<&str> {
     let limits = files.iter().find(|file| file.path == "runtime/limits/src/lib.rs").unwrap();
     let names: Vec<&str> = limits
         .text
@@ -123,6 +160,47 @@ fn every_limit_is_read_outside_of_its_crate() {
         .map(|(name, _)| name)
         .collect();
     assert!(names.len() > 50, "the table of limits is not written as this test reads it: {names:?}");
+    names
+}
+
+// Whether a text has the word, not as a part of another one.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part))
+}
+
+// A limit without a test is held until somebody changes the code: the test that goes beyond it sets it or names it.
+#[test]
+fn every_limit_is_named_by_a_test() {
+    let files = files();
+    let tests: Vec<&str> = files
+        .iter()
+        .filter(|file| !file.path.starts_with("runtime/limits/") && !file.path.starts_with("tests/"))
+        .filter_map(|file| {
+            let is_test = file.path.contains("tests/") || file.path.ends_with("tests.rs");
+            if file.path.starts_with("fixtures/") || is_test {
+                return Some(file.text.as_str());
+            }
+            let at = file.text.find("#[cfg(test)]\nmod tests {")?;
+            Some(&file.text[at..])
+        })
+        .collect();
+    let violations: Vec<String> = limits(&files)
+        .iter()
+        .filter(|name| !tests.iter().any(|text| has_word(text, name)))
+        .map(|name| {
+            format!("the limit `{name}` is named by no test or fixture: write one that goes beyond it")
+        })
+        .collect();
+    holds(&violations);
+}
+
+// A limit that nothing reads holds nothing.
+#[test]
+fn every_limit_is_read_outside_of_its_crate() {
+    let files = files();
+    let names = limits(&files);
     let readers: Vec<&File> = files
         .iter()
         .filter(|file| (file.is("rs") || file.path.starts_with("js/")) && !file.path.contains("tests"))
@@ -356,5 +434,72 @@ fn cited_sections_exist() {
         }
     }
     assert!(cited > 100, "only {cited} citations were found");
+    holds(&violations);
+}
+
+// What stands between backquotes in a line, in order.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn files_that_comments_and_pages_name_exist() {
+    let files = files();
+    // A path, or the end of one, or one without the folder `src` of a crate.
+    let exists = |named: &str| {
+        let inside = named.split_once('/').map(|(folder, rest)| format!("/{folder}/src/{rest}"));
+        files.iter().any(|file| {
+            let path = format!("/{}", file.path);
+            path.ends_with(&format!("/{named}")) || inside.as_ref().is_some_and(|end| path.ends_with(end))
+        })
+    };
+    // These pages name files of other programs.
+    let foreign = ["docs/isolates.md", "docs/spec.md", "CHANGELOG.md"];
+    let readable = |file: &&File| {
+        let is_page = file.is("md") && !file.path.starts_with("findings/");
+        (is_page || file.is("rs") || file.path.starts_with("js/")) && !foreign.contains(&file.path.as_str())
+    };
+    let mut violations = Vec::new();
+    let mut named = 0;
+    for file in files.iter().filter(readable) {
+        for (number, line) in file.text.lines().enumerate() {
+            let text =
+                if file.is("md") { Some(line) } else { line.split_once("//").map(|(_, comment)| comment) };
+            let is_path = |text: &&str| {
+                let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+                let is_ours = Path::new(text).extension().is_some_and(|end| end == "rs" || end == "js");
+                // `NOUN` stands for any name.
+                is_plain && is_ours && text.contains('/') && !text.contains("..") && !text.contains("NOUN")
+            };
+            for path in text.into_iter().flat_map(quoted).filter(is_path) {
+                named += 1;
+                if !exists(path.trim_start_matches('/')) {
+                    violations.push(format!("{}:{}: there is no file `{path}`", file.path, number + 1));
+                }
+            }
+        }
+    }
+    assert!(named > 50, "only {named} paths were found");
+    holds(&violations);
+}
+
+#[test]
+fn tests_that_the_threats_name_exist() {
+    let files = files();
+    let threats = files.iter().find(|file| file.path == "docs/threats.md").unwrap();
+    let rows: Vec<&str> =
+        threats.text.lines().filter(|line| number(line.trim_start_matches("| ")).is_some()).collect();
+    assert!(rows.len() > 20, "docs/threats.md is not written as this test reads it");
+    let mut violations = Vec::new();
+    for row in rows {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or("");
+        for name in quoted(cell).map(|name| name.rsplit(": ").next().unwrap_or(name)) {
+            let test = format!("fn {name}(");
+            let is_fixture = files.iter().any(|file| file.path.starts_with(&format!("fixtures/{name}/")));
+            if !is_fixture && !files.iter().any(|file| file.is("rs") && file.text.contains(&test)) {
+                violations.push(format!("docs/threats.md: there is no test `{name}`"));
+            }
+        }
+    }
     holds(&violations);
 }

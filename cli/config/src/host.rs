@@ -1,4 +1,4 @@
-//! Where the server listens.
+//! Where the server listens: on all addresses of the machine, or on the one that `--host` names.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

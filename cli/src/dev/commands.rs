@@ -1,4 +1,4 @@
-//! What the hot keys do.
+//! What the hot keys of `partyrun dev` do: open a browser, list and hibernate rooms, change the log level.
 
 use std::sync::Arc;
 

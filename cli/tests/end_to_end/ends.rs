@@ -1,9 +1,7 @@
 //! Bad ends, and what is said of them: a server that does not stop, files that go from under it, more rejections than anybody
 //! reads.
 
-use std::time::{Duration, Instant};
-
-use crate::support::Project;
+use crate::support::{Project, until};
 
 const SERVER: &str = "export default class Server {
   constructor(room) { this.room = room; }
@@ -46,11 +44,7 @@ fn files_of_the_database_that_go_are_missed() {
     assert_eq!(server.get("/party/a/put"), (200, "stored".to_string()));
     std::fs::rename(project.file("data"), project.file("aside")).unwrap();
     // Commits look once a second at most.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while server.get("/party/b/put").0 == 200 {
-        assert!(Instant::now() < deadline, "nobody missed the database");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("the database is missed", || server.get("/party/b/put").0 != 200);
     let line = server.wait_for("was removed while the server runs");
     assert!(line.contains("partyrun.sqlite") && line.contains("put the file back"), "{line}");
     std::fs::rename(project.file("aside"), project.file("data")).unwrap();

@@ -1,6 +1,6 @@
 //! What the terminal shows, as whole texts: the banner, an error with its code, escaped strings, levels, JSON lines.
 
-use crate::support::{Project, SERVER, Server, free_port, partyrun};
+use crate::support::{Project, SERVER, Server, free_port, partyrun, until};
 
 const FAILING: &str = "export default class Server {
   onRequest(request) {
@@ -81,9 +81,7 @@ fn strings_of_users_do_not_drive_the_terminal() {
 #[test]
 fn levels_hide_what_is_less_urgent() {
     let (_project, server) = started(&[], Some("warn"));
-    while server.try_get("/party/lobby/log").is_err() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("it serves", || server.try_get("/party/lobby/log").is_ok());
     server.wait_for("careful");
     let output = server.output();
     assert!(

@@ -1,14 +1,15 @@
 //! Hot keys on a pseudo-terminal, as a person presses them.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Project, SERVER, free_port, get, partyrun};
+use crate::support::{PATIENCE, Project, SERVER, free_port, get, partyrun, until};
 
 /// A server on a terminal of its own.
 struct Terminal {
@@ -29,6 +30,9 @@ impl Terminal {
         let port = free_port();
         let mut command = partyrun();
         command.args(args).args(["--port", &port.to_string()]).current_dir(project.path());
+        // Programs that the project's folder has are found before the system's.
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", project.file("bin").display()));
         command.env_remove("NO_COLOR").stdin(Stdio::from(side.try_clone().unwrap()));
         command.stdout(Stdio::from(side.try_clone().unwrap())).stderr(Stdio::from(side));
         // SAFETY: setsid and ioctl are system calls, which are safe between fork and exec.
@@ -64,7 +68,7 @@ impl Terminal {
         let deadline = Instant::now() + PATIENCE;
         while !self.screen.lock().unwrap().contains(part) {
             assert!(Instant::now() < deadline, "no `{part}` on:\n{}", self.screen.lock().unwrap());
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20)); // Polls.
         }
     }
 
@@ -75,7 +79,7 @@ impl Terminal {
                 return status.code();
             }
             assert!(Instant::now() < deadline, "it goes on:\n{}", self.screen.lock().unwrap());
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20)); // Polls.
         }
     }
 }
@@ -89,9 +93,20 @@ impl Drop for Terminal {
 
 #[test]
 fn keys_do_what_the_help_says() {
-    let project = Project::new(&[("server.js", SERVER)]);
+    let browser = "#!/bin/sh\necho \"$@\" > opened\n";
+    let project = Project::new(&[("server.js", SERVER), ("bin/xdg-open", browser), ("bin/open", browser)]);
+    for program in ["bin/xdg-open", "bin/open"] {
+        std::fs::set_permissions(project.file(program), Permissions::from_mode(0o755)).unwrap();
+    }
     let mut terminal = Terminal::open(&project, &["dev", "server.js", "--persist", "false"]);
     terminal.wait_for("Keys: b browser");
+    terminal.press("b");
+    let opened = project.file("opened");
+    until("the browser is opened", || {
+        std::fs::read_to_string(&opened).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let address = format!("http://localhost:{}\n", terminal.port);
+    assert_eq!(std::fs::read_to_string(&opened).unwrap(), address);
     terminal.press("r");
     terminal.wait_for("No room is in memory.");
     get(terminal.port, "/party/lobby", "localhost").unwrap();

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Project, SERVER, Server, free_port, get, partyrun};
+use crate::support::{Hold, Project, SERVER, Server, free_port, get, partyrun, until};
 
 fn project() -> Project {
     Project::new(&[
@@ -98,11 +98,14 @@ fn events_in_progress_finish_at_the_end() {
     let server = project.serve(&["start"]);
     let port = server.port;
     server.get("/party/a");
-    let slow = std::thread::spawn(move || get(port, "/party/a?slow", "localhost"));
-    std::thread::sleep(Duration::from_millis(300));
+    let hold = Hold::new();
+    let path = format!("/party/a?held={}", hold.port);
+    let asking = std::thread::spawn(move || get(port, &path, "localhost"));
+    let held = hold.held();
     server.terminate();
     server.wait_for("Stopping.");
-    let (status, body) = slow.join().unwrap().unwrap();
+    held.let_go();
+    let (status, body) = asking.join().unwrap().unwrap();
     assert_eq!((status, body.contains("\"count\":2")), (200, true), "{body}");
     let mut server = server;
     assert_eq!(server.wait_end().code(), Some(0), "{}", server.output());
@@ -122,16 +125,22 @@ fn sockets_hear_of_a_restart_and_a_second_signal_does_not_wait() {
         assert!(ended && text.contains("closed 1012"), "{text}");
         assert_eq!(server.wait_end().code(), Some(0));
     }
-    let mut server = project.serve(&["start"]);
+    // The event never ends, and no limit ends it while this test has patience: only the second request to stop does.
+    let limits = ["stop_time_max=1000s", "stop_again_time_max=1000s", "wait_until_max=1000s"];
+    let limits = limits.iter().flat_map(|limit| ["--limit", limit]);
+    let mut server = project.serve(&["start"].into_iter().chain(limits).collect::<Vec<_>>());
     let port = server.port;
-    let _slow = std::thread::spawn(move || get(port, "/party/b?slow", "localhost"));
-    std::thread::sleep(Duration::from_millis(200));
+    let hold = Hold::new();
+    let path = format!("/party/b?held={}", hold.port);
+    let asking = std::thread::spawn(move || get(port, &path, "localhost"));
+    let _held = hold.held();
     server.terminate();
     server.wait_for("Stopping.");
-    let begun = Instant::now();
     server.terminate();
-    server.wait_end();
-    assert!(begun.elapsed() < Duration::from_millis(700), "{:?}", begun.elapsed());
+    assert_eq!(server.wait_end().code(), Some(130), "{}", server.output());
+    // Its connection is closed without the room's answer.
+    let answer = asking.join().unwrap();
+    assert!(!answer.is_ok_and(|(status, _)| status == 200), "nobody let the room go");
 }
 
 #[test]
@@ -147,7 +156,7 @@ fn a_server_that_dies_is_started_again_within_a_second() {
                 assert!(begun.elapsed() < Duration::from_secs(20), "{}", server.output());
                 match server.try_get("/party/a") {
                     Ok((200, body)) => break body,
-                    _ => std::thread::sleep(Duration::from_millis(10)),
+                    _ => std::thread::sleep(Duration::from_millis(10)), // Polls.
                 }
             };
             // Loaded machines get more; the line says what it took.
@@ -166,18 +175,17 @@ fn a_server_without_its_supervisor_ends_in_order() {
     let server = project.serve(&["start"]);
     server.get("/party/a");
     let port = server.port;
-    let slow = std::thread::spawn(move || get(port, "/party/a?slow", "localhost"));
-    std::thread::sleep(Duration::from_millis(300));
+    let hold = Hold::new();
+    let path = format!("/party/a?held={}", hold.port);
+    let asking = std::thread::spawn(move || get(port, &path, "localhost"));
+    let held = hold.held();
     let child = server.served_by();
     server.signal(i32::try_from(server.pid()).unwrap(), libc::SIGKILL);
     server.wait_for("Stopping.");
-    assert_eq!(slow.join().unwrap().unwrap().0, 200, "an event in progress finishes");
-    let begun = Instant::now();
+    held.let_go();
+    assert_eq!(asking.join().unwrap().unwrap().0, 200, "an event in progress finishes");
     // SAFETY: signal 0 only asks whether the process is there.
-    while unsafe { libc::kill(child, 0) } == 0 && !is_zombie(child) {
-        assert!(begun.elapsed() < crate::support::PATIENCE, "{}", server.output());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the server ends", || unsafe { libc::kill(child, 0) } != 0 || is_zombie(child));
 }
 
 // One whose new parent has not asked for it yet.

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 /// Long, because the machines of tests are slow; nothing waits for it in vain.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A room that counts, greets, waits and fails.
+/// A room that counts, greets, waits for a [`Hold`] and fails.
 pub(crate) const SERVER: &str = r#"
 export default class Server {
   constructor(room) { this.room = room; }
   async onRequest(request) {
     const url = new URL(request.url);
-    if (url.searchParams.has("slow")) await new Promise((go) => setTimeout(go, 1000));
+    if (url.searchParams.has("held")) await fetch(`http://127.0.0.1:${url.searchParams.get("held")}/`);
     if (url.searchParams.has("fail")) throw new Error("it failed", { cause: new TypeError("the reason") });
     const count = ((await this.room.storage.get("count")) ?? 0) + 1;
     await this.room.storage.put("count", count);
@@ -176,7 +176,7 @@ impl Server {
                 return status;
             }
             assert!(Instant::now() < deadline, "it does not end:\n{}", self.output());
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10)); // Polls.
         }
     }
 
@@ -204,6 +204,49 @@ impl Drop for Server {
         // SAFETY: killpg takes two integers; the group is the child's own.
         unsafe { libc::killpg(i32::try_from(self.child.id()).unwrap(), libc::SIGKILL) };
         let _ended = self.child.wait();
+    }
+}
+
+/// A web server that a room asks in the middle of an event, so that the event lasts until the test lets it go.
+pub(crate) struct Hold {
+    listener: TcpListener,
+    pub(crate) port: u16,
+}
+
+impl Hold {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        Self { listener, port }
+    }
+
+    /// Waits until a room has asked: from then on its event is in progress.
+    pub(crate) fn held(&self) -> Held {
+        let mut asked = None;
+        until("a room asks", || {
+            asked = self.listener.accept().ok();
+            asked.is_some()
+        });
+        Held(asked.unwrap().0)
+    }
+}
+
+/// A room that waits. Dropping it without [`Held::let_go`] fails the room's request.
+pub(crate) struct Held(TcpStream);
+
+impl Held {
+    pub(crate) fn let_go(mut self) {
+        self.0.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    }
+}
+
+/// Waits for what nothing announces, by asking again and again.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10)); // Polls.
     }
 }
 

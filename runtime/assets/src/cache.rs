@@ -136,7 +136,7 @@ fn must_be_patient(patience: Patience) -> io::Result<()> {
 
 /// Whether another write would be sure to change the stamp. File times advance in steps of some milliseconds, so a file
 /// that was written just now may be written again within the same step.
-fn is_settled(stamp: &Stamp) -> bool {
+pub(crate) fn is_settled(stamp: &Stamp) -> bool {
     const STEP: Duration = Duration::from_millis(100);
     let (seconds, nanoseconds) = stamp.changed;
     let Ok(seconds) = u64::try_from(seconds) else { return false };

@@ -140,6 +140,8 @@ impl Loading {
         match self.shared.loaders.of(id) {
             Some(Loader::Css) => self.style(context, id, false).await.map(Some),
             Some(Loader::LocalCss) => self.style(context, id, true).await.map(Some),
+            // Whatever is imported of it is undefined; as in esbuild, that is no mistake of the one who imports.
+            Some(Loader::Empty) => Ok(Some("module.exports = {};".to_owned())),
             Some(_) => Ok(None),
             None => {
                 let extension = loader::extension(id);

@@ -69,6 +69,16 @@ fn names(built: &ClientBuild) -> Vec<String> {
     built.files.iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
+/// What a built module prints when Node.js runs it: JSON.
+fn printed(project: &Project, name: &str) -> serde_json::Value {
+    project.write("out/package.json", "{ \"type\": \"module\" }");
+    let path = project.root().join("out").join(name);
+    let output = std::process::Command::new("node").arg(path).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 #[test]
 fn shared_code_and_dynamic_imports_become_chunks() {
     let project = Project::new(&[
@@ -110,15 +120,16 @@ fn loaders_make_modules_of_files() {
         (
             "a.js",
             "import t from './x.t'; import d from './x.d'; import b from './x.b'; import y from './x.y'; \
-             import f from './x.f'; import c from './x.c'; import j from './x.json'; import e from './x.e'; \
-             import n from './x.txt'; console.log(t, d, b, y, f, c, j.k, e, n);",
+             import f from './x.f'; import c from './x.mjs'; import j from './x.json'; import e from './x.e'; \
+             import n from './x.txt'; import { none } from './x.e'; \
+             console.log(JSON.stringify([t, d, b, y.constructor.name, [...y], f, c, j, e, n, typeof none]));",
         ),
         ("x.t", "as text"),
         ("x.d", "as url"),
         ("x.b", "as base64"),
         ("x.y", "AB"),
         ("x.f", "as file"),
-        ("x.c", "as copy"),
+        ("x.mjs", "export default 'as ' + 'twin'"),
         ("x.json", "{ \"k\": 12345 }"),
         ("x.e", "gone"),
         ("x.txt", "plain"),
@@ -129,18 +140,34 @@ fn loaders_make_modules_of_files() {
         (".b", Loader::Base64),
         (".y", Loader::Binary),
         (".f", Loader::File),
-        (".c", Loader::Copy),
+        (".mjs", Loader::Copy),
         (".e", Loader::Empty),
     ];
     let loader = loader.into_iter().map(|(extension, loader)| (extension.to_owned(), loader)).collect();
     let built = built(ClientOptions { loader, ..project.options(&["a.js"]) });
     let code = project.read("a.js");
-    for part in ["as text", "charset=utf-8,as url", "YXMgYmFzZTY0", "12345", "plain", "\"./x-"] {
-        assert!(code.contains(part), "{part} is not in\n{code}");
-    }
     assert!(!code.contains("gone"), "{code}");
-    let kinds: Vec<String> = names(&built);
-    assert!(kinds.iter().any(|name| name.ends_with(".f")) && kinds.iter().any(|name| name.ends_with(".c")));
+    let value = printed(&project, "a.js");
+    let file = value[5].as_str().unwrap().to_owned();
+    let expected = serde_json::json!([
+        "as text",
+        "data:text/plain;charset=utf-8,as url",
+        "YXMgYmFzZTY0",
+        "Uint8Array",
+        [65, 66],
+        file,
+        "as twin",
+        { "k": 12345 },
+        {},
+        "plain",
+        "undefined"
+    ]);
+    assert_eq!(value, expected, "{code}");
+    // The name leads to the file from where the module is.
+    assert!(file.ends_with(".f") && project.read(&file) == "as file", "{file}");
+    assert!(names(&built).iter().any(|name| file.ends_with(name.as_str())), "{:?}", built.files);
+    // A copy stays a module of its own, which is imported as it is.
+    assert!(names(&built).iter().any(|name| name.ends_with(".mjs")) && !code.contains("twin"), "{code}");
 }
 
 #[test]

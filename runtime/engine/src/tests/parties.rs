@@ -37,7 +37,7 @@ fn a_room_evaluates_its_own_party_only() {
             }
             let spares = async {
                 while bench.engine.counts().await.spares < Limits::default().spares_per_worker {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    tokio::time::sleep(Duration::from_millis(1)).await; // Polls.
                 }
             };
             tokio::time::timeout(Duration::from_secs(10), spares).await.unwrap();

@@ -66,7 +66,7 @@ fn a_turn_that_waits_is_ended() {
         let ended = isolate.turn(&pulse, Step::Message, |_| {
             while !pulse.is_ended() {
                 assert!(began.elapsed() < Duration::from_secs(60), "nobody ends a turn that waits");
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(5)); // Polls.
             }
             Ok(())
         });
@@ -139,7 +139,7 @@ fn a_slow_room_gets_a_thread_of_its_own_in_its_next_life() {
         let began = Instant::now();
         while bench.engine.worker_count() > 1 {
             assert!(began.elapsed() < Duration::from_secs(60), "a thread without rooms does not end");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await; // Polls.
         }
         bench.engine.stop(Duration::from_secs(2)).await;
     });
@@ -178,7 +178,7 @@ fn rooms_start_elsewhere_while_a_thread_is_held_up() {
         // One is sent before anybody knows that the thread is held up, the others after it.
         let new = Box::pin(async {
             while !bench.lines.all().contains("looping") {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await; // Polls.
             }
             let first = bench.get("b").await;
             let rest = join_all(["d", "e", "b"].map(|room| bench.get(room))).await;
@@ -207,7 +207,7 @@ fn rooms_start_elsewhere_while_a_thread_is_held_up() {
         let began = Instant::now();
         while !bench.lines.all().contains("[a] Room `main/a` no longer holds its thread up, after ") {
             assert!(began.elapsed() < Duration::from_secs(60), "nobody hears that the thread goes on");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await; // Polls.
         }
         bench.engine.stop(Duration::from_secs(2)).await;
     });

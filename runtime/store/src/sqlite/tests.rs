@@ -251,6 +251,18 @@ fn a_large_batch_does_not_fail_its_neighbours() {
     assert!(matches!(answers["large"], Err(StoreError::Full(_))), "{answers:?}");
     assert_eq!(answers["small"], Ok(()));
     assert_eq!(answers["large again"], Err(StoreError::EarlierFailed));
+    // What was acknowledged is on the disk, and only that.
+    store.close();
+    drop((rooms, store));
+    let store = open_on(&folder, &disk).unwrap();
+    for (id, text) in [("first", "after"), ("large", "before"), ("small", "after")] {
+        assert_eq!(
+            open_room(&store, id).get("k").unwrap(),
+            Some(Bytes::from_static(text.as_bytes())),
+            "{id}"
+        );
+    }
+    assert_eq!(open_room(&store, "large").get("0").unwrap(), None);
 }
 
 #[test]

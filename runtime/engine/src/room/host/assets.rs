@@ -1,4 +1,4 @@
-//! Static files, asked for from inside.
+//! Static files that a room or a static handler asks for: `room.context.assets`.
 
 use partyrun_extensions as ext;
 

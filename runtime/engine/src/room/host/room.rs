@@ -1,4 +1,5 @@
-//! What a room says of itself.
+//! What a room's JavaScript tells the engine about itself: that it is held, has started, hibernates or must be reset, and how an
+//! alarm ended.
 
 use partyrun_extensions as ext;
 
