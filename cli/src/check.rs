@@ -17,7 +17,7 @@ use crate::serve::{RunError, machine};
 /// Runs the command.
 pub(crate) fn run(args: &SourceArgs, begun: Instant) -> Result<(), RunError> {
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
-    let output = Output::new(false).map_err(machine("A thread cannot be started"))?;
+    let output = Output::new(false, &Limits::default()).map_err(machine("A thread cannot be started"))?;
     let mut request = args.request(&cwd);
     request.env_local = true;
     let config = Arc::new(partyrun_config::load(&request)?);

@@ -85,7 +85,7 @@ pub(crate) fn time() -> String {
 }
 
 impl Output {
-    pub(crate) fn new(json: bool) -> std::io::Result<Self> {
+    pub(crate) fn new(json: bool, limits: &Limits) -> std::io::Result<Self> {
         let (queue, items) = sync_channel(LINES_WAITING_MAX);
         std::thread::Builder::new().name("output".to_string()).spawn(move || write_all(&items))?;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -93,7 +93,7 @@ impl Output {
         let asked = std::env::var("PARTYKIT_LOG").ok();
         let known = asked.as_deref().and_then(Loudness::named);
         let loudness = AtomicU8::new(known.unwrap_or(Loudness::Log) as u8);
-        let waiting = Total::new(Limits::default().console_bytes_max);
+        let waiting = Total::new(limits.console_bytes_max);
         let output = Self { queue, waiting, lost: AtomicU64::new(0), loudness, color, json };
         if let (Some(asked), None) = (&asked, known) {
             output.warn(&format!(
@@ -165,7 +165,7 @@ impl Output {
         self.own("note", text, "");
     }
 
-    /// Empties the terminal's screen.
+    /// Clears the terminal's screen and its scrollback. Does nothing when lines are JSON.
     pub(crate) fn clear(&self) {
         if self.color {
             // A queue that is full has more to print than a screen holds.
@@ -231,7 +231,7 @@ impl Output {
 
     fn line(&self, line: String) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 && !self.add(format!("({lost} lines were too many for this terminal)")) {
+        if lost > 0 && !self.add(format!("({lost} lines were dropped because the terminal is too slow)")) {
             self.lost.fetch_add(lost, Ordering::Relaxed);
         }
         if !self.add(line) {

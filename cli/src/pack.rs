@@ -16,7 +16,7 @@ use crate::serve::{RunError, machine};
 /// Runs the command.
 pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
-    let output = Output::new(false).map_err(machine("A thread cannot be started"))?;
+    let output = Output::new(false, &Limits::default()).map_err(machine("A thread cannot be started"))?;
     let mut request = args.source.request(&cwd);
     // The values of environment files are read where the project runs; only `--with-env` asks for them here.
     request.without_env_files = !args.source.project.with_env;

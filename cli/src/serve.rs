@@ -18,7 +18,7 @@ use partyrun_net::{Front, FrontOptions, Response, Tls};
 use partyrun_server::{
     AssetsError, Network, Reload, Reporter, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock,
 };
-use partyrun_store::{Memory, Sqlite, Store, StoreError};
+use partyrun_store::{Memory, Sqlite, SqliteOptions, Store, StoreError};
 
 use crate::bindings;
 use crate::build::BuildError;
@@ -298,10 +298,10 @@ fn static_files(config: &Config, limits: &Limits) -> Result<Option<StaticFiles>,
 }
 
 /// The store that the configuration asks for.
-pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, RunError> {
+pub(crate) fn open_store(config: &Config, limits: &Limits) -> Result<Arc<dyn Store>, RunError> {
     match config.persist.path() {
         None => Ok(Arc::new(Memory::new())),
-        Some(path) => match Sqlite::open(path) {
+        Some(path) => match Sqlite::open_with(path, SqliteOptions::new(limits)) {
             Ok(store) => Ok(Arc::new(store)),
             Err(error) => Err(RunError::Store { path: path.display().to_string(), error }),
         },

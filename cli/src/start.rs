@@ -43,8 +43,8 @@ struct Servable {
 /// Runs the command until it is asked to stop.
 pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), RunError> {
     let json = output::json_wanted(&args.listen);
-    let output = Arc::new(Output::new(json).map_err(machine("A thread cannot be started"))?);
     let limits = args.listen.limits(Limits::default())?;
+    let output = Arc::new(Output::new(json, &limits).map_err(machine("A thread cannot be started"))?);
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform(&limits);
     let warm = Engine::warm_up(&limits, None);
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             config: config.clone(),
             output: output.clone(),
             program: program.clone(),
-            store: serve::open_store(&config)?,
+            store: serve::open_store(&config, &limits)?,
             listeners,
             tls: None,
             workers: args.listen.workers.unwrap_or_default(),

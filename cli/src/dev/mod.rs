@@ -46,7 +46,8 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     request.env_local = true;
     request.overrides.live = args.live;
     let config = Arc::new(partyrun_config::load(&request)?);
-    let output = Arc::new(Output::new(args.listen.json).map_err(machine("A thread cannot be started"))?);
+    let output =
+        Arc::new(Output::new(args.listen.json, &limits).map_err(machine("A thread cannot be started"))?);
     announce(&config, &output);
     let tls = https::identity(args, config.host, &output)?;
     let interruptible = command::run_first(&config, limits.build_command_time_max, Some(&link))?;
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let mut watch = begin_watch(&config, &output);
     // The disk is waited for meanwhile.
     let (built, store) = std::thread::scope(|scope| {
-        let opening = scope.spawn(|| serve::open_store(&config));
+        let opening = scope.spawn(|| serve::open_store(&config, &limits));
         let built = output.while_waiting("Bundling", || builder.build());
         (built, opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
@@ -318,7 +319,7 @@ impl Session<'_> {
     }
 
     async fn start(&mut self, config: &Arc<Config>, program: Arc<Program>) -> Result<Running, RunError> {
-        let store = serve::open_store(config)?;
+        let store = serve::open_store(config, &self.setup.limits)?;
         self.setup.start(config, program, store, None).await
     }
 

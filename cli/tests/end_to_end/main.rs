@@ -24,6 +24,7 @@ mod init;
 mod isolates;
 mod keys;
 mod lanes;
+mod limits;
 mod node_table;
 mod outbound;
 mod package;

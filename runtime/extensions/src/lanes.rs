@@ -59,17 +59,25 @@ struct RoomPlaces {
     slow: Arc<Semaphore>,
 }
 
-fn room_places(state: &mut OpState, is_slow: bool) -> Arc<Semaphore> {
-    if !state.has::<RoomPlaces>() {
-        let limits = state.borrow::<Limits>();
-        let places = RoomPlaces {
+impl RoomPlaces {
+    fn new(limits: &Limits) -> Self {
+        Self {
             quick: Arc::new(Semaphore::new(limits.quick_calls_per_room_max.max(1))),
             slow: Arc::new(Semaphore::new(limits.slow_calls_per_room_max.max(1))),
-        };
+        }
+    }
+
+    fn of(&self, is_slow: bool) -> Arc<Semaphore> {
+        if is_slow { self.slow.clone() } else { self.quick.clone() }
+    }
+}
+
+fn room_places(state: &mut OpState, is_slow: bool) -> Arc<Semaphore> {
+    if !state.has::<RoomPlaces>() {
+        let places = RoomPlaces::new(state.borrow::<Limits>());
         state.put(places);
     }
-    let places = state.borrow::<RoomPlaces>();
-    if is_slow { places.slow.clone() } else { places.quick.clone() }
+    state.borrow::<RoomPlaces>().of(is_slow)
 }
 
 // Given back when JavaScript closes it, or with the room.
@@ -114,4 +122,22 @@ pub(crate) fn op_lane_call<'s>(
         (0..values.length()).map(|index| values.get_index(scope, index).unwrap_or(undefined)).collect();
     let _entered = lane.runtime.enter();
     Ok(function.call(scope, receiver, &values).unwrap_or(undefined))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_has_as_many_places_as_the_limits_say() {
+        let limits = Limits { quick_calls_per_room_max: 3, slow_calls_per_room_max: 1, ..Limits::default() };
+        let places = RoomPlaces::new(&limits);
+        for (is_slow, count) in [(false, 3), (true, 1)] {
+            let of_room = places.of(is_slow);
+            let taken: Vec<_> = (0..count).map(|_| of_room.clone().try_acquire_owned().unwrap()).collect();
+            assert!(of_room.clone().try_acquire_owned().is_err(), "slow: {is_slow}");
+            drop(taken);
+            assert!(of_room.try_acquire_owned().is_ok());
+        }
+    }
 }

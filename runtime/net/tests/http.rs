@@ -125,13 +125,50 @@ fn a_body_that_crawls_is_given_up() {
         // A byte whenever the last one has been taken is never idle, and never enough.
         let crawling = std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) && writer.write_all(b"x").is_ok() {
-                std::thread::park_timeout(Duration::from_millis(20));
+                std::thread::park_timeout(Duration::from_millis(20)); // Sleeps: the test is of a client that is slow.
             }
         });
         assert_eq!(client.answer().status, 408, "{path}");
         ended.store(true, Ordering::Relaxed);
         crawling.join().unwrap();
     }
+}
+
+#[test]
+fn bodies_up_to_a_length_are_there_when_the_room_is_called() {
+    let server = server(Limits { body_eager_bytes_max: 1000, ..Limits::default() });
+    let mut client = Client::connect(server.address);
+    for (length, kind) in [(0, "empty"), (1000, "full"), (1001, "stream")] {
+        let head = format!("POST /party/mirror HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        let answer = client.say([head.into_bytes(), vec![b'x'; length]].concat()).answer();
+        assert!(answer.head.contains(&format!("x-body: {kind}\r\n")), "{length}: {}", answer.head);
+    }
+}
+
+#[test]
+fn bodies_that_nobody_reads_hold_up_all_others() {
+    let server = server(Limits { bodies_total_bytes_max: 50_000, ..Limits::default() });
+    let post = |path: &str, length: usize| {
+        let mut client = Client::connect(server.address);
+        client.say(format!("POST /party/{path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"));
+        client.say(vec![b'x'; 300_000]);
+        client
+    };
+    let greedy = post("silent", 10_000_000);
+    // Long enough for everything that would be read to be read: these are answered by the same thread.
+    let look = || {
+        for _ in 0..50 {
+            assert_eq!(Client::connect(server.address).say(get("/party/a")).answer().status, 200);
+        }
+    };
+    look();
+    let mut other = post("swallow", 300_000);
+    look();
+    assert!(server.log.try_recv().is_err(), "a body was received beyond the limit");
+    drop(greedy);
+    assert_eq!(event(&server), "abandoned");
+    assert_eq!(event(&server), "swallowed Ok(())");
+    assert_eq!(other.answer().status, 200);
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn heads_that_are_refused() {
         assert_eq!(answer.map_or(0, |answer| answer.status), status, "{request}");
         assert!(client.is_closed(), "{request}");
     }
+    // The limits `header_bytes_max` and `header_count_max`.
     for head in [
         format!("GET /party/a HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(70_000)),
         format!("GET /party/a HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(101)),
@@ -268,6 +269,7 @@ fn peers_that_break_the_rules() {
     let server = server(Limits::default());
     let huge = [0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4].to_vec();
     let too_large = "Message is too large: 1048577 > 1048576";
+    // Among them what is beyond `message_in_bytes_max`, `message_fragments_max` and `control_frames_per_second_max`.
     let cases = [
         (huge, 1009, "Message is too large: 9223372036854775808 > 1048576"),
         (frame(0x82, &vec![0; 1_048_577]), 1009, too_large),

@@ -77,6 +77,56 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_queue_is_full_when_its_room_or_the_process_has_taken_its_part() {
+        const MIB: usize = 1 << 20;
+        let limits = Limits {
+            inboxes_total_bytes_max: 11 * MIB,
+            unfinished_total_bytes_max: 12 * MIB,
+            send_queues_total_bytes_max: 13 * MIB,
+            held_total_bytes_max: 14 * MIB,
+            answers_total_bytes_max: 15 * MIB,
+            undurable_total_bytes_max: 16 * MIB,
+            inbox_bytes_max: MIB,
+            unfinished_bytes_max: 2 * MIB,
+            send_queues_bytes_max: 3 * MIB,
+            held_bytes_max: 4 * MIB,
+            answers_bytes_max: 5 * MIB,
+            undurable_bytes_max: 6 * MIB,
+            ..Limits::default()
+        };
+        let totals = Totals::within(&limits, None);
+        let queues: [(fn(&Totals, &Limits) -> Budget, usize, usize); 6] = [
+            (Totals::inbox, 1, 11),
+            (Totals::unfinished, 2, 12),
+            (Totals::send_queues, 3, 13),
+            (Totals::held, 4, 14),
+            (Totals::answers, 5, 15),
+            (Totals::undurable, 6, 16),
+        ];
+        for (of, own, all) in queues {
+            let room = of(&totals, &limits);
+            room.add(own * MIB - 1);
+            assert!(!room.is_full(), "{own}");
+            room.add(1);
+            assert!(room.is_full(), "{own}");
+            // The others take what is left of the total, each within its own part.
+            let others: Vec<Budget> = (own..all)
+                .step_by(own)
+                .map(|taken| {
+                    let other = of(&totals, &limits);
+                    other.add(own.min(all - taken) * MIB);
+                    other
+                })
+                .collect();
+            let late = of(&totals, &limits);
+            late.add(MIB / 2);
+            assert!(late.is_full(), "{all}");
+            drop(others);
+            assert!(!late.is_full(), "{all}");
+        }
+    }
+
+    #[test]
     fn little_memory_makes_the_totals_less() {
         let limits = Limits::default();
         let small = Totals::within(&limits, Some(512 << 20));

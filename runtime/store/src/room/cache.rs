@@ -64,6 +64,13 @@ fn cost(key: &str, value: Option<&Bytes>) -> usize {
 }
 
 #[cfg(test)]
+impl ReadCache {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

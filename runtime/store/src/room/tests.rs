@@ -8,6 +8,7 @@ fn bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
+// Beyond `key_bytes_max`, `value_bytes_max` and `keys_per_call_max`.
 #[test]
 fn a_refused_call_writes_nothing() {
     let store = Memory::new();
@@ -82,6 +83,24 @@ fn a_room_that_outruns_the_disk_is_refused() {
 }
 
 #[test]
+fn what_was_read_is_kept_within_the_limit() {
+    let store = Memory::new();
+    let mut room = open_room(&store, "a");
+    for key in ["a", "b", "c"] {
+        put(&store, &mut room, key, &key.repeat(1000)).unwrap();
+    }
+    for (max, kept) in [(2500, 1000..=2500), (100, 0..=100)] {
+        let limits = Limits { storage_cache_bytes_max: max, ..Limits::default() };
+        let mut room = WorkerStore::open(&store, Arc::new(limits)).unwrap().room(RoomKey::new("main", "a"));
+        for key in ["a", "b", "c", "a"] {
+            assert_eq!(room.get(key).unwrap(), Some(bytes(&key.repeat(1000))));
+            assert!(room.cache.bytes() <= max);
+        }
+        assert!(kept.contains(&room.cache.bytes()), "{}", room.cache.bytes());
+    }
+}
+
+#[test]
 fn an_untouched_room_costs_no_row() {
     let folder = TestFolder::new();
     let store = Sqlite::open(folder.path()).unwrap();
@@ -93,6 +112,15 @@ fn an_untouched_room_costs_no_row() {
     assert_eq!(room.get_alarm().unwrap(), None);
     assert!(room.take_batch().is_none());
     assert_eq!(room.handle.row(), 0);
+    drop(room);
+    let database = rusqlite::Connection::open(store.path()).unwrap();
+    let rows = |table: &str| -> i64 {
+        database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((rows("rooms"), rows("entries")), (0, 0));
+    // What it would look like.
+    put(&store, &mut open_room(&store, "b"), "a", "1").unwrap();
+    assert_eq!((rows("rooms"), rows("entries")), (1, 1));
 }
 
 /// Runs a test over both stores.
@@ -110,6 +138,7 @@ fn due(store: &dyn Store, now_ms: i64) -> DueAlarm {
     due.remove(0)
 }
 
+// `alarm_retries_max` times.
 #[test]
 fn a_failed_alarm_is_retried_and_counted() {
     over_both(|store| {

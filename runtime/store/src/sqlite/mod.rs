@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use partyrun_limits::Limits;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::alarms::{AlarmBoard, retry_delay_ms};
@@ -47,11 +48,18 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { alarm_retries_max: partyrun_limits::Limits::default().alarm_retries_max, vfs: None }
+        Self::new(&Limits::default())
     }
 }
 
-/// The store on disk.
+impl SqliteOptions {
+    /// The options for these limits.
+    pub fn new(limits: &Limits) -> Self {
+        Self { alarm_retries_max: limits.alarm_retries_max, vfs: None }
+    }
+}
+
+/// The store on disk. One process at a time may open a folder.
 pub struct Sqlite {
     path: PathBuf,
     options: SqliteOptions,
@@ -103,7 +111,7 @@ impl Sqlite {
         Ok(Self { path, options, inbox, thread, board, alarms, lock })
     }
 
-    /// The database file.
+    /// The path of the database file.
     pub fn path(&self) -> &Path {
         &self.path
     }
