@@ -120,7 +120,7 @@ fn supervise(json: bool, limits: &Limits, first: Server) -> std::io::Result<Exit
                 print(
                     json,
                     &format!(
-                        "The server did not stop within {waited:?} and was killed. What was durable stays."
+                        "The server did not stop within {waited:?} and was killed. Everything that was on disk is safe."
                     ),
                 );
                 return Ok(ExitCode::FAILURE);

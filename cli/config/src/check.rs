@@ -36,7 +36,8 @@ impl Places<'_> {
     }
 }
 
-/// Reads a configuration file.
+/// Reads and validates a configuration file; `path` may be relative to `cwd`. All mistakes of a file are in one
+/// error.
 pub(crate) fn file(cwd: &Path, path: &Path) -> Result<Checked, ConfigError> {
     let text = discover::read(path)?;
     let places = Places { text: &text, shown: discover::shown(cwd, path) };

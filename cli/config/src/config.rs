@@ -24,7 +24,7 @@ pub struct Config {
     pub source: Source,
     /// The environment files that were read, in their order.
     pub env_files: Vec<PathBuf>,
-    /// The project's name.
+    /// The project's name, from `--name`, `partykit.json` or `package.json`.
     pub name: Option<String>,
     /// The module of the party `main`; ask [`Config::entry`] for it.
     pub main: Option<PathBuf>,
@@ -32,9 +32,9 @@ pub struct Config {
     pub parties: Vec<(String, PathBuf)>,
     /// The port, if one was asked for.
     pub port: Option<u16>,
-    /// Where to listen.
+    /// The addresses to listen on, from `--host`.
     pub host: Host,
-    /// Static files.
+    /// Static files; `None` if the project serves none.
     pub serve: Option<Serve>,
     /// Whether and where storage is kept.
     pub persist: Persist,
@@ -62,9 +62,9 @@ pub struct Config {
     pub bindings: Bindings,
     /// Where `main` was named, as messages show it.
     pub(crate) main_place: String,
-    /// Lines worth telling once.
+    /// Lines to print once at the start, such as which environment files were read.
     pub notes: Vec<String>,
-    /// Lines worth a warning.
+    /// Mistakes that do not stop the project from running; print each as a warning.
     pub warnings: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ pub struct Serve {
 /// A client bundle (spec 6.5), with the defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientBuild {
-    /// The entries, absolute.
+    /// The entries, as absolute paths.
     pub entries: Vec<PathBuf>,
     /// Whether imports are bundled.
     pub bundle: bool,
@@ -96,7 +96,7 @@ pub struct ClientBuild {
     pub splitting: bool,
     /// Modules that are not bundled.
     pub external: Vec<String>,
-    /// The output folder.
+    /// The output folder, as an absolute path.
     pub outdir: PathBuf,
     /// Whether the output is minified; `None` leaves it to the mode (not in development, else yes).
     pub minify: Option<bool>,
@@ -162,9 +162,9 @@ pub struct Ai {
 /// Local stores, each a name and what it is called on the hosting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bindings {
-    /// Object stores.
+    /// Object stores: the name in `context.bindings.r2`, and the bucket.
     pub r2: Vec<(String, String)>,
-    /// Key-value stores.
+    /// Key-value stores: the name in `context.bindings.kv`, and the namespace.
     pub kv: Vec<(String, String)>,
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct SyntaxError {
     pub(crate) reason: String,
 }
 
-/// Parses a JSON5 text.
+/// Parses a JSON5 text. The error has the line and column of the first mistake, both from 1.
 pub(crate) fn parse(text: &str) -> Result<Document, SyntaxError> {
     let collect = jsonc_parser::CollectOptions::default();
     let options = jsonc_parser::ParseOptions { allow_missing_commas: false, ..Default::default() };

@@ -15,7 +15,7 @@ pub struct Spot {
     pub place: String,
     /// The field, as in `serve.build.entry`.
     pub field: String,
-    /// What to do.
+    /// What the reader should do next, as a sentence.
     pub fix: String,
 }
 

@@ -39,7 +39,8 @@ pub(crate) struct Findings {
     pub(crate) hosting: Vec<String>,
 }
 
-/// Checks a whole configuration.
+/// Checks a whole configuration against the table of fields, and collects every mistake instead of stopping at the
+/// first.
 pub(crate) fn validate(root: &Node) -> Findings {
     let mut findings = Findings::default();
     match &root.data {

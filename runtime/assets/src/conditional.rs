@@ -27,9 +27,9 @@ pub(crate) struct Validators {
 pub(crate) enum Verdict {
     /// Answer as if there were none.
     Proceed,
-    /// 304.
+    /// Answer 304: the client has the file already.
     NotModified,
-    /// 412.
+    /// Answer 412: the client's precondition does not hold.
     Failed,
 }
 

@@ -84,7 +84,8 @@ pub enum AssetsError {
     Io(#[source] io::Error),
 }
 
-/// An answer.
+/// The response to a request for a static file. The caller sends it as it is, except that it reads a file body
+/// itself.
 #[derive(Debug)]
 pub struct AssetReply {
     /// 200, 206, 304, 404, 412 or 416.
@@ -98,18 +99,18 @@ pub struct AssetReply {
 /// The body of an answer.
 #[derive(Debug)]
 pub enum Body {
-    /// None.
+    /// No body: HEAD, 304 or an error.
     Empty,
-    /// In memory.
+    /// The whole body, in memory.
     Bytes(Bytes),
     /// `len` bytes of a file from `offset`. If the file shrinks meanwhile, the connection has to be closed early: the
     /// length has been promised.
     File {
         /// The open file; it may be deleted by now and can still be read.
         file: File,
-        /// Where to start.
+        /// Where in the file the body starts, in bytes.
         offset: u64,
-        /// How much to send.
+        /// Length of the body, in bytes.
         len: u64,
     },
 }

@@ -14,7 +14,8 @@ pub(crate) enum Wanted {
     Unsatisfiable,
 }
 
-/// Reads a `Range` header.
+/// Reads a `Range` header for a file of `file_len` bytes. A header that makes no sense counts as absent (RFC 9110,
+/// 14.2).
 pub(crate) fn wanted(header: &str, file_len: u64) -> Wanted {
     let Some((unit, list)) = header.split_once('=') else { return Wanted::Whole };
     if !unit.trim().eq_ignore_ascii_case("bytes") {

@@ -28,7 +28,7 @@ pub struct Call {
     pub kind: String,
     /// What the configuration binds the name to: namespaces with the same value are the same.
     pub binding: String,
-    /// The method.
+    /// The method that the room called, such as `get` or `put`.
     pub method: String,
     /// Its arguments, as JSON.
     pub arguments: String,
@@ -36,7 +36,7 @@ pub struct Call {
     pub bytes: Option<Bytes>,
 }
 
-/// What a method answers.
+/// The result of a call.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The result, as JSON.
@@ -51,7 +51,7 @@ pub enum BindingError {
     /// The caller's mistake, in the words of the original.
     #[error("{0}")]
     Refused(String),
-    /// The database.
+    /// The database failed.
     #[error("the local bindings cannot be used: {0}")]
     Database(#[from] rusqlite::Error),
     /// The JavaScript half and this crate do not agree.

@@ -77,7 +77,7 @@ impl fmt::Display for Diagnostic {
 pub struct BundleErrors {
     /// The problems, in the order in which the files were reached.
     pub errors: Vec<Diagnostic>,
-    /// Warnings found until then.
+    /// Warnings that were found before the build failed.
     pub warnings: Vec<Diagnostic>,
     /// The files read so far: a change of one of them may repair the build.
     pub inputs: Vec<PathBuf>,

@@ -62,17 +62,17 @@ pub struct BundleOptions {
     pub define: Vec<(String, String)>,
     /// Specifiers and what they stand for.
     pub alias: Vec<(String, String)>,
-    /// Leave out white space.
+    /// Whether white space is left out of the bundle.
     pub minify: bool,
     /// Begin the main party's module with a `debugger` statement.
     pub pause_first: bool,
     /// Where records of unchanged files are kept between processes.
     pub cache_dir: Option<PathBuf>,
-    /// What is not read.
+    /// The limits in force; the bundler reads `source_map_bytes_max`.
     pub limits: Limits,
 }
 
-/// A finished bundle.
+/// A finished bundle: the program that the engine evaluates, and what belongs to it.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     /// One strict classic script, pure ASCII; its completion value is `(host) => ({ main, parties })`, perhaps async. Where

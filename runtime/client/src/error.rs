@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rolldown_error::BuildDiagnostic;
 
-/// Why a build failed.
+/// Why a client build failed. Each message says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The code cannot be bundled: one message, with its place and code frame, for each mistake.

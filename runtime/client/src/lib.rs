@@ -30,7 +30,7 @@ use output::Outputs;
 use plugin::{Loading, Shared};
 use tsconfig::Alone;
 
-/// What a build made.
+/// The result of a successful build.
 #[derive(Debug)]
 pub struct ClientBuild {
     /// Every file of the output, in the order of their names.
@@ -39,7 +39,7 @@ pub struct ClientBuild {
     pub changed: bool,
     /// The files that the output was made from, to be watched.
     pub inputs: Vec<PathBuf>,
-    /// Lines worth a warning.
+    /// Mistakes that did not fail the build; print each as a warning.
     pub warnings: Vec<String>,
 }
 

@@ -27,7 +27,7 @@ pub enum Loader {
     File,
     /// A copy in the output, which the import then names.
     Copy,
-    /// Nothing.
+    /// An empty module: whatever is imported of it is `undefined`.
     Empty,
     /// A style sheet of the page.
     Css,

@@ -28,9 +28,9 @@ pub enum Format {
 pub struct ClientOptions {
     /// The folder that relative aliases and externals count from.
     pub cwd: PathBuf,
-    /// The entries.
+    /// The entries, as absolute paths.
     pub entries: Vec<PathBuf>,
-    /// Where the output goes.
+    /// The output folder, as an absolute path. It is created if it does not exist.
     pub outdir: PathBuf,
     /// Whether imports are bundled.
     pub bundle: bool,

@@ -48,7 +48,7 @@ impl Total {
         let _always = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Bytes that are taken.
+    /// Bytes that are taken now. It may exceed [`Self::max`], because [`Self::add`] counts without asking.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -120,7 +120,8 @@ impl Budget {
         Self::new(&Total::new(usize::MAX), usize::MAX)
     }
 
-    /// Counts `bytes` more.
+    /// Counts `bytes` more. The caller has asked [`Self::is_full`] or [`Self::refuses`] before, and calls
+    /// [`Self::give`] later.
     pub fn add(&self, bytes: usize) {
         let used = self.used.get().saturating_add(bytes);
         self.used.set(used);
@@ -129,7 +130,7 @@ impl Budget {
         }
     }
 
-    /// Counts `bytes` less.
+    /// Gives back `bytes` that [`Self::add`] counted.
     pub fn give(&self, bytes: usize) {
         let used = self.used.get().saturating_sub(bytes);
         self.used.set(used);

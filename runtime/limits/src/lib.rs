@@ -104,7 +104,7 @@ impl std::fmt::Display for SettingError {
             Self::Value { name, text } => {
                 write!(
                     formatter,
-                    "`{text}` is no value for `{name}`: write a number, or a time such as `200ms` or `10s`"
+                    "`{text}` is not a valid value for `{name}`: write a number, or a time such as `200ms` or `10s`"
                 )
             }
             Self::Fixed(name) => write!(formatter, "`{name}` is a ceiling, which cannot be changed"),
@@ -150,196 +150,204 @@ impl Setting for Duration {
 }
 
 limits! {
-    /// Length of one incoming WebSocket message, all fragments together.
+    /// Length of one incoming WebSocket message, with all its fragments.
     message_in_bytes_max: usize = MIB, "bytes", "the socket is closed with 1009";
-    /// Ceiling to which the incoming message length may be set.
+    /// The highest value that `message_in_bytes_max` may be set to.
     message_in_bytes_ceiling: usize = 32 * MIB, "bytes", "the setting is refused";
     /// Length of one outgoing WebSocket message.
     message_out_bytes_max: usize = 32 * MIB, "bytes", "`send` throws a RangeError";
-    /// Bytes of incoming messages of one room that have not come whole.
-    unfinished_bytes_max: usize = 64 * MIB, "bytes", "no more is read; later than `unfinished_time_max`: closed with 1013";
-    /// Bytes of such messages in the process; an eighth of its memory where that is less.
-    unfinished_total_bytes_max: usize = 512 * MIB, "bytes", "as above";
-    /// Time in which a message must become whole while there is no more memory for such.
+    /// Bytes of incomplete incoming messages in one room.
+    unfinished_bytes_max: usize = 64 * MIB, "bytes", "the room's sockets are not read; after `unfinished_time_max`: 1013";
+    /// Bytes of incomplete incoming messages in the process, or an eighth of its memory if that is less.
+    unfinished_total_bytes_max: usize = 512 * MIB, "bytes", "the same, in all rooms";
+    /// Time in which a message must be complete while one of the two limits above is reached.
     unfinished_time_max: Duration = Duration::from_secs(10), "time", "the socket is closed with 1013";
     /// Fragments of one incoming message.
     message_fragments_max: usize = 1024, "frames", "the socket is closed with 1008";
-    /// Ping and pong frames that one socket may send in a second.
+    /// Ping and pong frames that one socket may send per second.
     control_frames_per_second_max: u32 = 1000, "frames", "the socket is closed with 1008";
     /// Bytes queued for one socket whose peer does not read.
     send_queue_bytes_max: usize = 16 * MIB, "bytes", "the socket is closed with 1013";
-    /// Bytes queued for all sockets of one room; what a broadcast sends to many counts once.
+    /// Bytes queued for all sockets of one room. A broadcast counts once, however many sockets it goes to.
     send_queues_bytes_max: usize = 128 * MIB, "bytes", "the sockets with the longest queues are closed with 1013";
-    /// Bytes queued for all sockets of the process; an eighth of its memory where that is less.
-    send_queues_total_bytes_max: usize = 512 * MIB, "bytes", "as above, in rooms that send";
-    /// Bytes of messages and answers of one room that wait for its writes to be durable.
-    held_bytes_max: usize = 64 * MIB, "bytes", "`send` and `broadcast` throw a RangeError; an answer becomes 503";
-    /// Bytes of such messages and answers in the process; an eighth of its memory where that is less.
-    held_total_bytes_max: usize = 512 * MIB, "bytes", "as above";
-    /// Bytes of long answers of one room that their clients have not read.
+    /// Bytes queued for all sockets of the process, or an eighth of its memory if that is less.
+    send_queues_total_bytes_max: usize = 512 * MIB, "bytes", "the same, in rooms that send";
+    /// Bytes of one room's messages and responses that are held back until its writes are durable.
+    held_bytes_max: usize = 64 * MIB, "bytes", "`send` and `broadcast` throw a RangeError; a response becomes 503";
+    /// Bytes of all messages and responses that are held back in the process, or an eighth of its memory if that is
+    /// less.
+    held_total_bytes_max: usize = 512 * MIB, "bytes", "the same, in all rooms";
+    /// Bytes of one room's long responses that clients have not read yet.
     answers_bytes_max: usize = 128 * MIB, "bytes", "503 with `Retry-After`";
-    /// Bytes of such answers in the process; an eighth of its memory where that is less.
+    /// Bytes of all long responses in the process that clients have not read yet, or an eighth of its memory if that
+    /// is less.
     answers_total_bytes_max: usize = 512 * MIB, "bytes", "503 with `Retry-After`";
-    /// Length of a head: request line and headers; also of a server's answer to an outgoing WebSocket's handshake.
+    /// Length of the request line and headers. It also applies to a server's response to an outgoing WebSocket
+    /// handshake.
     header_bytes_max: usize = 64 * KIB, "bytes", "431; an outgoing WebSocket fails";
-    /// Number of header fields in such a head.
+    /// Number of header fields in a request, or in a server's response to an outgoing WebSocket handshake.
     header_count_max: usize = 100, "fields", "431; an outgoing WebSocket fails";
     /// Length of a request body.
     body_bytes_max: usize = 100 * MIB, "bytes", "413";
-    /// Bytes of request bodies that have been received and not been read, in the process.
-    bodies_total_bytes_max: usize = 512 * MIB, "bytes", "no more is received of any";
-    /// Length up to which a request body with a known length is read before the room is called.
+    /// Bytes of request bodies in the process that were received but not read yet.
+    bodies_total_bytes_max: usize = 512 * MIB, "bytes", "no request body is received until some of them are read";
+    /// Length up to which a request body of known length is received before the room is called.
     body_eager_bytes_max: usize = 64 * KIB, "bytes", "the body is streamed";
-    /// Time in which a request head must arrive.
+    /// Time in which the request line and headers must arrive.
     header_time_max: Duration = Duration::from_secs(10), "time", "the connection is closed";
-    /// Time without a byte of a request body.
+    /// Time that may pass without a byte of a request body.
     body_idle_max: Duration = Duration::from_secs(30), "time", "408";
-    /// Bytes that a request body must bring in a second of waiting for it, on average, once that took `body_idle_max`.
+    /// Average bytes per second at which a request body must arrive, once waiting for it has taken `body_idle_max` in
+    /// total.
     body_bytes_per_second_min: usize = 512, "bytes", "408";
     /// Time in which a room must answer a request.
     request_time_max: Duration = Duration::from_secs(300), "time", "504";
-    /// Idle time after which a kept-alive HTTP connection is closed.
+    /// Time after which an idle HTTP connection is closed.
     keep_alive_idle_max: Duration = Duration::from_secs(75), "time", "the connection is closed";
-    /// Time without any frame after which the server pings a socket.
+    /// Time without a frame from a client after which the server sends a ping.
     socket_ping_after: Duration = Duration::from_secs(30), "time", "a ping is sent";
-    /// Time after that ping without any frame.
-    socket_pong_max: Duration = Duration::from_secs(30), "time", "the socket is dropped, `onClose` runs";
-    /// Time in which the peer must answer a close frame, or the body of a refused handshake must arrive.
+    /// Time in which a frame must arrive after that ping.
+    socket_pong_max: Duration = Duration::from_secs(30), "time", "the socket is dropped, and `onClose` runs";
+    /// Time in which the peer must answer a close frame, and in which the body of a refused outgoing handshake must
+    /// arrive.
     socket_close_max: Duration = Duration::from_secs(5), "time", "the socket is dropped";
-    /// Time in which an outgoing WebSocket must be open: connecting, TLS and the handshake together.
-    socket_connect_max: Duration = Duration::from_secs(30), "time", "the socket fails, `fetch` rejects";
-    /// Length of the body that is read of a refused outgoing handshake.
-    socket_refusal_bytes_max: usize = 64 * KIB, "bytes", "the rest is left out";
-    /// Length of another server's answer that is read as a whole: `text`, `json`, `arrayBuffer` and their kin.
+    /// Time in which an outgoing WebSocket must open: connecting, TLS and handshake together.
+    socket_connect_max: Duration = Duration::from_secs(30), "time", "the socket fails; `fetch` rejects";
+    /// Length of the body of a refused outgoing handshake.
+    socket_refusal_bytes_max: usize = 64 * KIB, "bytes", "the rest of the body is dropped";
+    /// Length of a response from another server that is read in one call: `text()`, `json()`, `arrayBuffer()` and so
+    /// on.
     answer_bytes_max: usize = 100 * MIB, "bytes", "the call rejects with a TypeError";
-    /// Length to which another server's compressed answer may inflate, however it is read.
+    /// Uncompressed length of a compressed response from another server, however it is read.
     answer_inflated_bytes_max: usize = 32 * MIB, "bytes", "reading rejects with a TypeError";
-    /// Length to which one chunk that is given to a DecompressionStream may inflate.
+    /// Uncompressed length of one chunk that is written to a `DecompressionStream`.
     inflated_chunk_bytes_max: usize = 64 * MIB, "bytes", "the stream fails with a TypeError";
-    /// Length of a room id as it stands in the URL.
+    /// Length of a room id, as written in the URL.
     room_id_bytes_max: usize = 2 * KIB, "bytes", "414";
-    /// WebSocket connections in one room.
+    /// WebSocket connections of one room.
     connections_per_room_max: usize = 32_000, "sockets", "503";
-    /// Connections (HTTP and WebSocket) of the process.
-    connections_max: usize = 100_000, "sockets", "idle kept-alive ones make way; without such 503";
-    /// Events waiting for one room.
-    inbox_events_max: usize = 10_000, "events", "requests: 503; sockets: no more is read from them";
-    /// Bytes of the events waiting for one room.
-    inbox_bytes_max: usize = 32 * MIB, "bytes", "requests: 503 with `Retry-After`; sockets: no more is read from them";
-    /// Bytes of the events waiting for all rooms; an eighth of the process' memory where that is less.
-    inboxes_total_bytes_max: usize = 512 * MIB, "bytes", "as above, in rooms that have events waiting";
-    /// Length of a storage key as UTF-8.
-    key_bytes_max: usize = 2048, "bytes", "RangeError";
-    /// Length of a storage value in its serialized form, without the 34 bytes that the original grants on top.
-    value_bytes_max: usize = 128 * KIB, "bytes", "RangeError";
-    /// Ceiling to which the value length may be set.
+    /// Connections of the process, HTTP and WebSocket together.
+    connections_max: usize = 100_000, "sockets", "idle HTTP connections are closed to make room; if there are none, 503";
+    /// Events that wait for one room.
+    inbox_events_max: usize = 10_000, "events", "requests get 503; sockets are not read";
+    /// Bytes of the events that wait for one room.
+    inbox_bytes_max: usize = 32 * MIB, "bytes", "requests get 503 with `Retry-After`; sockets are not read";
+    /// Bytes of the events that wait for all rooms, or an eighth of the process's memory if that is less.
+    inboxes_total_bytes_max: usize = 512 * MIB, "bytes", "the same, in rooms that have events waiting";
+    /// Length of a storage key in UTF-8.
+    key_bytes_max: usize = 2048, "bytes", "the call throws a RangeError";
+    /// Serialized length of a stored value. Like the original, partyrun grants 34 bytes on top.
+    value_bytes_max: usize = 128 * KIB, "bytes", "the call throws a RangeError";
+    /// The highest value that `value_bytes_max` may be set to.
     value_bytes_ceiling: usize = 2 * MIB, "bytes", "the setting is refused";
-    /// Keys of one `get` of several.
-    keys_per_call_max: usize = 128, "keys", "RangeError";
-    /// Bytes of written values that one room keeps in memory until they are durable.
-    undurable_bytes_max: usize = 32 * MIB, "bytes", "the promise of a write waits for the disk, and with it the room's next event";
-    /// Bytes of such values in the process; an eighth of its memory where that is less.
-    undurable_total_bytes_max: usize = 512 * MIB, "bytes", "as above";
-    /// The same of a room that does not wait for its writes.
+    /// Keys in one call of `storage.get`.
+    keys_per_call_max: usize = 128, "keys", "the call throws a RangeError";
+    /// Bytes of one room's writes that are not on disk yet.
+    undurable_bytes_max: usize = 32 * MIB, "bytes", "`await storage.put()` waits for the disk, and so does the room's next event";
+    /// Bytes of all writes in the process that are not on disk yet, or an eighth of its memory if that is less.
+    undurable_total_bytes_max: usize = 512 * MIB, "bytes", "the same, in all rooms";
+    /// Bytes that are not on disk yet of a room that does not await its writes.
     unawaited_bytes_max: usize = 128 * MIB, "bytes", "the room is reset";
-    /// Bytes of read values that one room keeps in memory.
-    storage_cache_bytes_max: usize = MIB, "bytes", "the oldest are forgotten";
-    /// Length of a connection's state in a hibernating room, serialized.
+    /// Bytes of stored values that one room keeps in memory after reading them.
+    storage_cache_bytes_max: usize = MIB, "bytes", "the oldest are dropped from memory";
+    /// Serialized length of a connection's state in a hibernating room.
     attachment_bytes_max: usize = 2048, "bytes", "`setState` throws";
-    /// Tags of a connection, its id included.
+    /// Tags of one connection, including its id.
     tags_max: usize = 10, "tags", "the socket is closed with 1011";
     /// Length of a tag.
     tag_chars_max: usize = 256, "characters", "the socket is closed with 1011";
-    /// CPU time of one turn: a handler, a timer or what follows an `await`, with the microtasks that come of it.
+    /// CPU time of one turn: an event handler, a timer or the code after an `await`, with the microtasks that follow.
     turn_cpu_max: Duration = Duration::from_secs(30), "time", "the room is reset";
-    /// CPU time of one turn that is worth a warning.
-    turn_cpu_warn: Duration = Duration::from_secs(1), "time", "a warning; in its next life the room is on a thread for slow rooms";
-    /// Time in which one turn may keep its thread waiting without using the CPU.
+    /// CPU time of one turn after which a warning is printed.
+    turn_cpu_warn: Duration = Duration::from_secs(1), "time", "a warning; the room's next life runs on a thread for slow rooms";
+    /// Time that one turn may block its thread without using the CPU.
     turn_wait_max: Duration = Duration::from_secs(30), "time", "the room is reset";
-    /// Time that one turn may take before its thread counts as held up.
+    /// Time after which a running turn counts as holding its thread up.
     turn_held_after: Duration = Duration::from_secs(2), "time", "rooms that are not in memory start on another thread";
-    /// CPU time that importing the project may use, each time that an isolate is made.
+    /// CPU time for importing the project, each time that an isolate is created.
     start_cpu_max: Duration = Duration::from_secs(60), "time", "the server does not start; a room is reset";
     /// Extra threads for slow rooms.
-    slow_workers_max: usize = 4, "threads", "slow rooms share them";
-    /// Rooms that are remembered as slow while they are not in memory.
-    slow_rooms_max: usize = 1000, "rooms", "the oldest is forgotten";
+    slow_workers_max: usize = 4, "threads", "slow rooms share the threads";
+    /// Rooms outside memory that are remembered as slow.
+    slow_rooms_max: usize = 1000, "rooms", "the oldest one is forgotten";
     /// Extra threads that take over from threads that are held up.
     replacement_workers_max: usize = 4, "threads", "the other threads take over";
     /// JavaScript heap of one room.
     heap_bytes_max: usize = 128 * MIB, "bytes", "the room is reset";
-    /// What V8 may take beyond it at a time while the room is being ended.
-    heap_grace_bytes: usize = 256 * MIB, "bytes", "it is given once more, as V8 would end the process";
-    /// Memory of one room outside the heap: array buffers, wasm memories, blobs, compressors, messages between ports.
-    external_bytes_max: usize = 128 * MIB, "bytes", "RangeError, then the room is reset";
-    /// Native calls of one room that take milliseconds (hashes, signatures, ciphers of WebCrypto) and run at the same time.
-    quick_calls_per_room_max: usize = 4, "calls", "the others wait";
-    /// Native calls of one room that take longer (derived keys, RSA keys, primes, large texts) and run at the same time.
-    slow_calls_per_room_max: usize = 2, "calls", "the others wait";
-    /// Rounds of PBKDF2 in one call: iterations times the blocks of the result.
+    /// Memory beyond `heap_bytes_max` that V8 may use at a time while the room is being ended.
+    heap_grace_bytes: usize = 256 * MIB, "bytes", "it is granted again, because V8 would otherwise end the process";
+    /// Memory of one room outside the heap: array buffers, WebAssembly memories, blobs, compressors, messages between
+    /// ports.
+    external_bytes_max: usize = 128 * MIB, "bytes", "the call throws a RangeError, or the room is reset";
+    /// Short native calls of one room at a time: hashes, signatures and ciphers of WebCrypto.
+    quick_calls_per_room_max: usize = 4, "calls", "further calls wait";
+    /// Long native calls of one room at a time: derived keys, RSA keys, primes, long texts.
+    slow_calls_per_room_max: usize = 2, "calls", "further calls wait";
+    /// Rounds of one PBKDF2 call: iterations times the blocks of the result.
     pbkdf2_rounds_max: usize = 2_000_000, "rounds", "WebCrypto rejects with an OperationError, `node:crypto` throws a RangeError";
-    /// Memory in which one scrypt call mixes: 128 times N times r.
-    scrypt_bytes_max: usize = 128 * MIB, "bytes", "RangeError";
-    /// Bytes that one scrypt call mixes: its memory times p.
-    scrypt_work_bytes_max: usize = 1024 * MIB, "bytes", "RangeError";
+    /// Memory of one scrypt call: 128 × N × r.
+    scrypt_bytes_max: usize = 128 * MIB, "bytes", "the call throws a RangeError";
+    /// Work of one scrypt call: its memory times p.
+    scrypt_work_bytes_max: usize = 1024 * MIB, "bytes", "the call throws a RangeError";
     /// Length of an RSA key that is used or imported.
     rsa_bits_max: usize = 8192, "bits", "WebCrypto rejects with an OperationError, `node:crypto` throws a RangeError";
-    /// Length of the text or DER of a key that `node:crypto` reads.
-    key_text_bytes_max: usize = 32 * KIB, "bytes", "RangeError";
+    /// Length of a key, as text or DER, that `node:crypto` reads.
+    key_text_bytes_max: usize = 32 * KIB, "bytes", "the call throws a RangeError";
     /// Length of an RSA or DSA key that is generated.
     rsa_generated_bits_max: usize = 4096, "bits", "WebCrypto rejects with an OperationError, `node:crypto` throws a RangeError";
-    /// Length of a Diffie-Hellman group's prime.
-    dh_bits_max: usize = 8192, "bits", "RangeError";
+    /// Length of the prime of a Diffie-Hellman group.
+    dh_bits_max: usize = 8192, "bits", "the call throws a RangeError";
     /// Length of a prime that is generated or tested.
-    prime_bits_max: usize = 4096, "bits", "RangeError";
+    prime_bits_max: usize = 4096, "bits", "the call throws a RangeError";
     /// Length of a safe prime that is generated.
-    safe_prime_bits_max: usize = 1024, "bits", "RangeError";
-    /// Length of a name that `node:punycode` and `node:url` convert.
-    host_name_chars_max: usize = 4096, "characters", "RangeError";
-    /// Rounds of a test of a prime.
-    prime_checks_max: usize = 64, "rounds", "RangeError";
-    /// Timers waiting in one room.
+    safe_prime_bits_max: usize = 1024, "bits", "the call throws a RangeError";
+    /// Length of a host name that `node:punycode` and `node:url` convert.
+    host_name_chars_max: usize = 4096, "characters", "the call throws a RangeError";
+    /// Rounds of a primality test.
+    prime_checks_max: usize = 64, "rounds", "the call throws a RangeError";
+    /// Pending timers of one room.
     timers_max: usize = 10_000, "timers", "`setTimeout` throws a RangeError";
-    /// Share beyond which no new room starts of the memory that the process could have: of the machine, of its control
-    /// groups, of its address space, whichever leaves least.
-    memory_share_max: f64 = 0.8, "share", "idle rooms leave; then 503 with `Retry-After` for new rooms, and alarms wait";
-    /// Live rooms of the process.
-    rooms_max: usize = 100_000, "rooms", "idle rooms leave; then 503 with `Retry-After` for new rooms, and alarms wait";
-    /// Part of `rooms_max` and of the memory that is kept for hibernated rooms whose connections wake them.
-    waking_reserve_share: f64 = 0.1, "share", "their messages wait, their requests get 503";
-    /// Time that a new room waits for idle ones to make way.
+    /// Share of the available memory that the process may use before it starts no more rooms. What is available is
+    /// the least of the machine's memory, its control groups' limits and its address space.
+    memory_share_max: f64 = 0.8, "share", "idle rooms leave; else new rooms get 503 with `Retry-After`, and alarms wait";
+    /// Rooms in memory.
+    rooms_max: usize = 100_000, "rooms", "idle rooms leave; else new rooms get 503 with `Retry-After`, and alarms wait";
+    /// Part of `rooms_max` and of the memory that is reserved for hibernating rooms, so that their connections can
+    /// wake them.
+    waking_reserve_share: f64 = 0.1, "share", "their messages wait, and their requests get 503";
+    /// Time that a new room waits for idle rooms to leave memory.
     room_place_wait_max: Duration = Duration::from_secs(2), "time", "503 with `Retry-After`";
-    /// Time after which a client that found no place shall try again.
-    retry_after: Duration = Duration::from_secs(5), "time", "nothing: it is what `Retry-After` says";
-    /// Prepared isolates that a worker keeps.
-    spares_per_worker: usize = 2, "isolates", "none more is made";
-    /// Idle time after which a room leaves memory.
+    /// The value of `Retry-After` in responses with 503.
+    retry_after: Duration = Duration::from_secs(5), "time", "not a bound: clients may ignore it";
+    /// Prepared isolates that each worker thread keeps.
+    spares_per_worker: usize = 2, "isolates", "no more are prepared";
+    /// Time without events after which a room leaves memory.
     room_idle_max: Duration = Duration::from_secs(10), "time", "the room is evicted or hibernated";
-    /// Idle time after which the garbage of a room that stays in memory is collected.
-    room_tidy_after: Duration = Duration::from_secs(3), "time", "the room's garbage is collected, once";
-    /// Time since the last event after which a room leaves although timers or fetches are pending.
+    /// Time without events after which a room that its sockets keep in memory is garbage-collected.
+    room_tidy_after: Duration = Duration::from_secs(3), "time", "one garbage collection";
+    /// Time without events after which a room leaves memory although timers or fetches are pending.
     room_busy_idle_max: Duration = Duration::from_secs(70), "time", "the room is evicted or hibernated";
     /// Time that `onAlarm` may take.
     alarm_time_max: Duration = Duration::from_secs(900), "time", "the attempt counts as failed";
-    /// Repetitions of a failed alarm.
-    alarm_retries_max: u32 = 6, "attempts", "the alarm is dropped with an error line";
-    /// Alarms of the process that have begun within the last seconds and still run.
-    alarms_running_max: usize = 1000, "alarms", "the others wait";
-    /// Time that static handlers and `waitUntil` get when the server stops or its code is changed.
+    /// Times that a failed alarm is retried.
+    alarm_retries_max: u32 = 6, "attempts", "the alarm is dropped, and an error is printed";
+    /// Alarms that run at the same time in the process. An alarm that has run for five seconds no longer counts.
+    alarms_running_max: usize = 1000, "alarms", "further alarms wait";
+    /// Time that static handlers and `waitUntil` get when the server stops or its code is replaced.
     wait_until_max: Duration = Duration::from_secs(10), "time", "the work is dropped";
-    /// Bytes of answers that `caches` keeps for the process.
-    cache_bytes_max: usize = 64 * MIB, "bytes", "the oldest are forgotten";
-    /// Time that the whole server may take to stop, from the first request to stop on.
+    /// Bytes of responses that `caches` keeps, for the whole process.
+    cache_bytes_max: usize = 64 * MIB, "bytes", "the oldest are dropped";
+    /// Time from the first request to stop until the whole server has stopped.
     stop_time_max: Duration = Duration::from_secs(30), "time", "the supervisor kills it";
-    /// The same from a second request on, after which the server waits for nothing.
+    /// Time from a second request to stop until the server has ended, without waiting for anything.
     stop_again_time_max: Duration = Duration::from_secs(2), "time", "the supervisor kills it";
-    /// Unhandled rejections of one room, without a second between them, that are printed each.
-    rejections_printed_max: u32 = 10, "rejections", "the count is printed at powers of ten, with the first reason";
-    /// Memory in which one HTMLRewriter looks for the end of a token.
+    /// Unhandled rejections of one room that are printed one by one, if less than a second passes between them.
+    rejections_printed_max: u32 = 10, "rejections", "only their count is printed, at powers of ten, with the first reason";
+    /// Memory in which one `HTMLRewriter` looks for the end of a token.
     html_bytes_max: usize = 16 * MIB, "bytes", "the transformation fails";
-    /// Transformations of HTMLRewriter in one room that have begun and not ended.
+    /// Unfinished `HTMLRewriter` transformations of one room.
     html_rewriters_per_room_max: usize = 32, "transformations", "the transformation fails";
-    /// Such transformations of the process: each has a thread.
+    /// Unfinished `HTMLRewriter` transformations of the process. Each one has a thread.
     html_rewriters_max: usize = 512, "transformations", "the transformation fails";
     /// Length of a key in a local KV namespace.
     kv_key_bytes_max: usize = 512, "bytes", "the call rejects";
@@ -351,25 +359,25 @@ limits! {
     r2_key_bytes_max: usize = 1024, "bytes", "the call rejects";
     /// Length of an object in a local bucket.
     r2_value_bytes_max: usize = 100 * MIB, "bytes", "the call rejects";
-    /// Vectors that one call gives to a local index.
+    /// Vectors in one call to a local index.
     vectors_per_call_max: usize = 1000, "vectors", "the call rejects";
-    /// Length of what a release holds besides static files: code, source map, WebAssembly and binary files.
+    /// Total length of a release's code, source map, WebAssembly and binary files.
     release_code_bytes_max: usize = 512 * MIB, "bytes", "`build` and `start` refuse it";
-    /// Length of the static files of a release.
+    /// Total length of a release's static files.
     release_assets_bytes_max: usize = 8192 * MIB, "bytes", "`build` and `start` refuse it";
-    /// Files of a release.
+    /// Number of files in a release.
     release_files_max: usize = 200_000, "files", "`build` and `start` refuse it";
-    /// Length of the name of a file of a release, with its folders.
+    /// Length of a file's path in a release.
     release_name_bytes_max: usize = 1024, "bytes", "`build` and `start` refuse it";
     /// Time that `build.command` may take.
-    build_command_time_max: Duration = Duration::from_secs(600), "time", "the command is ended, the build has failed";
-    /// Bytes of lines that wait for a slow terminal.
-    console_bytes_max: usize = 16 * MIB, "bytes", "lines are left out, and counted";
+    build_command_time_max: Duration = Duration::from_secs(600), "time", "the command is ended, and the build fails";
+    /// Bytes of output lines that wait for a slow terminal.
+    console_bytes_max: usize = 16 * MIB, "bytes", "further lines are dropped, and their number is printed";
     /// Bytes of static files, plain and compressed, that are kept in memory.
-    asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least used are forgotten";
+    asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least recently used are dropped from memory";
     /// Length of a static file that is kept in memory.
-    asset_cached_bytes_max: usize = 64 * KIB, "bytes", "the file is read from the disk each time";
-    /// Length of a static file that is compressed while a request waits.
+    asset_cached_bytes_max: usize = 64 * KIB, "bytes", "the file is read from disk each time";
+    /// Length of a static file that is compressed when a request asks for it.
     asset_compressed_bytes_max: usize = 4 * MIB, "bytes", "the file is sent uncompressed";
     /// Length of a source map that a package ships, and of each file that it names.
     source_map_bytes_max: usize = 32 * MIB, "bytes", "stack traces name the published file";

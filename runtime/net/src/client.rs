@@ -41,7 +41,7 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// The connection broke.
+    /// The connection could not be made, or it broke.
     #[error("the connection was lost during the handshake: {0}")]
     Io(#[from] std::io::Error),
     /// What came is not HTTP, or too long.

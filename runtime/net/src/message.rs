@@ -19,7 +19,7 @@ use crate::{RequestUrl, Upgrade};
 /// A request, from the network or from another room.
 #[derive(Debug)]
 pub struct Request {
-    /// The method, any token.
+    /// The method; any token is allowed, not only those of the standard.
     pub method: Method,
     /// The absolute URL, normalized as the WHATWG URL standard does.
     pub url: RequestUrl,
@@ -84,12 +84,12 @@ impl Response {
 /// The body of a message.
 #[derive(Debug, Default)]
 pub enum Body {
-    /// There is none.
+    /// No body.
     #[default]
     Empty,
-    /// All of it.
+    /// The whole body, in memory.
     Full(Bytes),
-    /// It arrives in pieces.
+    /// A body that arrives in pieces. Dropping the stream ends the transfer.
     Stream(BodyStream),
 }
 
@@ -119,7 +119,7 @@ pub enum BodyError {
     /// It is longer than `body_bytes_max`.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
-    /// Its chunks are malformed.
+    /// The chunks of the body are malformed.
     #[error("the body is malformed")]
     Malformed,
     /// The sender says that making the body failed.

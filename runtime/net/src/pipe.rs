@@ -122,7 +122,7 @@ fn weight_of(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT_BYTES).min(PIPE_UNITS_MAX)).unwrap_or(u32::MAX)
 }
 
-/// Two joined ends.
+/// Makes two joined ends: what one sends, the other receives.
 pub fn pair() -> (PipeEnd, PipeEnd) {
     let ((left_sender, right_receiver), (right_sender, left_receiver)) = (one_way(), one_way());
     let left = PipeEnd { sender: left_sender, receiver: left_receiver };

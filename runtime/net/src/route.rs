@@ -8,14 +8,14 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// Where a request goes.
+/// What the path of a request names (spec 1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'path> {
     /// A room. The party may be unknown, or even empty: that is for the caller to answer.
     Room {
         /// The party's name.
         party: &'path str,
-        /// The room's id, raw.
+        /// The room's id as it is written in the URL, not decoded.
         room: &'path str,
     },
     /// No room: static files, `onFetch`, 404.
@@ -25,7 +25,7 @@ pub enum Route<'path> {
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum RouteError {
-    /// Answer 414.
+    /// The room id has this many bytes, more than `room_id_bytes_max`. Answer 414.
     #[error("the room id is {0} bytes long")]
     RoomIdTooLong(usize),
 }

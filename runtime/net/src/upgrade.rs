@@ -46,7 +46,7 @@ impl Drop for Place {
     }
 }
 
-/// Why no transport came.
+/// Why a handshake did not become a connection.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum UpgradeError {
     /// The peer left during the handshake, or the answer was not 101.

@@ -44,7 +44,7 @@ impl RequestUrl {
         Self { text: url.into(), path_start, path_end }
     }
 
-    /// The whole URL.
+    /// The whole URL: absolute and normalized, without a fragment.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -59,7 +59,7 @@ impl RequestUrl {
         self.text.get(self.path_end..)?.strip_prefix('?')
     }
 
-    /// Scheme, host and port.
+    /// Scheme, host and port, such as `http://localhost:1999`.
     pub fn origin(&self) -> &str {
         self.text.get(..self.path_start).unwrap_or("")
     }

@@ -24,7 +24,7 @@ pub struct Network {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NetworkError {
     /// Not an IP address.
-    #[error("`{0}` is no IP address")]
+    #[error("`{0}` is not an IP address")]
     Address(String),
     /// The number after the slash is too large, or none.
     #[error("`{0}` must be a number of bits, at most {1}")]

@@ -128,8 +128,7 @@ pub async fn run_crons(
                 continue;
             }
             if !lock(&running).insert(due.name.clone()) {
-                reporter
-                    .warn(&format!("The cron `{}` is still running: this run of it is left out.", due.name));
+                reporter.warn(&format!("The cron `{}` is still running, so this run is skipped.", due.name));
                 continue;
             }
             let (runner, clock, reporter, running) =

@@ -7,7 +7,7 @@ use http::{HeaderValue, header};
 use partyrun_net::{Body, BodyStream, BodyWriter, Request, Response};
 use tokio::sync::watch;
 
-/// Where pages listen.
+/// The path of the event stream on which pages wait for a reload.
 pub const RELOAD_PATH: &str = "/__partyrun__/reload";
 
 /// Events that may wait for a slow page. All say the same, so one would do.

@@ -50,7 +50,7 @@ impl StaticFiles {
         self.ask(move |assets| assets.not_found(&method, &headers)).await
     }
 
-    /// `assets.fetch(path)`.
+    /// What `assets.fetch(path)` returns to a room: the file as a response, or `None` if there is no such file.
     pub async fn fetch(&self, path: String) -> Result<Option<Response>, AssetsError> {
         self.ask(move |assets| assets.fetch(&path)).await
     }

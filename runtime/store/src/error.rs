@@ -26,7 +26,7 @@ pub enum StoreError {
     NewerSchema {
         /// The database file.
         path: String,
-        /// Its schema version.
+        /// The schema version of the file.
         found: i64,
         /// The latest version known here.
         known: i64,
@@ -42,7 +42,7 @@ pub enum StoreError {
         /// The key.
         key: String,
     },
-    /// No space left.
+    /// The disk is full. Nothing of the batch was written.
     #[error("the disk is full: {0}")]
     Full(String),
     /// The disk or the file system refused.
@@ -63,7 +63,7 @@ pub enum StoreError {
     /// An earlier batch of the same room was not committed, so this one must not be either.
     #[error("an earlier write of this room failed")]
     EarlierFailed,
-    /// The store was closed.
+    /// The store was closed, because the process is stopping.
     #[error("the store is closed")]
     Closed,
     /// Anything else that SQLite reported.

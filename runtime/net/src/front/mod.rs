@@ -82,7 +82,7 @@ enum Course {
     Stopping(Duration),
 }
 
-/// A running front.
+/// A running front. Call [`Front::stop`] and then [`Front::join`] to end it.
 #[derive(Debug)]
 pub struct Front {
     course: watch::Sender<Course>,

@@ -24,12 +24,12 @@ pub struct SharedFrame {
 }
 
 impl SharedFrame {
-    /// Encodes a text message.
+    /// Encodes a text message once, for any number of sockets.
     pub fn text(text: &str) -> Self {
         Self::new(TEXT, text.as_bytes())
     }
 
-    /// Encodes a binary message.
+    /// Encodes a binary message once, for any number of sockets.
     pub fn binary(bytes: &[u8]) -> Self {
         Self::new(BINARY, bytes)
     }
@@ -72,7 +72,7 @@ impl SharedFrame {
         self.text
     }
 
-    /// The message.
+    /// The message without the head of its frame.
     pub fn payload(&self) -> Bytes {
         self.bytes.slice(self.head_length..)
     }

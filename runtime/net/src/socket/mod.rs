@@ -178,7 +178,7 @@ impl Socket {
         self.resume();
     }
 
-    /// Queues a text message.
+    /// Queues a text message; [`Self::flush`] writes it. An error means that the socket is closing or closed.
     pub fn send_text(&self, text: &str) -> Result<(), SendError> {
         self.0.admit(text.len())?;
         self.0.outbox.borrow_mut().push_text(text);
@@ -186,7 +186,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Queues a binary message.
+    /// Queues a binary message; [`Self::flush`] writes it. An error means that the socket is closing or closed.
     pub fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
         self.0.admit(bytes.len())?;
         self.0.outbox.borrow_mut().push_binary(bytes);

@@ -201,7 +201,7 @@ async fn runs_of_one_cron_do_not_overlap() {
     run.handler.slow.store(true, Ordering::SeqCst);
     run.run_at("2024-01-01T10:01:00Z").await;
     run.clock.set("2024-01-01T10:02:00Z");
-    assert_eq!(run.line().await, "The cron `each` is still running: this run of it is left out.");
+    assert_eq!(run.line().await, "The cron `each` is still running, so this run is skipped.");
     run.handler.slow.store(false, Ordering::SeqCst);
     run.handler.released.notify_one();
     // The run has ended when its name is free again; until then a further minute may be left out, too.

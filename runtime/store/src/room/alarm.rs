@@ -9,10 +9,10 @@ use crate::alarms::retry_delay_ms;
 use crate::store::{AlarmWrite, DueAlarm, StoredAlarm};
 use crate::{StorageError, StoreError};
 
-/// How a handler ended.
+/// How a run of `onAlarm` ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlarmOutcome {
-    /// It returned.
+    /// It returned, or its promise was fulfilled.
     Succeeded,
     /// It threw, took too long, or its room was reset.
     Failed,
@@ -67,7 +67,7 @@ impl RoomStorage {
         Ok(())
     }
 
-    /// Removes the alarm.
+    /// Removes the alarm with the turn's other writes. Does nothing if none is set.
     pub fn delete_alarm(&mut self) -> Result<(), StorageError> {
         self.check_alive()?;
         if self.current_alarm()?.is_some() {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::store::KeyRange;
 use crate::{StorageError, StoreError};
 
-/// The options of `list`.
+/// The options of `list` (spec 3.2). Keys are compared as UTF-8 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListOptions {
     /// First key, inclusive.

@@ -117,7 +117,7 @@ impl RoomStorage {
         self.handle.key()
     }
 
-    /// Reads one value.
+    /// Reads one value: what this life wrote last, durable or not, or what the database has.
     pub fn get(&mut self, key: &str) -> Result<Option<Bytes>, StorageError> {
         check_key(&self.limits, key)?;
         self.read(key)
@@ -161,7 +161,7 @@ impl RoomStorage {
         std::mem::take(&mut self.altered)
     }
 
-    /// Writes one value.
+    /// Writes one value. It is visible at once, and durable when the batch of [`Self::take_batch`] is committed.
     pub fn put(&mut self, key: &str, value: Bytes) -> Result<(), StorageError> {
         self.put_many(vec![(key.to_owned(), value)])
     }
