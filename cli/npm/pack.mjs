@@ -19,7 +19,7 @@ rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 cpSync(join(here, "bin"), join(folder, "bin"), { recursive: true });
 copyFileSync(join(here, "README.md"), join(folder, "README.md"));
-copyFileSync(join(root, "LICENSE"), join(folder, "LICENSE"));
+for (const name of ["LICENSE", "THIRD-PARTY"]) copyFileSync(join(root, name), join(folder, name));
 copyFileSync(binary, join(folder, "bin/partyrun"));
 chmodSync(join(folder, "bin/partyrun"), 0o755);
 try {

@@ -19,6 +19,7 @@ mod https;
 mod import;
 mod init;
 mod keys;
+mod licenses;
 mod look;
 mod output;
 mod pack;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Check(args) => reported(check::run(&args, begun)),
         Command::Schema => reported(check::print_schema()),
         Command::Completions { target } => reported(completions::print(target)),
+        Command::Licenses => reported(licenses::print()),
         Command::Init(args) => reported(init::run(&args)),
         Command::Import(args) => reported(import::run(&args)),
     }

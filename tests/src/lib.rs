@@ -27,5 +27,6 @@ pub mod schedule;
 pub mod server;
 pub mod socket;
 pub mod step;
+pub mod third_party;
 pub mod variables;
 pub mod wpt;

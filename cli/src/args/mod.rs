@@ -95,6 +95,8 @@ pub(crate) enum Command {
         #[arg(value_name = "SHELL", value_parser = completion_target)]
         target: CompletionTarget,
     },
+    /// Print the licences of partyrun and of everything in it.
+    Licenses,
 }
 
 #[derive(Debug, Args)]

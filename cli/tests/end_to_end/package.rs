@@ -26,4 +26,8 @@ fn the_packed_tarball_puts_the_command_on_the_path() {
     assert_eq!(shown.trim(), format!("partyrun {}", env!("CARGO_PKG_VERSION")));
     let shown = run(Command::new("npx").args(["--offline", "partyrun", "init", "made", "--dry-run"]));
     assert!(shown.contains("made/partykit.json"), "{shown}");
+    let read =
+        |name: &str| std::fs::read_to_string(project.file("node_modules/partyrun").join(name)).unwrap();
+    let shown = run(Command::new("node_modules/.bin/partyrun").arg("licenses"));
+    assert!(shown == format!("{}\n{}", read("LICENSE"), read("THIRD-PARTY")), "{} bytes", shown.len());
 }
