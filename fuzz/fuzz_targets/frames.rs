@@ -1,0 +1,4 @@
+//! See `src/frames.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| partyrun_fuzz::frames::run(bytes));

@@ -1,0 +1,4 @@
+//! See `src/heads.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| partyrun_fuzz::heads::run(bytes));
