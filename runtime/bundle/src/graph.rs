@@ -115,6 +115,7 @@ struct Walk<'a> {
     mains: &'a FxHashSet<PathBuf>,
     /// Files for pages that others of their packages are loaded instead of.
     pages: &'a FxHashSet<PathBuf>,
+    /// By [`Found::key`].
     known: FxHashMap<PathBuf, usize>,
     needs: Needs,
     /// Files that imports lead to, module and import, which are not needed yet.
@@ -244,12 +245,13 @@ impl<'a> Walk<'a> {
     }
 
     fn add_file(&mut self, found: Found, importer: Option<usize>, made: Option<Made>) -> usize {
-        let Found { path, hint, side_effects } = found;
-        if let Some(index) = self.known.get(&path) {
+        let key = found.key();
+        let Found { path, hint, side_effects, .. } = found;
+        if let Some(index) = self.known.get(&key) {
             return *index;
         }
         let index = self.known.len();
-        self.known.insert(path.clone(), index);
+        self.known.insert(key, index);
         if side_effects {
             self.needs.add(index, Need::Body);
         }
@@ -485,7 +487,7 @@ impl<'a> Walk<'a> {
     /// evaluated in the order of all imports.
     fn join(&mut self) {
         for ((index, import), found) in std::mem::take(&mut self.deferred) {
-            if let Some(known) = self.known.get(&found.path)
+            if let Some(known) = self.known.get(&found.key())
                 && let Some(module) = self.modules.get_mut(index)
                 && let Some(slot) = module.targets.get_mut(import as usize)
             {

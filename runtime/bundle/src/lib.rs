@@ -23,6 +23,7 @@ mod marker;
 mod names;
 mod namespaces;
 mod nesting;
+mod of;
 mod original;
 mod package;
 mod page;

@@ -7,7 +7,7 @@ use swc_common::{
 };
 use swc_ecma_ast::{DebuggerStmt, EsVersion, Expr, ModuleDecl, ModuleItem, Pass, Program, Stmt};
 use swc_ecma_parser::{
-    EsSyntax, Syntax, TsSyntax, parse_file_as_commonjs, parse_file_as_expr, parse_file_as_module,
+    EsSyntax, Syntax, TsSyntax, error::SyntaxError, parse_file_as_commonjs, parse_file_as_expr, parse_file_as_module,
     parse_file_as_program,
 };
 use swc_ecma_transforms_base::{
@@ -29,6 +29,7 @@ use crate::fields::AssignFields;
 use crate::fold::{Defines, Fold};
 use crate::namespaces;
 use crate::nesting;
+use crate::of;
 use crate::page::Certain;
 use crate::print::Printer;
 use crate::probe::Probe;
@@ -110,6 +111,33 @@ fn syntax(settings: &Settings) -> Syntax {
 }
 
 fn parse(source: &str, settings: &Settings) -> Result<Parsed, Problems> {
+    let first = match parse_text(source, settings) {
+        Ok(parsed) => return Ok(parsed),
+        Err(errors) => errors,
+    };
+    let mut variables = of::Variables::default();
+    let mut ends: Vec<usize> = first.empty_declarations.clone();
+    while variables.add(source, ends.iter().copied()) {
+        match parse_text(&variables.renamed(source), settings) {
+            Ok(mut parsed) => {
+                parsed.program.visit_mut_with(&mut variables.named(parsed.start.0));
+                parsed.source_map = Lrc::default();
+                parsed.source_map.new_source_file(swc_common::FileName::Anon.into(), source.to_string());
+                return Ok(parsed);
+            }
+            Err(errors) => ends = errors.empty_declarations,
+        }
+    }
+    Err(first.problems)
+}
+
+struct ParseErrors {
+    problems: Problems,
+    /// Where variables are declared and the parser found none: behind `const`, `let` or `var`.
+    empty_declarations: Vec<usize>,
+}
+
+fn parse_text(source: &str, settings: &Settings) -> Result<Parsed, ParseErrors> {
     let source_map: Lrc<SourceMap> = Lrc::default();
     let file = source_map.new_source_file(swc_common::FileName::Anon.into(), source.to_string());
     let target = EsVersion::EsNext;
@@ -138,11 +166,14 @@ fn parse(source: &str, settings: &Settings) -> Result<Parsed, Problems> {
     let problems = |errors: Vec<swc_ecma_parser::error::Error>| {
         let offset =
             |error: &swc_ecma_parser::error::Error| error.span().lo.0.saturating_sub(file.start_pos.0);
-        let mut found: Problems =
+        let is_empty = |error: &&swc_ecma_parser::error::Error| matches!(error.kind(), SyntaxError::TS1123);
+        let empty_declarations =
+            errors.iter().filter(is_empty).map(|error| offset(error) as usize).collect();
+        let mut problems: Problems =
             errors.iter().map(|error| (offset(error), error.kind().msg().into_owned())).collect();
-        found.dedup_by_key(|problem| problem.0);
-        found.truncate(10);
-        found
+        problems.dedup_by_key(|problem| problem.0);
+        problems.truncate(10);
+        ParseErrors { problems, empty_declarations }
     };
     // A file without module syntax may still be CommonJS with a top-level `return`.
     let result = attempt(ModuleHint::None)

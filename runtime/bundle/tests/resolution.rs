@@ -332,3 +332,15 @@ fn files_of_all_kinds() -> Outcome<()> {
     assert_eq!(bundle.binaries[0].1.as_ref(), [1, 2, 255]);
     Ok(())
 }
+
+// Expected: what esbuild's bundle prints.
+#[test]
+fn a_suffix_makes_a_module_of_its_own() -> Outcome<()> {
+    let main = r##"import { n as plain } from "./b"; import { n as x } from "./b?x"; import { n as again } from "./b.ts?x";
+        import { n as hash } from "./b#y"; import { n as both } from "./b?x#y"; import one from "./d.json?1"; import two from "./d.json";
+        const later = (await import("./b?later")).n; const required = require("./c?x") === require("./c");
+        print(new Set([plain, x, again, hash, both, later]).size, x === again, one === two, one.k, required)"##;
+    let b = "print('b'); export const n = {}";
+    let files = [("main.ts", main), ("b.ts", b), ("c.js", "module.exports = {}"), ("d.json", r#"{ "k": 1 }"#)];
+    prints(&files, "b\nb\nb\nb\nb\n5 true false 1 false")
+}

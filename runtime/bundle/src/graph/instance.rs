@@ -38,7 +38,7 @@ impl Walk<'_> {
             let source = self.instance_source(file, found)?;
             self.instances.insert(path.clone(), source.into());
         }
-        let found = Found { path, hint: found.hint, side_effects: found.side_effects };
+        let found = Found { hint: found.hint, side_effects: found.side_effects, ..Found::plain(path) };
         Some(Target::Module(self.add_file(found, Some(index), Some(Made::Instance))))
     }
 
