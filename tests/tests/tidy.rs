@@ -22,7 +22,16 @@ const RUST_LINE_CHARS_MAX: usize = 132;
 /// Lines of other sources.
 const LINE_CHARS_MAX: usize = 180;
 /// Files made by a program, which nobody reads or edits.
-const GENERATED: &[&str] = &["Cargo.lock", "package-lock.json", ".gz", "LICENSE", ".min.js", ".generated.js"];
+const GENERATED: &[&str] = &[
+    "Cargo.lock",
+    "package-lock.json",
+    ".gz",
+    "LICENSE",
+    "LICENSES",
+    "THIRD-PARTY",
+    ".min.js",
+    ".generated.js",
+];
 
 struct File {
     path: String,
@@ -302,6 +311,7 @@ fn layers_know_only_what_is_below_them() {
     // A crate, and the crates that it must not name.
     let rules: &[(&str, &[&str])] = &[
         ("runtime/limits", &["partyrun_"]),
+        ("runtime/tsconfig", &["partyrun_"]),
         ("runtime/store", &["deno_core", "partyrun_net", "partyrun_engine", "partyrun_bundle"]),
         ("runtime/net", &["deno_core", "partyrun_store", "partyrun_engine", "partyrun_bundle"]),
         (

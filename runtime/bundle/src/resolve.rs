@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oxc_resolver::{
-    AliasValue, ResolveContext, ResolveError, ResolveOptions, Resolver, TsConfig, TsconfigDiscovery,
+    AliasValue, Resolution, ResolveContext, ResolveError, ResolveOptions, Resolver, TsConfig, TsconfigDiscovery,
     TsconfigOptions, TsconfigReferences,
 };
 use tempfile::TempDir;
@@ -46,12 +46,24 @@ pub(crate) struct Found {
     pub(crate) path: PathBuf,
     pub(crate) hint: ModuleHint,
     pub(crate) side_effects: bool,
+    /// What follows the file in the specifier, from its `?` or `#` on: with each, the file is a module of its own.
+    pub(crate) suffix: String,
 }
 
 impl Found {
     /// A file of which nothing is known.
     pub(crate) fn plain(path: PathBuf) -> Self {
-        Self { path, hint: ModuleHint::None, side_effects: true }
+        Self { path, hint: ModuleHint::None, side_effects: true, suffix: String::new() }
+    }
+
+    /// Tells modules apart: the path, with the suffix after a character that no path has.
+    pub(crate) fn key(&self) -> PathBuf {
+        let mut key = self.path.clone().into_os_string();
+        if !self.suffix.is_empty() {
+            key.push("\0");
+            key.push(&self.suffix);
+        }
+        key.into()
     }
 }
 
@@ -207,7 +219,10 @@ impl Resolve {
             return Resolved::Missing(damaged(specifier));
         };
         match resolution {
-            Ok(resolution) => Resolved::File(self.found(resolution.into_path_buf())),
+            Ok(resolution) => {
+                let suffix = suffix(&resolution);
+                Resolved::File(Found { suffix, ..self.found(resolution.into_path_buf()) })
+            }
             Err(ResolveError::Ignored(_)) => Resolved::Empty,
             Err(error) => Resolved::Missing(self.missing(file, specifier, &error)),
         }
@@ -216,7 +231,7 @@ impl Resolve {
     fn found(&self, path: PathBuf) -> Found {
         let package = self.packages.of(&path);
         let (hint, side_effects) = (package.hint, package.has_side_effects(&path));
-        Found { path, hint, side_effects }
+        Found { path, hint, side_effects, suffix: String::new() }
     }
 
     fn by_main(&self, mains: &Mains, file: &Path, specifier: &str) -> Answer {
@@ -344,7 +359,7 @@ impl Resolve {
         if let Some(known) = self.configurations.borrow().get(folder) {
             return known.clone();
         }
-        let found = tsconfig::nearest(folder).map(|path| {
+        let found = partyrun_tsconfig::nearest(folder).map(|path| {
             let problem = match self.files.guard(|| self.import.module.resolve_tsconfig(&path)) {
                 Some(Ok(config)) => return Configuration::Whole(config),
                 Some(Err(error)) => tsconfig::problem(&error),
@@ -365,6 +380,14 @@ impl Resolve {
     pub(crate) fn problems(&self) -> BTreeMap<PathBuf, String> {
         self.problems.take()
     }
+}
+
+// Programs and data stay one: `x.wasm?module` is how tools for Workers name the same file.
+fn suffix(found: &Resolution) -> String {
+    if found.path().extension().is_some_and(|extension| extension == "wasm" || extension == "bin") {
+        return String::new();
+    }
+    [found.query(), found.fragment()].into_iter().flatten().collect()
 }
 
 // The folder of a package that is there, although an import of it leads nowhere.

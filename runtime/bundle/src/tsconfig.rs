@@ -28,22 +28,6 @@ pub(crate) struct CompilerOptions {
     paths: BTreeMap<String, Vec<String>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct File {
-    #[serde(default)]
-    compiler_options: CompilerOptions,
-    #[serde(default)]
-    extends: Option<Extends>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Extends {
-    One(String),
-    Several(Vec<String>),
-}
-
 /// So many configurations are read for one.
 const EXTENDS_MAX: usize = 32;
 
@@ -95,7 +79,7 @@ impl CompilerOptions {
 
     /// What a file says itself.
     pub(crate) fn alone(path: &Path) -> Self {
-        File::read(path).map(|file| file.compiler_options).unwrap_or_default()
+        partyrun_tsconfig::parse(path).and_then(Self::written).unwrap_or_default()
     }
 
     /// With everything that the file extends, where the resolver does not find it: what a package's `tsconfig` names. `read` is
@@ -106,18 +90,21 @@ impl CompilerOptions {
             return None;
         }
         read.push(path.to_owned());
-        let file = File::read(path)?;
-        let bases = match file.extends {
-            None => Vec::new(),
-            Some(Extends::One(base)) => vec![base],
-            Some(Extends::Several(bases)) => bases,
-        };
+        let file = partyrun_tsconfig::parse(path)?;
         let mut options = Self::default();
-        for specifier in bases {
-            let base = Self::chained(&base(path, &specifier)?, read)?;
+        for specifier in partyrun_tsconfig::extended(&file) {
+            let base = Self::chained(&partyrun_tsconfig::base(path, &specifier)?, read)?;
             options = base.over(options);
         }
-        Some(file.compiler_options.absolute(path).over(options))
+        Some(Self::written(file)?.absolute(path).over(options))
+    }
+
+    // A file without options has the defaults; one whose options are of other types has none that count.
+    fn written(mut file: serde_json::Value) -> Option<Self> {
+        match file.get_mut("compilerOptions") {
+            Some(options) => serde_json::from_value(options.take()).ok(),
+            None => file.is_object().then(Self::default),
+        }
     }
 
     fn over(self, base: Self) -> Self {
@@ -178,44 +165,6 @@ impl CompilerOptions {
         settings.jsx_fragment.clone_from(&self.jsx_fragment_factory);
         settings.jsx_source.clone_from(&self.jsx_import_source);
     }
-}
-
-impl File {
-    fn read(path: &Path) -> Option<Self> {
-        let mut text = std::fs::read_to_string(path).ok()?;
-        json_strip_comments::strip(&mut text).ok()?;
-        serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
-    }
-}
-
-/// The file that a configuration extends: a path, or a package's file, folder or `tsconfig`.
-fn base(config: &Path, extends: &str) -> Option<PathBuf> {
-    #[derive(Deserialize)]
-    struct Package {
-        tsconfig: String,
-    }
-    let folder = config.parent()?;
-    let file = |path: PathBuf| {
-        let mut named = path.clone().into_os_string();
-        named.push(".json");
-        [path, named.into()].into_iter().find(|path| path.is_file())
-    };
-    if extends.starts_with(['.', '/']) {
-        return file(folder.join(extends));
-    }
-    folder.ancestors().map(|above| above.join("node_modules").join(extends)).find_map(|path| {
-        let manifest = std::fs::read_to_string(path.join("package.json")).ok();
-        let named = manifest.and_then(|text| serde_json::from_str::<Package>(&text).ok());
-        file(path.clone())
-            .or_else(|| named.and_then(|package| file(path.join(package.tsconfig))))
-            .or_else(|| file(path.join("tsconfig.json")))
-    })
-}
-
-/// The configuration of the files in a folder.
-pub(crate) fn nearest(folder: &Path) -> Option<PathBuf> {
-    let names = ["tsconfig.json", "jsconfig.json"];
-    folder.ancestors().flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file())
 }
 
 /// What is wrong with a configuration.

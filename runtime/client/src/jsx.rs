@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use oxc_allocator::Allocator;
 use oxc_parser::Parser;
 use oxc_span::SourceType;
+use partyrun_tsconfig as tsconfig;
 use serde_json::Value;
 
-use crate::tsconfig;
 
 /// So many configurations are read for one.
 const EXTENDS_MAX: usize = 32;
@@ -42,7 +42,7 @@ impl Configurations {
         if file.components().any(|component| component.as_os_str() == "node_modules") {
             return (Elements::default(), Vec::new());
         }
-        let Some(config) = tsconfig::nearest(file) else { return (Elements::default(), Vec::new()) };
+        let Some(config) = file.parent().and_then(tsconfig::nearest) else { return (Elements::default(), Vec::new()) };
         if let Some(known) = self.0.get(&config) {
             return (known.clone(), Vec::new());
         }

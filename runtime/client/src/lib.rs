@@ -70,7 +70,7 @@ impl ClientBundler {
         let mut failure = None;
         for entries in self.options.groups() {
             let shared = Arc::new(Shared::new(&self.options));
-            let tsconfig = entries.first().and_then(|entry| tsconfig::nearest(entry));
+            let tsconfig = entries.first().and_then(|entry| partyrun_tsconfig::nearest(entry.parent()?));
             shared.watch(tsconfig.iter().cloned());
             let own = tsconfig.clone().map(TsConfig::Manual).unwrap_or_default();
             let mut built = self.bundle(&entries, &shared, own, &mut outputs, &mut warnings).await;

@@ -8,45 +8,12 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use partyrun_tsconfig::{base, extended, parse};
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
-/// The configuration that is nearest to an entry.
-pub(crate) fn nearest(entry: &Path) -> Option<PathBuf> {
-    let names = ["tsconfig.json", "jsconfig.json"];
-    let folders = entry.ancestors().skip(1);
-    folders.flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file())
-}
-
 /// Configurations that extend each other in a circle end somewhere.
 const EXTENDS_DEPTH_MAX: usize = 8;
-
-/// A configuration as it is written, if it can be read.
-pub(crate) fn parse(config: &Path) -> Option<Value> {
-    let mut text = std::fs::read_to_string(config).ok()?;
-    json_strip_comments::strip(&mut text).ok()?;
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
-}
-
-/// The file that a configuration extends: a path, or a package's file, folder or `tsconfig`.
-pub(crate) fn base(config: &Path, extends: &str) -> Option<PathBuf> {
-    let folder = config.parent()?;
-    let file = |path: PathBuf| {
-        let mut named = path.clone().into_os_string();
-        named.push(".json");
-        [path, named.into()].into_iter().find(|path| path.is_file())
-    };
-    if extends.starts_with(['.', '/']) {
-        return file(folder.join(extends));
-    }
-    folder.ancestors().map(|above| above.join("node_modules").join(extends)).find_map(|path| {
-        let named =
-            || parse(&path.join("package.json"))?.get("tsconfig").and_then(Value::as_str).map(str::to_owned);
-        file(path.clone())
-            .or_else(|| named().and_then(|name| file(path.join(name))))
-            .or_else(|| file(path.join("tsconfig.json")))
-    })
-}
 
 /// A configuration reduced to what rolldown can read: what it says itself, and what it extends where that is found.
 #[derive(Debug)]
@@ -87,15 +54,6 @@ fn merge(options: &mut Map<String, Value>, config: &Path, depth: usize) -> Optio
     Some(is_whole)
 }
 
-/// What a configuration says that it extends.
-pub(crate) fn extended(config: &Value) -> Vec<String> {
-    match config.get("extends") {
-        Some(Value::String(one)) => vec![one.clone()],
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    }
-}
-
 // The reduced file stands in another folder than the one that its paths count from.
 fn make_absolute(options: &mut Map<String, Value>, folder: &Path) {
     let absolute = |base: &Path, value: &mut Value| {
@@ -122,7 +80,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let reduced = |text: &str| -> Value {
             std::fs::write(folder.path().join("tsconfig.json"), text).unwrap();
-            let original = nearest(&folder.path().join("src/client.tsx")).unwrap();
+            let original = partyrun_tsconfig::nearest(&folder.path().join("src")).unwrap();
             let alone = Alone::of(&original).unwrap();
             serde_json::from_str(&std::fs::read_to_string(alone.path()).unwrap()).unwrap()
         };
