@@ -93,6 +93,23 @@ pub enum Body {
     Stream(BodyStream),
 }
 
+impl Body {
+    /// Reads the body to its end and adds it to `whole`, without a bound: for bodies that this process made. After an error,
+    /// what came before it is there.
+    pub async fn gather(self, whole: &mut Vec<u8>) -> Result<(), BodyError> {
+        match self {
+            Self::Empty => {}
+            Self::Full(bytes) => whole.extend_from_slice(&bytes),
+            Self::Stream(mut stream) => {
+                while let Some(piece) = stream.next().await {
+                    whole.extend_from_slice(&piece?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The same bytes, counted until nobody holds them any more.
 pub fn counted(bytes: Bytes, charge: Charge) -> Bytes {
     struct Counted {

@@ -172,15 +172,7 @@ mod tests {
 
     async fn read(body: Body) -> Result<Vec<u8>, BodyError> {
         let mut whole = Vec::new();
-        match body {
-            Body::Empty => {}
-            Body::Full(bytes) => whole.extend_from_slice(&bytes),
-            Body::Stream(mut stream) => {
-                while let Some(piece) = stream.next().await {
-                    whole.extend_from_slice(&piece?);
-                }
-            }
-        }
+        body.gather(&mut whole).await?;
         Ok(whole)
     }
 

@@ -129,15 +129,8 @@ impl Bench {
 async fn read(response: Response) -> (u16, String) {
     let status = response.status;
     let mut text = Vec::new();
-    match response.body {
-        Body::Empty => {}
-        Body::Full(bytes) => text.extend_from_slice(&bytes),
-        Body::Stream(mut stream) => {
-            while let Some(Ok(piece)) = stream.next().await {
-                text.extend_from_slice(&piece);
-            }
-        }
-    }
+    // Tests of bodies that fail look at what came before.
+    let _failed = response.body.gather(&mut text).await;
     (status, String::from_utf8_lossy(&text).into_owned())
 }
 
