@@ -119,7 +119,18 @@ fn metadata(root: &Path) -> Result<Value> {
 // What the features that are on really compile, as `name version`. The metadata alone also names optional crates that a
 // feature mentions without turning them on.
 fn compiled(root: &Path) -> Result<BTreeSet<String>> {
-    let tree = ["tree", "--workspace", "--target", PLATFORM, "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+    let tree = [
+        "tree",
+        "--workspace",
+        "--target",
+        PLATFORM,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ];
     let lines = cargo(root, &tree)?;
     let lines = String::from_utf8_lossy(&lines).into_owned();
     let title = |line: &str| {
@@ -131,8 +142,12 @@ fn compiled(root: &Path) -> Result<BTreeSet<String>> {
 
 fn cargo(root: &Path, args: &[&str]) -> Result<Vec<u8>> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output =
-        Command::new(program).args(args).args(["--offline", "--locked"]).current_dir(root).output().context("cargo")?;
+    let output = Command::new(program)
+        .args(args)
+        .args(["--offline", "--locked"])
+        .current_dir(root)
+        .output()
+        .context("cargo")?;
     if !output.status.success() {
         bail!("cargo {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
     }

@@ -266,7 +266,7 @@ fn is_target(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let folder = path.rsplit('/').nth(1).unwrap_or("");
     ["main.rs", "lib.rs", "build.rs"].contains(&name)
-        || ["bin", "examples", "tests", "benches"].contains(&folder)
+        || ["bin", "examples", "tests", "benches", "fuzz_targets"].contains(&folder)
 }
 
 // The files that the `mod` lines of a file may mean.

@@ -1,5 +1,5 @@
-//! Loops whose variable is called `of`, in TypeScript: `for (const of of list)`. swc takes the first `of` for the word of the loop and
-//! reports a declaration without a variable. Such a variable gets another name of the same length before the file is parsed
+//! Loops whose variable is called `of`, in TypeScript: `for (const of of list)`. swc takes the first `of` for the word of the loop
+//! and reports a declaration without a variable. Such a variable gets another name of the same length before the file is parsed
 //! again, and its own name back in the tree, so that nothing after the parser knows of it.
 
 use std::collections::BTreeSet;

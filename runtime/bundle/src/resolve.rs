@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oxc_resolver::{
-    AliasValue, Resolution, ResolveContext, ResolveError, ResolveOptions, Resolver, TsConfig, TsconfigDiscovery,
-    TsconfigOptions, TsconfigReferences,
+    AliasValue, Resolution, ResolveContext, ResolveError, ResolveOptions, Resolver, TsConfig,
+    TsconfigDiscovery, TsconfigOptions, TsconfigReferences,
 };
 use tempfile::TempDir;
 

@@ -7,8 +7,8 @@ use swc_common::{
 };
 use swc_ecma_ast::{DebuggerStmt, EsVersion, Expr, ModuleDecl, ModuleItem, Pass, Program, Stmt};
 use swc_ecma_parser::{
-    EsSyntax, Syntax, TsSyntax, error::SyntaxError, parse_file_as_commonjs, parse_file_as_expr, parse_file_as_module,
-    parse_file_as_program,
+    EsSyntax, Syntax, TsSyntax, error::SyntaxError, parse_file_as_commonjs, parse_file_as_expr,
+    parse_file_as_module, parse_file_as_program,
 };
 use swc_ecma_transforms_base::{
     helpers::{HELPERS, Helpers, inject_helpers},
@@ -167,8 +167,7 @@ fn parse_text(source: &str, settings: &Settings) -> Result<Parsed, ParseErrors> 
         let offset =
             |error: &swc_ecma_parser::error::Error| error.span().lo.0.saturating_sub(file.start_pos.0);
         let is_empty = |error: &&swc_ecma_parser::error::Error| matches!(error.kind(), SyntaxError::TS1123);
-        let empty_declarations =
-            errors.iter().filter(is_empty).map(|error| offset(error) as usize).collect();
+        let empty_declarations = errors.iter().filter(is_empty).map(|error| offset(error) as usize).collect();
         let mut problems: Problems =
             errors.iter().map(|error| (offset(error), error.kind().msg().into_owned())).collect();
         problems.dedup_by_key(|problem| problem.0);

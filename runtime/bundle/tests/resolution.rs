@@ -341,6 +341,7 @@ fn a_suffix_makes_a_module_of_its_own() -> Outcome<()> {
         const later = (await import("./b?later")).n; const required = require("./c?x") === require("./c");
         print(new Set([plain, x, again, hash, both, later]).size, x === again, one === two, one.k, required)"##;
     let b = "print('b'); export const n = {}";
-    let files = [("main.ts", main), ("b.ts", b), ("c.js", "module.exports = {}"), ("d.json", r#"{ "k": 1 }"#)];
+    let files =
+        [("main.ts", main), ("b.ts", b), ("c.js", "module.exports = {}"), ("d.json", r#"{ "k": 1 }"#)];
     prints(&files, "b\nb\nb\nb\nb\n5 true false 1 false")
 }

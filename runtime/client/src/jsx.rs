@@ -12,7 +12,6 @@ use oxc_span::SourceType;
 use partyrun_tsconfig as tsconfig;
 use serde_json::Value;
 
-
 /// So many configurations are read for one.
 const EXTENDS_MAX: usize = 32;
 /// What every pragma begins with.
@@ -42,7 +41,9 @@ impl Configurations {
         if file.components().any(|component| component.as_os_str() == "node_modules") {
             return (Elements::default(), Vec::new());
         }
-        let Some(config) = file.parent().and_then(tsconfig::nearest) else { return (Elements::default(), Vec::new()) };
+        let Some(config) = file.parent().and_then(tsconfig::nearest) else {
+            return (Elements::default(), Vec::new());
+        };
         if let Some(known) = self.0.get(&config) {
             return (known.clone(), Vec::new());
         }

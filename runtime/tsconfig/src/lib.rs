@@ -1,5 +1,5 @@
-//! Where TypeScript's configurations are, and which ones they extend. Both bundlers ask here, so that a file of the server and one of
-//! the client follow the same `tsconfig.json`. What the options mean is each bundler's own matter. Nothing here fails: a
+//! Where TypeScript's configurations are, and which ones they extend. Both bundlers ask here, so that a file of the server and one
+//! of the client follow the same `tsconfig.json`. What the options mean is each bundler's own matter. Nothing here fails: a
 //! configuration that cannot be read is none.
 
 use std::path::{Path, PathBuf};
@@ -74,7 +74,11 @@ mod tests {
         assert_eq!(extended(&parse(&config).unwrap()), ["a", "b"]);
         let found = |extends: &str| {
             base(&config, extends).map(|path| path.canonicalize().unwrap()).map(|path| {
-                path.strip_prefix(project.path().canonicalize().unwrap()).unwrap().to_str().unwrap().to_owned()
+                path.strip_prefix(project.path().canonicalize().unwrap())
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
             })
         };
         assert_eq!(found("../../shared").as_deref(), Some("shared.json"));
