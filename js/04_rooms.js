@@ -29,6 +29,7 @@ class Room {
     this.transactions = [];
     // Party.Room, and the user's server as functions that take the arguments of the class form (70_room.js).
     this.party = null;
+    this.partyName = "";
     this.server = null;
     this.isCreated = false;
     this.onStartDone = false;

@@ -17,11 +17,21 @@ function messageOf(error, fallback) {
   return message === "" ? fallback : message;
 }
 
+// The `code` of an error, if it is a number; else NaN. A getter of user code that throws has none.
+function codeOf(error) {
+  if (typeof error !== "object" || error === null) return NaN;
+  try {
+    const { code } = error;
+    return typeof code === "number" ? code : NaN;
+  } catch {
+    return NaN;
+  }
+}
+
 // An error whose numeric `code` is the status of a client's mistake was made for the client.
 function isForClients(error) {
-  if (typeof error !== "object" || error === null) return false;
-  const { code } = error;
-  return typeof code === "number" && code >= 400 && code <= 499;
+  const code = codeOf(error);
+  return code >= 400 && code <= 499;
 }
 
 // What a client is told of an error: its message, or in production `constant`.
@@ -31,5 +41,5 @@ function textFor(error, fallback, constant) {
 
 const FAILED = "Internal Server Error";
 
-return { FAILED, messageOf, setConcealing, textFor };
+return { codeOf, FAILED, messageOf, setConcealing, textFor };
 })();

@@ -308,6 +308,5 @@ return {
   takeBody,
   toInnerRequest,
   toInnerResponse,
-  WRONG_STATUS,
 };
 })();

@@ -8,15 +8,12 @@ const { core, primordials } = __bootstrap;
 const {
   Error,
   JSONParse,
-  Number,
   ObjectDefineProperties,
   ObjectPrototype,
   ObjectPrototypeIsPrototypeOf,
   Promise,
   PromisePrototypeThen,
   PromiseResolve,
-  RangeError,
-  String,
   TypeError,
 } = primordials;
 const {
@@ -32,9 +29,9 @@ const {
 } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { roomOf } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
-const { FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
+const { codeOf, FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
-const { incomingRequest, isResponse, kWebSocket, WRONG_STATUS } = core.loadExtScript("ext:partyrun/30_http.js");
+const { incomingRequest, isResponse, kWebSocket } = core.loadExtScript("ext:partyrun/30_http.js");
 const { reject, respond, respondText } = core.loadExtScript("ext:partyrun/31_responses.js");
 const connections = core.loadExtScript("ext:partyrun/40_connections.js");
 const {
@@ -197,6 +194,7 @@ function objectServer(party, object) {
 // --- start --------------------------------------------------------------------------------------------------------
 
 function create(room, info, exported) {
+  room.partyName = info.party;
   room.party ??= createParty(room, info);
   room.server ??= createServer(room.party, exported);
   const { hibernate } = room.server;
@@ -266,12 +264,19 @@ const NOT_A_RESPONSE = "Incorrect type for Promise: the Promise did not resolve 
 const SOCKET_UNASKED = "Worker tried to return a WebSocket in a response to a request which did not contain " +
   'the header "Upgrade: websocket".';
 
+// What was returned in place of a Response, and by whom: nothing else tells, because no code of the project has thrown.
+function returned(room, value) {
+  const kind = value === undefined || value === null ? `${value}` : `a value of type ${typeof value}`;
+  return `${NOT_A_RESPONSE} The \`onRequest\` of party ${room.partyName} returned ${kind}: return a Response.`;
+}
+
 function answer(room, id, response, viaStub) {
-  let problem = null;
-  if (!isResponse(response)) problem = NOT_A_RESPONSE;
-  else if (response[kWebSocket] !== undefined || response.status === 101) problem = SOCKET_UNASKED;
-  if (problem !== null) {
-    fetchFailed(room, id, new TypeError(problem), viaStub);
+  if (!isResponse(response)) {
+    fetchFailed(room, id, new TypeError(NOT_A_RESPONSE), viaStub, new TypeError(returned(room, response)));
+    return;
+  }
+  if (response[kWebSocket] !== undefined || response.status === 101) {
+    fetchFailed(room, id, new TypeError(SOCKET_UNASKED), viaStub);
     return;
   }
   try {
@@ -281,35 +286,26 @@ function answer(room, id, response, viaStub) {
   }
 }
 
-// What the edge of the original reports: a warning, and the message with status 500. A stub's fetch rejects instead.
-function fetchFailed(room, id, error, viaStub) {
+// What the edge of the original reports: a warning, and the message with status 500. A stub's fetch rejects instead. The log
+// may have an error that says more.
+function fetchFailed(room, id, error, viaStub, logged = error) {
   if (viaStub) {
     reject(room, id, messageOf(error, ""));
     return;
   }
-  console.warn("fetch error", error);
+  console.warn("fetch error", logged);
   respondText(room, id, 500, textFor(error, "", REQUEST_FAILED));
 }
 
 function requestFailed(room, id, error) {
   console.error("onRequest error", error);
-  if (typeof error !== "object" || error === null) {
-    const text = `Cannot use 'in' operator to search for 'code' in ${String(error)}`;
-    fetchFailed(room, id, new TypeError(text), false);
-    return;
-  }
-  const status = statusOf(error);
-  if (!(status >= 200 && status <= 599)) {
-    fetchFailed(room, id, new RangeError(WRONG_STATUS), false);
-    return;
-  }
-  respondText(room, id, status, textFor(error, "Uncaught exception when making a request", REQUEST_FAILED));
+  respondText(room, id, statusOf(error), textFor(error, "Uncaught exception when making a request", REQUEST_FAILED));
 }
 
-// A numeric `code` is the status (spec 1.4). One that is there without a value makes the default one of a Response.
+// A number that can be a status is one (spec 1.4). The codes of databases, of Node and of the DOM are not.
 function statusOf(error) {
-  if (!("code" in error)) return 500;
-  return error.code === undefined ? 200 : Number(error.code);
+  const code = codeOf(error);
+  return code >= 200 && code <= 599 ? code : 500;
 }
 
 // --- WebSockets ---------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ function describe(entries, info) {
     const name = names[i];
     const exported = entries[name].default;
     const problem = validate(exported, (text) => console.warn(text));
-    if (problem !== null) return { problem, parties: [] };
+    if (problem !== null) return { problem: [name, problem], parties: [] };
     servers.set(name, exported);
     ArrayPrototypePush(described, {
       name,

@@ -28,6 +28,7 @@ pub(crate) fn print(banner: &Banner<'_>, output: &Output) {
     if let Some(address) = config.host.is_unspecified().then(lan_address).flatten() {
         output.note(&format!("  network  {}", url(*https, Host::Address(address), *port)));
     }
+    output.ready(*port, &here);
     output.note(&format!("Ready on {here} in {} ms", begun.elapsed().as_millis()));
 }
 

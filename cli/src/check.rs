@@ -1,41 +1,70 @@
-//! `partyrun check`: reads the configuration and bundles the project without serving it; `partyrun schema`.
+//! `partyrun check`: reads the configuration, bundles the project and loads its modules without serving it;
+//! `partyrun schema`.
 //!
-//! The project's own build command is not run, and the client bundle is not kept.
+//! The project's own build command is not run, the client bundle is not kept, and no room starts. What modules print while
+//! they are loaded is printed.
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use partyrun_config::Config;
+use partyrun_engine::{Engine, EngineOptions, Program, Workers};
 use partyrun_limits::Limits;
+use partyrun_store::Memory;
 
 use crate::args::SourceArgs;
-use crate::build::{Builder, Mode};
+use crate::build::{self, Builder, Mode};
 use crate::client;
 use crate::output::{Output, counted};
-use crate::serve::{RunError, machine};
+use crate::serve::{self, RunError, machine};
+
+/// No room runs, so nothing has to end.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Runs the command.
 pub(crate) fn run(args: &SourceArgs, begun: Instant) -> Result<(), RunError> {
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let output = Output::new(false, &Limits::default()).map_err(machine("A thread cannot be started"))?;
+    let output = Arc::new(output);
     let mut request = args.request(&cwd);
     request.env_local = true;
     let config = Arc::new(partyrun_config::load(&request)?);
     config.notes.iter().for_each(|note| output.note(note));
-    config.warnings.iter().for_each(|warning| output.problem(warning));
-    let mut builder = Builder::new(config.clone(), Mode::Release, Limits::default(), None)?;
+    output.warnings(&config.warnings);
+    let limits = Limits { spares_per_worker: 0, ..Limits::default() };
+    Engine::init_platform(&limits);
+    let mut builder = Builder::new(config.clone(), Mode::Release, limits.clone(), None)?;
     let bundled = output.while_waiting("Bundling", || builder.parts())?;
-    bundled.warnings.iter().for_each(|warning| output.problem(warning));
+    output.warnings(&bundled.warnings);
     let files = client::check(&config, &output)?;
+    let program = build::program(&bundled.parts, &config, config.port.unwrap_or(serve::PORT))?;
+    serve::runtime()?.block_on(load(&config, program, limits, &output))?;
     let parties = bundled.parts.parties.join(", ");
     let kib = bundled.parts.code.len().div_ceil(1024);
     let client = files.map_or_else(String::new, |count| format!("; client of {}", counted(count, "file")));
     output.note(&format!(
-        "The project builds: {parties}; bundle of {kib} KiB from {}{client}; {} ms",
+        "The project builds and loads: {parties}; bundle of {kib} KiB from {}{client}; {} ms",
         counted(bundled.inputs.len(), "file"),
         begun.elapsed().as_millis()
     ));
     output.flush();
+    Ok(())
+}
+
+// Starts an engine without rooms, which evaluates the modules of all parties and looks at what they export.
+async fn load(
+    config: &Config,
+    program: Program,
+    limits: Limits,
+    output: &Arc<Output>,
+) -> Result<(), RunError> {
+    let options = EngineOptions { limits, workers: Workers::Count(1), inspector: None };
+    let observer = Arc::new(serve::Console::new(config, output.clone()));
+    let engine = Engine::start(options, Arc::new(program), Arc::new(Memory::new()), observer)
+        .await
+        .map_err(|error| RunError::starting(error, config))?;
+    engine.stop(GRACE).await;
     Ok(())
 }
 

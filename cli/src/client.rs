@@ -26,7 +26,7 @@ pub(crate) fn build(config: &Config, mode: Mode, output: &Output) -> Result<Opti
     let live = options.reload.is_some();
     let mut bundler = ClientBundler::new(options);
     let built = output.while_waiting("Bundling the client", || blocking(&mut bundler))?;
-    built.warnings.iter().for_each(|warning| output.problem(warning));
+    output.warnings(&built.warnings);
     Ok(Some(Client { bundler, live }))
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn check(config: &Config, output: &Output) -> Result<Option<usize>, C
     // It does not exist if the build failed.
     let _gone = std::fs::remove_dir_all(&folder);
     let built = built?;
-    built.warnings.iter().for_each(|warning| output.problem(warning));
+    output.warnings(&built.warnings);
     Ok(Some(built.files.len()))
 }
 
@@ -58,6 +58,7 @@ impl Client {
         };
         let say = |problems: Vec<String>| problems.iter().for_each(|problem| output.problem(problem));
         say(watch.built(self.bundler.inputs()));
+        let mut failed = false;
         loop {
             watch.changed().await;
             let begun = Instant::now();
@@ -65,18 +66,28 @@ impl Client {
             say(watch.built(self.bundler.inputs()));
             match result {
                 Ok(built) => {
-                    built.warnings.iter().for_each(|warning| output.problem(warning));
+                    output.warnings(&built.warnings);
                     if built.changed {
                         output.note(&format!("Client updated in {} ms", begun.elapsed().as_millis()));
                     }
-                    if built.changed && self.live {
+                    if failed && !built.changed {
+                        output.note("The client builds again; nothing else changed.");
+                    }
+                    // A page that shows the problem must stop doing so.
+                    if (built.changed || failed) && self.live {
                         reload.tell();
                     }
+                    failed = false;
                 }
                 Err(error) => {
-                    watch.failed();
-                    output.problem(&error.to_string());
+                    say(watch.failed(&[]));
+                    let text = error.to_string();
+                    output.problem(&text);
                     output.note("The last working client bundle is still served.");
+                    if self.live {
+                        reload.tell_problem(&text);
+                    }
+                    failed = true;
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 
 use crate::args::{Cli, CompletionTarget};
 
@@ -21,20 +21,46 @@ pub(crate) fn print(target: CompletionTarget) -> std::io::Result<()> {
     }
 }
 
-// The command's own page, and after it the flags of each command.
+// One page for everything: the command's own part, then each command with its flags and examples.
 fn manual(text: &mut Vec<u8>) -> std::io::Result<()> {
     let mut command = Cli::command();
     command.build();
-    clap_mangen::Man::new(command.clone()).render(text)?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
-        let title = format!("partyrun {}", sub.get_name());
-        writeln!(text, ".SH {}", title.to_uppercase())?;
-        let page = clap_mangen::Man::new(sub.clone());
-        page.render_synopsis_section(text)?;
-        page.render_description_section(text)?;
-        page.render_options_section(text)?;
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_title(text)?;
+    page.render_name_section(text)?;
+    page.render_synopsis_section(text)?;
+    page.render_description_section(text)?;
+    page.render_options_section(text)?;
+    examples(text, ".SH EXAMPLES", &command)?;
+    let commands = command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set());
+    for sub in commands {
+        section(text, &format!("partyrun {}", sub.get_name()), sub)?;
+        for below in sub.get_subcommands().filter(|below| below.get_name() != "help") {
+            section(text, &format!("partyrun {} {}", sub.get_name(), below.get_name()), below)?;
+        }
     }
-    Ok(())
+    page.render_version_section(text)
+}
+
+fn section(text: &mut Vec<u8>, title: &str, command: &Command) -> std::io::Result<()> {
+    writeln!(text, ".SH {}", title.to_uppercase())?;
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_synopsis_section(text)?;
+    page.render_description_section(text)?;
+    page.render_options_section(text)?;
+    examples(text, ".SS EXAMPLES", command)
+}
+
+// The examples of a command as they are: filled as prose they could not be copied.
+fn examples(text: &mut Vec<u8>, heading: &str, command: &Command) -> std::io::Result<()> {
+    let Some(after) = command.get_after_help() else { return Ok(()) };
+    writeln!(text, "{heading}\n.nf")?;
+    for line in after.to_string().lines().filter(|line| *line != "Examples:") {
+        // A dot or an apostrophe at the start of a line would be a request to the formatter.
+        let line = line.replace('\\', "\\e").replace('-', "\\-");
+        writeln!(text, "\\&{line}")?;
+    }
+    writeln!(text, ".fi")
 }
 
 #[cfg(test)]
@@ -46,6 +72,8 @@ mod tests {
         let mut text = Vec::new();
         manual(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap().replace("\\-", "-");
+        assert!(!text.contains("partyrun-dev(1)"), "a page that does not exist");
+        assert!(text.contains("\\&  partyrun dev src/server.ts"), "examples are not filled");
         let command = Cli::command();
         for sub in command.get_subcommands() {
             for flag in sub.get_arguments().filter(|flag| !flag.is_hide_set()) {
@@ -63,6 +91,7 @@ mod tests {
             clap_complete::generate(shell, &mut Cli::command(), "partyrun", &mut text);
             let text = String::from_utf8(text).unwrap();
             assert!(text.contains("completions") && text.contains("persist"), "{shell}");
+            assert!(text.contains("heap_bytes_max") && text.contains("elvish"), "{shell}");
         }
     }
 }

@@ -24,7 +24,7 @@ macro_rules! files {
     };
 }
 
-// The files of a template and their texts, in which `$NAME` stands for the project's name.
+// The files of a template and their texts, in which `$NAME` stands for the project's name, and `$VERSION` for ours.
 fn files(template: Template) -> &'static [(&'static str, &'static str)] {
     match template {
         Template::Typescript => files! {
@@ -33,17 +33,21 @@ fn files(template: Template) -> &'static [(&'static str, &'static str)] {
             "tsconfig.json": "shared/tsconfig.json",
             "src/server.ts": "typescript/src/server.ts",
             "public/index.html": "typescript/public/index.html",
+            "public/client.js": "typescript/public/client.js",
+            "public/style.css": "shared/style.css",
         },
         Template::Javascript => files! {
             "partykit.json": "javascript/partykit.json",
-            "package.json": "shared/package.json",
+            "package.json": "javascript/package.json",
             "src/server.js": "javascript/src/server.js",
             "public/index.html": "javascript/public/index.html",
+            "public/client.js": "typescript/public/client.js",
+            "public/style.css": "shared/style.css",
         },
         Template::React => files! {
             "partykit.json": "react/partykit.json",
             "package.json": "react/package.json",
-            "tsconfig.json": "shared/tsconfig.json",
+            "tsconfig.json": "react/tsconfig.json",
             "src/server.ts": "react/src/server.ts",
             "src/messages.ts": "react/src/messages.ts",
             "src/client.tsx": "react/src/client.tsx",
@@ -58,6 +62,8 @@ fn files(template: Template) -> &'static [(&'static str, &'static str)] {
             "tsconfig.json": "shared/tsconfig.json",
             "src/server.ts": "chat/src/server.ts",
             "public/index.html": "chat/public/index.html",
+            "public/client.js": "chat/public/client.js",
+            "public/style.css": "shared/style.css",
         },
     }
 }
@@ -77,20 +83,30 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), InitError> {
             return Err(InitError::Exists { path: shown(&cwd, &path) });
         }
     }
+    let mut kept = false;
     for (path, text) in files {
         let path = folder.join(path);
         if path.exists() {
             println!("  keep   {}", shown(&cwd, &path));
+            kept = true;
             continue;
         }
         println!("  write  {}", shown(&cwd, &path));
         if !args.dry_run {
-            write_new(&path, &text.replace("$NAME", &name))?;
+            write_new(&path, &filled(text, &name))?;
         }
     }
     ignore(&cwd, &folder.join(".gitignore"), args)?;
     next_steps(args, &cwd, &folder);
+    if kept && !args.dry_run {
+        println!("Add to your package.json: \"scripts\": {{ \"dev\": \"partyrun dev\" }}, and the types:");
+        println!("  npm install --save-dev partyrun @cloudflare/workers-types typescript");
+    }
     Ok(())
+}
+
+fn filled(text: &str, name: &str) -> String {
+    text.replace("$NAME", name).replace("$VERSION", env!("CARGO_PKG_VERSION"))
 }
 
 fn next_steps(args: &InitArgs, cwd: &Path, folder: &Path) {
@@ -99,12 +115,21 @@ fn next_steps(args: &InitArgs, cwd: &Path, folder: &Path) {
     }
     println!("Run it:");
     if folder != cwd {
-        println!("  cd {}", shown(cwd, folder));
+        println!("  cd {}", quoted(&shown(cwd, folder)));
     }
     if args.template == Template::React {
         println!("  npm install");
     }
     println!("  partyrun dev");
+    if args.template != Template::React {
+        println!("Types for your editor, and `npm run dev`: npm install");
+    }
+}
+
+// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
+    if path.chars().all(is_plain) { path.to_string() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 // Adds what is missing; a file that is there keeps its lines.
@@ -162,6 +187,7 @@ mod tests {
         assert_eq!(name("/x/My Party_1"), "my-party-1");
         assert_eq!(name("/x/__"), "my-party");
         assert_eq!(name("/"), "my-party");
+        assert_eq!((quoted("my-party").as_str(), quoted("My 'App").as_str()), ("my-party", "'My '\\''App'"));
     }
 
     #[test]
@@ -169,7 +195,7 @@ mod tests {
         for template in [Template::Typescript, Template::Javascript, Template::React, Template::Chat] {
             let folder = tempfile::tempdir().unwrap();
             for (path, text) in files(template) {
-                write_new(&folder.path().join(path), &text.replace("$NAME", "demo")).unwrap();
+                write_new(&folder.path().join(path), &filled(text, "demo")).unwrap();
             }
             let request = partyrun_config::Request { cwd: folder.path().to_path_buf(), ..Default::default() };
             let config = partyrun_config::load(&request).unwrap();

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::watch::Seen;
+
 /// How often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -23,13 +25,13 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-type Seen = HashMap<PathBuf, Stamp>;
+type Stamps = HashMap<PathBuf, Stamp>;
 
 /// A folder with what was seen in it.
 struct Folder {
     path: PathBuf,
     whole_tree: bool,
-    seen: Seen,
+    seen: Stamps,
 }
 
 /// Looks as long as it lives.
@@ -41,16 +43,16 @@ pub(crate) struct Looker {
 
 impl Looker {
     /// Begins to look, at nothing yet. The paths of files that change are sent.
-    pub(crate) fn new(changed: UnboundedSender<PathBuf>) -> std::io::Result<Self> {
+    pub(crate) fn new(changed: UnboundedSender<Seen>) -> std::io::Result<Self> {
         let folders: Arc<Mutex<Vec<Folder>>> = Arc::default();
         let (end, ended) = channel();
         let looked_at = folders.clone();
         let look = move || {
             while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 for folder in looked_at.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-                    for path in folder.look() {
+                    for seen in folder.look() {
                         // The receiver goes away when the process ends.
-                        let _gone = changed.send(path);
+                        let _gone = changed.send(seen);
                     }
                 }
             }
@@ -69,20 +71,24 @@ impl Looker {
 
 impl Folder {
     // What is not as it was, or not there any more.
-    fn look(&mut self) -> Vec<PathBuf> {
+    fn look(&mut self) -> Vec<Seen> {
         let now = scan(&self.path, self.whole_tree);
         let before = std::mem::replace(&mut self.seen, now);
-        let other =
-            |(path, stamp): (&PathBuf, &Stamp)| (before.get(path) != Some(stamp)).then(|| path.clone());
-        let mut changed: Vec<PathBuf> = self.seen.iter().filter_map(other).collect();
-        changed.extend(before.into_keys().filter(|path| !self.seen.contains_key(path)));
+        let other = |(path, stamp): (&PathBuf, &Stamp)| {
+            let known = before.get(path);
+            let came_or_went = known.is_none_or(|known| known.inode != stamp.inode);
+            (known != Some(stamp)).then(|| Seen { path: path.clone(), came_or_went })
+        };
+        let mut changed: Vec<Seen> = self.seen.iter().filter_map(other).collect();
+        let gone = before.keys().filter(|path| !self.seen.contains_key(*path));
+        changed.extend(gone.map(|path| Seen { path: path.clone(), came_or_went: true }));
         changed
     }
 }
 
 // A folder that cannot be read has nothing in it; links are not followed, so that no tree is endless.
-fn scan(folder: &Path, whole_tree: bool) -> Seen {
-    let mut seen = Seen::new();
+fn scan(folder: &Path, whole_tree: bool) -> Stamps {
+    let mut seen = Stamps::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -124,12 +130,19 @@ mod tests {
             std::fs::write(file("a"), "two").unwrap();
             std::fs::write(file("new"), "").unwrap();
             std::fs::write(file("sub/b"), "two").unwrap();
-            let mut changed = looked_at.look();
+            let changed = looked_at.look();
+            let came = |name: &str| {
+                changed.iter().find(|seen| seen.path == file(name)).map(|seen| seen.came_or_went)
+            };
+            assert_eq!((came("a"), came("new")), (Some(false), Some(true)));
+            let mut changed: Vec<PathBuf> = changed.into_iter().map(|seen| seen.path).collect();
             changed.sort();
             let expected = if whole_tree { vec!["a", "new", "sub/b"] } else { vec!["a", "new"] };
             assert_eq!(changed, expected.into_iter().map(file).collect::<Vec<_>>());
             std::fs::remove_file(file("new")).unwrap();
-            assert_eq!(looked_at.look(), [file("new")]);
+            let gone: Vec<_> =
+                looked_at.look().into_iter().map(|seen| (seen.path, seen.came_or_went)).collect();
+            assert_eq!(gone, [(file("new"), true)]);
         }
         assert!(scan(&file("none"), true).is_empty());
     }

@@ -28,6 +28,7 @@ mod serve;
 mod stack;
 mod start;
 mod stop;
+mod storage;
 mod supervisor;
 mod watch;
 
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
         Err(shown) => {
             // Every error ends with 1, as the original's; clap's own code would be 2. Help and version are no errors.
             let _broken_pipe = shown.print();
+            if let Some(hint) = args::hint(&shown) {
+                eprintln!("\n{hint}");
+            }
             return if shown.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Command::Licenses => reported(licenses::print()),
         Command::Init(args) => reported(init::run(&args)),
         Command::Import(args) => reported(import::run(&args)),
+        Command::Storage(args) => reported(storage::run(&args)),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use partyrun_engine::{Level, Source};
 use partyrun_limits::{Charge, Limits, Total};
-use partyrun_server::Reporter;
+use partyrun_server::{Answered, Ended, Reporter};
 use serde_json::json;
 
 const LINES_WAITING_MAX: usize = 16_384;
@@ -139,10 +139,21 @@ impl Output {
 
     /// The first line: what this is, and of which project.
     pub(crate) fn headline(&self, version: &str, project: &str) {
+        if !self.prints(Loudness::Info) {
+            return;
+        }
         if self.json {
             self.own("note", &format!("{version} {project}"), "");
         } else {
             self.line(format!("{} {}", self.paint("1", version), escape(project)));
+        }
+    }
+
+    /// The server takes requests: for programs that wait for that.
+    pub(crate) fn ready(&self, port: u16, url: &str) {
+        if self.json && self.prints(Loudness::Error) {
+            let line = json!({ "time": time(), "type": "ready", "port": port, "url": url });
+            self.line(json_line(&line));
         }
     }
 
@@ -158,6 +169,11 @@ impl Output {
         if self.prints(Loudness::Error) {
             self.own("error", text, "31");
         }
+    }
+
+    /// Problems that end nothing and may be meant.
+    pub(crate) fn warnings(&self, texts: &[String]) {
+        texts.iter().for_each(|text| Reporter::warn(self, text));
     }
 
     /// An answer to a key: it is printed whatever the level is.
@@ -257,14 +273,16 @@ impl Output {
 }
 
 impl Reporter for Output {
-    fn request(&self, method: &str, path: &str, status: u16, took: Duration) {
+    fn request(&self, answered: &Answered<'_>) {
         if !self.prints(Loudness::Info) {
             return;
         }
+        let Answered { method, path, client, status, took } = *answered;
         let took_ms = took.as_millis();
         if self.json {
             let line = json!({
-                "time": time(), "type": "request", "method": method, "path": path, "status": status, "took_ms": took_ms
+                "time": time(), "type": "request", "level": "info", "method": method, "path": path, "status": status,
+                "took_ms": took_ms, "ip": client
             });
             self.line(json_line(&line));
             return;
@@ -280,6 +298,21 @@ impl Reporter for Output {
         };
         let answer = self.paint(paint, &format!("{status} {reason}"));
         self.line(format!("{} {} {answer} ({took_ms}ms)", escape(method), escape(path)));
+    }
+
+    fn socket_ended(&self, ended: &Ended<'_>) {
+        if !self.prints(Loudness::Info) {
+            return;
+        }
+        let Ended { path, client, code, lasted } = *ended;
+        if self.json {
+            let line = json!({
+                "time": time(), "type": "close", "level": "info", "path": path, "code": code,
+                "lasted_ms": lasted.as_millis(), "ip": client
+            });
+            return self.line(json_line(&line));
+        }
+        self.line(format!("WebSocket {} closed with {code} ({:.1} s)", escape(path), lasted.as_secs_f64()));
     }
 
     fn warn(&self, text: &str) {

@@ -21,13 +21,13 @@ pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
     // The values of environment files are read where the project runs; only `--with-env` asks for them here.
     request.without_env_files = !args.source.project.with_env;
     let config = Arc::new(partyrun_config::load(&request)?);
-    config.warnings.iter().for_each(|warning| output.problem(warning));
+    output.warnings(&config.warnings);
     let limits = Limits::default();
     let _interruptible = command::run_first(&config, limits.build_command_time_max, None)?;
     client::build(&config, Mode::Release, &output)?;
     let mut builder = Builder::new(config.clone(), Mode::Release, limits.clone(), None)?;
     let parts = output.while_waiting("Bundling", || builder.parts())?;
-    parts.warnings.iter().for_each(|warning| output.problem(warning));
+    output.warnings(&parts.warnings);
     let name = config
         .name
         .clone()

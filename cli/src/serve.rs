@@ -1,7 +1,6 @@
 //! What `dev` and `start` have in common: a listener, a store, the engine behind a server, and their orderly shutdown.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use crate::command::CommandError;
 use crate::https::HttpsError;
 use crate::output::Output;
 use crate::release::ReleaseError;
+use crate::stack::Files;
 use crate::stop::StopRequests;
 
 /// The port of the original.
@@ -43,15 +43,21 @@ pub(crate) enum RunError {
     #[error("{0}")]
     Client(#[from] partyrun_client::ClientError),
     #[error("{0}")]
-    Start(#[from] StartError),
+    Start(StartError),
+    /// The project's own modules threw, or export what cannot be served; explained.
+    #[error("{0}")]
+    Load(String),
     #[error("{0}")]
     Release(#[from] ReleaseError),
     #[error("The storage in {path} cannot be opened: {error}{}", other_folder(error))]
     Store { path: String, error: StoreError },
     #[error(
-        "Port {port} is in use. Stop the program that listens there, or choose another port with `--port`."
+        "Port {port} is in use. Stop the program that listens there, or choose another port with `--port` \
+         (`--port 0`: any free one)."
     )]
     PortInUse { port: u16 },
+    #[error("An address follows its flag with an equals sign: write `{flag}`.")]
+    StrayAddress { flag: String },
     #[error("The debugger's port {port} is in use. Choose another with `--inspect={}`.", port.wrapping_add(1))]
     DebuggerPortInUse { port: u16 },
     #[error("Cannot listen on {address}: {error}")]
@@ -62,6 +68,8 @@ pub(crate) enum RunError {
         "{path} does not exist. Name a file that `partyrun build` wrote, a project's folder, or a script."
     )]
     Nothing { path: String },
+    #[error("{path} was not written by `partyrun build`. Build it again.")]
+    NoRelease { path: String },
     #[error("`serve` in the configuration: {0}")]
     Assets(#[from] AssetsError),
     #[error("{0}")]
@@ -80,6 +88,32 @@ fn other_folder(error: &StoreError) -> &'static str {
         }
         _ => "",
     }
+}
+
+impl RunError {
+    /// An error of the engine's start or of a swap, with what user code threw explained.
+    pub(crate) fn starting(error: StartError, config: &Config) -> Self {
+        match error {
+            StartError::Program(text) => Self::Load(files(config).explain_load(&text)),
+            StartError::Export { party, problem } => {
+                let other = config.parties.iter().find(|(name, _)| *name == party).map(|(_, path)| path);
+                match other.or(config.main.as_ref()) {
+                    Some(path) => {
+                        let file = path.strip_prefix(&config.root).unwrap_or(path).display();
+                        Self::Load(format!("{file} (party {party}): {problem}"))
+                    }
+                    None => Self::Load(problem),
+                }
+            }
+            error => Self::Start(error),
+        }
+    }
+}
+
+/// The project's files as messages name them.
+pub(crate) fn files(config: &Config) -> Files {
+    let shell = std::env::current_dir().unwrap_or_else(|_| config.cwd.clone());
+    Files::new(&config.root, &shell)
 }
 
 pub(crate) fn machine(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
@@ -110,6 +144,7 @@ pub(crate) struct Running {
     front: Front,
     reload: Option<Reload>,
     clock: tokio::task::JoinHandle<()>,
+    bindings: Option<Bindings>,
 }
 
 /// The threads that carry the command; the front and the workers have their own.
@@ -137,14 +172,16 @@ impl Running {
             warm,
         } = plan;
         let assets = static_files(&config, &limits)?;
+        let bindings = bindings::open(&config, &limits)?;
         let host = Arc::new(Host {
-            root: config.root.clone(),
-            output: output.clone(),
+            console: Console::new(&config, output.clone()),
             assets: assets.clone(),
-            bindings: bindings::open(&config, &limits)?,
+            bindings: bindings.clone(),
         });
         let options = EngineOptions { limits: limits.clone(), workers, inspector };
-        let engine = Engine::start_warm(warm, options, program, store, host).await?;
+        let engine = Engine::start_warm(warm, options, program, store, host)
+            .await
+            .map_err(|error| RunError::starting(error, &config))?;
         let crons = config.crons.clone();
         let options = ServerOptions {
             limits: limits.clone(),
@@ -160,7 +197,7 @@ impl Running {
         let front = Front::start(listeners, server, limits, options)
             .map_err(machine("The HTTP threads cannot be started"))?;
         let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, SystemClock, output));
-        Ok(Self { engine, front, reload, clock })
+        Ok(Self { engine, front, reload, clock, bindings })
     }
 
     /// Ends this server in favour of another one in the same process.
@@ -169,6 +206,14 @@ impl Running {
         self.end_streams();
         self.front.stop(grace);
         self.engine.stop(grace).await;
+        self.close_bindings().await;
+    }
+
+    // After the rooms, which use them until their end.
+    async fn close_bindings(&mut self) {
+        if let Some(bindings) = self.bindings.take() {
+            let _closed = tokio::task::spawn_blocking(move || bindings.close()).await;
+        }
     }
 
     // Pages that wait for a reload would wait for ever.
@@ -179,13 +224,14 @@ impl Running {
     }
 
     /// Stops: accepts nothing more, lets requests and events in progress finish within `grace`, closes sockets with
-    /// 1012, and makes what was written durable. A second request to stop does not wait.
-    pub(crate) async fn stop(self, grace: Duration, requests: &mut StopRequests) {
+    /// 1012, makes what was written durable, and leaves databases of one file each. A second request to stop does not wait.
+    pub(crate) async fn stop(mut self, grace: Duration, requests: &mut StopRequests) {
         let orderly = async {
             self.clock.abort();
             self.end_streams();
             self.front.stop(grace);
             self.engine.stop(grace).await;
+            self.close_bindings().await;
             // The threads of the front end by themselves after the grace.
             let _joined = tokio::task::spawn_blocking(move || self.front.join()).await;
         };
@@ -196,10 +242,42 @@ impl Running {
     }
 }
 
+/// Prints what user code prints, with its errors explained.
+pub(crate) struct Console {
+    files: Files,
+    output: Arc<Output>,
+}
+
+impl Console {
+    /// For the project of this configuration.
+    pub(crate) fn new(config: &Config, output: Arc<Output>) -> Self {
+        Self { files: files(config), output }
+    }
+
+    fn print(&self, source: &Source, level: Level, text: &str) {
+        // Most lines are no errors.
+        let is_stack = text.contains('\n') && text.contains(" at ");
+        match (is_stack, self.output.is_json()) {
+            (false, _) => self.output.console(source, level, text),
+            (true, true) => self.output.console(source, level, &self.files.fold(text)),
+            (true, false) => self.output.console(source, level, &self.files.explain(text)),
+        }
+    }
+}
+
+impl Observer for Console {
+    fn console(&self, source: &Source, level: Level, text: &str) {
+        self.print(source, level, text);
+    }
+
+    fn assets(&self, _path: String) -> BoxFuture<'static, Option<Response>> {
+        Box::pin(async { None })
+    }
+}
+
 // What the engine asks of the process.
 struct Host {
-    root: PathBuf,
-    output: Arc<Output>,
+    console: Console,
     assets: Option<StaticFiles>,
     bindings: Option<Bindings>,
 }
@@ -210,19 +288,15 @@ impl Observer for Host {
     }
 
     fn console(&self, source: &Source, level: Level, text: &str) {
-        if self.output.is_json() {
-            self.output.console(source, level, text);
-        } else {
-            self.output.console(source, level, &crate::stack::explain(text, &self.root));
-        }
+        self.console.print(source, level, text);
     }
 
     fn warn(&self, text: &str) {
-        Reporter::warn(&*self.output, text);
+        Reporter::warn(&*self.console.output, text);
     }
 
     fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>> {
-        let (assets, output) = (self.assets.clone(), self.output.clone());
+        let (assets, output) = (self.assets.clone(), self.console.output.clone());
         let asking = async move {
             assets?.fetch(path).await.unwrap_or_else(|error| {
                 output.problem(&format!("assets.fetch: {error}"));

@@ -97,16 +97,35 @@ fn servable(args: &StartArgs, limits: &Limits, link: &Link, output: &Output) -> 
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let what = args.what.as_deref().map(|what| cwd.join(what));
     match what {
-        None => of_project(args, &cwd, None, limits, link, output),
-        Some(path) if path.is_dir() => of_project(args, &path, None, limits, link, output),
-        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, limits, link.port),
-        Some(path) if path.is_file() => of_project(args, &cwd, Some(path), limits, link, output),
+        None => of_project(args, &cwd, &cwd, None, limits, link, output),
+        Some(path) if path.is_dir() => of_project(args, &cwd, &path, None, limits, link, output),
+        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, limits, link.port, output),
+        Some(path) if path.extension().is_some_and(|extension| extension == "partyrun") && path.is_file() => {
+            Err(RunError::NoRelease { path: path.display().to_string() })
+        }
+        Some(path) if path.is_file() => of_project(args, &cwd, &cwd, Some(path), limits, link, output),
         Some(path) => Err(RunError::Nothing { path: path.display().to_string() }),
     }
 }
 
+// What was read, and where data is kept: the operator's first questions.
+fn announce(config: &Config, output: &Output) {
+    config.notes.iter().for_each(|note| output.note(note));
+    output.warnings(&config.warnings);
+    match config.persist.path() {
+        Some(folder) => output.note(&format!("Storage is kept in {}", folder.display())),
+        None => output.note("Storage is kept in memory only"),
+    }
+}
+
+// A proxy in front would go on asking the port that was meant, so that a port which is taken is an error.
+fn listen(config: &Config, old_port: Option<u16>) -> Result<(Vec<TcpListener>, u16), RunError> {
+    serve::listen(config.host, Some(config.port.or(old_port).unwrap_or(serve::PORT)))
+}
+
 fn of_project(
     args: &StartArgs,
+    cwd: &Path,
     folder: &Path,
     script: Option<PathBuf>,
     limits: &Limits,
@@ -114,16 +133,15 @@ fn of_project(
     output: &Output,
 ) -> Result<Servable, RunError> {
     let script = script.map(|path| path.to_string_lossy().into_owned());
-    let config = Arc::new(partyrun_config::load(&args.project.request(folder, script, &args.listen))?);
-    config.notes.iter().for_each(|note| output.note(note));
-    config.warnings.iter().for_each(|warning| output.problem(warning));
+    let config = Arc::new(partyrun_config::load(&args.project.request(cwd, folder, script, &args.listen))?);
+    announce(&config, output);
     let _interruptible = command::run_first(&config, limits.build_command_time_max, Some(link))?;
-    let (listeners, port) = serve::listen(config.host, config.port.or(link.port))?;
+    let (listeners, port) = listen(&config, link.port)?;
     let mode = Mode::Production { port };
     client::build(&config, mode, output)?;
     let mut builder = Builder::new(config.clone(), mode, limits.clone(), None)?;
     let built = output.while_waiting("Bundling", || builder.build())?;
-    built.warnings.iter().for_each(|warning| output.problem(warning));
+    output.warnings(&built.warnings);
     let cache = builder.code_cache(&built.hash);
     Ok(Servable { config, listeners, port, program: built.program, cache, release: None, folder: None })
 }
@@ -134,9 +152,11 @@ fn of_release(
     path: &Path,
     limits: &Limits,
     old_port: Option<u16>,
+    output: &Output,
 ) -> Result<Servable, RunError> {
     let release = Release::read(path, limits)?;
-    let mut request = args.project.request(cwd, None, &args.listen);
+    let mut request = args.project.request(cwd, cwd, None, &args.listen);
+    request.env_beside = path.parent().map(Path::to_owned);
     // The data lies beside the caller, not beside the unpacked files.
     let data = match args.listen.persist.as_deref() {
         Some("false") => None,
@@ -150,7 +170,8 @@ fn of_release(
     let folder = release.unpack(data.as_deref())?;
     request.config = Some(folder.path().join("partykit.json"));
     let config = Arc::new(partyrun_config::load(&request)?);
-    let (listeners, port) = serve::listen(config.host, config.port.or(old_port))?;
+    announce(&config, output);
+    let (listeners, port) = listen(&config, old_port)?;
     let program = release.program(&config, port)?;
     let cache = CodeCache::new(folder.path(), &release.manifest.hash);
     cache.load(&program);

@@ -1,7 +1,8 @@
 //! Watches the files of the last build, and reports once per burst of events that something changed.
 //!
-//! Folders are watched rather than files, because editors save by renaming. While a build is broken, every change in
-//! these folders counts, because the file that repairs it may not have existed before.
+//! Folders are watched rather than files, because editors save by renaming. While a build is broken, a file that appears or
+//! goes counts as well, because the one that repairs the build may not have existed before. Writing to other files, such as
+//! a log, never counts.
 //!
 //! If the system gives no more watches (on Linux their number is limited for each user), folders are polled once a
 //! second instead, and a message says so once.
@@ -30,10 +31,18 @@ pub(crate) struct Change {
     pub(crate) settings: bool,
 }
 
+/// One file that is not as it was.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) path: PathBuf,
+    /// It was not there before, or is not there any more, or may be another file.
+    pub(crate) came_or_went: bool,
+}
+
 /// The files to look at.
 pub(crate) struct Watch {
     eyes: Eyes,
-    events: UnboundedReceiver<PathBuf>,
+    events: UnboundedReceiver<Seen>,
     inputs: HashSet<PathBuf>,
     command_sources: Vec<PathBuf>,
     settings: Vec<PathBuf>,
@@ -60,6 +69,18 @@ impl Watch {
     pub(crate) fn built(&mut self, inputs: Vec<PathBuf>) -> Vec<String> {
         self.broken = false;
         self.inputs = inputs.into_iter().collect();
+        self.watch_folders()
+    }
+
+    /// The build failed after it had read these files. They may mend it, and so may those of the last build that worked, and
+    /// files that do not exist yet. Returns what [`Watch::built`] does.
+    pub(crate) fn failed(&mut self, inputs: &[PathBuf]) -> Vec<String> {
+        self.broken = true;
+        self.inputs.extend(inputs.iter().cloned());
+        self.watch_folders()
+    }
+
+    fn watch_folders(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         let folders: HashSet<&Path> = self.inputs.iter().filter_map(|file| file.parent()).collect();
         for folder in folders.into_iter().filter(|folder| !is_installed(folder)) {
@@ -69,11 +90,6 @@ impl Watch {
         }
         problems.extend(self.eyes.notice.take().map(str::to_string));
         problems
-    }
-
-    /// The build failed: any change may mend it.
-    pub(crate) fn failed(&mut self) {
-        self.broken = true;
     }
 
     /// Waits for a change that matters, and then until the burst of events is over. A caller that stops waiting loses
@@ -93,10 +109,11 @@ impl Watch {
                 },
             };
             // The watcher lives as long as `self` and keeps the channel open.
-            let Some(path) = event else { return std::future::pending().await };
+            let Some(seen) = event else { return std::future::pending().await };
+            let path = &seen.path;
             let of_command = self.command_sources.iter().any(|source| path.starts_with(source));
-            let settings = self.settings.contains(&path);
-            if of_command || settings || self.matters(&path) {
+            let settings = self.settings.contains(path);
+            if of_command || settings || self.matters(&seen) {
                 let before = self.pending.map(|(change, _)| change);
                 let change = Change {
                     sources_of_command: of_command || before.is_some_and(|before| before.sources_of_command),
@@ -107,9 +124,9 @@ impl Watch {
         }
     }
 
-    fn matters(&self, path: &Path) -> bool {
+    fn matters(&self, Seen { path, came_or_went }: &Seen) -> bool {
         let own = path.components().any(|part| part.as_os_str() == ".partyrun");
-        !own && (self.broken && !is_installed(path) || self.inputs.contains(path))
+        !own && (self.broken && *came_or_went && !is_installed(path) || self.inputs.contains(path))
     }
 }
 
@@ -121,13 +138,13 @@ enum Means {
 
 struct Eyes {
     means: Means,
-    sender: UnboundedSender<PathBuf>,
+    sender: UnboundedSender<Seen>,
     watched: HashSet<(PathBuf, RecursiveMode)>,
     notice: Option<&'static str>,
 }
 
 impl Eyes {
-    fn new(sender: UnboundedSender<PathBuf>) -> notify::Result<Self> {
+    fn new(sender: UnboundedSender<Seen>) -> notify::Result<Self> {
         let (means, notice) = match notify::recommended_watcher(teller(sender.clone())) {
             Ok(watcher) => (Means::System(watcher), None),
             Err(error) if is_limit(&error) => (Means::Look(Looker::new(sender.clone())?), Some(LOOKING)),
@@ -166,7 +183,7 @@ impl Eyes {
 }
 
 // Tells the paths of events that may concern the content of files.
-fn teller(sender: UnboundedSender<PathBuf>) -> impl FnMut(notify::Result<Event>) + Send + 'static {
+fn teller(sender: UnboundedSender<Seen>) -> impl FnMut(notify::Result<Event>) + Send + 'static {
     move |event| {
         let Ok(event) = event else { return };
         let counts = match event.kind {
@@ -174,9 +191,11 @@ fn teller(sender: UnboundedSender<PathBuf>) -> impl FnMut(notify::Result<Event>)
             EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => true,
             _ => false,
         };
+        // Renaming puts a file in the place of another.
+        let came_or_went = !matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)));
         for path in event.paths.into_iter().filter(|_| counts) {
             // The receiver goes away when the process ends.
-            let _gone = sender.send(path);
+            let _gone = sender.send(Seen { path, came_or_went });
         }
     }
 }
@@ -199,6 +218,28 @@ fn is_installed(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_mend_a_build_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        let (entry, log, unborn) = (path.join("a.js"), path.join("dev.log"), path.join("missing.js"));
+        std::fs::write(&entry, "import './missing.js'").unwrap();
+        std::fs::write(&log, "").unwrap();
+        let mut watch = Watch::new(Vec::new(), Vec::new()).unwrap();
+        assert!(watch.failed(std::slice::from_ref(&entry)).is_empty());
+        let counts = |path: &Path, came_or_went| {
+            let seen = Seen { path: path.to_owned(), came_or_went };
+            watch.matters(&seen)
+        };
+        assert!(counts(&entry, false) && counts(&unborn, true));
+        assert!(!counts(&log, false) && !counts(&path.join("node_modules/p/i.js"), true));
+        assert!(!counts(&path.join(".partyrun/x"), true));
+        // As the system tells it: the log is written first, and is not what is waited for.
+        std::fs::write(&log, "a line\n").unwrap();
+        std::fs::write(&unborn, "").unwrap();
+        tokio::time::timeout(Duration::from_secs(30), watch.changed()).await.unwrap();
+    }
 
     #[tokio::test]
     async fn a_change_is_not_lost_when_its_waiter_gives_up() {

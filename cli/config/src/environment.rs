@@ -1,8 +1,8 @@
 //! The environment of user code: environment files, variables and defines, merged.
 //!
-//! Precedence of `room.env`: `vars` of the file, then `.env`, then `.env.local`, then `--var`. `process.env` has the
-//! keys of the environment files only (spec 4.2). `--env-file` replaces the search for `.env` and `.env.local`; of
-//! several files the later wins, as everywhere.
+//! Precedence of `room.env`: `vars` of the file, then `.env`, then `.env.local`, then `--env-pass`, then `--var`.
+//! `process.env` has the keys of the environment files and of `--env-pass` only (spec 4.2).
+//! `--env-file` replaces the search for `.env` and `.env.local`; of several files the later wins, as everywhere.
 
 use std::path::{Path, PathBuf};
 
@@ -20,11 +20,21 @@ pub(crate) struct EnvFiles {
     pub(crate) paths: Vec<PathBuf>,
 }
 
-/// Reads the environment files: those named, else `.env` and (for development) `.env.local`, searched upwards.
-pub(crate) fn read(cwd: &Path, named: &[PathBuf], local: bool) -> Result<EnvFiles, ConfigError> {
+/// Reads the environment files: those named, else `.env` and (for development) `.env.local`, in the folder
+/// `beside`, and otherwise upwards from `cwd`.
+pub(crate) fn read(
+    cwd: &Path,
+    beside: Option<&Path>,
+    named: &[PathBuf],
+    local: bool,
+) -> Result<EnvFiles, ConfigError> {
+    let find = |name: &&str| {
+        let beside = beside.map(|folder| folder.join(name)).filter(|path| path.is_file());
+        beside.or_else(|| discover::upwards(cwd, name))
+    };
     let paths: Vec<PathBuf> = if named.is_empty() {
         let names: &[&str] = if local { &[".env", ".env.local"] } else { &[".env"] };
-        names.iter().filter_map(|name| discover::upwards(cwd, name)).collect()
+        names.iter().filter_map(find).collect()
     } else {
         named.iter().map(|path| cwd.join(path)).collect()
     };

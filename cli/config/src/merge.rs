@@ -28,6 +28,10 @@ pub struct Request {
     pub config: Option<PathBuf>,
     /// `--env-file`, each.
     pub env_files: Vec<PathBuf>,
+    /// The folder whose `.env` stands in for one that is found upwards from `cwd`, if it has one: that of a release.
+    pub env_beside: Option<PathBuf>,
+    /// Variables of the process's own environment that are passed on.
+    pub environment: Vec<(String, String)>,
     /// Whether environment files are left alone.
     pub without_env_files: bool,
     /// Whether `.env.local` is read: in development.
@@ -84,7 +88,9 @@ pub fn load(request: &Request) -> Result<Config, ConfigError> {
     };
     let env = match request.without_env_files {
         true => environment::EnvFiles::default(),
-        false => environment::read(cwd, &request.env_files, request.env_local)?,
+        false => {
+            environment::read(cwd, request.env_beside.as_deref(), &request.env_files, request.env_local)?
+        }
     };
     let Checked { raw, mut problems, mut notes, mut warnings } = checked;
     problems.extend(check_overrides(&request.overrides));
@@ -93,6 +99,10 @@ pub fn load(request: &Request) -> Result<Config, ConfigError> {
     }
     for path in &env.paths {
         notes.push(format!("Loading environment variables from {}", discover::shown(cwd, path).display()));
+    }
+    if !request.environment.is_empty() {
+        let names: Vec<&str> = request.environment.iter().map(|(name, _)| name.as_str()).collect();
+        notes.push(format!("From the environment: {}", names.join(", ")));
     }
     if request.overrides.with_env {
         for key in env.variables.keys().filter(|key| !environment::is_define_name(key)) {
@@ -108,7 +118,7 @@ fn merge(
     request: &Request,
     source: Source,
     raw: RawConfig,
-    env: environment::EnvFiles,
+    mut env: environment::EnvFiles,
     notes: Vec<String>,
     warnings: Vec<String>,
 ) -> Config {
@@ -123,7 +133,9 @@ fn merge(
         Some(file) => discover::shown(cwd, file).display().to_string(),
         None => "command line".to_owned(),
     };
-    let with_env = overrides.with_env.then_some(&env.variables);
+    // Constants are of the build; what the process is given later is not.
+    let with_env = overrides.with_env.then(|| env.variables.clone());
+    env.variables.extend(request.environment.iter().cloned());
     Config {
         name: overrides.name.clone().or(raw.name),
         main,
@@ -134,7 +146,7 @@ fn merge(
         serve: serve(overrides, raw.serve, cwd, base),
         persist: persist(overrides.persist.as_deref(), raw.persist, cwd, &root),
         vars: environment::room_env(raw.vars, &env.variables, &overrides.vars),
-        defines: environment::defines(with_env, raw.define, &overrides.defines),
+        defines: environment::defines(with_env.as_ref(), raw.define, &overrides.defines),
         process_env: env.variables,
         build: build(raw.build, base),
         minify: overrides.minify.or(raw.minify).unwrap_or(false),

@@ -4,15 +4,19 @@
 //! flags mean together with the project's files. `dev` has the flags of the original (spec 5.2) and a few of our own.
 
 mod project;
+mod storage;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use partyrun_config::Request;
 
 pub(crate) use project::{ListenArgs, ProjectArgs};
+pub(crate) use storage::{StorageArgs, StorageCommand};
 
 const EXAMPLES: &str = "Examples:
   partyrun dev                        run the project of this folder and reload it on changes
@@ -89,10 +93,13 @@ pub(crate) enum Command {
     /// Import what `partykit dev` stored (.partykit/state).
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
+    /// Show what rooms have stored, and copy it, whether a server runs or not.
+    #[command(after_help = storage::EXAMPLES)]
+    Storage(StorageArgs),
     /// Print a script that completes commands and flags, or the manual page.
     Completions {
         /// The shell, or `man` for the manual page.
-        #[arg(value_name = "SHELL", value_parser = completion_target)]
+        #[arg(value_name = "SHELL", value_parser = values::Target)]
         target: CompletionTarget,
     },
     /// Print the licences of partyrun and of everything in it.
@@ -154,6 +161,19 @@ pub(crate) struct DevArgs {
     pub(crate) unstable_outdir: Option<PathBuf>,
 }
 
+impl DevArgs {
+    /// The debugger's flag as it was meant, where its address was taken for the script.
+    pub(crate) fn stray_address(&self) -> Option<String> {
+        let flag = match (self.inspect, self.inspect_brk) {
+            (Some(_), _) => "--inspect",
+            (_, Some(_)) => "--inspect-brk",
+            _ => return None,
+        };
+        let script = self.script.as_deref().filter(|script| inspect_address(script).is_ok())?;
+        Some(format!("{flag}={script}"))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
     /// A file that `partyrun build` wrote, a project's folder, or the main party's file [default: this folder].
@@ -185,7 +205,7 @@ pub(crate) struct SourceArgs {
 impl SourceArgs {
     /// What the configuration needs to know of the flags.
     pub(crate) fn request(&self, cwd: &Path) -> Request {
-        self.project.request(cwd, self.script.clone(), &ListenArgs::default())
+        self.project.request(cwd, cwd, self.script.clone(), &ListenArgs::default())
     }
 }
 
@@ -242,13 +262,28 @@ pub(crate) enum CompletionTarget {
     Manual,
 }
 
-fn completion_target(text: &str) -> Result<CompletionTarget, String> {
-    if text == "man" {
-        return Ok(CompletionTarget::Manual);
+/// What was probably meant by a command line that was refused, where clap has no guess.
+pub(crate) fn hint(refused: &clap::Error) -> Option<String> {
+    let typed = |kind| match refused.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    match refused.kind() {
+        ErrorKind::InvalidSubcommand if refused.get(ContextKind::SuggestedSubcommand).is_none() => {
+            let typed = typed(ContextKind::InvalidSubcommand)?;
+            if typed.contains(['.', '/']) {
+                return Some(format!("To run a file, write `partyrun dev {typed}`."));
+            }
+            let command = Cli::command();
+            let near = command
+                .get_subcommands()
+                .map(|command| (strsim::osa_distance(&typed, command.get_name()), command.get_name()))
+                .min()
+                .filter(|(distance, _)| *distance <= 2)?;
+            Some(format!("Did you mean `partyrun {}`?", near.1))
+        }
+        _ => None,
     }
-    Shell::from_str(text, true)
-        .map(CompletionTarget::Shell)
-        .map_err(|_| "write `bash`, `zsh`, `fish`, `elvish`, `powershell` or `man`".to_string())
 }
 
 // A port, a host, or both, as the `--inspect` of Node takes them.
@@ -302,9 +337,27 @@ mod tests {
             |limit: &str| dev(&["--limit", limit]).unwrap().listen.limits(partyrun_limits::Limits::default());
         assert_eq!(limits("spares_per_worker=0").unwrap().spares_per_worker, 0);
         assert!(limits("no_such_limit=0").is_err());
-        for bad in [["--workers", "0"], ["--var", "A"], ["--port", "70000"], ["--inspect=nowhere", "x"]] {
+        let hint = |word: &str| hint(&Cli::try_parse_from(["partyrun", word]).unwrap_err());
+        assert_eq!(hint("dve").as_deref(), Some("Did you mean `partyrun dev`?"));
+        assert_eq!(hint("server.ts").as_deref(), Some("To run a file, write `partyrun dev server.ts`."));
+        assert_eq!(hint("nonsense"), None);
+        for bad in [
+            ["--workers", "0"],
+            ["--var", "PARTYRUN_NO_SUCH"],
+            ["--port", "70000"],
+            ["--inspect=nowhere", "x"],
+        ] {
             assert!(dev(&bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_address_without_an_equals_sign_is_noticed() {
+        let stray = |args: &[&str]| dev(args).unwrap().stray_address().map(ToString::to_string);
+        assert_eq!(stray(&["--inspect", "9300"]).as_deref(), Some("--inspect=9300"));
+        assert_eq!(stray(&["--inspect-brk", "0.0.0.0:5"]).as_deref(), Some("--inspect-brk=0.0.0.0:5"));
+        assert_eq!(stray(&["--inspect", "server.ts"]), None);
+        assert_eq!(stray(&["9300"]), None);
     }
 
     #[test]

@@ -36,8 +36,11 @@ impl Desk<'_> {
     }
 
     fn browse(&self) {
-        if let Err(error) = keys::open(&self.url) {
-            self.output.problem(&format!("A browser could not be started ({error}). Open {}", self.url));
+        match keys::open(&self.url) {
+            Ok(()) => self.output.say(&format!("Opening {}", self.url)),
+            Err(error) => {
+                self.output.problem(&format!("A browser could not be started ({error}). Open {}", self.url));
+            }
         }
     }
 

@@ -15,14 +15,14 @@ use partyrun_config::{Config, Request};
 use partyrun_engine::{Engine, Program, Warm};
 use partyrun_limits::Limits;
 use partyrun_net::Tls;
-use partyrun_server::Reload;
+use partyrun_server::{Reload, Reporter};
 use partyrun_store::Store;
 use tokio::task::JoinHandle;
 
 use self::commands::Desk;
 use crate::args::DevArgs;
 use crate::banner::{self, Banner};
-use crate::build::{Builder, Built, Mode};
+use crate::build::{BuildError, Builder, Built, Mode};
 use crate::client;
 use crate::command;
 use crate::debugger::Debugger;
@@ -40,9 +40,12 @@ const CODE_CACHE_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs the command until it is asked to stop.
 pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunError> {
+    if let Some(flag) = args.stray_address() {
+        return Err(RunError::StrayAddress { flag });
+    }
     let limits = args.listen.limits(Limits::default())?;
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
-    let mut request = args.project.request(&cwd, args.script.clone(), &args.listen);
+    let mut request = args.project.request(&cwd, &cwd, args.script.clone(), &args.listen);
     request.env_local = true;
     request.overrides.live = args.live;
     let config = Arc::new(partyrun_config::load(&request)?);
@@ -114,6 +117,8 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
             watch,
             keys,
             down: false,
+            told: None,
+            warnings: Vec::new(),
         };
         session.serve(&mut requests).await;
         session.stop(&mut requests).await;
@@ -179,13 +184,16 @@ struct Session<'setup> {
     keys: Option<Keys>,
     // A restart failed, and the way back too: the next change tries again.
     down: bool,
+    // What is wrong since the last version that worked.
+    told: Option<String>,
+    // The warnings of the last build, which are not said again.
+    warnings: Vec<String>,
 }
 
 impl Session<'_> {
     // Reloads on changes until it is asked to stop.
     async fn serve(&mut self, requests: &mut StopRequests) {
-        let output = self.setup.output.clone();
-        self.built.warnings.iter().for_each(|warning| output.problem(warning));
+        self.warn(self.built.warnings.clone());
         let mut cache_due = Some(tokio::time::Instant::now() + CODE_CACHE_AFTER);
         loop {
             let change = async {
@@ -218,12 +226,9 @@ impl Session<'_> {
                         // What is half done ends with the server.
                         () = requests.next() => return,
                     };
-                    if let Err(error) = reloaded {
-                        output.problem(&error.to_string());
-                        output.note("The last working version keeps running.");
-                        if let Some(watch) = &mut self.watch {
-                            watch.failed();
-                        }
+                    match reloaded {
+                        Ok(()) => self.told = None,
+                        Err(error) => self.tell(&error),
                     }
                     cache_due = Some(tokio::time::Instant::now() + CODE_CACHE_AFTER);
                 }
@@ -251,8 +256,10 @@ impl Session<'_> {
         }
         let built = self.build_again()?;
         if built.hash != self.built.hash {
-            self.running.engine.swap(built.program.clone()).await?;
+            self.swap(&built).await?;
             self.say_ready(begun);
+        } else if self.told.is_some() {
+            self.setup.output.note("Builds again; nothing else changed.");
         }
         let files = built.inputs.clone();
         self.built = built;
@@ -283,7 +290,7 @@ impl Session<'_> {
         if self.down || serves_otherwise(&self.config, &config) {
             self.restart(&config, built.program.clone()).await?;
         } else {
-            self.running.engine.swap(built.program.clone()).await?;
+            self.swap(&built).await?;
         }
         if let Some(old) = self.client.take() {
             old.abort();
@@ -326,8 +333,39 @@ impl Session<'_> {
     fn build_again(&mut self) -> Result<Built, RunError> {
         let builder = &mut self.builder;
         let built = self.setup.output.while_waiting("Bundling", || builder.build())?;
-        built.warnings.iter().for_each(|warning| self.setup.output.problem(warning));
+        self.warn(built.warnings.clone());
         Ok(built)
+    }
+
+    fn warn(&mut self, warnings: Vec<String>) {
+        let new = warnings.iter().filter(|warning| !self.warnings.contains(warning));
+        new.for_each(|warning| Reporter::warn(&*self.setup.output, warning));
+        self.warnings = warnings;
+    }
+
+    async fn swap(&self, built: &Built) -> Result<(), RunError> {
+        let swapped = self.running.engine.swap(built.program.clone()).await;
+        swapped.map_err(|error| RunError::starting(error, &self.config))
+    }
+
+    // The same error is said once: whoever keeps what is printed in a watched file must not get it for ever.
+    fn tell(&mut self, error: &RunError) {
+        let text = error.to_string();
+        let output = self.setup.output.clone();
+        if self.told.as_ref() == Some(&text) {
+            output.note("Still the same error.");
+        } else {
+            output.problem(&text);
+            output.note("The last working version keeps running.");
+        }
+        self.told = Some(text);
+        if let Some(watch) = &mut self.watch {
+            let problems = match error {
+                RunError::Build(BuildError::Bundle(errors)) => watch.failed(&errors.inputs),
+                _ => watch.failed(&[]),
+            };
+            problems.iter().for_each(|problem| output.problem(problem));
+        }
     }
 
     fn say_ready(&self, begun: Instant) {
@@ -383,6 +421,6 @@ fn serves_otherwise(old: &Config, new: &Config) -> bool {
 
 fn announce(config: &Config, output: &Output) {
     config.notes.iter().for_each(|note| output.note(note));
-    config.warnings.iter().for_each(|warning| output.problem(warning));
+    output.warnings(&config.warnings);
     crate::bindings::ai_missing(config).into_iter().for_each(|line| output.problem(line));
 }

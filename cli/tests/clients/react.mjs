@@ -55,5 +55,15 @@ await inBrowser(async (open, problems) => {
     await message(page, "Good morning!").waitFor();
   }
   console.log("an edit reloaded both, and the history came back");
+
+  const good = readFileSync(source, "utf8");
+  const problem = (page) => page.locator("#partyrun-problem");
+  writeFileSync(source, `${good}\nexport const = 1;`);
+  for (const page of [ada, grace]) await problem(page).waitFor();
+  console.log(`a broken build is shown ${(await problem(ada).textContent()).includes("room.tsx")}`);
+  writeFileSync(source, good);
+  for (const page of [ada, grace]) await problem(page).waitFor({ state: "detached" });
+  await message(ada, "Good morning!").waitFor();
+  console.log("and taken back");
   console.log(`problems ${JSON.stringify(problems)}`);
 });

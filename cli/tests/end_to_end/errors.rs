@@ -144,3 +144,103 @@ fn help_tells_commands_and_examples() {
     let (code, page) = project.run(&["completions", "man"]);
     assert!(code == Some(0) && page.contains(".TH") && page.contains("PARTYRUN DEV"), "{page}");
 }
+
+#[test]
+fn check_loads_the_modules_and_names_the_one_that_is_wrong() {
+    let config = r#"{ "main": "server.js", "parties": { "other": "src/other.js" } }"#;
+    let project = Project::new(&[
+        ("partykit.json", config),
+        ("server.js", "console.log('loading'); export default class { onRequest() {} }"),
+        ("src/other.js", "throw new Error('at the top');"),
+    ]);
+    let (code, text) = project.run(&["check"]);
+    assert_eq!(code, Some(1), "{text}");
+    for part in ["src/other.js failed while it was loaded.", "at src/other.js:1:7", "  1 | throw new Error"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("ext:"), "{text}");
+    project.write("src/other.js", "export const x = 1;");
+    let (code, text) = project.run(&["check"]);
+    let told = "src/other.js (party other): The module has no default export";
+    assert!(code == Some(1) && text.contains(told), "{text}");
+    project.write("src/other.js", "import 'node:fz'; export default {};");
+    let (code, text) = project.run(&["check"]);
+    assert!(code == Some(1) && text.contains("Node.js has no module \"node:fz\""), "{text}");
+    assert!(text.contains("help: did you mean \"node:fs\"?"), "{text}");
+    project.write("src/other.js", "export default {};");
+    let (code, text) = project.run(&["check"]);
+    assert!(
+        code == Some(0) && text.contains("loading") && text.contains("The project builds and loads"),
+        "{text}"
+    );
+}
+
+#[test]
+fn json_has_no_frames_of_ours_and_paths_that_exist() {
+    let logs = "export default class { onRequest() { console.log({ e: new Error('inside'), a: 1 }); throw new Error('x') } }";
+    let project = Project::new(&[("src/server.js", logs)]);
+    let server = project.serve(&["dev", "src/server.js", "--persist", "false", "--json"]);
+    server.get("/party/a");
+    server.wait_for("\"status\":500");
+    let output = server.output();
+    assert!(!output.contains("ext:") && !output.contains("file:///"), "{output}");
+    assert_eq!(output.matches("src/server.js:1:").count(), 2, "{output}");
+}
+
+#[test]
+fn what_was_probably_meant_is_said() {
+    let project = Project::new(&[
+        ("server.ts", SERVER),
+        ("text.partyrun", "hello"),
+        ("jsx.ts", "export default () => <b/>;\n"),
+    ]);
+    let cases: [(&[&str], &str); 7] = [
+        (&["dve", "server.ts"], "Did you mean `partyrun dev`?"),
+        (&["server.ts"], "To run a file, write `partyrun dev server.ts`."),
+        (&["dev", "--inspect", "9300"], "write `--inspect=9300`"),
+        (&["dev", "--port", "abc"], "write a number up to 65535"),
+        (&["start", "text.partyrun"], "was not written by `partyrun build`"),
+        (&["start", "server.ts", "--limit", "heap_bytes_max=64MB"], "a size such as `64MiB`"),
+        (&["check", "jsx.ts"], "rename it to jsx.tsx"),
+    ];
+    for (args, told) in cases {
+        let (code, text) = project.run(args);
+        assert!(code == Some(1) && text.contains(told), "{args:?}: {text}");
+        assert!(text.matches("Expression expected").count() < 2, "the same mistake once: {text}");
+    }
+}
+
+#[test]
+fn a_browser_sees_the_project_where_it_has_no_page() {
+    let project = Project::new(&[("server.js", SERVER)]);
+    let server = project.serve(&["dev", "server.js", "--persist", "false"]);
+    assert_eq!(server.get("/"), (404, "Not found".to_string()), "a program gets what the original says");
+    let Some(text) = server.client("welcome.mjs", &[]) else { return };
+    if !text.starts_with("skipped") {
+        let lines = ["Your project runs.", r#"room ["main","lobby","1","live"]"#, "problems []"];
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines, "{text}");
+    }
+}
+
+#[test]
+fn the_test_of_the_docs_passes() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/testing.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("```js\n").unwrap();
+    let (program, _) = rest.split_once("```").unwrap();
+    let chat = "export default class { constructor(room) { this.room = room }
+        onMessage(message, sender) { this.room.broadcast(message, [sender.id]) } }";
+    let project = Project::new(&[("server.ts", chat), ("party.test.mjs", program)]);
+    let packages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/node_modules");
+    let Ok(packages) = packages.canonicalize() else {
+        return crate::support::skip("the packages of tests/ are missing: run `npm ci` there");
+    };
+    std::os::unix::fs::symlink(packages, project.file("node_modules")).unwrap();
+    let path = std::path::Path::new(env!("CARGO_BIN_EXE_partyrun")).parent().unwrap();
+    let path = format!("{}:{}", path.display(), std::env::var("PATH").unwrap_or_default());
+    let mut node = std::process::Command::new("node");
+    node.args(["--test", "party.test.mjs"]).env("PATH", path).current_dir(project.path());
+    let Ok(output) = node.output() else { return crate::support::skip("there is no node") };
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && text.contains("pass 1"), "{text}");
+}

@@ -26,6 +26,41 @@ fn every_template_without_a_client_build_runs_at_once() {
 }
 
 #[test]
+fn the_pages_of_the_other_templates_work_in_a_browser() {
+    for template in ["typescript", "javascript", "chat"] {
+        let project = Project::new(&[]);
+        let (code, text) = project.run(&["init", "my-party", "--template", template]);
+        assert_eq!(code, Some(0), "{text}");
+        let inside = Project::within(&project, "my-party");
+        let server = inside.serve(&["dev"]);
+        let Some(text) = server.client("templates.mjs", &[template]) else { return };
+        if text.starts_with("skipped") {
+            return;
+        }
+        let chat = [
+            r#"own [["Good morning!"],["<b>Hello</b>"]]"#,
+            r#"names ["Ada","Grace"]"#,
+            "the history came back",
+            "fits a phone true",
+            "problems []",
+        ];
+        let wave = [r#"own ["You wave."]"#, "fits a phone true", "problems []"];
+        let lines = if template == "chat" { chat.as_slice() } else { wave.as_slice() };
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines, "{template}: {text}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_folder_with_spaces_is_named_as_a_shell_takes_it() {
+    let project = Project::new(&[]);
+    let (code, text) = project.run(&["init", "My App"]);
+    assert!(code == Some(0) && text.contains("cd 'My App'"), "{text}");
+    let manifest = std::fs::read_to_string(project.file("My App/package.json")).unwrap();
+    assert!(manifest.contains(&format!("\"partyrun\": \"^{}\"", env!("CARGO_PKG_VERSION"))), "{manifest}");
+}
+
+#[test]
 fn the_react_template_works_in_a_browser() {
     let packages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/node_modules");
     let Ok(packages) = packages.canonicalize() else {
@@ -49,6 +84,8 @@ fn the_react_template_works_in_a_browser() {
             "title tea room · my-party",
             "rooms apart 0 at /lobby",
             "an edit reloaded both, and the history came back",
+            "a broken build is shown true",
+            "and taken back",
             "problems []",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines, "{text}");

@@ -32,6 +32,7 @@ mod places;
 mod raw;
 mod reload;
 mod serve;
+mod storage;
 mod strangers;
 mod support;
 mod time;

@@ -48,6 +48,49 @@ fn a_save_swaps_and_a_broken_one_does_not() {
 }
 
 #[test]
+fn what_is_undone_is_said_and_the_same_error_is_said_once() {
+    let (project, server_process) = start(true);
+    let good = server("one", true);
+    project.write("server.js", "export default class {");
+    server_process.wait_for("The last working version keeps running.");
+    project.write("server.js", "export default class {");
+    server_process.wait_for("Still the same error.");
+    project.write("server.js", &good);
+    server_process.wait_for("Builds again; nothing else changed.");
+    project.write("server.js", "throw new Error('at the top');");
+    server_process.wait_for("server.js failed while it was loaded.");
+    server_process.wait_for("  1 | throw new Error('at the top');");
+    project.write("server.js", &good);
+    server_process.wait_for_times("Builds again; nothing else changed.", 2);
+    let output = server_process.output();
+    assert_eq!(output.matches("error: ").count(), 1, "{output}");
+    assert!(!output.contains("ext:") && !output.contains("file:///"), "{output}");
+    server_process.stop();
+}
+
+#[test]
+fn a_log_in_the_project_does_not_build_again() {
+    let project = Project::new(&[
+        ("server.js", &server("one", true)),
+        ("partykit.json", r#"{ "main": "server.js" }"#),
+        ("dev.log", ""),
+    ]);
+    let server_process = project.serve(&["dev"]);
+    project.write("server.js", "export default class {");
+    server_process.wait_for("The last working version keeps running.");
+    for line in 0..20 {
+        use std::io::Write;
+        let mut log = std::fs::OpenOptions::new().append(true).open(project.file("dev.log")).unwrap();
+        writeln!(log, "{line}").unwrap();
+    }
+    // Whatever the log had caused would have come before this.
+    project.write("server.js", &server("two", true));
+    server_process.wait_for("Updated and ready");
+    assert!(!server_process.output().contains("Still the same error."), "{}", server_process.output());
+    server_process.stop();
+}
+
+#[test]
 fn sockets_of_hibernating_rooms_stay_and_others_are_closed() {
     for (hibernate, expected) in [(true, "two after"), (false, "closed 1012")] {
         let (project, server_process) = start(hibernate);

@@ -3,8 +3,8 @@
 //! a [`Reply`] carries the result as JSON, and large bytes travel beside both.
 //!
 //! All of it lies in one SQLite database, `bindings.sqlite` in the data folder, apart from the rooms' own. One thread owns
-//! it; a call's answer comes when its change is durable. The JavaScript halves are `js/55_kv.js`, `js/56_r2.js` and
-//! `js/57_vectorize.js`.
+//! it; a call's answer comes when its change is durable. [`Bindings::close`] leaves one file. The
+//! JavaScript halves are `js/55_kv.js`, `js/56_r2.js` and `js/57_vectorize.js`.
 
 mod arguments;
 mod database;
@@ -12,9 +12,10 @@ mod kv;
 mod r2;
 mod vectorize;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use partyrun_limits::Limits;
@@ -70,34 +71,57 @@ impl BindingError {
 
 type Answer = oneshot::Sender<Result<Reply, BindingError>>;
 
+enum Message {
+    Call(Call, Answer),
+    Close,
+}
+
+/// Writes a copy of the database in the folder `from`, as it is now, into the folder `to`, which exists and has none yet.
+/// Answers its path, or `None` where there is no database.
+pub fn back_up(from: &Path, to: &Path) -> Result<Option<PathBuf>, BindingError> {
+    database::back_up(from, to)
+}
+
 /// The open bindings of a project. Clones are the same.
 #[derive(Clone)]
 pub struct Bindings {
-    calls: Sender<(Call, Answer)>,
+    messages: Sender<Message>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Bindings {
     /// Opens the database in `folder`, or one in memory.
     pub fn open(folder: Option<&Path>, limits: Arc<Limits>) -> Result<Self, BindingError> {
         let connection = database::open(folder)?;
-        let (calls, received) = channel();
-        std::thread::Builder::new()
+        let (messages, received) = channel();
+        let thread = std::thread::Builder::new()
             .name("bindings".to_string())
             .spawn(move || serve(connection, &limits, &received))
             .map_err(|error| BindingError::refused(format!("a thread cannot be started: {error}")))?;
-        Ok(Self { calls })
+        Ok(Self { messages, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// Runs a call; what it changed is durable when it answers.
     pub async fn call(&self, call: Call) -> Result<Reply, BindingError> {
         let (answer, answered) = oneshot::channel();
-        self.calls.send((call, answer)).map_err(|_| BindingError::Closed)?;
+        self.messages.send(Message::Call(call, answer)).map_err(|_| BindingError::Closed)?;
         answered.await.map_err(|_| BindingError::Closed)?
+    }
+
+    /// Finishes the calls given so far and closes the database. Later calls fail.
+    pub fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // It fails only if the thread has ended already.
+        let _gone = self.messages.send(Message::Close);
+        if let Some(thread) = thread {
+            drop(thread.join());
+        }
     }
 }
 
-fn serve(mut connection: Connection, limits: &Limits, calls: &Receiver<(Call, Answer)>) {
-    while let Ok((call, answer)) = calls.recv() {
+// Dropping the connection, the only one, moves the log into the database and removes it.
+fn serve(mut connection: Connection, limits: &Limits, messages: &Receiver<Message>) {
+    while let Ok(Message::Call(call, answer)) = messages.recv() {
         // Who asked may be gone.
         let _gone = answer.send(run(&mut connection, limits, &call));
     }

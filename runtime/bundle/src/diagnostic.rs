@@ -115,11 +115,17 @@ const FRAME_CHARS_MAX: usize = 96;
 fn code_frame(text: &str, line: u32, column: u32) -> String {
     let at = column.saturating_sub(1) as usize;
     let skip = at.saturating_sub(FRAME_CHARS_MAX / 2);
-    let shown: String =
+    let mut shown: String =
         text.chars().skip(skip).take(FRAME_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // What was cut is told on both sides.
+    let cut = if skip > 0 { "... " } else { "" };
+    shown.insert_str(0, cut);
+    if text.chars().nth(skip + FRAME_CHARS_MAX).is_some() {
+        shown.push_str(" ...");
+    }
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
-    let marker = " ".repeat(at - skip);
+    let marker = " ".repeat(at - skip + cut.len());
     format!(" {gutter} |\n {number} | {shown}\n {gutter} | {marker}^")
 }
 
@@ -140,5 +146,12 @@ mod tests {
         let source = "x".repeat(10_000_000);
         let problem = Diagnostic::at("no", Path::new("a.js"), &source, 5_000_000);
         assert!(problem.frame.len() < 300);
+        let lines: Vec<&str> = problem.frame.lines().collect();
+        assert!(lines[1].starts_with(" 1 | ... xxx") && lines[1].ends_with("xxx ..."), "{}", lines[1]);
+        let problem =
+            Diagnostic::at("no", Path::new("a.js"), &format!("{}y{}", "x".repeat(300), "x".repeat(9)), 300);
+        let lines: Vec<&str> = problem.frame.lines().collect();
+        assert_eq!(lines[2].find('^'), lines[1].find('y'), "{}", problem.frame);
+        assert!(lines[1].ends_with("xxx"), "{}", lines[1]);
     }
 }

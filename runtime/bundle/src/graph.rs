@@ -18,7 +18,7 @@ use crate::cache::{Cache, Contents, Kept};
 use crate::files::Files;
 use crate::original::{MapPlace, ShippedMap};
 use crate::record::{Asset, Import, ImportKind, ModuleRecord};
-use crate::resolve::{Found, Missing, Resolve, Resolved};
+use crate::resolve::{Found, Missing, Resolve, Resolved, misspelled};
 use crate::transform::{ModuleHint, Problems, Settings};
 use crate::{BundleErrors, BundleOptions, Diagnostic, value};
 use glob::glob;
@@ -291,6 +291,14 @@ impl<'a> Walk<'a> {
             } else {
                 Diagnostic::at(message, file, &module.source, offset)
             };
+            // The parser tells some mistakes once more when it goes on behind them.
+            let told = |last: &Diagnostic| {
+                last.file == problem.file && last.line == problem.line && last.message == problem.message
+            };
+            if self.errors.last().is_some_and(told) {
+                continue;
+            }
+            problem.help = elements_hint(file, &problem.frame);
             problem.chain.clone_from(&files);
             self.errors.push(problem);
         }
@@ -430,6 +438,10 @@ impl<'a> Walk<'a> {
                 Target::Unneeded
             }
             Resolved::Builtin(name) => {
+                if let Some(missing) = misspelled(&name).filter(|_| self.is_of_project(index, import)) {
+                    self.missing(index, import, missing);
+                    return Target::Missing;
+                }
                 self.warn_builtin(index, import, &name);
                 Target::Builtin(name)
             }
@@ -508,14 +520,20 @@ impl<'a> Walk<'a> {
         is_called && self.modules.get(index).is_some_and(|module| module.name.contains("node_modules/"))
     }
 
-    /// The project's own imports of modules that only exist in Node.js; packages usually guard theirs.
+    /// Whether an import is one that the project's own files cannot do without; packages usually guard theirs.
+    fn is_of_project(&self, index: usize, import: &Import) -> bool {
+        let is_own = |module: &Module| !module.name.contains("node_modules/");
+        !import.guarded && self.modules.get(index).is_some_and(is_own)
+    }
+
+    /// The project's own imports of modules that only exist in Node.js.
     fn warn_builtin(&mut self, index: usize, import: &Import, name: &str) {
-        let Some(module) = self.modules.get(index) else { return };
         let base = name.strip_prefix("node:").unwrap_or(name);
         let base = base.split('/').next().unwrap_or(base);
-        if import.guarded || module.name.contains("node_modules/") || !ABSENT_BUILTINS.contains(&base) {
+        if !self.is_of_project(index, import) || !ABSENT_BUILTINS.contains(&base) {
             return;
         }
+        let Some(module) = self.modules.get(index) else { return };
         let what = match base {
             "fs" => "a room has no files: its functions fail with ENOENT or EROFS",
             _ => "most of its functions throw when they are called",
@@ -533,6 +551,15 @@ impl<'a> Walk<'a> {
         problem.help = missing.help;
         self.errors.push(problem);
     }
+}
+
+/// What to do about elements in a file whose name says that it has none.
+fn elements_hint(file: &Path, frame: &str) -> Option<String> {
+    let has_elements = frame.contains("/>") || frame.contains("</");
+    let is_typescript = matches!(ending(file), ".ts" | ".mts" | ".cts");
+    let name = file.with_extension("tsx");
+    (has_elements && is_typescript)
+        .then(|| format!("a TypeScript file with JSX is named `.tsx`: rename it to {}", name.display()))
 }
 
 /// Native add-ons: packages try them and go on without.

@@ -72,6 +72,39 @@ const NODE_MODULES: &str = "assert async_hooks buffer child_process cluster cons
 diagnostics_channel dns domain events fs http http2 https inspector module net os path perf_hooks process punycode \
 querystring readline repl stream string_decoder sys timers tls trace_events tty url util v8 vm wasi worker_threads zlib";
 
+/// Modules that Node.js has under their full names only.
+const NODE_MODULES_BY_FULL_NAME: [&str; 4] = ["sea", "sqlite", "test", "test/reporters"];
+
+/// What is wrong with the name of a module of Node.js, if there is none of this name.
+pub(crate) fn misspelled(name: &str) -> Option<Missing> {
+    let short = name.strip_prefix("node:")?;
+    if builtin(short).is_some() || NODE_MODULES_BY_FULL_NAME.contains(&short) {
+        return None;
+    }
+    let close = NODE_MODULES
+        .split_ascii_whitespace()
+        .filter(|known| is_near(short, known))
+        .min_by_key(|known| known.len().abs_diff(short.len()));
+    Some(Missing {
+        message: format!("Node.js has no module \"{name}\""),
+        help: close.map(|known| format!("did you mean \"node:{known}\"?")),
+    })
+}
+
+/// Whether two names differ by one letter that was added, left out, replaced, or swapped with the next.
+fn is_near(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let start = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (one.get(start..).unwrap_or_default(), other.get(start..).unwrap_or_default());
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    let left = |part: &[u8]| part.get(..part.len() - end).unwrap_or_default().to_vec();
+    match (left(one).as_slice(), left(other).as_slice()) {
+        ([] | [_], [] | [_]) => true,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
+    }
+}
+
 /// The normalised name of a runtime module.
 pub(crate) fn builtin(specifier: &str) -> Option<String> {
     if specifier.starts_with("node:") || specifier.starts_with("cloudflare:") {
@@ -198,7 +231,7 @@ impl Resolve {
     /// What `specifier` means in `file`.
     pub(crate) fn specifier(&self, file: &Path, specifier: &str, kind: ImportKind) -> Resolved {
         if !self.is_aliased(specifier) {
-            if specifier == "partykit/server" || specifier == "fsevents" {
+            if matches!(specifier, "partykit/server" | "partyrun/server" | "fsevents") {
                 return Resolved::Empty;
             }
             if matches!(specifier, "node-fetch" | "cross-fetch" | "isomorphic-fetch" | "cross-fetch/polyfill")

@@ -196,15 +196,25 @@ fn is_external(patterns: &[String], cwd: &Path, specifier: &str, is_resolved: bo
     })
 }
 
-// Pages reload when the server says that a client build is done. Only entries listen, not their chunks.
+/// Puts the message of a build that failed over the page, until it is clicked or a build works.
+const SHOW_PROBLEM: &str = r#"({data})=>{let o=document.getElementById("partyrun-problem");
+if(!o){o=document.createElement("pre");o.id="partyrun-problem";o.setAttribute("role","alert");o.onclick=()=>o.remove();
+o.style.cssText="position:fixed;inset:0;z-index:2147483647;margin:0;padding:2rem;overflow:auto;background:#191816f2;"+
+"color:#f08a70;font:14px/1.6 ui-monospace,monospace;white-space:pre-wrap;cursor:pointer";document.documentElement.append(o)}
+o.textContent=JSON.parse(data)}"#;
+
+// Pages reload when the server says that a client build is done, and show why one failed. Only entries listen, not their
+// chunks.
 fn banner(format: Format, path: &str) -> AddonOutputOption {
     let base = match format {
         Format::Esm => "import.meta.url",
         Format::Cjs | Format::Iife => "(document.currentScript||location).src||location.href",
     };
+    let show = SHOW_PROBLEM.replace('\n', "");
+    // Two entries of one page show one message.
     let code = format!(
-        "if(typeof document!==\"undefined\")new EventSource(new URL(\"{path}\",{base}))\
-         .addEventListener(\"change\",()=>location.reload());"
+        "if(typeof document!==\"undefined\"){{const s=new EventSource(new URL(\"{path}\",{base}));\
+         s.addEventListener(\"change\",()=>location.reload());s.addEventListener(\"problem\",{show})}}"
     );
     AddonOutputOption::Fn(Arc::new(move |chunk| {
         let code = (chunk.is_entry && !chunk.is_dynamic_entry).then(|| code.clone());

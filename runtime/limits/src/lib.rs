@@ -28,14 +28,15 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// Changes one limit: `name` is a field's name, `text` a number, or a time such as `200ms` or `10s`.
+            /// Changes one limit: `name` is a field's name, `text` a number, a size such as `64MiB` or a time such as
+            /// `200ms` or `10s`.
             pub fn set(&mut self, name: &str, text: &str) -> Result<(), SettingError> {
                 if name.ends_with("_ceiling") {
                     return Err(SettingError::Fixed(name.to_string()));
                 }
                 let before = self.clone();
                 let taken = match name {
-                    $(stringify!($name) => Setting::read(text).map(|value| self.$name = value),)+
+                    $(stringify!($name) => Setting::read(text, $unit).map(|value| self.$name = value),)+
                     _ => return Err(SettingError::Unknown(name.to_string())),
                 };
                 if taken.is_none() {
@@ -102,10 +103,13 @@ impl std::fmt::Display for SettingError {
         match self {
             Self::Unknown(name) => write!(formatter, "there is no limit `{name}`"),
             Self::Value { name, text } => {
-                write!(
-                    formatter,
-                    "`{text}` is not a valid value for `{name}`: write a number, or a time such as `200ms` or `10s`"
-                )
+                let row = TABLE.iter().find(|row| row.name == name);
+                let form = match row.map(|row| row.unit) {
+                    Some("bytes") => "a number of bytes, or a size such as `64MiB` or `16KiB`",
+                    Some("time") => "a time such as `200ms` or `10s`",
+                    _ => "a number",
+                };
+                write!(formatter, "`{text}` is not a valid value for `{name}`: write {form}")
             }
             Self::Fixed(name) => write!(formatter, "`{name}` is a ceiling, which cannot be changed"),
             Self::AboveCeiling { name, ceiling, most } => {
@@ -117,31 +121,47 @@ impl std::fmt::Display for SettingError {
 
 impl std::error::Error for SettingError {}
 
+/// A number of bytes as people read it: `64 MiB`, `1.5 KiB`, `12 bytes`.
+pub fn shown_bytes(bytes: u64) -> String {
+    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(size, _)| bytes >= *size) {
+        None => format!("{bytes} bytes"),
+        Some((size, name)) if bytes.is_multiple_of(size) => format!("{} {name}", bytes / size),
+        // Fewer digits than a number of that size has.
+        Some((size, name)) => format!("{:.1} {name}", bytes as f64 / size as f64),
+    }
+}
+
 /// A type of limit, as it is written on the command line.
 trait Setting: Sized {
-    fn read(text: &str) -> Option<Self>;
+    fn read(text: &str, unit: &str) -> Option<Self>;
 }
 
 impl Setting for usize {
-    fn read(text: &str) -> Option<Self> {
-        text.parse().ok()
+    fn read(text: &str, unit: &str) -> Option<Self> {
+        let sizes = [("KiB", KIB), ("MiB", MIB), ("GiB", 1024 * MIB)];
+        let sized = sizes.into_iter().filter(|_| unit == "bytes").find_map(|(name, size)| {
+            let number: Self = text.strip_suffix(name)?.trim_end().parse().ok()?;
+            number.checked_mul(size)
+        });
+        sized.or_else(|| text.parse().ok())
     }
 }
 
 impl Setting for u32 {
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str, _unit: &str) -> Option<Self> {
         text.parse().ok()
     }
 }
 
 impl Setting for f64 {
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str, _unit: &str) -> Option<Self> {
         text.parse().ok().filter(|value: &Self| value.is_finite() && *value >= 0.0)
     }
 }
 
 impl Setting for Duration {
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str, _unit: &str) -> Option<Self> {
         if let Some(number) = text.strip_suffix("ms") {
             return number.parse().ok().map(Self::from_millis);
         }
@@ -396,8 +416,7 @@ impl Limits {
         if value <= most {
             return Ok(());
         }
-        let most =
-            if most.is_multiple_of(MIB) { format!("{} MiB", most / MIB) } else { format!("{most} bytes") };
+        let most = shown_bytes(most as u64);
         Err(SettingError::AboveCeiling { name: name.to_string(), ceiling, most })
     }
 }
@@ -414,6 +433,16 @@ mod tests {
         limits.set("memory_share_max", "0.5").unwrap();
         assert_eq!(limits.room_idle_max, Duration::from_millis(200));
         assert_eq!((limits.spares_per_worker, limits.memory_share_max), (0, 0.5));
+        limits.set("heap_bytes_max", "64MiB").unwrap();
+        limits.set("header_bytes_max", "16 KiB").unwrap();
+        assert_eq!((limits.heap_bytes_max, limits.header_bytes_max), (64 * MIB, 16 * KIB));
+        for (name, text) in
+            [("rooms_max", "64MiB"), ("heap_bytes_max", "64MB"), ("heap_bytes_max", "99999999999GiB")]
+        {
+            assert!(matches!(limits.set(name, text), Err(SettingError::Value { .. })), "{name}={text}");
+        }
+        let shown = [12, 1536, 64 << 20].map(shown_bytes);
+        assert_eq!(shown, ["12 bytes", "1.5 KiB", "64 MiB"]);
         assert_eq!(limits.set("nothing", "1"), Err(SettingError::Unknown("nothing".to_string())));
         for (name, text) in [("room_idle_max", "5"), ("spares_per_worker", "-1"), ("memory_share_max", "nan")]
         {

@@ -21,5 +21,5 @@ pub use front::{Front, FrontOptions, Handler, Tls, TlsError, bind, bind_family};
 pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, counted};
 pub use route::{Route, RouteError};
 pub use socket::{CloseFrame, SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};
-pub use upgrade::{Place, Transport, Upgrade, UpgradeError, UpgradeOffer};
+pub use upgrade::{Place, Transport, Upgrade, UpgradeError, UpgradeOffer, Witness};
 pub use url::RequestUrl;

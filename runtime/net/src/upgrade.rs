@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::Response;
 use crate::pipe::{self, PipeEnd};
+use crate::socket::LOST;
 
 /// What carries the messages of a WebSocket.
 #[derive(Debug)]
@@ -36,13 +37,39 @@ pub enum Transport {
     Pipe(PipeEnd),
 }
 
+/// Hears with which code a WebSocket ended; 1006 where it broke. Called once, when the connection is gone.
+pub type Witness = Box<dyn FnOnce(u16) + Send + Sync>;
+
 /// A place among the connections of the process (`connections_max`), given back when dropped.
-#[derive(Debug)]
-pub struct Place(pub(crate) Arc<AtomicUsize>);
+pub struct Place {
+    taken: Arc<AtomicUsize>,
+    witness: Option<Witness>,
+}
+
+impl Place {
+    /// Takes the place that `taken` counts already.
+    pub(crate) fn new(taken: Arc<AtomicUsize>) -> Self {
+        Self { taken, witness: None }
+    }
+
+    /// Tells the witness, if there is one.
+    pub(crate) fn ended(&mut self, code: u16) {
+        if let Some(witness) = self.witness.take() {
+            witness(code);
+        }
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Place").finish_non_exhaustive()
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.ended(LOST);
+        self.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -55,9 +82,15 @@ pub enum UpgradeError {
 }
 
 /// A handshake that waits for its answer; the handler's side.
-#[derive(Debug)]
 pub struct Upgrade {
     receiver: oneshot::Receiver<Transport>,
+    witness: Option<Witness>,
+}
+
+impl std::fmt::Debug for Upgrade {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Upgrade").finish_non_exhaustive()
+    }
 }
 
 /// The side that has the connection. Dropping it refuses the handshake.
@@ -70,12 +103,21 @@ impl Upgrade {
     /// Both sides of a handshake, for a call from one room to another.
     pub fn offer() -> (Self, UpgradeOffer) {
         let (sender, receiver) = oneshot::channel();
-        (Self { receiver }, UpgradeOffer { sender })
+        (Self { receiver, witness: None }, UpgradeOffer { sender })
+    }
+
+    /// Has the end of the connection told to `witness`, if it becomes one.
+    pub fn witnessed(&mut self, witness: Witness) {
+        self.witness = Some(witness);
     }
 
     /// The connection, once the answer 101 was sent.
     pub async fn transport(self) -> Result<Transport, UpgradeError> {
-        self.receiver.await.map_err(|_| UpgradeError::NotCompleted)
+        let mut transport = self.receiver.await.map_err(|_| UpgradeError::NotCompleted)?;
+        if let Transport::Tcp { place: Some(place), .. } = &mut transport {
+            place.witness = self.witness;
+        }
+        Ok(transport)
     }
 }
 

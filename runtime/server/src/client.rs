@@ -10,7 +10,7 @@ use std::str::FromStr;
 use http::{HeaderMap, HeaderValue};
 use partyrun_net::{Request, RequestUrl};
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
+pub(crate) const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// An address, or all addresses that begin with the same bits: `10.0.0.0/8`.
@@ -66,10 +66,15 @@ impl Network {
     }
 }
 
-/// Sets the headers that tell of the client.
-pub(crate) fn tell(request: &mut Request, trusted: &[Network]) {
+/// Whether an address is one of the proxies that are believed.
+pub(crate) fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
+    trusted.iter().any(|network| network.contains(address))
+}
+
+/// Sets the headers that tell of the client, and answers its address.
+pub(crate) fn tell(request: &mut Request, trusted: &[Network]) -> IpAddr {
     let peer = request.peer.ip().to_canonical();
-    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let is_trusted = |address: IpAddr| is_trusted(address, trusted);
     let by_proxy = is_trusted(peer);
     let client = if by_proxy { forwarded_client(&request.headers, peer, is_trusted) } else { peer };
     let scheme = by_proxy.then(|| forwarded_scheme(&request.headers)).flatten();
@@ -79,12 +84,13 @@ pub(crate) fn tell(request: &mut Request, trusted: &[Network]) {
     let scheme = if request.url.as_str().starts_with("https:") { "https" } else { "http" };
     let headers = &mut request.headers;
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    let Ok(address) = HeaderValue::from_str(&client.to_string()) else { return };
+    let Ok(address) = HeaderValue::from_str(&client.to_string()) else { return client };
     headers.insert("cf-connecting-ip", address.clone());
     headers.insert("x-real-ip", address.clone());
     if !by_proxy || !headers.contains_key(FORWARDED_FOR) {
         headers.insert(FORWARDED_FOR, address);
     }
+    client
 }
 
 // Every proxy adds whom it was asked by at the end, so that the list can be believed from the end on.

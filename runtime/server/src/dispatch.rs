@@ -7,11 +7,10 @@ use partyrun_engine::{Before, Fetched, PartyDescription};
 use partyrun_net::{Request, Response, Route, RouteError};
 use partyrun_store::RoomKey;
 
-use crate::{Server, client};
+use crate::Server;
 
 impl Server {
-    pub(crate) async fn dispatch(&self, mut request: Request) -> Response {
-        client::tell(&mut request, &self.options.trusted_proxies);
+    pub(crate) async fn dispatch(&self, request: Request) -> Response {
         let path = request.path().to_string();
         match Route::parse(&path, self.options.limits.room_id_bytes_max) {
             Ok(Route::Room { party, room }) => self.room(RoomKey::new(party, room), request).await,
@@ -62,6 +61,11 @@ impl Server {
         {
             return response;
         }
+        // The handler takes the request, and may have no answer to it.
+        let welcome = match self.options.development {
+            true => self.welcome(&request).await,
+            false => None,
+        };
         let request = match main.fetch {
             true => match self.engine.edge_fetch(request).await {
                 Fetched::Respond(response) => return response,
@@ -73,7 +77,10 @@ impl Server {
             Some(assets) => self.found(assets.not_found(&request).await),
             None => None,
         };
-        page.unwrap_or_else(|| Response::text(404, "Not found"))
+        if let Some(page) = page {
+            return page;
+        }
+        welcome.unwrap_or_else(|| Response::text(404, "Not found"))
     }
 
     // A file that is there but cannot be read is an answer, too: nobody else may answer in its place.
@@ -94,6 +101,11 @@ impl Server {
     async fn scheduled(&self, request: &Request) -> Response {
         let name = parameter(request.query().unwrap_or(""), "cron").unwrap_or_else(|| "unknown".to_string());
         let known = self.options.crons.iter().find(|(known, _)| *known == name);
+        if known.is_none() {
+            self.reporter.warn(&format!(
+                "`onCron` runs for `{name}`, but `crons` in the configuration has no such name."
+            ));
+        }
         let expression = known.map_or("* * * * *", |(_, expression)| expression).to_string();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.engine.cron(name, expression, i64::try_from(now.as_millis()).unwrap_or(i64::MAX)).await.response

@@ -8,9 +8,12 @@ mod client;
 mod crons;
 mod dev;
 mod dispatch;
+mod hints;
 mod reload;
 mod static_files;
+mod welcome;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,16 +21,49 @@ use partyrun_engine::Engine;
 use partyrun_limits::Limits;
 use partyrun_net::{Handler, Request, Response};
 
+use hints::Hints;
+
 pub use client::{Network, NetworkError};
 pub use crons::{Clock, CronRunner, SystemClock, run_crons};
 pub use partyrun_assets::{AssetsError, Options as StaticOptions};
 pub use reload::{RELOAD_PATH, Reload};
 pub use static_files::StaticFiles;
 
+/// A request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its path, with the query; in production only the names of the query's parameters, because tokens stand in it.
+    pub path: &'a str,
+    /// Who asked, as the room sees it.
+    pub client: IpAddr,
+    /// The status of the answer.
+    pub status: u16,
+    /// The time until the answer's head.
+    pub took: Duration,
+}
+
+/// A WebSocket that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// The path of its handshake, as in [`Answered`].
+    pub path: &'a str,
+    /// Who was connected.
+    pub client: IpAddr,
+    /// The code of its end; 1006 where the connection broke.
+    pub code: u16,
+    /// The time since the handshake.
+    pub lasted: Duration,
+}
+
 /// Hears of every answered request.
 pub trait Reporter: Send + Sync + 'static {
-    /// `method path` was answered with `status` after `took`.
-    fn request(&self, method: &str, path: &str, status: u16, took: Duration);
+    /// A request was answered.
+    fn request(&self, answered: &Answered<'_>);
+
+    /// A WebSocket of a client ended; told in production only.
+    fn socket_ended(&self, ended: &Ended<'_>);
 
     /// Something of the server itself went wrong or is worth a warning.
     fn warn(&self, text: &str);
@@ -54,29 +90,60 @@ pub struct Server {
     engine: Engine,
     options: ServerOptions,
     reporter: Arc<dyn Reporter>,
+    hints: Hints,
 }
 
 impl Server {
     /// A server for a running engine.
     pub fn new(engine: Engine, options: ServerOptions, reporter: Arc<dyn Reporter>) -> Self {
-        Self { engine, options, reporter }
+        Self { engine, options, reporter, hints: Hints::default() }
     }
 }
 
 impl Handler for Server {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, mut request: Request) -> Response {
         let begun = Instant::now();
+        self.hints.look(&request, &self.options, &*self.reporter);
+        let client = client::tell(&mut request, &self.options.trusted_proxies);
         let method = request.method.clone();
-        let path = path_and_query(&request);
+        let path = self.shown(&request);
+        if let Some(upgrade) = request.upgrade.as_mut().filter(|_| !self.options.development) {
+            let (reporter, path) = (self.reporter.clone(), path.clone());
+            upgrade.witnessed(Box::new(move |code| {
+                reporter.socket_ended(&Ended { path: &path, client, code, lasted: begun.elapsed() });
+            }));
+        }
         let response = self.dispatch(request).await;
-        self.reporter.request(method.as_str(), &path, response.status, begun.elapsed());
+        let (status, took) = (response.status, begun.elapsed());
+        self.reporter.request(&Answered { method: method.as_str(), path: &path, client, status, took });
         response
     }
 }
 
-fn path_and_query(request: &Request) -> String {
-    match request.query() {
-        Some(query) => format!("{}?{query}", request.path()),
-        None => request.path().to_string(),
+impl Server {
+    // The path as logs show it.
+    fn shown(&self, request: &Request) -> String {
+        match request.query() {
+            None => request.path().to_string(),
+            Some(query) if self.options.development => format!("{}?{query}", request.path()),
+            Some(query) => format!("{}?{}", request.path(), names_of(query)),
+        }
+    }
+}
+
+// The names of a query's parameters.
+fn names_of(query: &str) -> String {
+    let names: Vec<&str> =
+        query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name)).collect();
+    names.join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_of;
+
+    #[test]
+    fn logs_have_the_names_of_parameters_only() {
+        assert_eq!(names_of("_pk=1&token=a=b&flag&=x"), "_pk&token&flag&");
     }
 }

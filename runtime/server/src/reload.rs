@@ -1,7 +1,10 @@
 //! Live reload: pages that listen hear of every client build (spec 5.2).
 //!
 //! `GET /__partyrun__/reload` is a stream of server-sent events in development; `change` means that there is something
-//! new. The original has this on a port of its own.
+//! new, and `problem` that the last build failed, with the message as a JSON string. The original has this on a port of
+//! its own, and says nothing of problems.
+
+use std::sync::Arc;
 
 use http::{HeaderValue, header};
 use partyrun_net::{Body, BodyStream, BodyWriter, Request, Response};
@@ -19,11 +22,12 @@ pub struct Reload {
     said: watch::Sender<Said>,
 }
 
-/// How often each thing was said.
-#[derive(Clone, Copy, Debug, Default)]
+/// How often each thing was said, and what is wrong now.
+#[derive(Clone, Debug, Default)]
 struct Said {
     builds: u64,
     ends: u64,
+    problem: Option<Arc<str>>,
 }
 
 impl Default for Reload {
@@ -35,7 +39,16 @@ impl Default for Reload {
 impl Reload {
     /// Says that there is something new.
     pub fn tell(&self) {
-        self.said.send_modify(|said| said.builds += 1);
+        self.said.send_modify(|said| {
+            said.builds += 1;
+            said.problem = None;
+        });
+    }
+
+    /// Says that the last build failed, until there is something new.
+    pub fn tell_problem(&self, text: &str) {
+        let text: Arc<str> = text.into();
+        self.said.send_modify(|said| said.problem = Some(text));
     }
 
     /// Ends all streams of now, so that a server that stops need not wait for them.
@@ -61,9 +74,10 @@ impl Reload {
 }
 
 async fn send(mut said: watch::Receiver<Said>, writer: BodyWriter) {
-    let ends = said.borrow_and_update().ends;
+    let Said { ends, mut builds, problem } = said.borrow_and_update().clone();
     // The first line reaches the page at once and says how soon to come back after a restart.
-    if writer.write("retry: 500\n\n".into()).await.is_err() {
+    let first = format!("retry: 500\n\n{}", problem.map(|text| problem_event(&text)).unwrap_or_default());
+    if writer.write(first.into()).await.is_err() {
         return;
     }
     loop {
@@ -71,15 +85,27 @@ async fn send(mut said: watch::Receiver<Said>, writer: BodyWriter) {
             changed = said.changed() => changed,
             () = writer.closed() => return,
         };
-        if changed.is_err() || said.borrow_and_update().ends != ends {
+        let now = said.borrow_and_update().clone();
+        if changed.is_err() || now.ends != ends {
             // A page that has left does not need the end.
             let _gone = writer.finish().await;
             return;
         }
-        if writer.write("event: change\ndata: {}\n\n".into()).await.is_err() {
+        let event = match now.problem {
+            Some(text) => problem_event(&text),
+            None if now.builds != builds => "event: change\ndata: {}\n\n".to_string(),
+            None => continue,
+        };
+        builds = now.builds;
+        if writer.write(event.into()).await.is_err() {
             return;
         }
     }
+}
+
+// JSON keeps the text on one line, as an event's data must be.
+fn problem_event(text: &str) -> String {
+    format!("event: problem\ndata: {}\n\n", serde_json::Value::from(text))
 }
 
 #[cfg(test)]
@@ -93,6 +119,16 @@ mod tests {
         tokio::spawn(send(reload.said.subscribe(), writer));
         assert_eq!(stream.next().await, Some(Ok("retry: 500\n\n".into())));
         reload.tell();
+        assert_eq!(stream.next().await, Some(Ok("event: change\ndata: {}\n\n".into())));
+        reload.tell_problem("a\nb");
+        let problem = Some(Ok("event: problem\ndata: \"a\\nb\"\n\n".into()));
+        assert_eq!(stream.next().await, problem);
+        // Who comes later hears of it, too.
+        let (later, mut late) = BodyStream::channel(EVENTS_WAITING_MAX, None);
+        tokio::spawn(send(reload.said.subscribe(), later));
+        assert_eq!(late.next().await, Some(Ok("retry: 500\n\nevent: problem\ndata: \"a\\nb\"\n\n".into())));
+        reload.tell();
+        assert_eq!(late.next().await, Some(Ok("event: change\ndata: {}\n\n".into())));
         assert_eq!(stream.next().await, Some(Ok("event: change\ndata: {}\n\n".into())));
         reload.end();
         assert_eq!(stream.next().await, None);

@@ -31,6 +31,19 @@ pub enum StoreError {
         /// The latest version known here.
         known: i64,
     },
+    /// The database was written by an earlier version, and is only looked at.
+    #[error(
+        "`{path}` has schema version {found}, and this version of partyrun reads {known}; \
+         serve the project once with this version, which brings it up to date"
+    )]
+    OlderSchema {
+        /// The database file.
+        path: String,
+        /// Its schema version.
+        found: i64,
+        /// The version that is read here.
+        known: i64,
+    },
     /// The database, or the part of it that was needed, cannot be read.
     #[error("the storage database is damaged: {0}")]
     Corrupt(String),

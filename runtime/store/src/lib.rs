@@ -40,7 +40,7 @@ pub use error::{JsErrorClass, StorageError, StoreError};
 pub use key::RoomKey;
 pub use memory::Memory;
 pub use room::{AlarmEnd, AlarmOutcome, ListOptions, RoomStorage, TransactionId, WorkerStore};
-pub use sqlite::{Sqlite, SqliteOptions};
+pub use sqlite::{Look, RoomOnDisk, Sqlite, SqliteOptions};
 pub use store::{
     AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, KeyRange, Reader, RoomHandle, Store, StoredAlarm,
     StoredRoom, Visit,

@@ -1,5 +1,5 @@
-/** @typedef {import("partykit/server").Room} Room */
-/** @typedef {import("partykit/server").Connection} Connection */
+/** @typedef {import("partyrun/server").Room} Room */
+/** @typedef {import("partyrun/server").Connection} Connection */
 
 // One instance of this class lives in every room: /party/ROOM.
 export default class Server {

@@ -1,4 +1,4 @@
-import type * as Party from "partykit/server";
+import type * as Party from "partyrun/server";
 
 import { NAME_LENGTH_MAX, TEXT_LENGTH_MAX } from "./messages";
 import type { FromClient, FromServer, Message } from "./messages";

@@ -1,4 +1,4 @@
-import type * as Party from "partykit/server";
+import type * as Party from "partyrun/server";
 
 // One instance of this class lives in every room: /party/ROOM.
 export default class Server implements Party.Server {

@@ -147,9 +147,17 @@ pub struct CronOutcome {
 /// Why an engine, or a new program, could not start.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StartError {
-    /// The project's code: an exception with its stack, or a handler of the wrong type.
+    /// The project's code threw: the exception with its stack.
     #[error("{0}")]
     Program(String),
+    /// What the module of a party exports cannot be served.
+    #[error("{problem}")]
+    Export {
+        /// The party.
+        party: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The machine.
     #[error("{0}")]
     Machine(String),
@@ -506,7 +514,7 @@ impl Inner {
                 None => Ok((edge, described.parties.into())),
                 Some(problem) => {
                     let _gone = edge.send(Message::Stop);
-                    Err(StartError::Program(problem))
+                    Err(StartError::Export { party: problem.0, problem: problem.1 })
                 }
             },
             Err(error) => {

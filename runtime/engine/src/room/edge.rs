@@ -31,8 +31,8 @@ pub struct PartyDescription {
 /// What `describe` of js/80_edge.js answers.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Described {
-    /// Why the server must not start.
-    pub(crate) problem: Option<String>,
+    /// Why the server must not start: the party whose module is wrong, and what is.
+    pub(crate) problem: Option<(String, String)>,
     pub(crate) parties: Vec<PartyDescription>,
 }
 

@@ -223,7 +223,7 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, listener: tokio::net::TcpList
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let open = shared.connections.fetch_add(1, Ordering::Relaxed);
-                let place = Place(Arc::clone(&shared.connections));
+                let place = Place::new(Arc::clone(&shared.connections));
                 if open >= shared.connections_max && !shared.roster.make_way() {
                     connection::refuse(&stream);
                     continue;

@@ -7,6 +7,11 @@ use super::decode::Violation;
 /// The longest reason: a control frame carries 125 bytes, two of which are the code.
 pub const REASON_BYTES_MAX: usize = 123;
 
+/// The code of a close frame that says nothing (RFC 6455, 7.1.5).
+pub(super) const NOTHING_SAID: u16 = 1005;
+/// The code of a connection that broke.
+pub(crate) const LOST: u16 = 1006;
+
 /// What a close frame says when it says anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {

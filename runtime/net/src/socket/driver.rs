@@ -64,7 +64,7 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
                 decoder: Decoder::default(),
                 backlog: read,
                 counted: 0,
-                _place: place,
+                place,
             };
             tokio::task::spawn_local(reading.run());
         }
@@ -176,7 +176,7 @@ struct Reader {
     /// What the budget of unfinished messages knows of this socket.
     counted: usize,
     /// The connection's place among those of the process.
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 impl Reader {
@@ -305,6 +305,9 @@ impl Reader {
         self.inner.outbox.borrow_mut().clear();
         self.inner.recount();
         *self.inner.writer.borrow_mut() = Writer::None;
+        if let Some(place) = &mut self.place {
+            place.ended(self.inner.end_code.get());
+        }
     }
 
     /// Says that nothing more will be sent.

@@ -28,6 +28,7 @@ use crate::Transport;
 use decode::Violation;
 use outbox::{Frames, Outbox};
 
+pub(crate) use close::LOST;
 pub use close::{CloseFrame, REASON_BYTES_MAX, close_code_allowed, close_code_receivable, truncate_reason};
 pub use encode::SharedFrame;
 
@@ -130,6 +131,8 @@ struct Inner {
     outbox: RefCell<Outbox>,
     writer: RefCell<driver::Writer>,
     stage: Cell<Stage>,
+    /// The code of the last event, once it was given.
+    end_code: Cell<u16>,
     orders: Cell<Orders>,
     waker: RefCell<Option<Waker>>,
     /// Something was queued by the room since its last flush.
@@ -157,6 +160,7 @@ impl Socket {
             outbox: RefCell::new(Outbox::Frames(Frames::default())),
             writer: RefCell::new(driver::Writer::None),
             stage: Cell::new(Stage::Open),
+            end_code: Cell::new(LOST),
             orders: Cell::default(),
             waker: RefCell::default(),
             held: Cell::new(false),
@@ -351,6 +355,11 @@ impl Inner {
     fn end(&self, event: SocketEvent<'_>) {
         if self.sweep.end_once() {
             self.stage.set(Stage::Ended);
+            self.end_code.set(match &event {
+                SocketEvent::Close(None) => close::NOTHING_SAID,
+                SocketEvent::Close(Some(close)) | SocketEvent::Failed(close) => close.code,
+                SocketEvent::Lost | SocketEvent::Text(_) | SocketEvent::Binary(_) => LOST,
+            });
             self.sink().event(event);
         }
     }

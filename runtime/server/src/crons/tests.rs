@@ -107,7 +107,9 @@ impl CronRunner for Arc<Handler> {
 struct Lines(Mutex<Vec<String>>, Notify);
 
 impl Reporter for Lines {
-    fn request(&self, _method: &str, _path: &str, _status: u16, _took: Duration) {}
+    fn request(&self, _answered: &crate::Answered<'_>) {}
+
+    fn socket_ended(&self, _ended: &crate::Ended<'_>) {}
 
     fn warn(&self, text: &str) {
         self.0.lock().unwrap().push(text.to_string());

@@ -4,7 +4,7 @@
 //! A batch that fails alone (a damaged page) is rolled back alone. A transaction that fails as a whole (disk full, I/O)
 //! is tried again batch by batch, so that one large batch does not fail its neighbours. After a failure every later
 //! batch of the same room's life fails too, so that no room has a hole in its history. Checkpoints run here: when idle,
-//! or when the log is long; never on a worker.
+//! or when the log is long; never on a worker. The last one, at the end, empties the log: what stays is one file.
 
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
@@ -31,6 +31,8 @@ const WAL_PAGES_MAX: usize = 2000;
 /// Pages in the log that are worth a checkpoint when nothing else is to do.
 const WAL_PAGES_IDLE: usize = 500;
 const IDLE_AFTER: Duration = Duration::from_millis(500);
+/// How long the last checkpoint waits for readers that are in its way.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 /// The log is grown to this length once: syncing an overwrite is many times cheaper than syncing an append, which
 /// makes the file system write its journal too. It holds `WAL_PAGES_MAX` pages.
 const WAL_BYTES_PREPARED: u64 = 8 << 20;
@@ -137,6 +139,14 @@ impl Committer {
                 }
             }
         }
+        self.empty_wal();
+    }
+
+    /// Moves all of the log into the database, so that the database is one file that can be copied. If the disk refuses, the
+    /// log stays beside it, and the next start reads both.
+    fn empty_wal(&self) {
+        let _unchanged = self.connection.busy_timeout(LAST_WAIT);
+        let _kept = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
     fn commit(&mut self, mut group: Vec<Pending>) {

@@ -6,6 +6,7 @@
 
 mod committer;
 mod lock;
+mod look;
 mod place;
 mod reader;
 mod schema;
@@ -28,6 +29,7 @@ use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
 use crate::{RoomKey, StoreError, now_ms};
 use committer::{Committer, Message, Pending};
 use lock::FolderLock;
+pub use look::{Look, RoomOnDisk};
 use place::{HeldLock, Place};
 use reader::SqliteReader;
 
@@ -66,8 +68,8 @@ pub struct Sqlite {
     inbox: Sender<Message>,
     thread: Mutex<Option<JoinHandle<()>>>,
     board: Arc<AlarmBoard>,
-    /// The scheduler's connection.
-    alarms: Mutex<Connection>,
+    /// The scheduler's connection; none once the store is closed.
+    alarms: Mutex<Option<Connection>>,
     /// Held until the store is closed, so that a successor may open the folder.
     lock: HeldLock,
 }
@@ -107,7 +109,7 @@ impl Sqlite {
         let (inbox, messages) = channel();
         let thread =
             std::thread::Builder::new().name("committer".into()).spawn(move || committer.run(messages))?;
-        let (thread, alarms) = (Mutex::new(Some(thread)), Mutex::new(alarms));
+        let (thread, alarms) = (Mutex::new(Some(thread)), Mutex::new(Some(alarms)));
         Ok(Self { path, options, inbox, thread, board, alarms, lock })
     }
 
@@ -159,7 +161,8 @@ impl Store for Sqlite {
 
     fn next_alarm(&self) -> Result<Option<i64>, StoreError> {
         self.board.next(|taken| {
-            let connection = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            let connection = alarms.as_ref().ok_or(StoreError::Closed)?;
             let mut statement = connection.prepare_cached(
                 "SELECT party, id, alarm_at_ms FROM rooms WHERE alarm_at_ms IS NOT NULL ORDER BY alarm_at_ms",
             )?;
@@ -175,7 +178,8 @@ impl Store for Sqlite {
 
     fn alarms_due(&self, now_ms: i64, limit: usize) -> Result<Vec<DueAlarm>, StoreError> {
         self.board.take(now_ms, limit, |give| {
-            let connection = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            let connection = alarms.as_ref().ok_or(StoreError::Closed)?;
             let mut statement = connection.prepare_cached(
                 "SELECT party, id, alarm_at_ms, alarm_attempt FROM rooms WHERE alarm_at_ms <= ?1 ORDER BY alarm_at_ms",
             )?;
@@ -201,6 +205,8 @@ impl Store for Sqlite {
     fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
+        // The connection that closes last removes the log, and only the committer's can.
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Either fails only if the committer has ended already.
         drop(self.inbox.send(Message::Stop));
         if thread.thread().id() != std::thread::current().id() {

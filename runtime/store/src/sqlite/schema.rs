@@ -99,14 +99,29 @@ fn add_checksums_of(transaction: &Transaction<'_>, row: i64, room: &RoomKey) -> 
     }
 }
 
+/// Whether a database that is only read has the current schema.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let (found, known) = (version(connection, path)?, MIGRATIONS.len() as i64);
+    if found < known {
+        let path = path.display().to_string();
+        return Err(StoreError::OlderSchema { path, found, known });
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known || found < 0 {
+        let path = path.display().to_string();
+        return Err(StoreError::NewerSchema { path, found, known });
+    }
+    Ok(found)
+}
+
 /// Brings a database to the current schema.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known = MIGRATIONS.len() as i64;
-    if version > known || version < 0 {
-        let path = path.display().to_string();
-        return Err(StoreError::NewerSchema { path, found: version, known });
-    }
+    let (version, known) = (version(connection, path)?, MIGRATIONS.len() as i64);
     for (number, step) in (0..known).zip(MIGRATIONS).skip_while(|(number, _)| *number < version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step.sql)?;

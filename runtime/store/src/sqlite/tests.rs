@@ -399,6 +399,46 @@ fn after_closing_every_batch_is_answered() {
     Sqlite::open(folder.path()).unwrap();
 }
 
+#[test]
+fn a_closed_store_is_one_file_that_can_be_copied() {
+    let folder = TestFolder::new();
+    let store = Sqlite::open(folder.path()).unwrap();
+    // A reader that stays open, as one of a worker that hangs does.
+    let reader = store.reader().unwrap();
+    put(&store, &mut open_room(&store, "a"), "k", "v").unwrap();
+    store.close();
+    let log = folder.path().join("partyrun.sqlite-wal").metadata().map_or(0, |log| log.len());
+    assert_eq!(log, 0);
+    let copy = TestFolder::new();
+    std::fs::copy(folder.path().join(DATABASE_FILE), copy.path().join(DATABASE_FILE)).unwrap();
+    drop(reader);
+    let store = Sqlite::open(copy.path()).unwrap();
+    assert_eq!(open_room(&store, "a").get("k").unwrap(), Some(Bytes::from_static(b"v")));
+}
+
+#[test]
+fn a_look_sees_a_running_store_and_copies_it_and_writes_nothing() {
+    let folder = TestFolder::new();
+    assert!(Look::open(folder.path()).unwrap().is_none());
+    let store = Sqlite::open(folder.path()).unwrap();
+    put(&store, &mut open_room(&store, "a"), "k", "value").unwrap();
+    put(&store, &mut open_room(&store, "b"), "k", "").unwrap();
+    let look = Look::open(folder.path()).unwrap().unwrap();
+    let rooms: Vec<_> = look.rooms().unwrap();
+    let seen: Vec<_> = rooms.iter().map(|room| (room.key.id(), room.entries, room.bytes)).collect();
+    assert_eq!(seen, [("a", 1, 5), ("b", 1, 0)]);
+    assert_eq!(open_room(&look, "a").get("k").unwrap(), Some(Bytes::from_static(b"value")));
+    assert_eq!(put(&look, &mut open_room(&look, "a"), "k", "other"), Err(StoreError::Closed));
+    let copies = TestFolder::new();
+    let copy = look.back_up(copies.path()).unwrap();
+    assert!(look.back_up(copies.path()).unwrap_err().to_string().contains("exists already"));
+    let names: Vec<_> = std::fs::read_dir(copies.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(names, [copy]);
+    put(&store, &mut open_room(&store, "a"), "k", "later").unwrap();
+    let copied = Sqlite::open(copies.path()).unwrap();
+    assert_eq!(open_room(&copied, "a").get("k").unwrap(), Some(Bytes::from_static(b"value")));
+}
+
 /// Changes the database with statements that no room would give, while no store has it open.
 fn meddle(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();

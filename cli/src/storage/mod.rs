@@ -1,0 +1,164 @@
+//! `partyrun storage`: what rooms have stored, for people and for scripts, and copies of it. It only reads, whether a server
+//! runs or not.
+//!
+//! Values are V8's structured clones, so the runtime itself reads them: `viewer.rs` runs a program of ours in the rooms'
+//! place, over a store that refuses to write and knows no alarms.
+
+mod viewer;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use partyrun_bindings::BindingError;
+use partyrun_config::{Config, ConfigError, Overrides, Request};
+use partyrun_engine::StartError;
+use partyrun_store::{Look, RoomKey, RoomOnDisk, StoreError};
+
+use crate::args::{StorageArgs, StorageCommand};
+use crate::output::{counted, escape};
+use viewer::{Viewer, Wanted};
+
+/// Why nothing is shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StorageError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("Storage is not kept (`persist` is false): name a folder with `--persist PATH`.")]
+    NotKept,
+    #[error("There is no storage in {path}. Name its folder with `--persist PATH`.")]
+    Nothing { path: String },
+    #[error("The storage in {path} cannot be read: {error}")]
+    Store { path: String, error: StoreError },
+    #[error("The room {room} has stored nothing. `partyrun storage list` shows the rooms that have.")]
+    NoRoom { room: String },
+    #[error("{room} has no value under {key:?}.")]
+    NoValue { room: String, key: String },
+    #[error("The values of {room} cannot be read: {what}")]
+    Values { room: String, what: String },
+    #[error("The copy could not be written: {0}")]
+    Copy(StoreError),
+    #[error("The copy of the bindings could not be written: {0}")]
+    CopyBindings(#[from] BindingError),
+    #[error("The values cannot be read: {0}")]
+    Start(#[from] StartError),
+    #[error("{what}: {error}")]
+    Machine { what: &'static str, error: std::io::Error },
+}
+
+fn machine(what: &'static str) -> impl FnOnce(std::io::Error) -> StorageError {
+    move |error| StorageError::Machine { what, error }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
+    let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
+    let config = config(args, &cwd)?;
+    let folder = config.persist.path().ok_or(StorageError::NotKept)?;
+    let path = folder.display().to_string();
+    let look = Look::open(folder)
+        .map_err(|error| StorageError::Store { path: path.clone(), error })?
+        .ok_or_else(|| StorageError::Nothing { path: path.clone() })?;
+    if let StorageCommand::Backup { folder: to } = &args.command {
+        return back_up(&look, folder, &cwd.join(to));
+    }
+    let rooms = look.rooms().map_err(|error| StorageError::Store { path, error })?;
+    match &args.command {
+        StorageCommand::List { room: None } => list_rooms(&rooms),
+        StorageCommand::List { room: Some(room) } => {
+            let room = find(&rooms, room)?;
+            print_all(look, &rooms, [room], &Wanted::Lines)
+        }
+        StorageCommand::Get { room, key } => {
+            let room = find(&rooms, room)?;
+            print_all(look, &rooms, [room], &Wanted::Value(key))
+        }
+        StorageCommand::Export { room: Some(room) } => {
+            let room = find(&rooms, room)?;
+            print_all(look, &rooms, [room], &Wanted::Json)
+        }
+        StorageCommand::Export { room: None } => print_all(look, &rooms, &rooms, &Wanted::Json),
+        // Done above, as it needs no list of rooms.
+        StorageCommand::Backup { .. } => Ok(()),
+    }
+}
+
+fn config(args: &StorageArgs, cwd: &Path) -> Result<Config, ConfigError> {
+    let overrides = Overrides { persist: args.persist.clone(), ..Overrides::default() };
+    partyrun_config::load(&Request {
+        cwd: cwd.to_path_buf(),
+        config: args.config.clone(),
+        without_env_files: true,
+        overrides,
+        ..Request::default()
+    })
+}
+
+/// The room that was meant: `PARTY/ROOM`, or a room of the party `main`.
+fn find<'rooms>(rooms: &'rooms [RoomOnDisk], named: &str) -> Result<&'rooms RoomOnDisk, StorageError> {
+    let full = |room: &&RoomOnDisk| {
+        named.strip_prefix(room.key.party()).and_then(|rest| rest.strip_prefix('/')) == Some(room.key.id())
+    };
+    let of_main = RoomKey::new("main", named);
+    let found = rooms.iter().find(full).or_else(|| rooms.iter().find(|room| room.key == of_main));
+    found.ok_or_else(|| StorageError::NoRoom { room: named.to_string() })
+}
+
+fn list_rooms(rooms: &[RoomOnDisk]) -> Result<(), StorageError> {
+    let mut text = String::new();
+    for room in rooms {
+        let alarm = room.alarm_at_ms.map(|at| format!("  alarm {}", time(at))).unwrap_or_default();
+        text.push_str(&format!(
+            "{:<32}  {:>10}  {:>10}  last used {}{alarm}\n",
+            escape(&room.key.to_string()),
+            counted(usize::try_from(room.entries).unwrap_or(usize::MAX), "value"),
+            partyrun_limits::shown_bytes(room.bytes),
+            time(room.last_seen_ms)
+        ));
+    }
+    if rooms.is_empty() {
+        text.push_str("No room has stored anything.\n");
+    }
+    print(&text)
+}
+
+fn time(ms: i64) -> String {
+    match chrono::DateTime::from_timestamp_millis(ms) {
+        Some(time) => time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        None => format!("{ms} ms"),
+    }
+}
+
+fn print_all<'rooms>(
+    look: Look,
+    rooms: &[RoomOnDisk],
+    shown: impl IntoIterator<Item = &'rooms RoomOnDisk>,
+    wanted: &Wanted<'_>,
+) -> Result<(), StorageError> {
+    let parties = rooms.iter().map(|room| room.key.party().to_string()).collect();
+    let viewer = Viewer::start(look, parties)?;
+    for room in shown {
+        viewer.show(&room.key, wanted, &mut print)?;
+    }
+    viewer.stop();
+    Ok(())
+}
+
+// A closed pipe (`partyrun storage list | head`) ends the command, and is nobody's mistake.
+fn print(text: &str) -> Result<(), StorageError> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => result.map_err(machine("The output cannot be written")),
+    }
+}
+
+fn back_up(look: &Look, from: &Path, to: &Path) -> Result<(), StorageError> {
+    std::fs::create_dir_all(to).map_err(machine("The folder of the copy cannot be made"))?;
+    let rooms = look.back_up(to).map_err(StorageError::Copy)?;
+    let bindings = partyrun_bindings::back_up(from, to)?;
+    let paths: Vec<PathBuf> = [rooms].into_iter().chain(bindings).collect();
+    for path in paths {
+        let bytes = path.metadata().map_or(0, |file| file.len());
+        print(&format!("Wrote {} ({})\n", path.display(), partyrun_limits::shown_bytes(bytes)))?;
+    }
+    Ok(())
+}

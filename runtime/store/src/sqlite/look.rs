@@ -1,0 +1,123 @@
+//! A look at the database on disk without the folder's lock, whether a server runs or not. It only reads: commits fail, and
+//! no alarm is ever due.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::reader::SqliteReader;
+use super::{DATABASE_FILE, SqliteOptions, connect, schema};
+use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
+use crate::{RoomKey, StoreError};
+
+const ROOMS: &str =
+    "SELECT party, id, last_seen_ms, alarm_at_ms, count(entries.key), total(length(entries.value))
+    FROM rooms LEFT JOIN entries USING (room) GROUP BY room ORDER BY party, id";
+
+/// A room as the database knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomOnDisk {
+    /// Its name.
+    pub key: RoomKey,
+    /// How many keys have a value.
+    pub entries: u64,
+    /// How long the values are together.
+    pub bytes: u64,
+    /// When it was noted last that the room lives; at most a minute old while it does.
+    pub last_seen_ms: i64,
+    /// When its alarm is due, if it has one.
+    pub alarm_at_ms: Option<i64>,
+}
+
+/// A database that is only looked at.
+pub struct Look {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Look {
+    /// Looks into the folder `dir`; `None` where it holds no database.
+    pub fn open(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = dir.join(DATABASE_FILE);
+        if !path.try_exists()? {
+            return Ok(None);
+        }
+        let connection = connect(&path, &SqliteOptions::default(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        schema::check(&connection, &path)?;
+        Ok(Some(Self { path, connection: Mutex::new(connection) }))
+    }
+
+    /// All rooms that have ever stored something, by their names.
+    pub fn rooms(&self) -> Result<Vec<RoomOnDisk>, StoreError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = connection.prepare(ROOMS)?;
+        let rooms = statement.query_map([], |row| {
+            // SQLite's sums of lengths are whole numbers far below 2^53.
+            let bytes: f64 = row.get(5)?;
+            Ok(RoomOnDisk {
+                key: RoomKey::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),
+                last_seen_ms: row.get(2)?,
+                alarm_at_ms: row.get(3)?,
+                entries: row.get::<_, i64>(4)?.unsigned_abs(),
+                bytes: bytes as u64,
+            })
+        })?;
+        Ok(rooms.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Writes a copy of the database as it is now into the folder `to`, which exists and has none yet. Writers are not held up.
+    pub fn back_up(&self, to: &Path) -> Result<PathBuf, StoreError> {
+        let target = to.join(DATABASE_FILE);
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        back_up(&connection, &target)?;
+        Ok(target)
+    }
+}
+
+/// Writes what `connection` sees into a new file, durably. A copy that could not be finished leaves nothing.
+fn back_up(connection: &Connection, target: &Path) -> Result<(), StoreError> {
+    let exists = || StoreError::Io(format!("`{}` exists already", target.display()));
+    if target.try_exists()? {
+        return Err(exists());
+    }
+    let draft = target.with_extension("draft");
+    let name = draft.to_str().ok_or_else(|| StoreError::Io(format!("`{}` is no UTF-8", draft.display())))?;
+    let written = connection
+        .execute("VACUUM INTO ?1", [name])
+        .map_err(StoreError::from)
+        // SQLite does not sync such a file.
+        .and_then(|_| Ok(std::fs::File::open(&draft)?.sync_all()?))
+        .and_then(|()| Ok(std::fs::hard_link(&draft, target)?));
+    let _gone = std::fs::remove_file(&draft);
+    written?;
+    if let Some(folder) = target.parent() {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+impl Store for Look {
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let connection = connect(&self.path, &SqliteOptions::default(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok(Box::new(SqliteReader::new(connection)))
+    }
+
+    fn commit(&self, _batch: Batch, done: CommitCallback) {
+        done(Err(StoreError::Closed));
+    }
+
+    fn next_alarm(&self) -> Result<Option<i64>, StoreError> {
+        Ok(None)
+    }
+
+    fn alarms_due(&self, _now_ms: i64, _limit: usize) -> Result<Vec<DueAlarm>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn release_alarm(&self, _room: &RoomKey, _retry_at_ms: i64) {}
+
+    fn on_earlier_alarm(&self, _hook: AlarmHook) {}
+
+    fn close(&self) {}
+}
