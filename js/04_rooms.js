@@ -1,18 +1,24 @@
-// The rooms of this isolate, each as one object with everything that the scripts know of it: one room today, and in an isolate
-// of the edge the edge itself. Whose op it is comes from the object that user code calls it on: a room's Party.Room, storage,
+// The rooms of this isolate, each as one object with everything that the scripts know of it: one room, or in an isolate of the
+// edge the edge itself, or many that share the isolate. Whose op it is comes from the object that user code calls it on: a room's Party.Room, storage,
 // connections, stubs and bindings hold their room, because what an await goes on with may run in the turn of another one.
-// `currentRoom` is for what has no object: the console, `fetch`, `new WebSocket`.
+// `currentRoom` is for what has no object: the console, `fetch`, `new WebSocket`, timers. Where rooms share an isolate, V8's async
+// context tells: what a room's event starts, and whatever that awaits, runs in the context of the room.
 "use strict";
 
 (function () {
 const { core, primordials } = __bootstrap;
 const { SafeMap } = primordials;
-const { FIRST_ROOM } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { AsyncVariable, getAsyncContext, setAsyncContext } = core;
+const { FIRST_ROOM, NO_ROOM } = core.loadExtScript("ext:partyrun/01_wire.js");
 
 class Room {
   constructor(number) {
-    // By which the host knows it: the first argument of its ops.
+    // By which the host knows it: the first argument of its ops. NO_ROOM when it has left.
     this.number = number;
+    // The async context of its events, where rooms share the isolate.
+    this.context = undefined;
+    // How many timers wait (20_timers.js).
+    this.timers = 0;
     // The host's sockets by their index, and events of those that user code was not given yet (34_sockets.js).
     this.sockets = [];
     this.early = [];
@@ -37,6 +43,15 @@ class Room {
 }
 
 const rooms = [];
+// Whose code runs while no room's does: of modules that several rooms share.
+const nobody = new Room(NO_ROOM);
+const inRoom = new AsyncVariable();
+let isShared = false;
+
+// Whether several rooms share this isolate.
+function setShared(value) {
+  isShared = value;
+}
 
 // The room that the host knows by `number`, from its first event or op on.
 function roomOf(number) {
@@ -45,7 +60,33 @@ function roomOf(number) {
 
 // The room whose code runs.
 function currentRoom() {
-  return roomOf(FIRST_ROOM);
+  return isShared ? inRoom.get() ?? nobody : roomOf(FIRST_ROOM);
+}
+
+// The room whose event begins: everything that the event starts is the room's from now on, until the next one begins.
+function enterRoom(number) {
+  const room = roomOf(number);
+  if (isShared) setAsyncContext(room.context ??= contextOf(room));
+  return room;
+}
+
+// What begins now is no room's.
+function leaveRooms() {
+  if (isShared) setAsyncContext(undefined);
+}
+
+function contextOf(room) {
+  setAsyncContext(undefined);
+  inRoom.enter(room);
+  return getAsyncContext();
+}
+
+// The room leaves, and its number may be another's: whatever still holds its objects reaches nobody.
+function forgetRoom(number) {
+  const room = rooms[number];
+  rooms[number] = undefined;
+  if (room !== undefined) room.number = NO_ROOM;
+  return room;
 }
 
 // The snapshot's build lets a room run once, so that its functions are compiled, and then forgets it.
@@ -53,5 +94,5 @@ function forgetRooms() {
   rooms.length = 0;
 }
 
-return { currentRoom, forgetRooms, roomOf };
+return { currentRoom, enterRoom, forgetRoom, forgetRooms, leaveRooms, roomOf, setShared };
 })();

@@ -4,53 +4,72 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ReflectApply, RangeError, SafeSet, SetPrototypeAdd, SetPrototypeDelete, SetPrototypeGetSize, TypeError } = primordials;
+const { MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet, ReflectApply, RangeError, SafeMap, TypeError } = primordials;
 const {
   clearTimeout: webClearTimeout,
   setInterval: webSetInterval,
   setTimeout: webSetTimeout,
 } = core.loadExtScript("ext:deno_web/02_timers.js");
+const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 
-const waiting = new SafeSet();
+// The rooms of the timers that wait, by id.
+const waiting = new SafeMap();
 
-function checkRoom() {
-  if (SetPrototypeGetSize(waiting) >= limits.timers_max) {
-    throw new RangeError(`A room cannot have more than ${limits.timers_max} timers waiting.`);
-  }
+function roomWithPlace() {
+  const room = currentRoom();
+  if (room.timers < limits.timers_max) return room;
+  throw new RangeError(`A room cannot have more than ${limits.timers_max} timers waiting.`);
+}
+
+function add(room, id) {
+  room.timers++;
+  MapPrototypeSet(waiting, id, room);
+  return id;
+}
+
+// Answers whether the timer was waiting.
+function remove(id) {
+  const room = MapPrototypeGet(waiting, id);
+  if (room === undefined) return false;
+  room.timers--;
+  return MapPrototypeDelete(waiting, id);
 }
 
 function setTimeout(callback, delay, ...args) {
   if (typeof callback !== "function") {
     throw new TypeError("setTimeout() needs a function: code as a string is not allowed.");
   }
-  checkRoom();
+  const room = roomWithPlace();
   const id = webSetTimeout(() => {
-    SetPrototypeDelete(waiting, id);
+    remove(id);
     ReflectApply(callback, globalThis, args);
   }, delay);
-  SetPrototypeAdd(waiting, id);
-  return id;
+  return add(room, id);
 }
 
 function setInterval(callback, delay, ...args) {
   if (typeof callback !== "function") {
     throw new TypeError("setInterval() needs a function: code as a string is not allowed.");
   }
-  checkRoom();
-  const id = webSetInterval(() => ReflectApply(callback, globalThis, args), delay);
-  SetPrototypeAdd(waiting, id);
-  return id;
+  const room = roomWithPlace();
+  return add(room, webSetInterval(() => ReflectApply(callback, globalThis, args), delay));
 }
 
 function clearTimeout(id) {
   // Node style timer objects convert to their number.
   const number = +id;
-  if (SetPrototypeDelete(waiting, number)) webClearTimeout(number);
+  if (remove(number)) webClearTimeout(number);
 }
 
 function clearInterval(id) {
   clearTimeout(id);
+}
+
+// The room leaves an isolate that lives on.
+function clearTimersOf(room) {
+  if (room.timers === 0) return;
+  for (const { 0: id, 1: owner } of waiting) if (owner === room) clearTimeout(id);
 }
 
 core.defineGlobalProperties(globalThis, {
@@ -62,6 +81,7 @@ core.defineGlobalProperties(globalThis, {
 
 return {
   clearTimeout,
+  clearTimersOf,
   setInterval,
   setTimeout,
 };

@@ -27,7 +27,7 @@ const {
   STARTED,
   STARTING,
 } = core.loadExtScript("ext:partyrun/01_wire.js");
-const { roomOf } = core.loadExtScript("ext:partyrun/04_rooms.js");
+const { enterRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { codeOf, FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
@@ -205,7 +205,7 @@ function create(room, info, exported) {
 
 // Answers how far the start came; a start that is still going ends with op_room_started.
 function start(number, info, exported, restored) {
-  const room = roomOf(number);
+  const room = enterRoom(number);
   try {
     create(room, info, exported);
     for (let i = 0; i < restored.length; i += RESTORED_FIELDS) {
@@ -236,7 +236,7 @@ function startFailed(error) {
 // --- HTTP ---------------------------------------------------------------------------------------------------------
 
 function request(number, id, method, url, headers, body, cf, viaStub) {
-  const room = roomOf(number);
+  const room = enterRoom(number);
   const { server } = room;
   if (!server.onRequest || !(viaStub || server.declaresRequest)) {
     const text = viaStub ? "Invalid onRequest handler" : "No onRequest handler";
@@ -311,7 +311,7 @@ function statusOf(error) {
 // --- WebSockets ---------------------------------------------------------------------------------------------------
 
 function connect(number, index, pk, url, headers, cf) {
-  const room = roomOf(number);
+  const room = enterRoom(number);
   const { server } = room;
   const connection = connections.createConnection(room, index, pk, url);
   const ctx = { request: incomingRequest(NO_REQUEST, "GET", url, headers, undefined, cfOf(cf)) };
@@ -371,7 +371,7 @@ function connectFailed(connection, error) {
 }
 
 function message(number, index, data) {
-  const room = roomOf(number);
+  const room = enterRoom(number);
   const socket = room.sockets[index];
   if (!isConnection(socket)) {
     deliverFromHost(room, index, messageEvent(data));
@@ -418,7 +418,7 @@ const STATE_AFTER = {
 };
 
 function end(number, index, how, code, reason) {
-  const room = roomOf(number);
+  const room = enterRoom(number);
   const socket = room.sockets[index];
   if (!isConnection(socket)) {
     deliverFromHost(room, index, closeEvent(code, reason, how));
@@ -448,13 +448,14 @@ function end(number, index, how, code, reason) {
 // --- alarms -------------------------------------------------------------------------------------------------------
 
 function alarm(number, token) {
+  const { server } = enterRoom(number);
   const done = () => core.ops.op_room_alarm_done(number, token, true);
   const failedRun = (error) => {
     console.error("onAlarm error", error);
     core.ops.op_room_alarm_done(number, token, false);
   };
   try {
-    const result = roomOf(number).server.alarm();
+    const result = server.alarm();
     if (isPromise(result)) PromisePrototypeThen(PromiseResolve(result), done, failedRun);
     else done();
   } catch (error) {

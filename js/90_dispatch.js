@@ -8,14 +8,14 @@ const { core, internals, primordials } = __bootstrap;
 const { DateNow, JSONParse, ObjectDefineProperty } = primordials;
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
-core.loadExtScript("ext:partyrun/20_timers.js");
+const { clearTimersOf } = core.loadExtScript("ext:partyrun/20_timers.js");
 const { reportException } = core.loadExtScript("ext:deno_web/02_event.js");
 const { setConcealing } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { setLimits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { setEnv } = core.loadExtScript("ext:partyrun/15_process.js");
 core.loadExtScript("ext:partyrun/32_fetch.js");
 const { setOverrides } = core.loadExtScript("ext:partyrun/65_cf.js");
-const { forgetRooms } = core.loadExtScript("ext:partyrun/04_rooms.js");
+const { forgetRoom, forgetRooms, leaveRooms, setShared } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const room = core.loadExtScript("ext:partyrun/70_room.js");
 const edge = core.loadExtScript("ext:partyrun/80_edge.js");
 const bundle = core.loadExtScript("ext:partyrun/88_bundle.js");
@@ -46,7 +46,8 @@ function tellRejection(reason, printed) {
 
 function boot(settings) {
   install(core.loadExtScript("ext:partyrun/99_fast.js"));
-  const { limits, env, cf, debug, conceal } = JSONParse(settings);
+  const { limits, env, cf, debug, conceal, shared } = JSONParse(settings);
+  setShared(shared === true);
   setLimits(limits);
   setEnv(env);
   setOverrides(cf);
@@ -64,13 +65,26 @@ function boot(settings) {
   delete globalThis.__bootstrap;
 }
 
+// Evaluates the modules of a party, or of all: rooms that share an isolate share them.
+function load(party) {
+  leaveRooms();
+  return bundle.load(party);
+}
+
+// The room has left, and others of the isolate stay.
+function leave(number) {
+  const left = forgetRoom(number);
+  if (left !== undefined) clearTimersOf(left);
+}
+
 ObjectDefineProperty(globalThis, "__partyrun", {
   __proto__: null,
   configurable: true,
   value: {
     boot,
     evaluate: bundle.evaluate,
-    load: bundle.load,
+    load,
+    leave,
     settle: () => core.runNextTicks(),
     start: (number, info, restored) => room.start(number, info, bundle.exportedBy(info.party), restored),
     request: room.request,

@@ -19,6 +19,8 @@ macro_rules! wire {
 wire! {
     /// The number of an isolate's first room, which is the only one today; the edge has it in its isolate.
     FIRST_ROOM: u32 = 0;
+    /// The number of no room: of code that no room runs, and of a room that has left its isolate.
+    NO_ROOM: i32 = -1;
 
     /// How far a start has come when it returns: a promise is still going.
     STARTING: u32 = 0;

@@ -8,6 +8,7 @@ mod footprint;
 mod limits;
 mod memory;
 mod parties;
+mod rooms;
 mod time;
 
 use std::net::SocketAddr;
