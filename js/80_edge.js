@@ -55,7 +55,7 @@ function validate(exported, warn) {
   return null;
 }
 
-function describe(entries, info) {
+function describe(entries, info, took) {
   edge = roomOf(FIRST_ROOM);
   const parties = createParties(edge, info.parties);
   lobbyParts = { env: JSONParse(info.env), parties, ...createResources(edge, JSONParse(info.resources)) };
@@ -76,6 +76,7 @@ function describe(entries, info) {
       fetch: (exported.onFetch ?? exported.unstable_onFetch) !== undefined,
       socket: exported.onSocket !== undefined,
       cron: exported.onCron !== undefined,
+      import_ms: took[name] ?? 0,
     });
   }
   return { problem: null, parties: described };

@@ -3,12 +3,14 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectKeys, PromisePrototypeThen, TypedArrayPrototypeGetBuffer } = primordials;
+const { DateNow, MathMax, ObjectKeys, PromisePrototypeThen, TypedArrayPrototypeGetBuffer } = primordials;
 
 // By party: the namespace of its module, or the function that evaluates it and answers that, or a promise of it.
 let entries;
 // The promise of a bundle that uses top-level await.
 let evaluating;
+// By party: the milliseconds that its modules took, but for what they waited for.
+const took = { __proto__: null };
 
 function exportedBy(party) {
   return entries[party].default;
@@ -47,7 +49,9 @@ function loadFrom(names, at) {
   for (; at < names.length; at++) {
     const name = names[at];
     if (typeof entries[name] !== "function") continue;
+    const began = DateNow();
     const evaluated = entries[name]();
+    took[name] = MathMax(0, DateNow() - began);
     if (core.isPromise(evaluated)) {
       return PromisePrototypeThen(evaluated, (namespace) => {
         entries[name] = namespace;
@@ -64,5 +68,5 @@ function setEntries(result) {
   entries = { main: result.main, ...result.parties };
 }
 
-return { evaluate, exported, exportedBy, load };
+return { evaluate, exported, exportedBy, load, took };
 })();

@@ -6,6 +6,7 @@
 (function () {
 const { core, internals, primordials } = __bootstrap;
 const { DateNow, JSONParse, ObjectDefineProperty } = primordials;
+const { install: installShared } = core.loadExtScript("ext:partyrun/09_shared_buffers.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { clearTimersOf } = core.loadExtScript("ext:partyrun/20_timers.js");
@@ -22,12 +23,13 @@ const bundle = core.loadExtScript("ext:partyrun/88_bundle.js");
 
 // Rejections without a handler, as long as they follow each other quickly: a loop can make more than anybody reads.
 const APART_MS = 1000;
+let printedMax = 0;
 let rejections = 0;
 let nextTold = 0;
 let lastRejection = 0;
 let firstReason;
 
-function tellRejection(reason, printed) {
+function tellRejection(reason) {
   const now = DateNow();
   if (now - lastRejection > APART_MS) {
     rejections = 0;
@@ -36,15 +38,21 @@ function tellRejection(reason, printed) {
   }
   lastRejection = now;
   rejections++;
-  if (rejections <= printed) console.error("Uncaught (in promise)", reason);
+  if (rejections <= printedMax) console.error("Uncaught (in promise)", reason);
   if (rejections < nextTold) return;
   nextTold *= 10;
-  if (rejections > printed) {
+  if (rejections > printedMax) {
     console.error(`Uncaught (in promise): ${rejections} rejections by now. The reason of the first:`, firstReason);
   }
 }
 
+// The host calls it with what promises were rejected with that nobody handles.
+function rejected(reasons) {
+  for (let i = 0; i < reasons.length; i++) tellRejection(reasons[i]);
+}
+
 function boot(settings) {
+  installShared();
   install(core.loadExtScript("ext:partyrun/99_fast.js"));
   const { limits, env, cf, debug, conceal, shared } = JSONParse(settings);
   setShared(shared === true);
@@ -54,10 +62,7 @@ function boot(settings) {
   setConcealing(conceal);
   // Debuggers see what user code prints; the host sees it as well.
   if (debug) core.wrapConsole(globalThis.console, core.v8Console);
-  core.setUnhandledPromiseRejectionHandler((_promise, reason) => {
-    tellRejection(reason, limits.rejections_printed_max);
-    return true;
-  });
+  printedMax = limits.rejections_printed_max;
   // What a timer, a microtask or a listener throws is an event of the global object first (HTML, "report an exception").
   core.setReportExceptionCallback(reportException);
   // User code must not find the runtime's own insides, and packages must not take partyrun for Deno.
@@ -85,14 +90,14 @@ ObjectDefineProperty(globalThis, "__partyrun", {
     evaluate: bundle.evaluate,
     load,
     leave,
-    settle: () => core.runNextTicks(),
+    rejected,
     start: (number, info, restored) => room.start(number, info, bundle.exportedBy(info.party), restored),
     request: room.request,
     connect: room.connect,
     message: room.message,
     end: room.end,
     alarm: room.alarm,
-    describe: (info) => edge.describe(bundle.exported(), info),
+    describe: (info) => edge.describe(bundle.exported(), info, bundle.took),
     before: edge.before,
     fetch: edge.fetch,
     socket: edge.socket,

@@ -21,7 +21,7 @@ pub fn run(bytes: &[u8]) {
     let (commands, to_parser) = mpsc::channel(1);
     let (from_parser, mut happenings) = mpsc::channel(1);
     let talk = Talk { commands: to_parser, happenings: from_parser };
-    let thread = std::thread::spawn(move || parser::parse(talk, &handlers, BYTES_MAX));
+    let thread = std::thread::spawn(move || parser::parse(talk, &handlers, BYTES_MAX, |_| ()));
     let mut output = Vec::new();
     let mut pieces = document.chunks(usize::from(piece).max(1));
     let next = |pieces: &mut std::slice::Chunks<'_, u8>| match pieces.next() {

@@ -5,7 +5,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { MathCeil, RangeError } = primordials;
+const { MathCeil, MathTrunc, RangeError } = primordials;
 const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { bytesOf } = core.loadExtScript("ext:partyrun/crypto_algorithms.js");
 
@@ -13,6 +13,9 @@ const SCRYPT_BLOCK_BYTES = 128;
 const RSA_BITS_MIN = 512;
 const DSA_DIVISOR_BITS_MIN = 160;
 const DSA_DIVISOR_BITS_MAX = 256;
+// What a private RSA key in PEM has for each byte of its modulus, beside a few lines of text.
+const KEY_CHARS_PER_BYTE = 6;
+const KEY_CHARS_MARGIN = 1024;
 // Of the smallest hash that there is.
 const HASH_BYTES_MIN = 16;
 
@@ -74,6 +77,21 @@ function checkPrime(prime) {
 const random = (bytes) => within("The number of bytes", bytes, "external_bytes_max");
 const given = (key) => within("The length of the key in bytes", lengthOf(key), "key_text_bytes_max");
 
+// The ops that make the handle of a key from its text or its parts.
+const KEY_MAKERS = ["op_node_create_private_key", "op_node_create_public_key", "op_node_create_rsa_jwk"];
+
+function checkKey(key, detailsOf) {
+  const bits = detailsOf(key)?.modulusLength;
+  if (bits !== undefined) within("The length of the key in bits", bits, "rsa_bits_max");
+  return key;
+}
+
+// Here the key is made from its text where it is used. A private key in PEM has six characters for eight bits of the modulus.
+function used(key) {
+  given(key);
+  within("The length of the key in bits", MathTrunc((lengthOf(key) - KEY_CHARS_MARGIN) / KEY_CHARS_PER_BYTE) * 8, "rsa_bits_max");
+}
+
 function group(prime, bits) {
   checkPrime(prime);
   within("The length of the prime in bits", lengthOf(prime) * 8, "dh_bits_max");
@@ -127,10 +145,10 @@ const bounds = {
   op_node_load_pfx: given,
   op_node_pbkdf2: (_password, _salt, iterations, hash, made) => rounds(iterations, hash, lengthOf(made)),
   op_node_pbkdf2_async: (_password, _salt, iterations, hash, bytes) => rounds(iterations, hash, bytes),
-  op_node_private_decrypt: given,
-  op_node_private_encrypt: given,
-  op_node_public_decrypt: given,
-  op_node_public_encrypt: given,
+  op_node_private_decrypt: used,
+  op_node_private_encrypt: used,
+  op_node_public_decrypt: used,
+  op_node_public_encrypt: used,
   op_node_punycode_decode: hostName,
   op_node_punycode_encode: hostName,
   op_node_scrypt_async: scrypt,
@@ -150,5 +168,5 @@ const QUICK = {
   op_node_hkdf_async: true,
 };
 
-return { bounds, isQuick: (name) => QUICK[name] === true };
+return { bounds, checkKey, isQuick: (name) => QUICK[name] === true, KEY_MAKERS };
 })();

@@ -8,7 +8,7 @@ const { ObjectSetPrototypeOf, ReflectApply, RegExpPrototypeTest, SafeRegExp, Str
   ArrayPrototypeJoin, StringPrototypeStartsWith, StringPrototypeSlice } = primordials;
 
 const { ops } = core;
-const { bounds, isQuick } = core.loadExtScript("ext:partyrun/node/bounds.js");
+const { bounds, checkKey, isQuick, KEY_MAKERS } = core.loadExtScript("ext:partyrun/node/bounds.js");
 const { inLane } = core.loadExtScript("ext:partyrun/lanes.js");
 
 const lazy = ops.op_node_ops();
@@ -24,6 +24,11 @@ for (const name in bounds) {
     ReflectApply(bounds[name], undefined, values);
     return ReflectApply(native, undefined, values);
   };
+}
+// How long the modulus of a key is, is known when the key is there; each use of one that is too long would take the thread for long.
+for (let i = 0; i < KEY_MAKERS.length; i++) {
+  const make = lazy[KEY_MAKERS[i]];
+  lazy[KEY_MAKERS[i]] = (...values) => checkKey(ReflectApply(make, undefined, values), lazy.op_node_get_asymmetric_key_details);
 }
 // Long primes and those with a condition are looked for in steps.
 const STEPS_FROM_BITS = 768;

@@ -18,7 +18,7 @@ use deno_error::JsErrorBox;
 use partyrun_limits::{Charge, Limits};
 use tokio::sync::mpsc;
 
-use crate::memory;
+use crate::memory::{self, RoomMemory};
 use parser::{Change, Command, Handler, Happening, Talk, Wanted, parse};
 
 /// The stack of a parser's thread.
@@ -31,7 +31,7 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Clone, Default)]
 struct Unfinished(Rc<()>);
 
-/// A transformation counts as so much of its room's memory: a thread, a parser, and what the parser holds back.
+/// A transformation counts as so much of its room's memory, beside what its parser holds: a thread and a parser.
 const TRANSFORMATION_BYTES: usize = 1 << 20;
 
 /// A parser's place among those of the process.
@@ -56,6 +56,7 @@ fn start(
     talk: Talk,
     wanted: Vec<Handler>,
     unfinished: &Unfinished,
+    memory: Option<&RoomMemory>,
     charge: Option<Charge>,
 ) -> Result<(), JsErrorBox> {
     let too_many = |what: &str, max: usize, name: &str| {
@@ -72,9 +73,15 @@ fn start(
     let max = limits.html_rewriters_max;
     let place = Place::take(max).ok_or_else(|| too_many("this server", max, "html_rewriters_max"))?;
     let bytes_max = limits.html_bytes_max;
+    let held = RefCell::new(memory.map(|memory| memory.charge_anyway(0)));
+    let tell = move |bytes| {
+        if let Some(held) = &mut *held.borrow_mut() {
+            held.set(bytes);
+        }
+    };
     let body = move || {
         let _until_the_end = (place, charge);
-        parse(talk, &wanted, bytes_max);
+        parse(talk, &wanted, bytes_max, tell);
     };
     let thread = std::thread::Builder::new().name("html".to_string()).stack_size(STACK_BYTES).spawn(body);
     thread
@@ -116,7 +123,8 @@ pub(crate) fn op_html_start(
     }
     let unfinished = state.borrow::<Unfinished>().clone();
     let charge = memory::take(isolate, state, TRANSFORMATION_BYTES)?;
-    start(state.borrow::<Limits>(), talk, parsed, &unfinished, charge)?;
+    let memory = state.try_borrow::<RoomMemory>();
+    start(state.borrow::<Limits>(), talk, parsed, &unfinished, memory, charge)?;
     let happenings = AsyncRefCell::new(happenings);
     Ok(state.resource_table.add(Transformation { _unfinished: unfinished, commands, happenings }))
 }
@@ -133,6 +141,13 @@ pub(crate) async fn op_html_step(
     let over = || JsErrorBox::type_error("The transformation is over.");
     let transformation: Rc<Transformation> =
         state.borrow().resource_table.get(resource).map_err(JsErrorBox::from_err)?;
+    let length = match (&bytes, &changes) {
+        (Some(bytes), _) => bytes.len(),
+        (None, Some(changes)) => changes.iter().map(Change::bytes).sum(),
+        (None, None) => 0,
+    };
+    // The parser has the copy until it answers.
+    let _copy = memory::take_now(&state.borrow(), length)?;
     let command = match (bytes, changes) {
         (Some(bytes), _) => Command::Write(bytes.to_vec()),
         (None, Some(changes)) => Command::Changes(changes),

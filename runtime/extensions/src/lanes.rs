@@ -2,10 +2,14 @@
 //!
 //! deno_crypto gives such work to the blocking threads of the tokio runtime that is current when an op is called. That would be the
 //! worker's, with hundreds of threads that its lookups of names share. [`op_lane_call`] enters another runtime while it
-//! calls the op: a lane, which has a thread less than the machine has cores, one at least. A call first takes a place of
-//! its room and one of the lane ([`op_lane_enter`]), so that no more is handed over than the threads can begin with at once:
-//! what still waits when a room goes never begins, and what a room waits for does not stand behind a hundred calls of another.
-//! The slow lane's threads give way to everything else that wants to run.
+//! calls the op: a lane. A call first takes a place of its room, one of the lane, and one of those that both lanes share
+//! ([`op_lane_enter`]), so that no more is handed over than the threads can begin with at once: what still waits when a room
+//! goes never begins, and what a room waits for does not stand behind a hundred calls of another. Both lanes together have
+//! a place less than the machine has cores, two at least, and the slow lane always leaves one of them to the quick one. The
+//! slow lane's threads give way to everything else that wants to run.
+//!
+//! What has begun cannot be stopped: nothing inside of it looks whether anybody still waits. When its room goes, its result
+//! is dropped, and its place is free when its thread is.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -26,10 +30,13 @@ struct Lane {
     places: Arc<Semaphore>,
 }
 
+// The threads of both lanes that may run at once.
+fn threads_max() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().saturating_sub(1).max(2))
+}
+
 impl Lane {
-    fn new(name: &str, niceness: Option<libc::c_int>) -> Option<Self> {
-        let threads =
-            std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
+    fn new(name: &str, threads: usize, niceness: Option<libc::c_int>) -> Option<Self> {
         let runtime = Builder::new_current_thread()
             .max_blocking_threads(threads)
             .thread_name(name)
@@ -45,8 +52,11 @@ impl Lane {
     }
 }
 
-static QUICK: LazyLock<Option<Lane>> = LazyLock::new(|| Lane::new("quick-lane", None));
-static SLOW: LazyLock<Option<Lane>> = LazyLock::new(|| Lane::new("slow-lane", Some(SLOW_NICENESS)));
+static QUICK: LazyLock<Option<Lane>> = LazyLock::new(|| Lane::new("quick-lane", threads_max(), None));
+static SLOW: LazyLock<Option<Lane>> =
+    LazyLock::new(|| Lane::new("slow-lane", threads_max() - 1, Some(SLOW_NICENESS)));
+// Places of both.
+static BOTH: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(threads_max())));
 
 fn lane(is_slow: bool) -> Result<&'static Lane, JsErrorBox> {
     let lane = if is_slow { SLOW.as_ref() } else { QUICK.as_ref() };
@@ -80,15 +90,34 @@ fn room_places(state: &mut OpState, is_slow: bool) -> Arc<Semaphore> {
     state.borrow::<RoomPlaces>().of(is_slow)
 }
 
-// Given back when JavaScript closes it, or with the room.
+/// Given back when JavaScript closes it, which it does when the call has ended.
 struct Place {
+    is_slow: bool,
+    permits: RefCell<Option<Permits>>,
+}
+
+struct Permits {
     _of_room: OwnedSemaphorePermit,
     _of_lane: OwnedSemaphorePermit,
+    _of_both: OwnedSemaphorePermit,
 }
 
 impl Resource for Place {
     fn name(&self) -> Cow<'_, str> {
         "place".into()
+    }
+
+    fn close(self: Rc<Self>) {
+        self.permits.take();
+    }
+}
+
+impl Drop for Place {
+    // With the room: the call may still run. The lane hands this task to a thread when one is free.
+    fn drop(&mut self) {
+        if let (Some(permits), Ok(lane)) = (self.permits.take(), lane(self.is_slow)) {
+            drop(lane.runtime.handle().spawn_blocking(move || drop(permits)));
+        }
     }
 }
 
@@ -103,7 +132,9 @@ pub(crate) async fn op_lane_enter(
     let closed = |_| JsErrorBox::generic("The threads for native work have ended.");
     let of_room = of_room.acquire_owned().await.map_err(closed)?;
     let of_lane = lane(is_slow)?.places.clone().acquire_owned().await.map_err(closed)?;
-    let place = Place { _of_room: of_room, _of_lane: of_lane };
+    let of_both = BOTH.clone().acquire_owned().await.map_err(closed)?;
+    let permits = Permits { _of_room: of_room, _of_lane: of_lane, _of_both: of_both };
+    let place = Place { is_slow, permits: RefCell::new(Some(permits)) };
     Ok(state.borrow_mut().resource_table.add(place))
 }
 

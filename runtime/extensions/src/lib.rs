@@ -146,6 +146,7 @@ deno_core::extension!(
         "04_rooms.js",
         "06_captured.js",
         "08_counted.js",
+        "09_shared_buffers.js",
         "10_console.js",
         "15_process.js",
         "17_failures.js",

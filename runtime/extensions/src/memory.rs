@@ -18,8 +18,8 @@ use deno_web::{Blob, BlobPart, BlobStore, BlobStoreTrait};
 use partyrun_limits::{Charge, Total};
 use uuid::Uuid;
 
-/// What the entry of a part, and of an object URL, takes beside its bytes.
-const ENTRY_BYTES: usize = 256;
+/// What the entry of a part, and of an object URL, takes beside its bytes: two tables, and a URL with its text.
+const ENTRY_BYTES: usize = 512;
 
 /// The memory of one room outside of V8's heap. Clones are the same.
 #[derive(Clone, Debug)]
@@ -57,6 +57,26 @@ impl RoomMemory {
 
     fn charge(&self, bytes: usize) -> Option<Charge> {
         Charge::of([&self.all, &self.held], bytes)
+    }
+
+    /// Counts `bytes` that are there whether they fit or not, until the answer is dropped. Whoever does so looks at
+    /// [`RoomMemory::is_exceeded`] when it can refuse again.
+    pub(crate) fn charge_anyway(&self, bytes: usize) -> Charge {
+        Charge::both([&self.all, &self.held], bytes)
+    }
+
+    /// A RangeError where more is used than may be.
+    pub(crate) fn check(&self) -> Result<(), JsErrorBox> {
+        if self.is_exceeded() { Err(self.refusal()) } else { Ok(()) }
+    }
+
+    // Whether `bytes` fit that are counted by whoever keeps them; what nobody needs is collected first.
+    fn check_free(&self, isolate: &mut v8::Isolate, bytes: usize) -> Result<(), JsErrorBox> {
+        let fits = || self.all.used().saturating_add(bytes) <= self.all.max();
+        if !fits() {
+            isolate.low_memory_notification();
+        }
+        if fits() { Ok(()) } else { Err(self.refusal()) }
     }
 
     /// Tells V8 what is held now.
@@ -121,11 +141,11 @@ pub(crate) fn take_now(state: &OpState, bytes: usize) -> Result<Option<Charge>, 
 }
 
 /// The names of deno_web's ops that are replaced.
-pub(crate) const REPLACED: [&str; 1] = ["op_blob_create_part"];
+pub(crate) const REPLACED: [&str; 2] = ["op_blob_create_part", "op_blob_create_object_url"];
 
 /// Their replacements.
-pub(crate) fn ops() -> [OpDecl; 1] {
-    [op_blob_create_part()]
+pub(crate) fn ops() -> [OpDecl; 2] {
+    [op_blob_create_part(), op_blob_create_object_url()]
 }
 
 #[op2]
@@ -137,6 +157,30 @@ pub(crate) fn op_blob_create_part(
     let charge = take(isolate, state, data.len())?;
     let part = Part { bytes: data.to_vec(), _charge: charge };
     Ok(state.borrow::<Arc<dyn BlobStoreTrait>>().insert_part(Arc::new(part)))
+}
+
+// An object URL keeps a copy of the blob's type and a list of its parts, as many as there are.
+#[op2]
+#[string]
+pub(crate) fn op_blob_create_object_url(
+    isolate: &mut v8::Isolate,
+    state: &OpState,
+    #[string] media_type: String,
+    #[scoped] part_ids: Vec<Uuid>,
+) -> Result<String, JsErrorBox> {
+    let store = state.borrow::<Arc<dyn BlobStoreTrait>>().clone();
+    let missing = || JsErrorBox::type_error("Blob part not found");
+    let parts = part_ids.iter().map(|id| store.get_part(id).ok_or_else(missing)).collect::<Result<_, _>>()?;
+    let blob = Blob { media_type, parts };
+    if let Some(memory) = state.try_borrow::<RoomMemory>() {
+        memory.check_free(isolate, bytes_of(&blob))?;
+    }
+    Ok(store.insert_object_url(blob, None).into())
+}
+
+// What an object URL takes.
+fn bytes_of(blob: &Blob) -> usize {
+    ENTRY_BYTES + blob.media_type.len() + size_of_val(blob.parts.as_slice())
 }
 
 struct Part {
@@ -196,13 +240,13 @@ impl BlobStoreTrait for Blobs {
     }
 
     fn insert_object_url(&self, blob: Blob, location: Option<Url>) -> Url {
-        self.memory.add(ENTRY_BYTES);
+        self.memory.add(bytes_of(&blob));
         self.store.insert_object_url(blob, location)
     }
 
     fn remove_object_url(&self, url: &Url) {
-        if self.store.get_object_url(url.clone()).is_some() {
-            self.memory.give(ENTRY_BYTES);
+        if let Some(blob) = self.store.get_object_url(url.clone()) {
+            self.memory.give(bytes_of(&blob));
         }
         self.store.remove_object_url(url);
     }

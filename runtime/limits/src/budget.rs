@@ -92,6 +92,24 @@ impl Charge {
     }
 }
 
+impl Charge {
+    /// Counts `bytes` that are there already in two totals.
+    pub fn both([first, second]: [&Arc<Total>; 2], bytes: usize) -> Self {
+        first.add(bytes);
+        second.add(bytes);
+        Self { totals: [Some(first.clone()), Some(second.clone())], bytes }
+    }
+
+    /// Counts `bytes` from now on.
+    pub fn set(&mut self, bytes: usize) {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.totals.iter().flatten().for_each(|total| total.add(more)),
+            None => self.totals.iter().flatten().for_each(|total| total.give(self.bytes - bytes)),
+        }
+        self.bytes = bytes;
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         self.totals.iter().flatten().for_each(|total| total.give(self.bytes));
@@ -231,5 +249,13 @@ mod tests {
         assert_eq!(total.used(), 500);
         std::thread::spawn(move || drop(charge)).join().unwrap();
         assert_eq!(total.used(), 0);
+        let other = Total::new(1000);
+        let mut charge = Charge::both([&total, &other], 10);
+        for bytes in [700, 20, 20] {
+            charge.set(bytes);
+            assert_eq!((total.used(), other.used()), (bytes, bytes));
+        }
+        drop(charge);
+        assert_eq!((total.used(), other.used()), (0, 0));
     }
 }

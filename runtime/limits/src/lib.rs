@@ -209,6 +209,8 @@ limits! {
     header_count_max: usize = 100, "fields", "431; an outgoing WebSocket fails";
     /// Length of a request body.
     body_bytes_max: usize = 100 * MIB, "bytes", "413";
+    /// Memory for the streamed request bodies of one room that are not answered; each counts as five times `header_bytes_max`.
+    bodies_bytes_max: usize = 128 * MIB, "bytes", "503 with `Retry-After`";
     /// Bytes of request bodies in the process that were received but not read yet.
     bodies_total_bytes_max: usize = 512 * MIB, "bytes", "no request body is received until some of them are read";
     /// Length up to which a request body of known length is received before the room is called.
@@ -292,6 +294,8 @@ limits! {
     slow_rooms_max: usize = 1000, "rooms", "the oldest one is forgotten";
     /// Extra threads that take over from threads that are held up.
     replacement_workers_max: usize = 4, "threads", "the other threads take over";
+    /// Threads for static handlers: another one takes over while a handler holds one up.
+    edge_workers_max: usize = 3, "threads", "static handlers wait for the one that is held up";
     /// JavaScript heap of one room.
     heap_bytes_max: usize = 128 * MIB, "bytes", "the room is reset";
     /// Memory beyond `heap_bytes_max` that V8 may use at a time while the room is being ended.

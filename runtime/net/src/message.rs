@@ -267,6 +267,11 @@ impl BodyWriter {
         self.sender.send(Ok(piece)).await.map_err(|_| BodyError::Gone)
     }
 
+    /// Whether everything that was written has been read.
+    pub fn is_read(&self) -> bool {
+        self.sender.capacity() == self.sender.max_capacity()
+    }
+
     /// Says that the body is whole.
     pub async fn finish(self) -> Result<(), BodyError> {
         self.sender.send(Ok(Bytes::new())).await.map_err(|_| BodyError::Gone)

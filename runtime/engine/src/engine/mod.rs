@@ -3,6 +3,7 @@
 //! [`Engine::room`] is the way in for a request or a WebSocket handshake of a room. `placement.rs` says on which worker a
 //! room is, so that it has at most one live instance anywhere in the process.
 
+mod edges;
 pub(crate) mod placement;
 pub(crate) mod relief;
 
@@ -18,6 +19,7 @@ use partyrun_net::{Request, Response};
 use partyrun_store::{RoomKey, Store};
 use tokio::sync::oneshot;
 
+use crate::engine::edges::Edges;
 use crate::engine::placement::{Kind, Mailbox, Placement};
 use crate::engine::relief::Registry;
 use crate::ground::inspect::Inspector;
@@ -40,8 +42,6 @@ const HIBERNATE_ATTEMPTS_MAX: usize = 40;
 const HIBERNATE_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// The name of the edge's thread.
 const EDGE: &str = "edge";
-/// The edge's number among workers.
-const EDGE_WORKER: usize = 0;
 
 /// Where console output comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -191,7 +191,7 @@ pub(crate) struct Inner {
     parties: RwLock<Arc<[PartyDescription]>>,
     pub(crate) placement: Placement,
     pub(crate) warnings: Warnings,
-    edge: RwLock<Option<Arc<Mailbox>>>,
+    edges: Edges,
     watchdog: Watchdog,
     pub(crate) places: Arc<Places>,
     pub(crate) registry: Arc<Registry>,
@@ -219,7 +219,7 @@ impl Engine {
 
     /// Begins with what needs no program yet, on a thread of its own: while a project is bundled.
     pub fn warm_up(limits: &Limits, inspector: Option<&Arc<Inspector>>) -> Option<Warm> {
-        let mailbox = Mailbox::new(EDGE_WORKER, Kind::Edge);
+        let mailbox = Mailbox::new(edges::FIRST, Kind::Edge);
         WaitingWorker::spawn(mailbox, EDGE.to_string(), Some((limits.clone(), inspector.cloned())))
             .ok()
             .map(Warm)
@@ -264,7 +264,7 @@ impl Engine {
             parties: RwLock::new(Arc::from([])),
             placement: Placement::default(),
             warnings: Warnings::default(),
-            edge: RwLock::default(),
+            edges: Edges::default(),
             watchdog,
             places,
             registry: Arc::default(),
@@ -275,7 +275,7 @@ impl Engine {
         });
         let _first = engine.set(inner.this.clone());
         let (edge, parties) = inner.start_edge(warm).await?;
-        *write(&inner.edge) = Some(edge);
+        inner.edges.replace(edge);
         *write(&inner.parties) = parties;
         if let Workers::Count(count) = inner.options.workers {
             for _ in 0..count.max(1) {
@@ -366,9 +366,9 @@ impl Engine {
                 return Err(error);
             }
         };
-        let old_edge = write(&self.0.edge).replace(edge);
+        let old_edges = self.0.edges.replace(edge);
         *write(&self.0.parties) = parties;
-        if let Some(old_edge) = old_edge {
+        for old_edge in old_edges {
             let _gone = old_edge.send(Message::Stop);
         }
         for worker in self.0.placement.workers() {
@@ -381,8 +381,8 @@ impl Engine {
     /// durable.
     pub async fn stop(&self, grace: Duration) {
         self.0.stopping.store(true, Ordering::Release);
-        let edge = write(&self.0.edge).take();
-        let workers: Vec<Arc<Mailbox>> = self.0.placement.workers().into_iter().chain(edge).collect();
+        let edges = self.0.edges.take();
+        let workers: Vec<Arc<Mailbox>> = self.0.placement.workers().into_iter().chain(edges).collect();
         for worker in &workers {
             let _gone = worker.send(Message::Drain(grace));
         }
@@ -408,6 +408,11 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn kind_of_worker(&self, room: &RoomKey) -> Option<Kind> {
         self.0.placement.find(room).map(|worker| worker.kind)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn edge_count(&self) -> usize {
+        self.0.edges.len()
     }
 
     #[cfg(test)]
@@ -443,7 +448,7 @@ impl Inner {
             return Ok(stopping());
         }
         let (reply, answer) = oneshot::channel();
-        let message = Message::Request(key.clone(), request, origin, reply);
+        let message = Message::Request(key.clone(), Box::new(request), origin, reply);
         if self.send_to_room(&key, message).is_err() {
             return Ok(stopping());
         }
@@ -501,9 +506,10 @@ impl Inner {
         &self,
         warm: Option<Warm>,
     ) -> Result<(Arc<Mailbox>, Arc<[PartyDescription]>), StartError> {
+        let id = self.edges.next_id();
         let edge = match warm {
             Some(Warm(waiting)) => waiting.begin(self.setup(0), &self.watchdog)?,
-            None => self.start_worker(EDGE_WORKER, Kind::Edge)?,
+            None => self.start_worker(id, Kind::Edge)?,
         };
         let (reply, answer) = oneshot::channel();
         let _gone = edge.send(Message::Describe(reply));
@@ -525,9 +531,10 @@ impl Inner {
     }
 
     async fn edge<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
-        let edge = read(&self.edge).clone()?;
         let (reply, answer) = oneshot::channel();
-        edge.send(message(reply)).ok()?;
+        if !self.edges.send(message(reply)) {
+            return None;
+        }
         answer.await.ok()
     }
 }

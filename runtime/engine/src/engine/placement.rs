@@ -116,17 +116,30 @@ impl Mailbox {
 
     // What waits for rooms that the worker does not have; the rest stays, in its order.
     fn take_for_others(&self) -> Vec<Message> {
-        let mut inbox = self.inbox();
+        let inbox = self.inbox();
+        self.take_if(inbox, |message, rooms| message.room().is_some_and(|room| !rooms.contains(room)))
+    }
+
+    /// What waits for static handlers; the rest stays, in its order.
+    pub(crate) fn take_events(&self) -> Vec<Message> {
+        self.take_if(self.inbox(), |message, _| message.is_for_handlers())
+    }
+
+    fn take_if(
+        &self,
+        mut inbox: MutexGuard<'_, Inbox>,
+        wanted: impl Fn(&Message, &HashSet<RoomKey>) -> bool,
+    ) -> Vec<Message> {
         let mut waiting = Vec::new();
         while let Ok(message) = inbox.receiver.try_recv() {
             waiting.push(message);
         }
-        let own = |message: &Message| message.room().is_none_or(|room| inbox.rooms.contains(room));
-        let (kept, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(own);
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|message| wanted(message, &inbox.rooms));
         for message in kept {
             let _ended = self.sender.send(message);
         }
-        others
+        taken
     }
 }
 
@@ -277,18 +290,21 @@ impl Inner {
 
     /// What the watchdog says about a worker.
     pub(crate) fn notice(&self, worker: usize, notice: Notice) {
-        let mailbox = self.placement.read().workers.get(&worker).cloned();
+        let mailbox = self.placement.read().workers.get(&worker).cloned().or_else(|| self.edges.find(worker));
         match (notice, mailbox) {
             (Notice::Held(step, whose), Some(mailbox)) => {
                 mailbox.held.store(true, Ordering::Release);
                 self.tell_held(&mailbox, step, &whose);
-                self.relieve(&mailbox);
+                match mailbox.kind {
+                    Kind::Edge => self.relieve_edge(&mailbox),
+                    Kind::Share | Kind::Slow | Kind::Room => self.relieve(&mailbox),
+                }
             }
             (Notice::Released(after, whose), Some(mailbox)) => {
                 mailbox.held.store(false, Ordering::Release);
                 self.tell_released(after, &whose);
             }
-            // The edge has nobody who could take over: its one isolate is what everybody waits for.
+            // It has ended.
             (_, None) => {}
         }
     }

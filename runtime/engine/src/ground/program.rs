@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use std::ffi::c_char;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use bytes::Bytes;
 use deno_core::ModuleLoadOptions;
@@ -53,6 +55,7 @@ pub struct Program {
     pub binaries: Vec<Bytes>,
     code_cache: Mutex<CodeCache>,
     compiled_wasm: Mutex<HashMap<u32, Arc<v8::CompiledWasmModule>>>,
+    import_times: OnceLock<HashMap<String, Duration>>,
 }
 
 /// A code cache as it is now, and how many there were before it.
@@ -87,7 +90,18 @@ impl Program {
             binaries: Vec::new(),
             code_cache: Mutex::default(),
             compiled_wasm: Mutex::default(),
+            import_times: OnceLock::new(),
         })
+    }
+
+    /// Remembers how long the modules of each party took the edge, which imports them all before there is any room.
+    pub(crate) fn note_import_times(&self, times: impl Iterator<Item = (String, Duration)>) {
+        let _known = self.import_times.set(times.collect());
+    }
+
+    /// The parties whose modules the edge has evaluated, and how long those took.
+    pub(crate) fn import_times(&self) -> impl Iterator<Item = (&String, Duration)> {
+        self.import_times.get().into_iter().flatten().map(|(party, took)| (party, *took))
     }
 
     /// The settings that `boot` in `js/90_dispatch.js` reads.

@@ -66,6 +66,11 @@ impl Totals {
         Budget::new(&self.answers, limits.answers_bytes_max)
     }
 
+    /// Of the streamed request bodies that a room has not answered. What the process has of them, the front bounds.
+    pub(crate) fn bodies(limits: &Limits) -> Budget {
+        Budget::new(&Total::new(usize::MAX), limits.bodies_bytes_max)
+    }
+
     /// Of a room's writes that are not durable.
     pub(crate) fn undurable(&self, limits: &Limits) -> Budget {
         Budget::new(&self.undurable, limits.undurable_bytes_max)

@@ -26,6 +26,10 @@ use crate::ground::program::{BUNDLE_NAME, Loader, Program};
 use crate::ground::pulse::{Pulse, Step, Whose};
 use crate::room::host::HostSlot;
 
+use rejections::Rejections;
+
+mod rejections;
+
 /// Why user code did not return.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
@@ -62,7 +66,7 @@ pub(crate) enum Loaded {
 /// The functions of `js/90_dispatch.js`.
 pub(crate) struct Calls {
     pub(crate) load: v8::Global<v8::Function>,
-    pub(crate) settle: v8::Global<v8::Function>,
+    pub(crate) rejected: v8::Global<v8::Function>,
     pub(crate) start: v8::Global<v8::Function>,
     pub(crate) request: v8::Global<v8::Function>,
     pub(crate) connect: v8::Global<v8::Function>,
@@ -83,6 +87,7 @@ pub(crate) struct Heap {
     memory: Arc<MemoryUse>,
     // V8's callback points to it; fields are dropped after `drop` has disposed of the isolate.
     _after_collection: Box<AfterCollection>,
+    rejections: Rc<Rejections>,
     loader: Rc<Loader>,
     debuggee: Option<Debuggee>,
 }
@@ -125,6 +130,7 @@ impl Heap {
             memory::on_near_heap_limit(&near_limit.0, &near_limit.1, current, near_limit.2)
         });
         let after_collection = AfterCollection::watch(runtime.v8_isolate(), &memory, &handle);
+        let rejections = Rejections::watch(runtime.v8_isolate());
         // `JsRuntime` leaves its isolate entered; from here on only the guard enters.
         // SAFETY: it was entered by its creation on this thread.
         unsafe { runtime.v8_isolate().exit() };
@@ -133,6 +139,7 @@ impl Heap {
             handle,
             memory,
             _after_collection: after_collection,
+            rejections,
             loader,
             debuggee,
         })
@@ -144,6 +151,7 @@ impl Drop for Heap {
         // SAFETY: this thread made the isolate. Dropping the runtime leaves it and disposes of it.
         unsafe { self.runtime.v8_isolate().enter() };
         self.handle.cancel_terminate_execution();
+        self.rejections.forget();
         // SAFETY: `runtime` is not used again.
         unsafe { ManuallyDrop::drop(&mut self.runtime) };
         crate::ground::trim::note_dropped();
@@ -411,14 +419,23 @@ impl Entered<'_> {
 
     /// Lets deno_core dispatch timers and finished ops. Ready means that nothing is pending.
     pub(crate) fn poll_event_loop(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        // deno_core hands the rejections that it finds over as arguments of one call: a hundred thousand do not fit on a stack.
-        // So they are taken from it before.
-        self.scope(|scope, calls| call(scope, &calls.settle, &[]).map(drop)).unwrap_or(Ok(()))?;
-        match self.isolate.heap.runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
+        // Events come before timers, and so do the rejections that they leave.
+        self.tell_rejections()?;
+        let polled = self.isolate.heap.runtime.poll_event_loop(context, PollEventLoopOptions::default());
+        self.tell_rejections()?;
+        match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Poll::Ready(Err(CallError::Thrown(error.to_string()))),
         }
+    }
+
+    fn tell_rejections(&mut self) -> Result<(), CallError> {
+        if self.isolate.heap.rejections.is_empty() {
+            return Ok(());
+        }
+        let rejections = self.isolate.heap.rejections.clone();
+        self.scope(|scope, calls| rejections.tell(scope, &calls.rejected)).unwrap_or(Ok(()))
     }
 
     // V8 collects in time only what it knows of.
@@ -457,7 +474,7 @@ impl Entered<'_> {
             v8::Local::<v8::Promise>::try_from(promise).ok().map(|promise| v8::Global::new(scope, promise));
         let calls = Calls {
             load: function(scope, table, "load")?,
-            settle: function(scope, table, "settle")?,
+            rejected: function(scope, table, "rejected")?,
             start: function(scope, table, "start")?,
             request: function(scope, table, "request")?,
             connect: function(scope, table, "connect")?,

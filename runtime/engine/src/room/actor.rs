@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use deno_core::v8;
 use partyrun_extensions::wire;
-use partyrun_limits::Budget;
+use partyrun_limits::{Budget, Charge};
 use partyrun_net::{Response, SocketBudgets, SocketEvent};
 use partyrun_store::{RoomKey, RoomStorage, TransactionId};
 use tokio::sync::oneshot;
@@ -22,6 +22,7 @@ use crate::Source;
 use crate::ground::overrun;
 use crate::ground::places::{Full, Place};
 use crate::ground::pulse::{Overrun, Step};
+use crate::ground::totals::Totals;
 use crate::isolate::{CallError, Entered, Isolate, call, text};
 use crate::room::alarms::RunningAlarm;
 use crate::room::event::{Event, Waiting, dispatch};
@@ -59,6 +60,8 @@ pub(crate) struct Request {
     pub(crate) url: Option<partyrun_net::RequestUrl>,
     pub(crate) method: http::Method,
     pub(crate) headers: Option<http::HeaderMap>,
+    /// What its body may take while it waits to be read.
+    pub(crate) body: Option<Charge>,
 }
 
 pub(crate) struct Actor {
@@ -78,6 +81,8 @@ pub(crate) struct Actor {
     undurable_counted: Cell<usize>,
     /// Of long answers that their clients have not read.
     pub(crate) answers: Budget,
+    /// Of streamed request bodies.
+    pub(crate) bodies: Budget,
     pub(crate) held: Cell<bool>,
     pub(crate) hibernates: Cell<bool>,
     pub(crate) start: Cell<Start>,
@@ -119,6 +124,7 @@ impl Actor {
         };
         let (held, answers, undurable) =
             (totals.held(limits), totals.answers(limits), totals.undurable(limits));
+        let bodies = Totals::bodies(limits);
         Rc::new(Self {
             source,
             serial,
@@ -132,6 +138,7 @@ impl Actor {
             alarms: RefCell::default(),
             gate: Gate::new(held),
             answers,
+            bodies,
             undurable,
             undurable_counted: Cell::new(0),
             held: Cell::new(false),
@@ -721,9 +728,13 @@ impl Actor {
             let info = deno_core::serde_v8::to_v8(scope, info)
                 .map_err(|_| CallError::Failed("reading the parties"))?;
             let value = call(scope, &calls.describe, &[info])?;
-            deno_core::serde_v8::from_v8(scope, value).map_err(|error| CallError::Thrown(error.to_string()))
+            deno_core::serde_v8::from_v8::<crate::room::edge::Described>(scope, value)
+                .map_err(|error| CallError::Thrown(error.to_string()))
         });
         self.start.set(Start::Started);
+        if let Some(Ok(described)) = &described {
+            program.note_import_times(described.import_times());
+        }
         described.unwrap_or(Err(CallError::Failed("reading the parties")))
     }
 

@@ -105,7 +105,7 @@ impl Actor {
                 let running =
                     RunningAlarm { due: due.clone(), since: Instant::now(), counted: Cell::new(true) };
                 self.alarms.borrow_mut().insert(token, running);
-                self.push(Event::Alarm(token, due));
+                self.push(Event::Alarm(token, Box::new(due)));
             }
             // It was changed or deleted meanwhile.
             Ok(false) => {

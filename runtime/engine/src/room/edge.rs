@@ -1,6 +1,7 @@
 //! What is particular to the edge isolate: what its modules declare, and sockets that it accepts itself.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use partyrun_net::Response;
 use serde::Deserialize;
@@ -26,6 +27,8 @@ pub struct PartyDescription {
     pub socket: bool,
     /// It has a static `onCron`; only that of `main` is used.
     pub cron: bool,
+    /// Milliseconds that its modules took to be evaluated, but for what they waited for; 0 where nobody measured.
+    pub import_ms: u32,
 }
 
 /// What `describe` of js/80_edge.js answers.
@@ -34,6 +37,15 @@ pub(crate) struct Described {
     /// Why the server must not start: the party whose module is wrong, and what is.
     pub(crate) problem: Option<(String, String)>,
     pub(crate) parties: Vec<PartyDescription>,
+}
+
+impl Described {
+    /// How long the modules of each party took.
+    pub(crate) fn import_times(&self) -> impl Iterator<Item = (String, Duration)> {
+        let time =
+            |party: &PartyDescription| (party.name.clone(), Duration::from_millis(party.import_ms.into()));
+        self.parties.iter().map(time)
+    }
 }
 
 /// Makes a socket of the handshake that request `id` is, to be answered with 101 and `headers`.

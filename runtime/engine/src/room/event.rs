@@ -13,12 +13,12 @@ use crate::ground::pulse::Step;
 use crate::isolate::{CallError, Calls, call, text};
 use crate::room::http::{body_stream, header_text};
 
-/// One event.
+/// One event. What is large is in a box: events move often, and most are messages.
 pub(crate) enum Event {
     /// An HTTP request for the room.
-    Request(u32, Request, Origin),
+    Request(u32, Box<Request>, Origin),
     /// A WebSocket handshake for the room; the socket exists already.
-    Connect(u32, String, Request, Origin),
+    Connect(u32, String, Box<Request>, Origin),
     /// A text message.
     Text(u32, String),
     /// A binary message.
@@ -26,15 +26,15 @@ pub(crate) enum Event {
     /// The last event of a socket.
     End(u32, Ending),
     /// The room's alarm is due.
-    Alarm(u32, DueAlarm),
+    Alarm(u32, Box<DueAlarm>),
     /// A static `onBeforeConnect` or `onBeforeRequest`.
-    Before(u32, Before),
+    Before(u32, Box<Before>),
     /// The static `onFetch` of the main party.
-    Fetch(u32, Request),
+    Fetch(u32, Box<Request>),
     /// The static `onSocket` of the main party.
-    Socket(u32, Request),
+    Socket(u32, Box<Request>),
     /// The static `onCron` of the main party.
-    Cron(u32, Cron),
+    Cron(u32, Box<Cron>),
 }
 
 impl Event {
@@ -69,7 +69,6 @@ impl Event {
     }
 
     /// The event as the socket `index` gave it, or the event itself if it is another's.
-    #[expect(clippy::result_large_err, reason = "the event goes back where it came from, it is no error")]
     pub(crate) fn of_socket(self, index: u32) -> Result<SocketEvent<'static>, Self> {
         match self {
             Self::Text(of, text) if of == index => Ok(SocketEvent::Text(text.into())),
@@ -194,14 +193,14 @@ pub(crate) fn dispatch<'s>(
         Event::Request(id, request, origin) => {
             let stub = v8::Boolean::new(scope, origin.is_stub()).into();
             let external = v8::Boolean::new(scope, origin.keeps_cf()).into();
-            let [method, url, headers, body] = request_values(scope, request)?;
+            let [method, url, headers, body] = request_values(scope, *request)?;
             let arguments = [room, number(scope, id), method, url, headers, body, external, stub];
             call(scope, &calls.request, &arguments)?;
         }
         Event::Connect(index, pk, request, origin) => {
             let external = v8::Boolean::new(scope, origin.keeps_cf()).into();
             let pk = text(scope, &pk)?;
-            let [_, url, headers, _] = request_values(scope, request)?;
+            let [_, url, headers, _] = request_values(scope, *request)?;
             let arguments = [room, number(scope, index), pk, url, headers, external];
             call(scope, &calls.connect, &arguments)?;
         }
@@ -223,13 +222,13 @@ pub(crate) fn dispatch<'s>(
         Event::Before(id, before) => dispatch_before(scope, calls, id, before)?,
         Event::Fetch(id, request) => {
             let external = v8::Boolean::new(scope, true).into();
-            let [method, url, headers, body] = request_values(scope, request)?;
+            let [method, url, headers, body] = request_values(scope, *request)?;
             let arguments = [number(scope, id), method, url, headers, body, external];
             call(scope, &calls.fetch, &arguments)?;
         }
         Event::Socket(id, request) => {
             let external = v8::Boolean::new(scope, true).into();
-            let [_, url, headers, _] = request_values(scope, request)?;
+            let [_, url, headers, _] = request_values(scope, *request)?;
             let arguments = [number(scope, id), url, headers, external];
             call(scope, &calls.socket, &arguments)?;
         }
@@ -247,7 +246,7 @@ fn dispatch_before<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     calls: &Calls,
     id: u32,
-    before: Before,
+    before: Box<Before>,
 ) -> Result<(), CallError> {
     let external = v8::Boolean::new(scope, true).into();
     let handler = text(scope, before.handler)?;

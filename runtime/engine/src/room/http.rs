@@ -4,17 +4,24 @@
 //! original, and bytes that are none become U+FFFD. A body that JavaScript produces over time
 //! is pumped from its resource into a channel by a task of the worker.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use deno_core::Resource;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use partyrun_extensions as ext;
 use partyrun_limits::Limits;
-use partyrun_net::{Body, BodyError, BodyStream, Coding, Response};
+use partyrun_net::{Body, BodyError, BodyStream, BodyWriter, Coding, Response, counted};
+
+use crate::room::actor::Actor;
 
 const PUMP_CHUNK_BYTES: usize = 64 * 1024;
 const PUMP_PIECES_MAX: usize = 4;
+/// Pieces from this length on are counted.
+const COUNTED_FROM_BYTES: usize = 4096;
+/// How often it is looked whether clients have read enough.
+const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The header fields as JavaScript takes them, in bytes: ASCII in almost every message.
 pub(crate) fn header_text(headers: &HeaderMap) -> Vec<u8> {
@@ -69,13 +76,25 @@ pub(crate) fn outgoing_body(body: ext::Body) -> Body {
     match body {
         ext::Body::None => Body::Empty,
         ext::Body::Bytes(bytes) => Body::Full(bytes),
-        ext::Body::Stream(stream) => pump(futures_util::stream::StreamExt::boxed_local(stream), None),
-        ext::Body::Resource(resource) => {
-            let length = resource.size_hint();
-            let length = (length.1 == Some(length.0) && length.0 > 0).then_some(length.0);
-            pump(read_all(resource), length)
-        }
+        ext::Body::Stream(stream) => pump(futures_util::stream::StreamExt::boxed_local(stream), None, None),
+        ext::Body::Resource(resource) => pump(read_all(resource.clone()), promised(&*resource), None),
     }
+}
+
+/// The same for the answer of a room: what its clients have not read of it is bounded for all its answers together.
+pub(crate) fn answer_body(body: ext::Body, room: &Rc<Actor>) -> Body {
+    let room = Some(Rc::downgrade(room));
+    match body {
+        ext::Body::Stream(stream) => pump(futures_util::stream::StreamExt::boxed_local(stream), None, room),
+        ext::Body::Resource(resource) => pump(read_all(resource.clone()), promised(&*resource), room),
+        whole @ (ext::Body::None | ext::Body::Bytes(_)) => outgoing_body(whole),
+    }
+}
+
+// The length of a body, where that is known.
+fn promised(resource: &dyn Resource) -> Option<u64> {
+    let (least, most) = resource.size_hint();
+    (most == Some(least) && least > 0).then_some(least)
 }
 
 /// A response of another room as the ops take it: plain, with the coding that its header names, as `fetch` gives it.
@@ -119,7 +138,26 @@ fn read_all(resource: Rc<dyn Resource>) -> Pieces {
     Box::pin(reading)
 }
 
-fn pump(mut pieces: Pieces, length: Option<u64>) -> Body {
+// Waits until a room's clients have read enough of its answers, and counts the next piece. Each answer may have one piece.
+async fn within_budget(room: Option<&Weak<Actor>>, writer: &BodyWriter, piece: Bytes) -> Bytes {
+    if piece.len() < COUNTED_FROM_BYTES {
+        return piece;
+    }
+    while let Some(room) = room.and_then(Weak::upgrade) {
+        if writer.is_read() || !room.answers.refuses() {
+            let charge = room.answers.charge(piece.len());
+            return counted(piece, charge);
+        }
+        drop(room);
+        tokio::select! {
+            () = tokio::time::sleep(FULL_LOOK_EVERY) => {}
+            () = writer.closed() => break,
+        }
+    }
+    piece
+}
+
+fn pump(mut pieces: Pieces, length: Option<u64>, room: Option<Weak<Actor>>) -> Body {
     use futures_util::StreamExt;
     let (writer, stream) = BodyStream::channel(PUMP_PIECES_MAX, length);
     tokio::task::spawn_local(async move {
@@ -127,6 +165,7 @@ fn pump(mut pieces: Pieces, length: Option<u64>) -> Body {
             match piece {
                 // A reader that went away ends the pump, and with it the stream in JavaScript.
                 Ok(bytes) => {
+                    let bytes = within_budget(room.as_ref(), &writer, bytes).await;
                     if writer.write(bytes).await.is_err() {
                         return;
                     }

@@ -3,21 +3,25 @@
 //! The limits are small, so that harmless sizes go beyond them. Each kind runs in a room that shares its worker with another
 //! one; the error must name the limit, and the memory of the process must stay far below what the room asked for.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use partyrun_limits::Limits;
+use partyrun_net::{Body, BodyStream};
 
 use crate::tests::{one_worker, run, start_with};
 
 const MIB: usize = 1 << 20;
 
 const ROOM: &str = "class {
-  onRequest(request) {
+  async onRequest(request) {
     const kind = new URL(request.url).searchParams.get('k');
     const all = [];
     const bytes = () => new Uint8Array(MIB);
     const port = new MessageChannel().port1;
     const blob = new Blob(['0123456789']);
+    const typed = new Blob(['a'], { type: 'x'.repeat(100_000) });
+    const pause = () => new Promise((go) => setTimeout(go, 10));
     const grow = {
       blobs: () => new Blob([bytes(), bytes(), bytes()]),
       slices: () => blob.slice(1, 3),
@@ -36,10 +40,30 @@ const ROOM: &str = "class {
       'shared wasm': () => new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true }),
       'wasm modules': () => new WebAssembly.Instance(new WebAssembly.Module(MODULE)),
       'shared buffers': () => new SharedArrayBuffer(MIB),
+      'growing shared buffers': () => { const one = new SharedArrayBuffer(1, { maxByteLength: MIB }); one.grow(MIB); return one; },
+      'shared buffers that may grow': () => new SharedArrayBuffer(MIB, { maxByteLength: 2 * MIB }),
+      'urls with long types': () => void URL.createObjectURL(typed),
+      'brotli of Node': async () => {
+        const { createBrotliCompress, constants } = host.builtin('node:zlib');
+        const stream = createBrotliCompress({ params: { [constants.BROTLI_PARAM_LGWIN]: 24 } });
+        await new Promise((written) => stream.write(crypto.getRandomValues(new Uint8Array(65536)), written));
+        return stream;
+      },
+      'tokens that do not end': async () => {
+        let feed;
+        const body = new ReadableStream({ start(controller) { feed = controller; } });
+        const rewriter = new HTMLRewriter().on('p', { element() {} });
+        const reader = rewriter.transform(new Response(body)).body.getReader();
+        reader.read();
+        feed.enqueue(new TextEncoder().encode('<p title='));
+        for (let i = 0; i < 12; i++) feed.enqueue(bytes().fill(120));
+        await pause();
+        return [feed, reader];
+      },
       'growing buffers': () => { const one = new ArrayBuffer(1, { maxByteLength: MIB }); one.resize(MIB); return one; },
     }[kind];
     if (grow === undefined) return new Response('fine');
-    for (let i = 0; i < 2e6; i++) all.push(grow());
+    for (let i = 0; i < 2e6; i++) all.push(await grow());
     return new Response(`${all.length} were made`);
   }
 }";
@@ -85,6 +109,11 @@ fn memory_outside_of_the_heap_ends_its_room_and_nothing_else() {
             "wasm modules",
             "shared buffers",
             "growing buffers",
+            "growing shared buffers",
+            "shared buffers that may grow",
+            "urls with long types",
+            "brotli of Node",
+            "tokens that do not end",
         ];
         assert_eq!(bench.path("b", "?k=ok").await.1, "fine");
         let mut wrong = Vec::new();
@@ -129,6 +158,82 @@ fn what_was_held_is_given_back() {
         let limits = Limits { external_bytes_max: 48 * MIB, ..Limits::default() };
         let bench = start_with(code, one_worker(limits)).await.unwrap();
         assert_eq!(bench.path("a", "").await, (200, "fine".into()), "{}", bench.printed());
+        bench.engine.stop(Duration::from_secs(2)).await;
+    });
+}
+
+// What a room's clients have not read of streamed answers counts for all of them together.
+#[test]
+fn streamed_answers_that_nobody_reads_wait() {
+    run(async {
+        const PIECE: usize = 64 << 10;
+        const ANSWERS: usize = 20;
+        let code = "'use strict'; (host) => { let made = 0; return { main: { default: class {
+              onRequest(request) {
+                if (new URL(request.url).searchParams.has('made')) return new Response(`${made}`);
+                let left = 40;
+                return new Response(new ReadableStream({ pull(controller) {
+                  if (left-- === 0) return controller.close();
+                  made++;
+                  controller.enqueue(new Uint8Array(65536));
+                } }, { highWaterMark: 0 }));
+              } } }, parties: {} }; }";
+        let limits = Limits { answers_bytes_max: 8 * PIECE, ..Limits::default() };
+        let bench = start_with(code, one_worker(limits)).await.unwrap();
+        let mut answers = Vec::new();
+        for _ in 0..ANSWERS {
+            answers.push(bench.response("a").await);
+        }
+        let (mut seen, mut same) = (String::new(), 0);
+        while same < 50 {
+            let (_, made) = bench.path("a", "?made").await;
+            same = if made == seen { same + 1 } else { 0 };
+            seen = made;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // Beside what the limit allows, each answer has one piece that waits, and one that is on its way.
+        let made: usize = seen.parse().unwrap();
+        assert!(made <= 8 + 2 * ANSWERS && made >= ANSWERS, "{made} pieces were made");
+        for answer in answers {
+            assert_eq!(crate::tests::read(answer).await.1.len(), 40 * PIECE);
+        }
+        bench.engine.stop(Duration::from_secs(2)).await;
+    });
+}
+
+#[test]
+fn request_bodies_that_a_room_does_not_read_are_bounded() {
+    run(async {
+        let code = "'use strict'; (host) => ({ main: { default: class {
+              async onRequest(request) {
+                if (request.method === 'GET') return new Response('fine');
+                return new Response(await request.text());
+              } } }, parties: {} })";
+        let limits = Limits { header_bytes_max: 1000, bodies_bytes_max: 15_000, ..Limits::default() };
+        let bench = start_with(code, one_worker(limits)).await.unwrap();
+        let (mut writers, mut asked) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (writer, stream) = BodyStream::channel(4, None);
+            writers.push(writer);
+            asked.push(Box::pin(bench.send("a", Body::Stream(stream))));
+        }
+        // Each of them is on its way before the fourth is.
+        for asking in &mut asked {
+            let polled = std::future::poll_fn(|context| Poll::Ready(asking.as_mut().poll(context))).await;
+            assert!(polled.is_pending());
+        }
+        let (_writer, stream) = BodyStream::channel(4, None);
+        let (status, text) = crate::tests::read(bench.send("a", Body::Stream(stream)).await).await;
+        assert_eq!(
+            (status, text.as_str()),
+            (503, "The room has too many requests whose bodies wait for it.")
+        );
+        assert_eq!(bench.get("a").await, (200, "fine".into()));
+        for (writer, asking) in writers.into_iter().zip(asked) {
+            writer.write("whole".into()).await.unwrap();
+            writer.finish().await.unwrap();
+            assert_eq!(crate::tests::read(asking.await).await, (200, "whole".into()));
+        }
         bench.engine.stop(Duration::from_secs(2)).await;
     });
 }

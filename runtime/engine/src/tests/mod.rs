@@ -119,6 +119,17 @@ impl Bench {
         read(self.engine.room(RoomKey::new(party, room), request).await).await
     }
 
+    /// The answer of a room, unread.
+    pub(crate) async fn response(&self, room: &str) -> Response {
+        self.engine.room(RoomKey::new("main", room), get(&format!("/party/{room}"))).await
+    }
+
+    /// The answer of a room to a POST.
+    pub(crate) async fn send(&self, room: &str, body: Body) -> Response {
+        let request = Request { method: ::http::Method::POST, body, ..get(&format!("/party/{room}")) };
+        self.engine.room(RoomKey::new("main", room), request).await
+    }
+
     pub(crate) async fn edge(&self, path: &str) -> (u16, String) {
         match self.engine.edge_fetch(get(path)).await {
             Fetched::Respond(response) => read(response).await,
@@ -127,7 +138,7 @@ impl Bench {
     }
 }
 
-async fn read(response: Response) -> (u16, String) {
+pub(crate) async fn read(response: Response) -> (u16, String) {
     let status = response.status;
     let mut text = Vec::new();
     // Tests of bodies that fail look at what came before.

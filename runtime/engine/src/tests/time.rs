@@ -164,6 +164,36 @@ fn a_slow_handler_is_named_once() {
 }
 
 #[test]
+fn a_native_call_is_its_rooms_own_time() {
+    run(async {
+        let limits = Limits {
+            turn_cpu_warn: Duration::from_millis(20),
+            turn_held_after: Duration::from_millis(60),
+            room_idle_max: Duration::from_secs(600),
+            ..Limits::default()
+        };
+        let code = "'use strict'; (host) => ({ main: { default: class {
+              onRequest(request) {
+                if (!request.url.endsWith('?derive')) return new Response('fine');
+                return new Response(host.builtin('node:crypto').pbkdf2Sync('a', 'b', 2_000_000, 64, 'sha512').length);
+              } } }, parties: {} })";
+        let options = EngineOptions { limits, workers: Workers::Count(1), inspector: None };
+        let bench = start_with(code, options).await.unwrap();
+        assert_eq!(bench.path("a", "?derive").await, (200, "64".into()));
+        let lines = bench.lines.all();
+        assert!(lines.contains("[a] Room `main/a`: `onRequest` used "), "{lines}");
+        assert!(
+            lines.contains("[a] Room `main/a` holds its thread up: `onRequest` has run for 60 ms."),
+            "{lines}"
+        );
+        while !bench.engine.hibernate(key("a")).await {}
+        assert_eq!(bench.get("a").await, (200, "fine".into()));
+        assert_eq!(bench.engine.kind_of_worker(&key("a")), Some(Kind::Slow));
+        bench.engine.stop(Duration::from_secs(2)).await;
+    });
+}
+
+#[test]
 fn rooms_start_elsewhere_while_a_thread_is_held_up() {
     run(async {
         let limits = Limits {
@@ -209,6 +239,50 @@ fn rooms_start_elsewhere_while_a_thread_is_held_up() {
             assert!(began.elapsed() < Duration::from_secs(60), "nobody hears that the thread goes on");
             tokio::time::sleep(Duration::from_millis(20)).await; // Polls.
         }
+        bench.engine.stop(Duration::from_secs(2)).await;
+    });
+}
+
+#[test]
+fn static_handlers_go_on_elsewhere_while_one_holds_its_thread_up() {
+    run(async {
+        let limits = Limits {
+            turn_cpu_max: Duration::from_secs(3),
+            turn_held_after: Duration::from_millis(100),
+            edge_workers_max: 2,
+            ..Limits::default()
+        };
+        let code = "'use strict'; (host) => { let n = 0; return { main: { default: class {
+            static onFetch(request) {
+              if (request.url.endsWith('/loop')) { console.log('looping'); for (;;) {} }
+              return new Response(++n);
+            } } }, parties: {} }; }";
+        let options = EngineOptions { limits, workers: Workers::Count(1), inspector: None };
+        let bench = start_with(code, options).await.unwrap();
+        assert_eq!(bench.edge("/").await, (200, "1".into()));
+        let held = Box::pin(bench.edge("/loop"));
+        // One waits before anybody knows that the thread is held up, the other comes after it.
+        let others = Box::pin(async {
+            while !bench.lines.all().contains("looping") {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            [bench.edge("/").await, bench.edge("/").await]
+        });
+        let (held, others) = match select(held, others).await {
+            Either::Right((others, held)) => (held, others),
+            Either::Left((held, _)) => panic!("other handlers waited until {held:?}"),
+        };
+        // Fresh modules: they count from the beginning.
+        assert_eq!(others, [(200, "1".into()), (200, "2".into())]);
+        assert_eq!(bench.engine.edge_count(), 2);
+        assert!(
+            bench
+                .lines
+                .all()
+                .contains("The isolate of the static handlers holds its thread up: `onFetch` has run")
+        );
+        assert_eq!(held.await.0, 500);
+        assert_eq!(bench.edge("/").await, (200, "3".into()));
         bench.engine.stop(Duration::from_secs(2)).await;
     });
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
-use partyrun_net::{Request, Response};
+use partyrun_net::{Body, Request, Response};
 use partyrun_store::{Batch, DueAlarm, RoomKey, Store, WorkerStore};
 use tokio::sync::oneshot;
 
@@ -52,9 +52,12 @@ const LULL: Duration = Duration::from_millis(2);
 /// After so many looks without a lull it makes one anyway.
 const LULL_LOOKS_MAX: usize = 25;
 
+/// So many pieces of a streamed body may wait, each no longer than what is read at once.
+const BODY_PIECES: usize = 5;
+
 /// What others ask of a worker.
 pub(crate) enum Message {
-    Request(RoomKey, Request, Origin, oneshot::Sender<Result<Response, String>>),
+    Request(RoomKey, Box<Request>, Origin, oneshot::Sender<Result<Response, String>>),
     Alarm(DueAlarm),
     /// Actor, life of its storage, batch.
     Durable(u64, u32, u64, Result<(), String>),
@@ -83,6 +86,11 @@ impl Message {
             Self::Alarm(due) => Some(&due.room),
             _ => None,
         }
+    }
+
+    /// Whether it calls a static handler.
+    pub(crate) fn is_for_handlers(&self) -> bool {
+        matches!(self, Self::Before(..) | Self::Fetch(..) | Self::Socket(..) | Self::Cron(..))
     }
 }
 
@@ -123,6 +131,7 @@ impl Shared {
         mailbox: Arc<Mailbox>,
         heap: Option<Heap>,
     ) -> Rc<Self> {
+        let spares = Spares::new(setup.spares, &setup.program);
         let shared = Rc::new(Self {
             limits: Rc::new(setup.limits),
             observer: setup.observer,
@@ -133,7 +142,7 @@ impl Shared {
             engine: setup.engine,
             writer: setup.store,
             mailbox,
-            spares: RefCell::new(Spares::new(setup.spares)),
+            spares: RefCell::new(spares),
             early: RefCell::new(heap),
             refilling: Cell::new(false),
             tidying: Cell::new(false),
@@ -417,6 +426,17 @@ impl Worker {
     }
 
     fn take(&mut self, message: Message) {
+        // The way of nearly all requests: each look for a room costs as much as a short handler.
+        let live = match &message {
+            Message::Request(key, ..) => self.rooms.get(key).filter(|room| !room.moves_on()).cloned(),
+            _ => None,
+        };
+        let message = match (message, live) {
+            (Message::Request(_, request, origin, reply), Some(room)) => {
+                return self.request(&room, request, origin, reply);
+            }
+            (message, _) => message,
+        };
         let Some(key) = message.room().cloned() else { return self.handle(message) };
         if let Some(message) = self.admit(&key, message) {
             self.handle(message);
@@ -449,7 +469,10 @@ impl Worker {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Request(key, request, origin, reply) => self.request(key, request, origin, reply),
+            Message::Request(key, request, origin, reply) => {
+                let room = self.room(key);
+                self.request(&room, request, origin, reply);
+            }
             Message::Alarm(due) => self.alarm(due),
             Message::Durable(serial, life, seq, result) => self.durable(serial, life, seq, result),
             Message::Hibernate(key, reply) => {
@@ -459,21 +482,21 @@ impl Worker {
                 let remembered = remember(&before.request, Waiting::Before(reply));
                 self.edge_event(before, remembered, |id, mut before, remembered| {
                     remembered.upgrade = before.request.upgrade.take();
-                    Event::Before(id, before)
+                    Event::Before(id, Box::new(before))
                 });
             }
             Message::Fetch(request, reply) => {
                 let remembered = remember(&request, Waiting::Fetch(reply));
                 self.edge_event(request, remembered, |id, mut request, remembered| {
                     remembered.upgrade = request.upgrade.take();
-                    Event::Fetch(id, request)
+                    Event::Fetch(id, Box::new(request))
                 });
             }
             Message::Socket(request, reply) => {
                 let remembered = remember(&request, Waiting::Plain(reply));
                 self.edge_event(request, remembered, |id, mut request, remembered| {
                     remembered.upgrade = request.upgrade.take();
-                    Event::Socket(id, request)
+                    Event::Socket(id, Box::new(request))
                 });
             }
             Message::Cron(cron, reply) => self.cron(cron, reply),
@@ -520,13 +543,12 @@ impl Worker {
     }
 
     fn request(
-        &mut self,
-        key: RoomKey,
-        mut request: Request,
+        &self,
+        room: &Rc<Actor>,
+        mut request: Box<Request>,
         origin: Origin,
         reply: oneshot::Sender<Result<Response, String>>,
     ) {
-        let room = self.room(key);
         if room.inbox_full() {
             let _gone = reply.send(Ok(busy(&self.shared.limits, "The room has too many events waiting.")));
             return;
@@ -543,9 +565,20 @@ impl Worker {
             };
             let pk = connection.id.clone();
             let handshake = Handshake { upgrade, reply, headers: http::HeaderMap::new() };
-            let index = room.sockets.borrow_mut().add(&room, Some(connection), Some(handshake));
+            let index = room.sockets.borrow_mut().add(room, Some(connection), Some(handshake));
             room.push(Event::Connect(index, pk, request, origin));
         } else {
+            let body = match &request.body {
+                Body::Stream(_) if room.bodies.refuses() => {
+                    let text = "The room has too many requests whose bodies wait for it.";
+                    let _gone = reply.send(Ok(busy(&self.shared.limits, text)));
+                    return;
+                }
+                Body::Stream(_) => {
+                    Some(room.bodies.charge(BODY_PIECES * self.shared.limits.header_bytes_max))
+                }
+                Body::Full(_) | Body::Empty => None,
+            };
             let remembered = Remembered {
                 waiting: Waiting::Room(reply),
                 peer: request.peer,
@@ -554,6 +587,7 @@ impl Worker {
                 url: None,
                 method: http::Method::GET,
                 headers: None,
+                body,
             };
             let id = room.remember(remembered);
             room.push(Event::Request(id, request, origin));
@@ -702,8 +736,9 @@ impl Worker {
             url: None,
             method: http::Method::GET,
             headers: None,
+            body: None,
         };
-        self.edge_event(cron, remembered, |id, cron, _| Event::Cron(id, cron));
+        self.edge_event(cron, remembered, |id, cron, _| Event::Cron(id, Box::new(cron)));
     }
 
     // Makes the edge isolate, if there is none yet, and asks it what the modules declare.
@@ -729,8 +764,8 @@ impl Worker {
     }
 
     fn swap(&mut self, program: Arc<Program>) {
+        self.shared.spares.borrow_mut().begin_program(&program);
         *self.shared.program.borrow_mut() = program;
-        self.shared.spares.borrow_mut().clear();
         self.shared.code_cached.borrow_mut().clear();
         for room in self.rooms.values() {
             room.swap();
@@ -763,5 +798,6 @@ fn remember(request: &Request, waiting: Waiting) -> Remembered {
         url: Some(request.url.clone()),
         method: request.method.clone(),
         headers: Some(request.headers.clone()),
+        body: None,
     }
 }

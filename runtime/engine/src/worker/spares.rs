@@ -1,36 +1,43 @@
 //! Spares: isolates that a worker has prepared for rooms which nobody has asked for yet. A room must not pay for the modules
 //! of other parties, so that a spare has evaluated those of one party or of none. One of none serves every party, and what
-//! most parties import is evaluated in no time. Where that takes long, spares have it evaluated: those for the parties that
-//! were asked for last.
+//! most parties import is evaluated in no time. Where that takes long, a spare has it evaluated. Which parties those are the
+//! edge has measured, which imports all of them; the spares that save the rooms of late the most time are made.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use crate::ground::program::Program;
 use crate::isolate::{Isolate, Loaded};
 
 /// A party whose modules take longer gets spares of its own.
 const QUICK_MAX: Duration = Duration::from_millis(4);
+/// What any spare saves a room: about the time of making an isolate.
+const BLANK_SAVES: Duration = Duration::from_millis(8);
+/// So many rooms tell which parties are asked for.
+const ASKED_MAX: usize = 16;
 
 /// The spares of a worker.
 pub(crate) struct Spares {
     ready: Vec<Isolate>,
     max: usize,
-    // The parties of the last rooms, the newest first, as many as there may be spares.
+    // The parties of the last rooms, the newest first.
     asked: VecDeque<Loaded>,
-    // Parties whose modules take long.
-    slow: HashMap<Loaded, bool>,
+    // How long the modules of a party take.
+    times: HashMap<Loaded, Duration>,
 }
 
 impl Spares {
     /// None yet, and at most `max`.
-    pub(crate) fn new(max: usize) -> Self {
-        Self { ready: Vec::new(), max, asked: VecDeque::new(), slow: HashMap::new() }
+    pub(crate) fn new(max: usize, program: &Program) -> Self {
+        let times =
+            program.import_times().map(|(party, took)| (Loaded::Party(party.clone()), took)).collect();
+        Self { ready: Vec::new(), max, asked: VecDeque::new(), times }
     }
 
     /// A spare for a room, if there is one that can serve it.
     pub(crate) fn take(&mut self, wanted: &Loaded) -> Option<Isolate> {
         self.asked.push_front(wanted.clone());
-        self.asked.truncate(self.max);
+        self.asked.truncate(ASKED_MAX);
         let having = |loaded: &Loaded| self.ready.iter().position(|spare| spare.loaded() == loaded);
         let found = having(wanted).or_else(|| having(&Loaded::Nothing))?;
         Some(self.ready.swap_remove(found))
@@ -38,7 +45,7 @@ impl Spares {
 
     /// How long modules took to be evaluated, but for what they waited for.
     pub(crate) fn note_time(&mut self, loaded: &Loaded, took: Duration) {
-        self.slow.insert(loaded.clone(), took > QUICK_MAX);
+        self.times.insert(loaded.clone(), took);
     }
 
     /// How many are ready.
@@ -75,24 +82,60 @@ impl Spares {
         self.ready.push(spare);
     }
 
-    /// Drops all, and what was known of the program's parties.
+    /// Drops all.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.max);
+        self.ready.clear();
+    }
+
+    /// Drops all: from now on they are for another program.
+    pub(crate) fn begin_program(&mut self, program: &Program) {
+        *self = Self::new(self.max, program);
     }
 
     fn plan(&self) -> (Vec<Loaded>, Vec<usize>) {
         let ready: Vec<&Loaded> = self.ready.iter().map(Isolate::loaded).collect();
-        compare(&ready, wishes(&self.asked, &self.slow, self.max))
+        compare(&ready, wishes(&self.asked, &self.times, self.max))
     }
 }
 
-// What the spares should have evaluated.
-fn wishes(asked: &VecDeque<Loaded>, slow: &HashMap<Loaded, bool>, max: usize) -> Vec<Loaded> {
-    let of_slow = asked.iter().map(|party| match slow.get(party) {
-        Some(true) => party.clone(),
-        _ => Loaded::Nothing,
-    });
-    of_slow.chain(std::iter::repeat(Loaded::Nothing)).take(max).collect()
+// What the spares should have evaluated: each is the one that saves the next room the most time, as far as the last rooms
+// tell. A second spare of the same kind is worth less, because the next room is of another party more often than not.
+fn wishes(asked: &VecDeque<Loaded>, times: &HashMap<Loaded, Duration>, max: usize) -> Vec<Loaded> {
+    let is_slow = |party: &Loaded| times.get(party).is_some_and(|took| *took > QUICK_MAX);
+    // Before there was a room, any party may be asked for.
+    let rooms: Vec<&Loaded> = if asked.is_empty() { times.keys().collect() } else { asked.iter().collect() };
+    let mut slow: Vec<&Loaded> = rooms.iter().copied().filter(|party| is_slow(party)).collect();
+    slow.sort_unstable_by_key(|party| (times.get(*party), name(*party)));
+    slow.dedup();
+    let share = |party: &Loaded| {
+        rooms.iter().filter(|room| **room == party).count() as f64 / rooms.len().max(1) as f64
+    };
+    let mut chosen: Vec<Loaded> = Vec::new();
+    while chosen.len() < max {
+        let count = |party: &Loaded| {
+            i32::try_from(chosen.iter().filter(|one| *one == party).count()).unwrap_or(i32::MAX)
+        };
+        let others: f64 = slow.iter().filter(|party| count(party) > 0).map(|party| share(party)).sum();
+        // Whoever has no spare of its own takes one of nothing. There always is one, if there may be several.
+        let blanks = count(&Loaded::Nothing);
+        let is_last = chosen.len() + 1 == max && max > 1 && blanks == 0 && others < 1.0;
+        let blank = (1.0 - others).max(0.0).powi(blanks.saturating_add(1)) * BLANK_SAVES.as_secs_f64();
+        let saved = |party: &Loaded| {
+            let saves = BLANK_SAVES + times.get(party).copied().unwrap_or_default();
+            share(party).powi(count(party).saturating_add(1)) * saves.as_secs_f64()
+        };
+        let best = slow.iter().copied().max_by(|one, other| saved(one).total_cmp(&saved(other)));
+        let best = best.filter(|party| !is_last && saved(party) > blank);
+        chosen.push(best.cloned().unwrap_or(Loaded::Nothing));
+    }
+    chosen
+}
+
+fn name(loaded: &Loaded) -> &str {
+    match loaded {
+        Loaded::Party(party) => party,
+        Loaded::Nothing | Loaded::All => "",
+    }
 }
 
 // The wishes that nothing fulfils, and what fulfils no wish.
@@ -115,14 +158,39 @@ mod tests {
         Loaded::Party(name.to_string())
     }
 
+    fn wish(known: &[(&str, u64)], asked: &[&str], max: usize) -> Vec<Loaded> {
+        let times = known.iter().map(|(name, ms)| (party(name), Duration::from_millis(*ms))).collect();
+        wishes(&asked.iter().map(|name| party(name)).collect(), &times, max)
+    }
+
     #[test]
     fn only_slow_parties_have_spares_of_their_own() {
-        let slow = HashMap::from([(party("slow"), true), (party("quick"), false)]);
-        let wish = |asked: &[&str]| wishes(&asked.iter().map(|name| party(name)).collect(), &slow, 2);
-        assert_eq!(wish(&[]), [Loaded::Nothing, Loaded::Nothing]);
-        assert_eq!(wish(&["quick", "unknown"]), [Loaded::Nothing, Loaded::Nothing]);
-        assert_eq!(wish(&["quick", "slow"]), [Loaded::Nothing, party("slow")]);
-        assert_eq!(wish(&["slow", "slow"]), [party("slow"), party("slow")]);
+        let (slow, nothing) = (party("slow"), Loaded::Nothing);
+        let known = [("slow", 130), ("quick", 0)];
+        assert_eq!(wish(&[], &[], 2), [nothing.clone(), nothing.clone()]);
+        assert_eq!(wish(&known, &["quick", "unknown"], 2), [nothing.clone(), nothing.clone()]);
+        assert_eq!(wish(&known, &["quick", "slow"], 2), [slow.clone(), nothing.clone()]);
+        assert_eq!(wish(&known, &["slow", "slow"], 2), [slow.clone(), slow.clone()]);
+        assert!(wish(&known, &["slow"], 0).is_empty());
+    }
+
+    #[test]
+    fn a_slow_party_keeps_its_spare_while_others_are_asked_for() {
+        let (slow, nothing) = (party("slow"), Loaded::Nothing);
+        let known = [("slow", 130), ("quick", 0)];
+        assert_eq!(wish(&known, &["quick", "quick", "quick", "slow"], 2), [slow.clone(), nothing.clone()]);
+        assert_eq!(wish(&known, &["quick", "quick", "slow"], 1), [slow.clone()]);
+        assert_eq!(wish(&known, &[], 2), [slow, nothing], "before the first room, as the edge has measured");
+    }
+
+    #[test]
+    fn of_two_slow_parties_the_slower_goes_first() {
+        let known = [("slow", 130), ("slower", 400), ("quick", 0)];
+        assert_eq!(wish(&known, &["slow", "slower", "quick"], 2), [party("slower"), Loaded::Nothing]);
+        assert_eq!(
+            wish(&known, &["slow", "slower", "quick"], 3),
+            [party("slower"), party("slow"), Loaded::Nothing]
+        );
     }
 
     #[test]

@@ -2,9 +2,8 @@
 //! answer. It knows nothing of V8, so that it can be tried by itself (`fuzz/`).
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 
 use lol_html::html_content::{Comment, ContentType, Doctype, DocumentEnd, Element, EndTag, TextChunk};
 use lol_html::{
@@ -36,6 +35,14 @@ pub(crate) struct Change {
     value: String,
     #[serde(default)]
     html: bool,
+}
+
+impl Change {
+    /// What its texts take.
+    #[allow(dead_code, reason = "the fuzz target that has this file as well does not count")]
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + self.value.len()
+    }
 }
 
 /// What the parser is told.
@@ -76,15 +83,37 @@ impl<Bytes> Happening<Bytes> {
     }
 }
 
-type Output = Arc<Mutex<Vec<u8>>>;
+/// What the parser holds of a document: what came out and was not taken yet, and a token that has not ended.
+struct Holding {
+    output: RefCell<Vec<u8>>,
+    unfinished: Cell<usize>,
+    tell: Box<dyn Fn(usize)>,
+}
 
-struct Sink(Output);
+impl Holding {
+    fn tell(&self) {
+        (self.tell)(self.output.borrow().len() + self.unfinished.get());
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let output = self.output.take();
+        self.tell();
+        output
+    }
+
+    // So much was written. Where something came out, a token has ended in it.
+    fn note_written(&self, length: usize, bytes_max: usize) {
+        let before = if self.output.borrow().is_empty() { self.unfinished.get() } else { 0 };
+        self.unfinished.set((before + length).min(bytes_max));
+    }
+}
+
+struct Sink(Rc<Holding>);
 
 impl OutputSink for Sink {
     fn handle_chunk(&mut self, chunk: &[u8]) {
-        if let Ok(mut output) = self.0.lock() {
-            output.extend_from_slice(chunk);
-        }
+        self.0.output.borrow_mut().extend_from_slice(chunk);
+        self.0.tell();
     }
 }
 
@@ -284,22 +313,28 @@ fn settings<'a>(talk: &Shared, wanted: &[Handler], bytes_max: usize) -> Settings
 
 /// Runs on a thread of its own until the document ends, an error, or nobody listens any more. What the parser holds back may
 /// have `bytes_max` bytes.
-pub(crate) fn parse(talk: Talk, wanted: &[Handler], bytes_max: usize) {
+///
+/// Whenever that changes, `tell` hears how many bytes are held.
+pub(crate) fn parse(talk: Talk, wanted: &[Handler], bytes_max: usize, tell: impl Fn(usize) + 'static) {
     let talk = Rc::new(RefCell::new(talk));
-    let output = Output::default();
-    let taken = || output.lock().map(|mut output| std::mem::take(&mut *output)).unwrap_or_default();
-    let mut rewriter = Some(HtmlRewriter::new(settings(&talk, wanted, bytes_max), Sink(output.clone())));
+    let holding =
+        Rc::new(Holding { output: RefCell::default(), unfinished: Cell::new(0), tell: Box::new(tell) });
+    let mut rewriter = Some(HtmlRewriter::new(settings(&talk, wanted, bytes_max), Sink(holding.clone())));
     loop {
         let command = talk.borrow_mut().commands.blocking_recv();
         let result = match (command, &mut rewriter) {
-            (Some(Command::Write(bytes)), Some(rewriter)) => rewriter.write(&bytes),
+            (Some(Command::Write(bytes)), Some(rewriter)) => {
+                let written = rewriter.write(&bytes);
+                holding.note_written(bytes.len(), bytes_max);
+                written
+            }
             (Some(Command::End), rewriter) => rewriter.take().map_or(Ok(()), HtmlRewriter::end),
             (Some(Command::Changes(_)), _) => continue,
             _ => return,
         };
         let kind = if rewriter.is_some() { "input" } else { "done" };
         let happening = match result {
-            Ok(()) => Happening { kind, output: Some(taken()), ..Happening::default() },
+            Ok(()) => Happening { kind, output: Some(holding.take()), ..Happening::default() },
             Err(error) => Happening { kind: "error", name: error.to_string(), ..Happening::default() },
         };
         let last = happening.kind != "input";

@@ -6,9 +6,9 @@
 
 use std::cell::RefCell;
 
-use brotli::enc::StandardAlloc;
+use brotli::enc::BrotliAlloc;
 use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderParameter, BrotliEncoderStateStruct};
-use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
+use brotli::{Allocator, BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper, SliceWrapperMut};
 use deno_core::GarbageCollected;
 use deno_core::OpState;
 use deno_core::op2;
@@ -17,7 +17,7 @@ use deno_error::JsErrorBox;
 use libz_rs_sys as zlib;
 use partyrun_limits::Charge;
 
-use crate::memory;
+use crate::memory::{self, RoomMemory};
 
 // The modes of node:zlib.
 const DEFLATE: i32 = 1;
@@ -132,7 +132,8 @@ pub(super) struct Zlib {
 // What a state takes: about four windows and as much for the matches, or one window.
 const DEFLATE_BYTES: usize = 300 << 10;
 const INFLATE_BYTES: usize = 48 << 10;
-const BROTLI_BYTES: usize = 8 << 20;
+// The state itself, without what it allocates.
+const BROTLI_BYTES: usize = 64 << 10;
 
 // SAFETY: it holds no handles of the heap.
 unsafe impl GarbageCollected for Zlib {
@@ -277,13 +278,52 @@ pub(super) fn op_node_crc32(#[buffer] bytes: &[u8], seed: u32) -> u32 {
 
 // --- brotli -----------------------------------------------------------------------------------------------------------
 
+/// Brotli's memory, which counts as its room's: what it takes depends on the window and on what it is given. It cannot be
+/// refused in the middle of a write, but the write is the last one then.
+#[derive(Clone, Default)]
+struct Counting(Option<RoomMemory>);
+
+/// A piece of it.
+#[derive(Default)]
+struct Cells<T> {
+    cells: Box<[T]>,
+    _charge: Option<Charge>,
+}
+
+impl<T> SliceWrapper<T> for Cells<T> {
+    fn slice(&self) -> &[T] {
+        &self.cells
+    }
+}
+
+impl<T> SliceWrapperMut<T> for Cells<T> {
+    fn slice_mut(&mut self) -> &mut [T] {
+        &mut self.cells
+    }
+}
+
+impl<T: Clone + Default> Allocator<T> for Counting {
+    type AllocatedMemory = Cells<T>;
+
+    fn alloc_cell(&mut self, length: usize) -> Cells<T> {
+        let charge =
+            self.0.as_ref().map(|memory| memory.charge_anyway(length.saturating_mul(size_of::<T>())));
+        Cells { cells: vec![T::default(); length].into_boxed_slice(), _charge: charge }
+    }
+
+    fn free_cell(&mut self, _cells: Cells<T>) {}
+}
+
+impl BrotliAlloc for Counting {}
+
 enum BrotliStream {
-    Encoder(Box<BrotliEncoderStateStruct<StandardAlloc>>),
-    Decoder(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
+    Encoder(Box<BrotliEncoderStateStruct<Counting>>),
+    Decoder(Box<BrotliState<Counting, Counting, Counting>>),
 }
 
 pub(super) struct Brotli {
     stream: RefCell<BrotliStream>,
+    memory: Counting,
     _charge: Option<Charge>,
 }
 
@@ -315,13 +355,15 @@ pub(super) fn op_node_brotli_encoder(
     #[buffer] parameters: &[u32],
 ) -> Result<Brotli, JsErrorBox> {
     let charge = memory::take(isolate, state, BROTLI_BYTES)?;
-    let mut encoder = BrotliEncoderStateStruct::new(StandardAlloc::default());
+    let memory = Counting(state.try_borrow::<RoomMemory>().cloned());
+    let mut encoder = BrotliEncoderStateStruct::new(memory.clone());
     for (parameter, value) in PARAMETERS.into_iter().zip(parameters) {
         if *value != u32::MAX && !encoder.set_parameter(parameter, *value) {
             return Err(JsErrorBox::generic("Initialization failed"));
         }
     }
-    Ok(Brotli { stream: RefCell::new(BrotliStream::Encoder(Box::new(encoder))), _charge: charge })
+    let stream = RefCell::new(BrotliStream::Encoder(Box::new(encoder)));
+    Ok(Brotli { stream, memory, _charge: charge })
 }
 
 #[op2]
@@ -331,9 +373,10 @@ pub(super) fn op_node_brotli_decoder(
     state: &OpState,
 ) -> Result<Brotli, JsErrorBox> {
     let charge = memory::take(isolate, state, BROTLI_BYTES)?;
-    let allocate = StandardAlloc::default;
-    let decoder = Box::new(BrotliState::new(allocate(), allocate(), allocate()));
-    Ok(Brotli { stream: RefCell::new(BrotliStream::Decoder(decoder)), _charge: charge })
+    let memory = Counting(state.try_borrow::<RoomMemory>().cloned());
+    let decoder = BrotliState::new(memory.clone(), memory.clone(), memory.clone());
+    let stream = RefCell::new(BrotliStream::Decoder(Box::new(decoder)));
+    Ok(Brotli { stream, memory, _charge: charge })
 }
 
 // Answers 0 when all went well, 1 for a stream that ended, -1 for broken data.
@@ -392,6 +435,7 @@ pub(super) fn op_node_brotli_write(
             }
         }
     };
+    handle.memory.0.as_ref().map_or(Ok(()), RoomMemory::check)?;
     if let [out, rest, ..] = left {
         *out = u32::try_from(out_left).unwrap_or(u32::MAX);
         *rest = u32::try_from(in_left).unwrap_or(u32::MAX);

@@ -7,7 +7,7 @@ use partyrun_net::{Response, counted};
 use super::HostSlot;
 use crate::room::actor::Actor;
 use crate::room::event::Waiting;
-use crate::room::http::{busy, outgoing_body, parse_headers};
+use crate::room::http::{answer_body, busy, parse_headers};
 use crate::room::output_gate::Output;
 
 /// Answers from this length on are counted; what all clients have of shorter ones is bounded by their number.
@@ -19,7 +19,7 @@ impl ext::Responses for HostSlot {
         // The mark says that the body is already in the coding that its header names (js/31_responses.js).
         let packed = status & PACKED != 0;
         let status = u16::try_from(status & !PACKED).unwrap_or(500);
-        let mut response = Response::new(status, outgoing_body(body));
+        let mut response = Response::new(status, answer_body(body, &actor));
         response.packed = packed;
         response.headers = parse_headers(headers);
         response = within_memory(&actor, response);

@@ -1,0 +1,134 @@
+//! The threads of the static handlers.
+//!
+//! There is one, with one isolate, so that what a module keeps is there from one request to the next. While a turn holds it
+//! up (`turn_held_after`), another one takes over: it gets what waits and all that comes. What the handlers of the first have
+//! begun goes on there, and so do its sockets. The second starts with fresh modules, and stays in charge until it is held up
+//! itself. There are `edge_workers_max` of them at most; when all are held up, the newest is waited for.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::engine::Inner;
+use crate::engine::placement::Mailbox;
+use crate::worker::Message;
+
+/// The number of the first one among workers. Those of others count down from the largest: rooms' workers count up.
+pub(super) const FIRST: usize = 0;
+
+#[derive(Default)]
+pub(super) struct Edges(RwLock<Table>);
+
+#[derive(Default)]
+struct Table {
+    current: Option<Arc<Mailbox>>,
+    all: Vec<Arc<Mailbox>>,
+    started: usize,
+    starting: bool,
+    // Counts programs: a thread that was started with an old one is not used.
+    program: usize,
+}
+
+impl Edges {
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for one more.
+    pub(super) fn next_id(&self) -> usize {
+        let mut table = self.write();
+        table.started += 1;
+        if table.started == 1 { FIRST } else { usize::MAX - table.started }
+    }
+
+    /// Puts one in charge, for good: answers those that were there before.
+    pub(super) fn replace(&self, edge: Arc<Mailbox>) -> Vec<Arc<Mailbox>> {
+        let mut table = self.write();
+        table.program += 1;
+        table.current = Some(edge.clone());
+        std::mem::replace(&mut table.all, vec![edge])
+    }
+
+    /// Takes all away: the engine stops.
+    pub(super) fn take(&self) -> Vec<Arc<Mailbox>> {
+        let mut table = self.write();
+        table.program += 1;
+        table.current = None;
+        std::mem::take(&mut table.all)
+    }
+
+    /// Sends a message to the one in charge. False if there is none any more.
+    pub(super) fn send(&self, message: Message) -> bool {
+        // The message is in the queue before the lock goes: who takes over finds it there.
+        let table = self.read();
+        table.current.as_ref().is_some_and(|edge| edge.send(message).is_ok())
+    }
+
+    /// The one with this number.
+    pub(super) fn find(&self, id: usize) -> Option<Arc<Mailbox>> {
+        self.read().all.iter().find(|edge| edge.id == id).cloned()
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.read().all.len()
+    }
+}
+
+impl Table {
+    // Lets another one take over from the one in charge.
+    fn pass_to(&mut self, edge: Arc<Mailbox>) {
+        if let Some(held) = self.current.replace(edge.clone()) {
+            for message in held.take_events() {
+                let _ended = edge.send(message);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// A turn holds up a thread of static handlers.
+    pub(super) fn relieve_edge(&self, held: &Arc<Mailbox>) {
+        let mut table = self.edges.write();
+        let in_charge = table.current.as_ref().is_some_and(|edge| Arc::ptr_eq(edge, held));
+        if !in_charge || table.starting {
+            return;
+        }
+        if let Some(free) = table.all.iter().find(|edge| !edge.is_held()).cloned() {
+            return table.pass_to(free);
+        }
+        if table.all.len() >= self.options.limits.edge_workers_max {
+            return;
+        }
+        let (Some(engine), program) = (self.this.upgrade(), table.program) else { return };
+        // Evaluating the modules takes as long as it did at the start, and the watchdog waits for nobody.
+        let started = std::thread::Builder::new().name("edge-start".to_string()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let edge = runtime.ok().and_then(|runtime| runtime.block_on(engine.start_edge(None)).ok());
+            let Some((edge, _)) = edge else {
+                engine.edges.write().starting = false;
+                return;
+            };
+            engine.add_edge(edge, program);
+        });
+        table.starting = started.is_ok();
+    }
+
+    // One more is ready, with the modules of a program.
+    fn add_edge(&self, edge: Arc<Mailbox>, program: usize) {
+        let mut table = self.edges.write();
+        table.starting = false;
+        if table.program != program {
+            let _ended = edge.send(Message::Stop);
+            return;
+        }
+        table.all.push(edge.clone());
+        // The other may have gone on meanwhile: then it stays in charge, with what its modules keep.
+        if table.current.as_ref().is_some_and(|current| current.is_held()) {
+            table.pass_to(edge);
+        }
+    }
+}

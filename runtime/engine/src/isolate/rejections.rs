@@ -1,0 +1,103 @@
+//! Rejected promises that nobody handles: kept until the turn is over, and told then if that is still so.
+//!
+//! This takes the place of deno_core's own list. That one is handed over as the arguments of a single call, and a hundred
+//! thousand do not fit on a stack; asking JavaScript to empty it before each poll costs every turn two calls. Here a turn
+//! without rejections costs one look at an empty list. A rejection that is handled before the end of the turn, as in
+//! `await failing()`, is forgotten at once when it was the last one, and else whenever the list has doubled, so that a long
+//! turn does not pile them up.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use deno_core::v8;
+
+use crate::isolate::{CallError, call};
+
+/// So many are kept before the first look for handled ones.
+const SIFT_FROM: usize = 1024;
+/// So many reasons are told in one call.
+const TOLD_AT_ONCE: usize = 1024;
+
+/// The rejections of one isolate. Its handles must go before the isolate does: [`Rejections::forget`].
+#[derive(Default)]
+pub(crate) struct Rejections {
+    promises: RefCell<Vec<v8::Global<v8::Promise>>>,
+    // When the list is this long, handled ones are looked for.
+    sift_at: Cell<usize>,
+}
+
+impl Rejections {
+    /// Listens to what `isolate` rejects from now on.
+    pub(crate) fn watch(isolate: &mut v8::Isolate) -> Rc<Self> {
+        let this = Rc::new(Self { promises: RefCell::default(), sift_at: Cell::new(SIFT_FROM) });
+        isolate.set_slot(this.clone());
+        isolate.set_promise_reject_callback(on_event);
+        this
+    }
+
+    /// Whether there is nothing to tell.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.promises.borrow().is_empty()
+    }
+
+    /// Forgets all of them.
+    pub(crate) fn forget(&self) {
+        self.promises.borrow_mut().clear();
+    }
+
+    /// Tells `rejected` of js/90_dispatch.js the reasons of those that nobody handles, and of those that telling makes.
+    pub(crate) fn tell(
+        &self,
+        scope: &mut v8::PinScope<'_, '_>,
+        rejected: &v8::Global<v8::Function>,
+    ) -> Result<(), CallError> {
+        while !self.is_empty() {
+            let promises = self.promises.take();
+            self.sift_at.set(SIFT_FROM);
+            for some in promises.chunks(TOLD_AT_ONCE) {
+                v8::scope!(let scope, scope);
+                let unhandled = some.iter().map(|promise| v8::Local::new(scope, promise));
+                let unhandled: Vec<_> = unhandled.filter(|promise| !promise.has_handler()).collect();
+                let reasons: Vec<_> = unhandled.iter().map(|promise| promise.result(scope)).collect();
+                if !reasons.is_empty() {
+                    let reasons = v8::Array::new_with_elements(scope, &reasons).into();
+                    call(scope, rejected, &[reasons])?;
+                }
+            }
+            scope.perform_microtask_checkpoint();
+        }
+        Ok(())
+    }
+
+    fn add(&self, scope: &v8::PinScope<'_, '_>, promise: v8::Local<'_, v8::Promise>) {
+        let mut promises = self.promises.borrow_mut();
+        if promises.len() >= self.sift_at.get() {
+            promises.retain(|promise| !v8::Local::new(scope, promise).has_handler());
+            self.sift_at.set((2 * promises.len()).max(SIFT_FROM));
+        }
+        promises.push(v8::Global::new(scope, promise));
+    }
+
+    // Only the last one: the others are looked at when they are told.
+    fn remove(&self, scope: &v8::PinScope<'_, '_>, promise: v8::Local<'_, v8::Promise>) {
+        let mut promises = self.promises.borrow_mut();
+        if promises.last().is_some_and(|last| v8::Local::new(scope, last) == promise) {
+            promises.pop();
+        }
+    }
+}
+
+unsafe extern "C" fn on_event(message: v8::PromiseRejectMessage<'_>) {
+    // SAFETY: V8 calls this while it runs JavaScript of the isolate that the message belongs to.
+    v8::callback_scope!(unsafe scope, &message);
+    let Some(rejections) = scope.get_slot::<Rc<Rejections>>().cloned() else { return };
+    match message.get_event() {
+        v8::PromiseRejectEvent::PromiseRejectWithNoHandler => rejections.add(scope, message.get_promise()),
+        v8::PromiseRejectEvent::PromiseHandlerAddedAfterReject => {
+            rejections.remove(scope, message.get_promise());
+        }
+        // Promises that were settled before: nothing has happened to them.
+        v8::PromiseRejectEvent::PromiseRejectAfterResolved
+        | v8::PromiseRejectEvent::PromiseResolveAfterResolved => {}
+    }
+}
