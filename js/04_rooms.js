@@ -26,6 +26,8 @@ class Room {
     // gave away (40_connections.js).
     this.registered = new SafeMap();
     this.byId = new SafeMap();
+    // How many connections another one with the same id hides: nearly always none.
+    this.hiddenCount = 0;
     this.live = null;
     this.hibernating = false;
     // How many hold it, and the section that all of its sections are in (45_input_gate.js).

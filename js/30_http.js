@@ -28,7 +28,7 @@ const {
 
 const { RequestPrototypeGetHeaders, ResponsePrototypeGetBody, ResponsePrototypeGetHeaders } = core.loadExtScript("ext:partyrun/06_captured.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
-const { newInnerRequest, fromInnerRequest, toInnerRequest, Request: WebRequest } = core.loadExtScript(
+const { fromInnerRequest, toInnerRequest, Request: WebRequest } = core.loadExtScript(
   "ext:deno_fetch/23_request.js",
 );
 const {
@@ -193,10 +193,40 @@ function innerBodyOf(body) {
   return inner;
 }
 
+// What deno_fetch's `newInnerRequest` makes, with its accessors on the prototype: on each object they cost more than the rest of it.
+class InnerRequest {
+  constructor(method, url, headers, body) {
+    this.method = method;
+    this.headersText = headers;
+    this.headers = null;
+    this.body = body;
+    this.redirectMode = "manual";
+    this.redirectCount = 0;
+    this.urlList = [() => url];
+    this.urlListProcessed = [url];
+    this.clientRid = null;
+    this.blobUrlEntry = null;
+  }
+  get headerList() {
+    if (this.headers === null) this.headers = parseHeaders(this.headersText);
+    return this.headers;
+  }
+  set headerList(list) {
+    this.headers = list;
+  }
+  url() {
+    return this.urlListProcessed[0];
+  }
+  currentUrl() {
+    const last = this.urlList.length - 1;
+    if (this.urlListProcessed[last] === undefined) this.urlListProcessed[last] = this.urlList[last]();
+    return this.urlListProcessed[last];
+  }
+}
+ObjectSetPrototypeOf(InnerRequest.prototype, null);
+
 function incomingRequest(id, method, url, headers, body, cf) {
-  const inner = newInnerRequest(method, url, () => parseHeaders(headers), innerBodyOf(body), false);
-  inner.redirectMode = "manual";
-  const request = fromInnerRequest(inner, "request");
+  const request = fromInnerRequest(new InnerRequest(method, url, headers, innerBodyOf(body)), "request");
   request[kHostId] = id;
   if (cf !== undefined) request[kCf] = cf;
   return request;

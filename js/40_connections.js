@@ -117,7 +117,10 @@ function register(connection) {
   const { byId, live, number, registered } = connection[kRoom];
   connection[kAccepted] = true;
   const older = MapPrototypeGet(byId, connection.id);
-  if (older !== undefined) hide(older, true);
+  if (older !== undefined) {
+    hide(older, true);
+    connection[kRoom].hiddenCount++;
+  }
   MapPrototypeSet(byId, connection.id, connection);
   if (live !== null) MapPrototypeSet(live, connection.id, connection);
   MapPrototypeSet(registered, connection[kIndex], connection);
@@ -138,9 +141,12 @@ function unregister(connection) {
   const { byId, live, number, registered } = connection[kRoom];
   if (!MapPrototypeDelete(registered, connection[kIndex])) return;
   core.ops.op_connection_list(number, connection[kIndex], false);
+  const room = connection[kRoom];
+  if (connection[kHidden]) room.hiddenCount--;
   if (MapPrototypeGet(byId, connection.id) !== connection) return;
   MapPrototypeDelete(byId, connection.id);
   if (live !== null) MapPrototypeDelete(live, connection.id);
+  if (room.hiddenCount === 0) return;
   // An older connection with the same id, if it is still there, is found again.
   for (const { 1: other } of registered) {
     if (other.id === connection.id) MapPrototypeSet(byId, connection.id, other);
@@ -148,6 +154,7 @@ function unregister(connection) {
   const next = MapPrototypeGet(byId, connection.id);
   if (next === undefined) return;
   hide(next, false);
+  room.hiddenCount--;
   if (live !== null) MapPrototypeSet(live, next.id, next);
 }
 

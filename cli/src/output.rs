@@ -5,6 +5,7 @@
 //! that it can neither move the cursor nor reorder a line.
 
 use std::io::{IsTerminal, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use partyrun_engine::{Level, Source};
 use partyrun_limits::{Charge, Limits, Total};
 use partyrun_server::{Answered, Ended, Reporter};
+use serde::Serialize;
 use serde_json::json;
 
 const LINES_WAITING_MAX: usize = 16_384;
@@ -272,18 +274,37 @@ impl Output {
     }
 }
 
+/// The line of a request. There are many of them, so that no object is made for it first.
+#[derive(Serialize)]
+struct RequestLine<'a> {
+    time: String,
+    r#type: &'static str,
+    level: &'static str,
+    method: &'a str,
+    path: &'a str,
+    status: u16,
+    took_ms: u64,
+    ip: IpAddr,
+}
+
 impl Reporter for Output {
     fn request(&self, answered: &Answered<'_>) {
         if !self.prints(Loudness::Info) {
             return;
         }
         let Answered { method, path, client, status, took } = *answered;
-        let took_ms = took.as_millis();
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if self.json {
-            let line = json!({
-                "time": time(), "type": "request", "level": "info", "method": method, "path": path, "status": status,
-                "took_ms": took_ms, "ip": client
-            });
+            let line = RequestLine {
+                time: time(),
+                r#type: "request",
+                level: "info",
+                method,
+                path,
+                status,
+                took_ms,
+                ip: client,
+            };
             self.line(json_line(&line));
             return;
         }
@@ -352,7 +373,8 @@ fn is_command(c: char) -> bool {
 /// A text in which such characters are seen.
 pub(crate) fn escape(text: &str) -> String {
     let is_bad = |c: char| is_command(c) && c != '\t';
-    if !text.contains(is_bad) {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain || !text.contains(is_bad) {
         return text.to_string();
     }
     text.chars().fold(String::with_capacity(text.len() + 8), |mut escaped, c| {
@@ -371,9 +393,12 @@ pub(crate) fn escape_lines(text: &str) -> String {
 }
 
 /// An object as one line of JSON in which such characters are escaped. JSON itself asks for that up to U+001F only.
-pub(crate) fn json_line(object: &serde_json::Value) -> String {
-    let line = object.to_string();
-    if !line.contains(is_command) {
+pub(crate) fn json_line(object: &impl Serialize) -> String {
+    const DELETE: u8 = 0x7f;
+    // None of these objects has a key that is no text, which is all that could fail.
+    let line = serde_json::to_string(object).unwrap_or_default();
+    // Of the characters of ASCII only this one is left. Most lines hold no others, and there is one for each request.
+    if line.is_ascii() && !line.as_bytes().contains(&DELETE) || !line.contains(is_command) {
         return line;
     }
     line.chars().fold(String::with_capacity(line.len() + 8), |mut escaped, c| {

@@ -174,8 +174,11 @@ impl Sockets {
     // Where the queues have become too long, what the peers take leaves at once, although the turn goes on; then the sockets
     // with the longest queues are closed.
     fn relieve(&mut self) {
+        if !self.budgets.queued.is_full() {
+            return;
+        }
         let budget = self.budgets.queued.clone();
-        if !budget.is_full() || budget.used() < self.relieve_from {
+        if budget.used() < self.relieve_from {
             return;
         }
         self.flush();

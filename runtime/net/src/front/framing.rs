@@ -78,11 +78,19 @@ impl Framing {
             false => 0,
         };
         let known = self.head.len();
-        self.head.extend_from_slice(bytes.get(blank..).unwrap_or_default());
-        let Some(end) = end_of_head(&self.head, known) else { return (bytes.len(), false) };
-        let (note, part) = read_head(self.head.get(..end).unwrap_or_default());
-        self.head.clear();
-        self.head.shrink_to(HEAD_KEPT_MAX);
+        let fresh = bytes.get(blank..).unwrap_or_default();
+        // Most heads come whole, and need not be kept for that.
+        let whole = if known == 0 { end_of_head(fresh, 0).and_then(|end| fresh.get(..end)) } else { None };
+        let (end, (note, part)) = if let Some(head) = whole {
+            (head.len(), read_head(head))
+        } else {
+            self.head.extend_from_slice(fresh);
+            let Some(end) = end_of_head(&self.head, known) else { return (bytes.len(), false) };
+            let read = read_head(self.head.get(..end).unwrap_or_default());
+            self.head.clear();
+            self.head.shrink_to(HEAD_KEPT_MAX);
+            (end, read)
+        };
         heads.push_back(note);
         let ends = part.is_none();
         self.part = part.unwrap_or_default();
@@ -151,6 +159,9 @@ fn end_of_head(head: &[u8], known: usize) -> Option<usize> {
 fn read_head(head: &[u8]) -> (HeadNote, Option<Part>) {
     let (mut length, mut is_coded) = (None, false);
     for line in head.split(|&byte| byte == b'\n').skip(1) {
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            continue;
+        }
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
         let (name, value) = line.split_at(colon);
         if name.eq_ignore_ascii_case(b"content-length") {

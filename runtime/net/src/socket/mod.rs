@@ -32,6 +32,9 @@ pub(crate) use close::LOST;
 pub use close::{CloseFrame, REASON_BYTES_MAX, close_code_allowed, close_code_receivable, truncate_reason};
 pub use encode::SharedFrame;
 
+/// Queues up to this length do not count.
+const UNCOUNTED_BYTES: usize = 1024;
+
 /// What happens to a socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SocketEvent<'buffer> {
@@ -292,14 +295,18 @@ impl Inner {
         self.order(|orders| orders.fail = Some(Failure::QueueFull));
     }
 
-    /// Tells the budget what is queued now.
+    /// Tells the budget what is queued now. A queue that takes no more than the socket itself does not count: it is what
+    /// every message to a peer that reads makes.
     fn recount(&self) {
         let own = self.outbox.borrow().own();
-        let before = self.counted.replace(own);
-        match own.checked_sub(before) {
-            Some(0) => {}
-            Some(more) => self.budgets.queued.add(more),
-            None => self.budgets.queued.give(before - own),
+        let counts = if own > UNCOUNTED_BYTES { own } else { 0 };
+        let before = self.counted.get();
+        if counts != before {
+            self.counted.set(counts);
+            match counts.checked_sub(before) {
+                Some(more) => self.budgets.queued.add(more),
+                None => self.budgets.queued.give(before - counts),
+            }
         }
     }
 
