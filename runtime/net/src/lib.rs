@@ -17,7 +17,7 @@ pub mod upgrade;
 pub mod url;
 
 pub use coding::Coding;
-pub use front::{Front, FrontOptions, Handler, Tls, TlsError, bind, bind_family};
+pub use front::{Front, FrontOptions, Guest, Guests, Handler, Seats, Tls, TlsError, bind, bind_family};
 pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, counted};
 pub use route::{Route, RouteError};
 pub use socket::{CloseFrame, SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use partyrun_engine::Engine;
 use partyrun_limits::Limits;
-use partyrun_net::{Handler, Request, Response};
+use partyrun_net::{Guest, Handler, Request, Response};
+use partyrun_store::RoomKey;
 
 use hints::Hints;
 
@@ -117,6 +118,17 @@ impl Handler for Server {
         let (status, took) = (response.status, begun.elapsed());
         self.reporter.request(&Answered { method: method.as_str(), path: &path, client, status, took });
         response
+    }
+
+    fn lodges(&self, party: &str, room: &str) -> bool {
+        let parties = self.engine.parties();
+        // A static handler runs on a thread of its own.
+        let asks_room = parties.iter().any(|known| known.name == party && !known.before_request);
+        asks_room && self.engine.lodges(&RoomKey::new(party, room))
+    }
+
+    fn lodge(&self, party: &str, room: &str, guest: Guest) -> Result<(), Guest> {
+        self.engine.lodge(&RoomKey::new(party, room), guest)
     }
 }
 

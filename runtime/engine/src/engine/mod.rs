@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use partyrun_extensions::wire::NO_RETRY;
 use partyrun_extensions::{BindingCall, BindingReply};
 use partyrun_limits::Limits;
-use partyrun_net::{Request, Response};
+use partyrun_net::{Guest, Request, Response};
 use partyrun_store::{RoomKey, Store};
 use tokio::sync::oneshot;
 
@@ -304,6 +304,16 @@ impl Engine {
             Ok(response) => response,
             Err(message) => Response::text(500, message),
         }
+    }
+
+    /// Whether the thread of a room could serve connections now.
+    pub fn lodges(&self, key: &RoomKey) -> bool {
+        self.0.placement.find(key).is_some_and(|worker| !worker.is_held())
+    }
+
+    /// Gives a connection to the thread of a room; back if that cannot take it now.
+    pub fn lodge(&self, key: &RoomKey, guest: Guest) -> Result<(), Guest> {
+        self.0.lodge(key, guest)
     }
 
     /// Calls the static `onBeforeConnect` (for a handshake) or `onBeforeRequest` of the room's party.

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use partyrun_net::{Guest, Seats};
 use partyrun_store::RoomKey;
 use tokio::sync::mpsc;
 
@@ -58,6 +59,8 @@ pub(crate) struct Mailbox {
     // Names lead to it. Changes under the table's lock.
     shares: AtomicBool,
     held: AtomicBool,
+    /// The connections that it serves.
+    pub(crate) seats: Arc<Seats>,
 }
 
 #[derive(Debug)]
@@ -71,7 +74,8 @@ impl Mailbox {
         let (sender, receiver) = mpsc::unbounded_channel();
         let inbox = Mutex::new(Inbox { receiver, rooms: HashSet::new() });
         let shares = AtomicBool::new(kind == Kind::Share);
-        Arc::new(Self { id, kind, sender, inbox, shares, held: AtomicBool::new(false) })
+        let (held, seats) = (AtomicBool::new(false), Arc::default());
+        Arc::new(Self { id, kind, sender, inbox, shares, held, seats })
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -114,10 +118,12 @@ impl Mailbox {
         self.sender.closed().await;
     }
 
-    // What waits for rooms that the worker does not have; the rest stays, in its order.
+    // What waits for rooms that the worker does not have, and connections that it has not taken; the rest stays, in its order.
     fn take_for_others(&self) -> Vec<Message> {
         let inbox = self.inbox();
-        self.take_if(inbox, |message, rooms| message.room().is_some_and(|room| !rooms.contains(room)))
+        self.take_if(inbox, |message, rooms| {
+            matches!(message, Message::Guest(_)) || message.room().is_some_and(|room| !rooms.contains(room))
+        })
     }
 
     /// What waits for static handlers; the rest stays, in its order.
@@ -236,6 +242,18 @@ impl Inner {
         mailbox.send(message)
     }
 
+    /// Gives a connection to the worker that a room is on; back where that is held up, or still to be made.
+    pub(crate) fn lodge(&self, room: &RoomKey, guest: Guest) -> Result<(), Guest> {
+        // As with a message: who relieves the worker finds the connection in its queue.
+        let table = self.placement.read();
+        let worker = table.find(room, &self.placement.hasher).filter(|worker| !worker.is_held());
+        let Some(worker) = worker else { return Err(guest) };
+        match worker.send(Message::Guest(guest)) {
+            Err(Message::Guest(unsent)) => Err(unsent),
+            _ => Ok(()),
+        }
+    }
+
     // A worker for a room that is not to share one with those whose names lead there.
     fn own_worker(&self, table: &mut Table, room: &RoomKey) -> Option<Arc<Mailbox>> {
         let slow = table.slow.contains_key(room);
@@ -343,6 +361,7 @@ impl Inner {
 
     // Gives everything that needs no isolate of this worker's thread to others.
     fn relieve(&self, mailbox: &Arc<Mailbox>) {
+        mailbox.seats.rescue();
         if self.stopping.load(Ordering::Acquire) || mailbox.kind == Kind::Room {
             return;
         }
@@ -358,6 +377,10 @@ impl Inner {
         }
         drop(guard);
         for message in moved {
+            if let Message::Guest(guest) = message {
+                guest.go_back();
+                continue;
+            }
             let Some(room) = message.room().cloned() else { continue };
             let _stopping = self.send_to_room(&room, message);
         }

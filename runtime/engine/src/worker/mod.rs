@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
-use partyrun_net::{Body, Request, Response};
+use partyrun_net::{Body, Guest, Guests, Request, Response};
 use partyrun_store::{Batch, DueAlarm, RoomKey, Store, WorkerStore};
 use tokio::sync::oneshot;
 
@@ -75,6 +75,8 @@ pub(crate) enum Message {
     MakeWay(Full),
     /// Memory has run out, and this room uses the most.
     Relieve(RoomKey),
+    /// A connection that asks a room of this worker again and again.
+    Guest(Guest),
     Stop,
 }
 
@@ -339,14 +341,17 @@ struct Worker {
     rooms: HashMap<RoomKey, Rc<Actor>>,
     by_serial: HashMap<u64, Weak<Actor>>,
     edge: Option<Rc<Actor>>,
+    guests: Guests,
     next_actor: u64,
     next_alarm: u32,
 }
 
 impl Worker {
     fn new(shared: Rc<Shared>) -> Self {
+        let guests = Guests::new(shared.mailbox.seats.clone());
         Self {
             shared,
+            guests,
             rooms: HashMap::new(),
             by_serial: HashMap::new(),
             edge: None,
@@ -409,7 +414,8 @@ impl Worker {
                     Some(message) => self.take(message),
                 },
                 _ = look.tick() => {
-                    if self.rooms.values().chain(&self.edge).all(|room| room.is_quiet()) {
+                    let quiet = self.rooms.values().chain(&self.edge).all(|room| room.is_quiet());
+                    if quiet && mailbox.seats.is_empty() {
                         return;
                     }
                 }
@@ -420,8 +426,11 @@ impl Worker {
     // Whether no room needs this worker any more, nor will one.
     fn may_end(&self) -> bool {
         let mailbox = &self.shared.mailbox;
-        mailbox.is_extra()
-            && self.rooms.is_empty()
+        if !mailbox.is_extra() || !self.rooms.is_empty() {
+            return false;
+        }
+        mailbox.seats.dismiss(None);
+        mailbox.seats.is_empty()
             && self.shared.engine().is_ok_and(|engine| engine.retire_worker(mailbox))
     }
 
@@ -519,6 +528,7 @@ impl Worker {
                 self.rooms.get(&key).inspect(|room| room.relieve());
                 trim::now();
             }
+            Message::Guest(guest) => self.guests.seat(guest),
             Message::Drain(_) | Message::Stop => {}
         }
     }
@@ -668,7 +678,12 @@ impl Worker {
         room.close();
         self.rooms.remove(key);
         self.by_serial.remove(&room.serial);
-        self.left(key, room.slow.get());
+        let (slow, mailbox) = (room.slow.get(), &self.shared.mailbox);
+        if slow || mailbox.is_extra() {
+            // Its next life is elsewhere.
+            mailbox.seats.dismiss(Some((key.party(), key.id())));
+        }
+        self.left(key, slow);
     }
 
     fn sweep(&mut self) {

@@ -158,5 +158,8 @@ fn run(
     let shared = Shared::new(setup, store, pulse.clone(), mailbox.clone(), heap);
     let _gone = started.send(Ok(pulse));
     // A local runtime, not a LocalSet: deno_core polls ops outside of any set, and their futures start tasks too.
-    runtime.block_on(worker::serve(shared));
+    // In a task of its own: waking the future that a runtime blocks on costs a system call, even from its own thread.
+    runtime.block_on(async {
+        let _panicked = tokio::task::spawn_local(worker::serve(shared)).await;
+    });
 }

@@ -179,6 +179,8 @@ pub(super) struct OutStream {
 impl Drop for OutStream {
     fn drop(&mut self) {
         self.state.enter(Phase::Idle);
+        // What ends the body may be still to be written.
+        self.state.note_answer();
     }
 }
 

@@ -11,14 +11,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use partyrun_limits::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::guests::{Guest, Origin, Seated};
 use super::io::Io;
 use super::service::{self, Connection};
-use super::state::State;
+use super::state::{Phase, State};
+use super::way::{self, Side, Way};
 use super::{Ends, Handler, Shared};
 use crate::upgrade::Place;
 
@@ -39,6 +43,10 @@ enum End {
     Failed,
     /// The sweep closed it.
     Killed,
+    /// It goes on on another thread.
+    Moves,
+    /// Another thread has it already.
+    Taken,
 }
 
 /// Says 503 to a connection for which there is no place.
@@ -48,10 +56,118 @@ pub(super) fn refuse(stream: &TcpStream) {
     let _written = stream.try_write(BUSY);
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, stream: TcpStream, ends: Ends, place: Place) {
-    let state = shared.roster.join();
-    let limits = Arc::clone(&shared.limits);
+/// A connection that comes to a thread.
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    /// What was read of it.
+    pub(super) read: Bytes,
+    pub(super) ends: Ends,
+    pub(super) place: Place,
+    pub(super) way: Way,
+    /// The thread of the front that it belongs to.
+    pub(super) front: usize,
+    /// A guest's.
+    pub(super) seated: Option<Seated>,
+}
+
+impl Arrival {
+    // What it waits for.
+    fn phase(&self) -> Phase {
+        match self.way.side {
+            // One that comes back from a worker waits for its next request, or has begun it.
+            _ if !self.read.is_empty() => Phase::Head,
+            Side::Front if self.way.has_moved() => Phase::Idle,
+            _ => Phase::FirstHead,
+        }
+    }
+}
+
+/// Serves one connection to its end, or until it moves.
+pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
+    let (first, carries) = (arrival.phase(), !arrival.read.is_empty());
+    let Arrival { stream, read, ends, place, way, front, seated } = arrival;
+    let state = shared.roster.join(way, first, carries);
+    let builder = builder(&shared.trunk.limits);
+    let (service_shared, service_state) = (Rc::clone(&shared), Rc::clone(&state));
+    let connection =
+        Connection { shared: service_shared, state: service_state, ends, origin: RefCell::default() };
+    let connection = Rc::new(connection);
+    let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
+    let io = Io::new(stream, Rc::clone(&state), read);
+    let mut hyper = builder.serve_connection(io, service);
+    let present = Present { shared: &shared, _seated: seated };
+    let end = std::future::poll_fn(|context| {
+        state.park(context.waker());
+        if !state.claim(context.waker()) {
+            return Poll::Ready(End::Taken);
+        }
+        loop {
+            if state.is_killed() {
+                return Poll::Ready(End::Killed);
+            }
+            if state.take_draining() {
+                Pin::new(&mut hyper).graceful_shutdown();
+            }
+            let ended = Pin::new(&mut hyper).poll(context);
+            pump(&state, context);
+            if let Poll::Ready(ended) = ended {
+                return Poll::Ready(if ended.is_ok() { End::Done } else { End::Failed });
+            }
+            if state.take_may_move() {
+                if moves(&shared, &state) {
+                    return Poll::Ready(End::Moves);
+                }
+                state.way.borrow_mut().stay();
+            } else if !state.take_waiting() {
+                break;
+            }
+        }
+        state.release();
+        Poll::Pending
+    })
+    .await;
+    drop(present);
+    state.pump.take();
+    let parts = hyper.into_parts();
+    let (stream, ahead) = parts.io.into_parts();
+    let read = if ahead.is_empty() { parts.read_buf } else { [parts.read_buf, ahead].concat().into() };
+    drop(parts.service);
+    let offer = state.upgrade.take();
+    match (offer, end) {
+        (Some(offer), End::Done) => {
+            if let Ok(stream) = stream.into_std() {
+                offer.complete_tcp(stream, read, place);
+            }
+        }
+        (_, End::Killed | End::Taken) => {}
+        (_, End::Moves) => {
+            let Ok(stream) = stream.into_std() else { return };
+            let (room, patience, is_guest) = {
+                let mut way = state.way.borrow_mut();
+                (std::mem::take(&mut way.room), way.patience(), matches!(way.side, Side::Guest(_)))
+            };
+            let origin = Arc::clone(&shared.trunk) as Arc<dyn Origin>;
+            let guest = Guest { stream, read, ends, place, room, patience, front, origin };
+            depart(&*shared.trunk.handler, guest, is_guest);
+        }
+        _ => linger(stream).await,
+    }
+}
+
+/// A connection among those of its thread.
+struct Present<'shared, H> {
+    shared: &'shared Shared<H>,
+    // Goes before the connection does, because others may use it until then.
+    _seated: Option<Seated>,
+}
+
+impl<H> Drop for Present<'_, H> {
+    fn drop(&mut self) {
+        self.shared.roster.leave();
+    }
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
@@ -60,42 +176,32 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, stream: TcpStream, 
     if limits.header_count_max != HEADER_COUNT_INLINE {
         builder.max_headers(limits.header_count_max);
     }
-    let (service_shared, service_state) = (Rc::clone(&shared), Rc::clone(&state));
-    let connection =
-        Connection { shared: service_shared, state: service_state, ends, origin: RefCell::default() };
-    let connection = Rc::new(connection);
-    let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
-    let io = Io::new(stream, Rc::clone(&state));
-    let mut hyper = builder.serve_connection(io, service);
-    let end = std::future::poll_fn(|context| {
-        state.park(context.waker());
-        if state.is_killed() {
-            return Poll::Ready(End::Killed);
-        }
-        if state.take_draining() {
-            Pin::new(&mut hyper).graceful_shutdown();
-        }
-        let ended = Pin::new(&mut hyper).poll(context);
-        pump(&state, context);
-        ended.map(|ended| if ended.is_ok() { End::Done } else { End::Failed })
-    })
-    .await;
-    state.pump.take();
-    let parts = hyper.into_parts();
-    let (stream, ahead) = parts.io.into_parts();
-    let read = if ahead.is_empty() { parts.read_buf } else { [parts.read_buf, ahead].concat().into() };
-    drop(parts.service);
-    let offer = state.upgrade.take();
-    shared.roster.leave();
-    match (offer, end) {
-        (Some(offer), End::Done) => {
-            if let Ok(stream) = stream.into_std() {
-                offer.complete_tcp(stream, read, place);
-            }
-        }
-        (_, End::Killed) => {}
-        _ => linger(stream).await,
+    builder
+}
+
+/// Whether a connection that could move does so.
+fn moves<H: Handler>(shared: &Shared<H>, state: &State) -> bool {
+    let way = state.way.borrow();
+    match way.side {
+        Side::Guest(_) => true,
+        Side::Fixed => false,
+        Side::Front => way::names(&way.room)
+            .is_some_and(|(party, room)| shared.trunk.handler.lodges(party, room)),
     }
+}
+
+/// Sends a connection to the thread where its next request is answered.
+fn depart<H: Handler>(handler: &H, guest: Guest, is_guest: bool) {
+    if is_guest {
+        return guest.go_back();
+    }
+    let room = guest.room.clone();
+    let lodged = match way::names(&room) {
+        Some((party, room)) => handler.lodge(party, room, guest),
+        None => Err(guest),
+    };
+    // Back to this thread.
+    lodged.unwrap_or_else(Guest::go_back);
 }
 
 /// Carries a streamed request body on.

@@ -42,6 +42,11 @@ pub(super) struct Framing {
 }
 
 impl Framing {
+    /// Whether a message ended here, and nothing of the next one has come.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self.part, Part::Head) && self.head.is_empty()
+    }
+
     /// How many of these bytes, but at least one, belong to the message that is being read. Heads that end in them are noted.
     pub(super) fn advance(&mut self, bytes: &[u8], heads: &mut VecDeque<HeadNote>) -> usize {
         let mut used = 0;

@@ -26,8 +26,9 @@ pub(super) struct Io {
 }
 
 impl Io {
-    pub(super) fn new(stream: TcpStream, state: Rc<State>) -> Self {
-        Self { stream, state, framing: Framing::default(), ahead: Bytes::new() }
+    /// A stream of which `ahead` has been read.
+    pub(super) fn new(stream: TcpStream, state: Rc<State>, ahead: Bytes) -> Self {
+        Self { stream, state, framing: Framing::default(), ahead }
     }
 
     /// The stream, and what was read of it and not given to hyper.
@@ -35,10 +36,17 @@ impl Io {
         (self.stream, self.ahead)
     }
 
+    /// Whether hyper may have what was read.
+    fn passes(&self, read: &[u8]) -> bool {
+        !self.framing.is_between() || self.state.passes(read)
+    }
+
     /// How much of what was read hyper gets now.
     fn admit(state: &State, framing: &mut Framing, read: &[u8]) -> usize {
         state.note_read();
-        framing.advance(read, &mut state.heads.borrow_mut())
+        let count = framing.advance(read, &mut state.heads.borrow_mut());
+        state.note_part(!framing.is_between());
+        count
     }
 }
 
@@ -50,6 +58,9 @@ impl Read for Io {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.ahead.is_empty() {
+            if !this.passes(&this.ahead) {
+                return Poll::Pending;
+            }
             let ahead = this.ahead.clone();
             let first = ahead.get(..cursor.remaining()).unwrap_or(&ahead);
             let count = Self::admit(&this.state, &mut this.framing, first);
@@ -62,6 +73,10 @@ impl Read for Io {
         ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer))?;
         let read = buffer.filled();
         let mut length = read.len();
+        if length > 0 && !this.passes(read) {
+            this.ahead = Bytes::copy_from_slice(read);
+            return Poll::Pending;
+        }
         if length > 0 {
             length = Self::admit(&this.state, &mut this.framing, read);
             this.ahead = Bytes::copy_from_slice(read.get(length..).unwrap_or_default());
@@ -98,7 +113,8 @@ impl Write for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A TCP stream has no buffer of its own.
+        // A TCP stream has no buffer of its own, and hyper asks when it has written all of its own.
+        self.state.note_flush();
         Poll::Ready(Ok(()))
     }
 

@@ -1,35 +1,41 @@
 //! The HTTP front: threads that accept connections, speak HTTP/1.1 and ask a [`Handler`] for every response.
 //!
-//! Each thread is a current-thread runtime that keeps its connections for life, so a connection's state needs no locks.
-//! Rooms run on other threads and answer through channels. One coarse sweep per thread checks every time limit, instead
-//! of one timer per connection. The server calls [`Front::start`] once and [`Front::stop`] at the end.
+//! Each thread is a current-thread runtime, so a connection's state needs no locks. Rooms run on other threads and answer
+//! through channels. A connection that asks one room again and again is handed to that room's thread for as long as it
+//! does (see `guests.rs` and `way.rs`). One coarse sweep per thread checks every time limit, instead of one timer per
+//! connection. The server calls [`Front::start`] once and [`Front::stop`] at the end.
 
 mod body;
 mod connection;
 mod descriptors;
 mod framing;
+mod guests;
 mod io;
 mod service;
 mod state;
 mod tls;
+mod way;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use partyrun_limits::{Limits, Total};
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::upgrade::Place;
 use crate::{Request, Response};
 
 pub use descriptors::raise_descriptor_limit;
+pub use guests::{Guest, Guests, Seats};
 pub use tls::{Tls, TlsError};
 
 /// Connections that wait in the kernel for being accepted.
@@ -48,6 +54,16 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request. The future is dropped when the client goes away before the answer.
     fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
+
+    /// Whether one other thread alone answers the requests of a room, and can serve connections (see [`Guests`]).
+    fn lodges(&self, _party: &str, _room: &str) -> bool {
+        false
+    }
+
+    /// Gives a connection to the thread of a room, or back if that cannot take it now.
+    fn lodge(&self, _party: &str, _room: &str, guest: Guest) -> Result<(), Guest> {
+        Err(guest)
+    }
 }
 
 /// What the front needs to know besides the limits.
@@ -97,8 +113,8 @@ struct Ends {
     local: Option<SocketAddr>,
 }
 
-/// What all connections of a thread share.
-struct Shared<H> {
+/// What all threads of a front share, those of its guests included.
+struct Trunk<H> {
     handler: Arc<H>,
     limits: Arc<Limits>,
     /// Of what nobody has read yet of request bodies, for the process.
@@ -106,7 +122,40 @@ struct Shared<H> {
     options: FrontOptions,
     connections: Arc<AtomicUsize>,
     connections_max: usize,
+    course: watch::Receiver<Course>,
+    /// The beginning of all clocks.
+    start: Instant,
+    /// For each thread of the front the way back to it.
+    returns: Vec<mpsc::UnboundedSender<Guest>>,
+    /// The threads that have had guests.
+    seats: Mutex<Vec<Weak<Seats>>>,
+}
+
+/// What all connections of a thread share.
+struct Shared<H> {
+    trunk: Arc<Trunk<H>>,
     roster: state::Roster,
+    /// Whether somebody watches the time limits.
+    swept: Cell<bool>,
+}
+
+impl<H> Shared<H> {
+    fn new(trunk: Arc<Trunk<H>>) -> Self {
+        let roster = state::Roster::new(trunk.options.pending_heads_max, trunk.start);
+        Self { trunk, roster, swept: Cell::new(false) }
+    }
+
+    /// Ends the connection that has waited longest for its next request: false if none waits.
+    fn make_way(&self) -> bool {
+        if self.roster.make_way() {
+            return true;
+        }
+        let seats = guests::lock(&self.trunk.seats);
+        let all: Vec<Arc<Seats>> = seats.iter().filter_map(Weak::upgrade).collect();
+        drop(seats);
+        let longest = all.iter().filter_map(|seats| Some((seats.longest_idle()?, seats))).min_by_key(|(at, _)| *at);
+        longest.is_some_and(|(_, seats)| seats.end_longest_idle())
+    }
 }
 
 /// Opens a listener with the options that all accepted connections inherit. `::` means IPv4 as well.
@@ -148,25 +197,31 @@ impl Front {
         }
         let course = watch::Sender::new(Course::Serving);
         let connections = Arc::new(AtomicUsize::new(0));
-        let limits = Arc::new(limits);
-        let bodies = Total::new(limits.bodies_total_bytes_max);
-        let connections_max = limits.connections_max.min(descriptors::connections_possible());
+        let count = options.threads.max(1);
+        let (returns, returned): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let trunk = Arc::new(Trunk {
+            handler,
+            bodies: Total::new(limits.bodies_total_bytes_max),
+            connections: Arc::clone(&connections),
+            connections_max: limits.connections_max.min(descriptors::connections_possible()),
+            limits: Arc::new(limits),
+            options,
+            course: course.subscribe(),
+            start: Instant::now(),
+            returns,
+            seats: Mutex::default(),
+        });
         let mut threads = Vec::new();
-        for index in 0..options.threads.max(1) {
+        for (index, returned) in returned.into_iter().enumerate() {
             let listeners = listeners.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
-            let (handler, limits, options) = (Arc::clone(&handler), Arc::clone(&limits), options.clone());
-            let (course, connections) = (course.subscribe(), Arc::clone(&connections));
-            let bodies = Arc::clone(&bodies);
+            let trunk = Arc::clone(&trunk);
             let body = move || {
                 let Ok(runtime) =
                     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
                 else {
                     return;
                 };
-                let roster = state::Roster::new(options.pending_heads_max);
-                let shared =
-                    Shared { handler, limits, bodies, options, connections, connections_max, roster };
-                runtime.block_on(run(Rc::new(shared), listeners, course));
+                runtime.block_on(run(Rc::new(Shared::new(trunk)), index, listeners, returned));
             };
             threads.push(std::thread::Builder::new().name(format!("front-{index}")).spawn(body)?);
         }
@@ -195,15 +250,18 @@ impl Front {
 /// One thread of the front.
 async fn run<H: Handler>(
     shared: Rc<Shared<H>>,
+    index: usize,
     listeners: Vec<TcpListener>,
-    mut course: watch::Receiver<Course>,
+    returned: mpsc::UnboundedReceiver<Guest>,
 ) {
     let accepting: Vec<_> = listeners
         .into_iter()
         .filter_map(|listener| tokio::net::TcpListener::from_std(listener).ok())
-        .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&shared), listener)))
+        .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&shared), index, listener)))
         .collect();
     let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&shared)));
+    tokio::task::spawn_local(take_back(Rc::clone(&shared), returned));
+    let mut course = shared.trunk.course.clone();
     // An error means that the `Front` itself is gone: stop at once.
     let stopping = course.wait_for(|course| *course != Course::Serving).await.map(|course| *course);
     for task in accepting {
@@ -217,29 +275,37 @@ async fn run<H: Handler>(
     sweeping.abort();
 }
 
+/// Takes connections in that come back from the threads of rooms.
+async fn take_back<H: Handler>(shared: Rc<Shared<H>>, mut returned: mpsc::UnboundedReceiver<Guest>) {
+    while let Some(guest) = returned.recv().await {
+        let Guest { stream, read, ends, place, patience, front, .. } = guest;
+        // A connection that no reactor takes is closed.
+        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
+        let way = way::Way::back(patience);
+        let arrival = connection::Arrival { stream, read, ends, place, way, front, seated: None };
+        tokio::task::spawn_local(connection::serve(Rc::clone(&shared), arrival));
+    }
+}
+
 /// Accepts connections of one listener.
-async fn accept<H: Handler>(shared: Rc<Shared<H>>, listener: tokio::net::TcpListener) {
+async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: tokio::net::TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let open = shared.connections.fetch_add(1, Ordering::Relaxed);
-                let place = Place::new(Arc::clone(&shared.connections));
-                if open >= shared.connections_max && !shared.roster.make_way() {
+                let open = shared.trunk.connections.fetch_add(1, Ordering::Relaxed);
+                let place = Place::new(Arc::clone(&shared.trunk.connections));
+                if open >= shared.trunk.connections_max && !shared.make_way() {
                     connection::refuse(&stream);
                     continue;
                 }
                 let ends = Ends { peer, local: stream.local_addr().ok() };
-                match shared.options.tls.clone() {
-                    None => {
-                        tokio::task::spawn_local(connection::serve(Rc::clone(&shared), stream, ends, place))
+                let (way, read) = (way::Way::new(way::Side::Front), Bytes::new());
+                let arrival = connection::Arrival { stream, read, ends, place, way, front, seated: None };
+                match shared.trunk.options.tls.clone() {
+                    None => tokio::task::spawn_local(connection::serve(Rc::clone(&shared), arrival)),
+                    Some(identity) => {
+                        tokio::task::spawn_local(tls::serve(Rc::clone(&shared), identity, arrival))
                     }
-                    Some(identity) => tokio::task::spawn_local(tls::serve(
-                        Rc::clone(&shared),
-                        identity,
-                        stream,
-                        ends,
-                        place,
-                    )),
                 };
             }
             // A connection that broke before it was accepted concerns nobody else. What remains is a lack of
@@ -252,7 +318,33 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, listener: tokio::net::TcpList
 
 /// Watches the time limits of a thread's connections.
 async fn sweep<H>(shared: Rc<Shared<H>>) {
-    let limits = &shared.limits;
+    let mut ticks = ticks(&shared.trunk.limits);
+    loop {
+        ticks.tick().await;
+        shared.roster.sweep(&shared.trunk.limits);
+    }
+}
+
+/// Watches the time limits of a thread's guests, and that they leave when the front stops, while there are any.
+async fn sweep_guests<H>(shared: Rc<Shared<H>>) {
+    let mut ticks = ticks(&shared.trunk.limits);
+    let mut course = shared.trunk.course.clone();
+    let mut serving = true;
+    while !shared.roster.is_empty() {
+        tokio::select! {
+            _ = ticks.tick() => shared.roster.sweep(&shared.trunk.limits),
+            // An error means that the front is gone.
+            _stopped = course.wait_for(|course| *course != Course::Serving), if serving => serving = false,
+            () = shared.roster.empty() => {}
+        }
+        if !serving {
+            shared.roster.drain();
+        }
+    }
+    shared.swept.set(false);
+}
+
+fn ticks(limits: &Limits) -> tokio::time::Interval {
     let shortest =
         [limits.header_time_max, limits.body_idle_max, limits.keep_alive_idle_max, limits.request_time_max]
             .into_iter()
@@ -261,8 +353,5 @@ async fn sweep<H>(shared: Rc<Shared<H>>) {
     let period = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        shared.roster.sweep(limits);
-    }
+    ticks
 }

@@ -57,7 +57,7 @@ pub(super) async fn serve<H: Handler>(
         Ok((request, accept)) => {
             state.enter(Phase::Handler);
             let mut response = connection.ask(request).await;
-            wishes.settle(&mut response, connection.shared.limits.answer_inflated_bytes_max);
+            wishes.settle(&mut response, connection.shared.trunk.limits.answer_inflated_bytes_max);
             Ok(connection.finish(response, head_only, accept, false))
         }
         Err(Refusal(response)) => Ok(connection.finish(*response, head_only, None, true)),
@@ -82,7 +82,7 @@ impl<H: Handler> Connection<H> {
             let authority = HeaderValue::from_str(authority.as_str());
             headers.insert(header::HOST, authority.map_err(|_| bad_target())?);
         }
-        let limits = &self.shared.limits;
+        let limits = &self.shared.trunk.limits;
         let mut request =
             Request { method, url, headers, body: Body::Empty, peer: self.ends.peer, upgrade: None };
         let accept = match upgrade::handshake(&request.method, version, &request.headers) {
@@ -96,7 +96,7 @@ impl<H: Handler> Connection<H> {
             Handshake::Invalid(response) => return Err(Refusal(response)),
         };
         let eager = if accept.is_some() { 0 } else { limits.body_eager_bytes_max };
-        match body::take(&self.state, &self.shared.bodies, incoming, eager, limits.body_bytes_max).await {
+        match body::take(&self.state, &self.shared.trunk.bodies, incoming, eager, limits.body_bytes_max).await {
             Ok(Body::Empty) => Ok((request, accept)),
             Ok(_) if accept.is_some() => {
                 self.state.pump.take();
@@ -135,7 +135,7 @@ impl<H: Handler> Connection<H> {
                 if known.as_ref().is_none_or(|(last, _)| last != host) {
                     let host = host.clone();
                     let text = host.to_str().ok().filter(|text| is_authority(text)).ok_or_else(bad_host)?;
-                    let url = RequestUrl::parse(&format!("{}://{text}/", self.shared.options.scheme()));
+                    let url = RequestUrl::parse(&format!("{}://{text}/", self.shared.trunk.options.scheme()));
                     let origin = Rc::from(url.ok_or_else(bad_host)?.origin());
                     *known = Some((host, origin));
                 }
@@ -145,7 +145,7 @@ impl<H: Handler> Connection<H> {
             // HTTP/1.0 knows no `Host`: the address that was connected to stands in for it.
             (None, _) if version == Version::HTTP_10 => {
                 let local = self.ends.local.ok_or_else(bad_host)?;
-                let origin = format!("{}://{local}", self.shared.options.scheme());
+                let origin = format!("{}://{local}", self.shared.trunk.options.scheme());
                 RequestUrl::join(&origin, target).ok_or_else(bad_target)
             }
             _ => Err(bad_host()),
@@ -154,7 +154,7 @@ impl<H: Handler> Connection<H> {
 
     /// Asks the handler, unless the sweep says meanwhile that it is too late.
     async fn ask(&self, request: Request) -> Response {
-        let mut answer = pin!(self.shared.handler.call(request));
+        let mut answer = pin!(self.shared.trunk.handler.call(request));
         let late = std::future::poll_fn(|context| match self.state.verdict() {
             Verdict::None => answer.as_mut().poll(context),
             Verdict::Overdue => Poll::Ready(Response::text(504, "The room did not answer in time.")),
@@ -196,6 +196,7 @@ impl<H: Handler> Connection<H> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.state.enter(if matches!(out, OutBody::Stream(_)) { Phase::Response } else { Phase::Idle });
+        self.state.note_answer();
         let mut response = HttpResponse::new(out);
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = headers;

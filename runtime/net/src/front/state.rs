@@ -14,6 +14,7 @@ use partyrun_limits::Limits;
 use tokio::sync::Notify;
 
 use super::framing::HeadNote;
+use super::way::{Side, Way};
 use crate::UpgradeOffer;
 
 /// What a connection waits for.
@@ -63,6 +64,18 @@ pub(super) struct State {
     verdict: Cell<Verdict>,
     killed: Cell<bool>,
     draining: Cell<bool>,
+    /// The connection came with bytes of a request that hyper has not been given yet.
+    carries: Cell<bool>,
+    /// hyper has something of an answer that it has not written.
+    unwritten: Cell<bool>,
+    /// hyper has something of a request whose head is not whole.
+    has_part: Cell<bool>,
+    /// The next request waits because an answer is not done.
+    waits: Cell<bool>,
+    /// A request waits for the decision whether the connection moves.
+    may_move: Cell<bool>,
+    /// Which room it asks, and where it is.
+    pub(super) way: RefCell<Way>,
     waker: RefCell<Option<Waker>>,
     /// What the heads said that hyper has and that have not been served, in their order (see `framing.rs`).
     pub(super) heads: RefCell<VecDeque<HeadNote>>,
@@ -133,6 +146,7 @@ impl State {
 
     /// Begins a request: what was decided about the one before is over.
     pub(super) fn begin_request(&self) {
+        self.carries.set(false);
         self.verdict.set(Verdict::None);
         self.body_awaited.set(false);
         self.body_waited.set(Duration::ZERO);
@@ -148,9 +162,74 @@ impl State {
         self.killed.get()
     }
 
-    /// Whether the connection was newly told to end after its current request.
+    /// Whether the connection was newly told to end after its current request. One that came with a request serves that.
     pub(super) fn take_draining(&self) -> bool {
-        self.draining.take()
+        !self.carries.get() && self.draining.take()
+    }
+
+    /// Notes whether hyper has a part of a head.
+    pub(super) fn note_part(&self, has_part: bool) {
+        self.has_part.set(has_part);
+    }
+
+    /// Notes that an answer, or the rest of one, is with hyper.
+    pub(super) fn note_answer(&self) {
+        self.unwritten.set(true);
+    }
+
+    /// Notes that hyper has written all that it had.
+    pub(super) fn note_flush(&self) {
+        self.unwritten.set(false);
+    }
+
+    // Whether a request is being answered, or is about to be, all of which has been read.
+    fn is_answering(&self) -> bool {
+        let answered = matches!(self.phase.get(), Phase::Handler | Phase::Response);
+        self.unwritten.get()
+            || !self.heads.borrow().is_empty()
+            || answered && self.pump.borrow().is_none()
+    }
+
+    /// Whether hyper may have the request that begins with these bytes. It waits while another one is answered, because hyper
+    /// looks then only whether the client is still there; and it waits while it is decided whether the connection moves.
+    pub(super) fn passes(&self, request: &[u8]) -> bool {
+        if self.is_answering() {
+            self.waits.set(true);
+            return false;
+        }
+        let awaited = matches!(self.phase.get(), Phase::Idle | Phase::FirstHead | Phase::Head);
+        let moves = awaited && self.way.borrow_mut().sees(request);
+        self.may_move.set(moves);
+        !moves
+    }
+
+    /// Whether a request waits that need wait no longer.
+    pub(super) fn take_waiting(&self) -> bool {
+        !self.is_answering() && self.waits.take()
+    }
+
+    /// Whether the decision is due.
+    pub(super) fn take_may_move(&self) -> bool {
+        self.may_move.take()
+    }
+
+    /// Goes on with the connection of a guest: false if another thread has it.
+    pub(super) fn claim(&self, waker: &Waker) -> bool {
+        match &self.way.borrow().side {
+            Side::Guest(seat) => seat.claim(waker),
+            Side::Fixed | Side::Front => true,
+        }
+    }
+
+    /// Lets others have the connection of a guest while that waits for its next request.
+    pub(super) fn release(&self) {
+        let idle = self.phase.get() == Phase::Idle
+            && !self.unwritten.get()
+            && !self.waits.get()
+            && !self.has_part.get();
+        if idle && let Side::Guest(seat) = &self.way.borrow().side {
+            seat.release(self.clock.now.get());
+        }
     }
 
     /// Remembers the connection's task.
@@ -218,8 +297,9 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    pub(super) fn new(pending_max: usize) -> Self {
-        let clock = Rc::new(Clock { start: Instant::now(), now: Cell::new(Duration::ZERO) });
+    /// An empty one, whose clock began at `start`.
+    pub(super) fn new(pending_max: usize, start: Instant) -> Self {
+        let clock = Rc::new(Clock { start, now: Cell::new(start.elapsed()) });
         Self {
             clock,
             members: RefCell::default(),
@@ -235,11 +315,11 @@ impl Roster {
 
     /// Adds a connection. If too many have not said what they want, the oldest of those is closed: whoever sends a
     /// request at once is served even while thousands hold connections open in silence.
-    pub(super) fn join(&self) -> Rc<State> {
+    pub(super) fn join(&self, way: Way, first: Phase, carries: bool) -> Rc<State> {
         let now = self.clock.now.get();
         let state = Rc::new(State {
             clock: Rc::clone(&self.clock),
-            phase: Cell::new(Phase::FirstHead),
+            phase: Cell::new(first),
             phase_since: Cell::new(now),
             read_at: Cell::new(now),
             blocked_since: Cell::new(None),
@@ -250,6 +330,12 @@ impl Roster {
             verdict: Cell::new(Verdict::None),
             killed: Cell::new(false),
             draining: Cell::new(self.draining.get()),
+            carries: Cell::new(carries),
+            unwritten: Cell::new(false),
+            has_part: Cell::new(false),
+            waits: Cell::new(false),
+            may_move: Cell::new(false),
+            way: RefCell::new(way),
             waker: RefCell::default(),
             heads: RefCell::default(),
             pump: RefCell::default(),
@@ -257,6 +343,9 @@ impl Roster {
         });
         self.enter();
         self.members.borrow_mut().push(Rc::downgrade(&state));
+        if first != Phase::FirstHead {
+            return state;
+        }
         let mut pending = self.pending.borrow_mut();
         pending.push_back(Rc::downgrade(&state));
         if pending.len() > self.pending_max {
@@ -305,6 +394,16 @@ impl Roster {
         }
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.get() == 0
+    }
+
+    /// Looks at the time.
+    pub(super) fn refresh(&self) {
+        self.clock.now.set(self.clock.start.elapsed());
+    }
+
     /// Waits until no connection is left.
     pub(super) async fn empty(&self) {
         while self.open.get() > 0 {
@@ -323,7 +422,7 @@ impl Roster {
 
     /// Advances the clock and judges every connection.
     pub(super) fn sweep(&self, limits: &Limits) {
-        self.clock.now.set(self.clock.start.elapsed());
+        self.refresh();
         self.members.borrow_mut().retain(|member| match member.upgrade() {
             Some(state) => {
                 state.sweep(limits);

@@ -26,9 +26,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName,
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{self, LINGER_TIME};
-use super::{Ends, Handler, Shared};
-use crate::upgrade::Place;
+use super::connection::{self, Arrival, LINGER_TIME};
+use super::way::{Side, Way};
+use super::{Handler, Shared};
 
 /// The certificate and key with which a front secures its connections.
 #[derive(Clone, Debug)]
@@ -94,15 +94,17 @@ impl Tls {
 pub(super) async fn serve<H: Handler>(
     shared: Rc<Shared<H>>,
     identity: Tls,
-    stream: TcpStream,
-    ends: Ends,
-    place: Place,
+    arrival: Arrival,
 ) {
-    let shaking = timeout(shared.limits.header_time_max, shake_hands(identity, stream));
+    let Arrival { stream, read, ends, place, front, .. } = arrival;
+    let shaking = timeout(shared.trunk.limits.header_time_max, shake_hands(identity, stream));
     let Ok(Some(secured)) = shaking.await else { return };
     let Ok((inside, outside)) = pair() else { return };
     shared.roster.enter();
-    let serving = connection::serve(Rc::clone(&shared), inside, ends, place);
+    // Its bytes come from this thread in any case: with a worker it would have a hop as well.
+    let way = Way::new(Side::Fixed);
+    let inside = Arrival { stream: inside, read, ends, place, way, front, seated: None };
+    let serving = connection::serve(Rc::clone(&shared), inside);
     tokio::join!(serving, carry(secured, outside));
     shared.roster.leave();
 }
