@@ -32,9 +32,17 @@ const { fromInnerRequest, toInnerRequest, Request: WebRequest } = core.loadExtSc
   "ext:deno_fetch/23_request.js",
 );
 const {
-  Response: WebResponse,
-  toInnerResponse,
   fromInnerResponse,
+  getInnerResponse,
+  Response: WebResponse,
+  SERVE_FAST_HEADER_CONTENT_TYPE,
+  SERVE_FAST_HEADER_DEFAULT_TEXT,
+  serveFastBodyKey,
+  serveFastConsumedKey,
+  serveFastContentTypeKey,
+  serveFastHeaderKindKey,
+  serveFastStatusKey,
+  toInnerResponse: innerResponse,
 } = core.loadExtScript("ext:deno_fetch/23_response.js");
 const { readableStreamForRid, resourceForReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { CLONE_REQUEST, CLONE_RESPONSE } = core.loadExtScript("ext:partyrun/01_wire.js");
@@ -105,10 +113,12 @@ function checkBody(body, init) {
 }
 
 const Response = extend(WebResponse, "Response", checkBody, (response, body, init) => {
-  recover(toInnerResponse(response));
-  // The readable side of a FixedLengthStream tells its length, so that the answer has a Content-Length.
-  if (typeof body === "object" && body !== null && body[kFixedLength] !== undefined) {
-    toInnerResponse(response).body.length = body[kFixedLength];
+  // Other bodies stay as lazy as deno_fetch makes them (`takeStatic`).
+  if (typeof body === "object" && body !== null) {
+    const inner = toInnerResponse(response);
+    recover(inner);
+    // The readable side of a FixedLengthStream tells its length, so that the answer has a Content-Length.
+    if (body[kFixedLength] !== undefined) inner.body.length = body[kFixedLength];
   }
   const webSocket = init?.webSocket;
   if (webSocket !== undefined && webSocket !== null) response[kWebSocket] = webSocket;
@@ -247,6 +257,13 @@ function incomingResponse(status, statusText, headers, body, url) {
   }, "response");
 }
 
+// A body that has left through `takeStatic` is used.
+function toInnerResponse(response) {
+  const inner = innerResponse(response);
+  if (response[serveFastConsumedKey] && inner.body !== null) inner.body.streamOrStatic.consumed = true;
+  return inner;
+}
+
 function isResponse(value) {
   return ObjectPrototypeIsPrototypeOf(WebResponse.prototype, value);
 }
@@ -321,6 +338,25 @@ function takeBody(body) {
   return resourceForReadableStream(body.stream, body.length);
 }
 
+const TEXT_HEADERS = "content-type\ntext/plain;charset=UTF-8\n";
+
+// The body of a response of status 200 whose body is a string or bytes that nobody has touched, and whose headers are
+// what its constructor gives it; undefined for all others. `staticHeaders` are the headers of such a response.
+function takeStatic(response) {
+  if (response[serveFastStatusKey] !== 200 || response[serveFastConsumedKey]) return undefined;
+  const { body, headerList } = getInnerResponse(response);
+  if (headerList.length > 0 || (body !== null && body.streamOrStatic.consumed !== false)) return undefined;
+  response[serveFastConsumedKey] = true;
+  if (body !== null) body.streamOrStatic.consumed = true;
+  return response[serveFastBodyKey];
+}
+
+function staticHeaders(response) {
+  const kind = response[serveFastHeaderKindKey];
+  if (kind === SERVE_FAST_HEADER_DEFAULT_TEXT) return TEXT_HEADERS;
+  return kind === SERVE_FAST_HEADER_CONTENT_TYPE ? `content-type\n${response[serveFastContentTypeKey]}\n` : "";
+}
+
 return {
   incomingRequest,
   incomingResponse,
@@ -335,7 +371,10 @@ return {
   Request,
   Response,
   serializeHeaders,
+  staticHeaders,
   takeBody,
+  takeStatic,
+  TEXT_HEADERS,
   toInnerRequest,
   toInnerResponse,
 };

@@ -5,9 +5,14 @@
 const { core } = __bootstrap;
 const { PACKED } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
-const { kPacked, serializeHeaders, takeBody, toInnerResponse } = core.loadExtScript("ext:partyrun/30_http.js");
+const { kPacked, serializeHeaders, staticHeaders, takeBody, takeStatic, TEXT_HEADERS, toInnerResponse } = core.loadExtScript(
+  "ext:partyrun/30_http.js",
+);
 
 function respond({ number }, id, response) {
+  const simple = response[kPacked] === undefined ? takeStatic(response) : undefined;
+  if (typeof simple === "string") return hot.op_response_static(number, id, 200, staticHeaders(response), simple);
+  if (simple !== undefined) return hot.op_response_bytes(number, id, 200, staticHeaders(response), simple);
   const inner = toInnerResponse(response);
   const body = takeBody(inner.body);
   const headers = serializeHeaders(inner.headerList);
@@ -18,8 +23,6 @@ function respond({ number }, id, response) {
   else if (typeof body === "number") core.ops.op_response_stream(number, id, status, headers, body);
   else hot.op_response_bytes(number, id, status, headers, body);
 }
-
-const TEXT_HEADERS = "content-type\ntext/plain;charset=UTF-8\n";
 
 function respondText(room, id, status, text) {
   hot.op_response_static(room.number, id, status, TEXT_HEADERS, text);

@@ -50,9 +50,11 @@ function placeholder() {
 
 let overrides = "{}";
 
+const makeCf = () => ({ ...placeholder(), ...JSONParse(overrides) });
+
 // undefined for a request that came through a stub: it has no `cf` (spec 2.9). Otherwise made when it is read.
 function cfOf(external) {
-  return external ? () => ({ ...placeholder(), ...JSONParse(overrides) }) : undefined;
+  return external ? makeCf : undefined;
 }
 
 return {

@@ -25,6 +25,7 @@ mod isolates;
 mod keys;
 mod lanes;
 mod limits;
+mod moves;
 mod node_table;
 mod outbound;
 mod package;

@@ -400,7 +400,7 @@ limits! {
     /// Bytes of static files, plain and compressed, that are kept in memory.
     asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least recently used are dropped from memory";
     /// Length of a static file that is kept in memory.
-    asset_cached_bytes_max: usize = 64 * KIB, "bytes", "the file is read from disk each time";
+    asset_cached_bytes_max: usize = 256 * KIB, "bytes", "the file is read from disk each time";
     /// Length of a static file that is compressed when a request asks for it.
     asset_compressed_bytes_max: usize = 4 * MIB, "bytes", "the file is sent uncompressed";
     /// Length of a source map that a package ships, and of each file that it names.

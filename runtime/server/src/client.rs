@@ -4,6 +4,7 @@
 //! the proxy says: the nearest address in `x-forwarded-for` that is no trusted proxy, and `x-forwarded-proto`, which is
 //! then the scheme of `request.url`, too. What anybody else says of itself is replaced.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -84,13 +85,28 @@ pub(crate) fn tell(request: &mut Request, trusted: &[Network]) -> IpAddr {
     let scheme = if request.url.as_str().starts_with("https:") { "https" } else { "http" };
     let headers = &mut request.headers;
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    let Ok(address) = HeaderValue::from_str(&client.to_string()) else { return client };
+    let Some(address) = address_value(client) else { return client };
     headers.insert("cf-connecting-ip", address.clone());
     headers.insert("x-real-ip", address.clone());
     if !by_proxy || !headers.contains_key(FORWARDED_FOR) {
         headers.insert(FORWARDED_FOR, address);
     }
     client
+}
+
+// An address as a header's value. Most requests come from the same client as the one before.
+fn address_value(address: IpAddr) -> Option<HeaderValue> {
+    thread_local! {
+        static LAST: RefCell<Option<(IpAddr, HeaderValue)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, value)) if *known == address => Some(value.clone()),
+        _ => {
+            let value = HeaderValue::from_str(&address.to_string()).ok()?;
+            *last = Some((address, value.clone()));
+            Some(value)
+        }
+    })
 }
 
 // Every proxy adds whom it was asked by at the end, so that the list can be believed from the end on.

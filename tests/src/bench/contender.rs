@@ -94,7 +94,14 @@ impl Contender {
 
     /// Starts it with a copy of a fixture, and waits for the first answer of a room.
     pub fn start(self, places: &Places, fixture: &str, extra: &[&str]) -> io::Result<Running> {
-        let project = Project::copy(&places.fixtures.join(fixture), &places.tests)?;
+        // The benchmark's own programs import packages that nothing else needs.
+        let own = places.tests.join("bench");
+        let packages = if fixture.starts_with("bench-") { &own } else { &places.tests };
+        if !packages.join("node_modules").is_dir() {
+            let folder = packages.display();
+            return Err(io::Error::other(format!("{folder} has no packages: `npm ci --prefix {folder}`")));
+        }
+        let project = Project::copy(&places.fixtures.join(fixture), packages)?;
         let port = free_port().map_err(io::Error::other)?;
         self.start_in(Arc::new(project), port, places, extra)
     }

@@ -71,17 +71,30 @@ pub const GROUPS: &[Group] = &[
     Group { name: "broadcast-100", who: Who::Everyone, measure: |bench, who| bench.broadcast(who, 100) },
     Group { name: "broadcast-1000", who: Who::Everyone, measure: |bench, who| bench.broadcast(who, 1000) },
     Group { name: "request", who: Who::Everyone, measure: Bench::request },
+    Group { name: "few-echo", who: Who::Everyone, measure: Bench::echo_of_few },
+    Group { name: "few-request", who: Who::Everyone, measure: Bench::requests_of_few },
     Group { name: "assets", who: Who::Files, measure: Bench::assets },
     Group { name: "put-1", who: Who::Projects, measure: |bench, who| bench.put(who, 1) },
     Group { name: "put-100", who: Who::Projects, measure: |bench, who| bench.put(who, 100) },
     Group { name: "new-room", who: Who::Projects, measure: Bench::new_room },
     Group { name: "memory", who: Who::Projects, measure: Bench::memory },
+    Group { name: "program-tiny", who: Who::Projects, measure: |bench, who| bench.program(who, "tiny") },
+    Group {
+        name: "program-typical",
+        who: Who::Projects,
+        measure: |bench, who| bench.program(who, "typical"),
+    },
+    Group { name: "program-heavy", who: Who::Projects, measure: |bench, who| bench.program(who, "heavy") },
     Group { name: "start", who: Who::Projects, measure: Bench::start },
     Group { name: "swap", who: Who::Projects, measure: Bench::swap },
     Group { name: "churn", who: Who::Projects, measure: Bench::churn },
 ];
 
 const ECHO_SOCKETS: usize = 32;
+/// Numbers of connections with which a server is woken for one message or a few.
+const FEW: [usize; 3] = [1, 4, 8];
+/// Rooms of each program that are made, and those whose memory is looked at.
+const PROGRAM_ROOMS: usize = 100;
 /// Echo and requests are spread over so many rooms.
 const ROOMS: usize = 8;
 const TEXT: &str = r#"{"type":"move","x":123,"y":456}"#;
@@ -142,12 +155,19 @@ impl Bench {
 
     fn echo(&self, who: Contender, window: usize) -> io::Result<Vec<Figure>> {
         let server = who.start(&self.places, "bench", &[])?;
-        let mut peers = Vec::new();
-        for index in 0..ECHO_SOCKETS {
-            let path = format!("/party/echo-{}", index % ROOMS);
-            peers.push(speaker(&server, &path, TEXT, TEXT, window)?);
+        let measured = self.run(speakers(&server, ECHO_SOCKETS, window)?, &server)?;
+        Ok(throughput(&format!("echo, 32 sockets, {window} in flight"), measured))
+    }
+
+    // Few connections, of which each wakes the server for one message.
+    fn echo_of_few(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let mut figures = Vec::new();
+        for count in FEW {
+            let measured = self.run(speakers(&server, count, 1)?, &server)?;
+            figures.extend(throughput(&format!("echo, {}, 1 in flight", counted(count, "socket")), measured));
         }
-        Ok(throughput(&format!("echo, 32 sockets, {window} in flight"), self.run(peers, &server)?))
+        Ok(figures)
     }
 
     fn broadcast(&self, who: Contender, members: usize) -> io::Result<Vec<Figure>> {
@@ -173,17 +193,24 @@ impl Bench {
 
     fn request(&self, who: Contender) -> io::Result<Vec<Figure>> {
         let server = who.start(&self.places, "bench", &[])?;
-        let mut peers = Vec::new();
-        for index in 0..ECHO_SOCKETS {
-            let mut stream = client::connect(server.address)?;
-            let request = client::get_request(server.address, &format!("/party/request-{}", index % ROOMS));
-            let answer = client::ask(&mut stream, &request)?;
-            if answer.body != ANSWER {
-                return Err(io::Error::other(format!("expected {ANSWER}, got {}", answer.body)));
-            }
-            peers.push(Peer { stream, request, reply_bytes: answer.length, window: 1 });
+        let mut figures = Vec::new();
+        for (rooms, name) in [(1, "1 room"), (ROOMS, "8 rooms"), (2 * ECHO_SOCKETS, "64 rooms")] {
+            // With more rooms than connections each connection has a room of its own.
+            let measured = self.run(askers(&server, ECHO_SOCKETS, rooms)?, &server)?;
+            figures.extend(throughput(&format!("onRequest, small JSON, 32 connections to {name}"), measured));
         }
-        Ok(throughput("onRequest, small JSON, 32 connections", self.run(peers, &server)?))
+        Ok(figures)
+    }
+
+    fn requests_of_few(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let mut figures = Vec::new();
+        for count in FEW {
+            let measured = self.run(askers(&server, count, ROOMS)?, &server)?;
+            let connections = counted(count, "connection");
+            figures.extend(throughput(&format!("onRequest, small JSON, {connections}"), measured));
+        }
+        Ok(figures)
     }
 
     fn assets(&self, who: Contender) -> io::Result<Vec<Figure>> {
@@ -250,6 +277,20 @@ impl Bench {
             burst.quantile(0.99),
         ));
         Ok(figures)
+    }
+
+    // What a room costs when its program is small, of usual size, or large.
+    fn program(&self, who: Contender, program: &str) -> io::Result<Vec<Figure>> {
+        let fixture = if program == "tiny" { "bench".to_string() } else { format!("bench-{program}") };
+        let server = who.start(&self.places, &fixture, &[])?;
+        let made = rooms::new_rooms(&server, PROGRAM_ROOMS, Duration::ZERO)?;
+        let idle = rooms::idle_memory(&server, PROGRAM_ROOMS, 0)?;
+        let ms = |what: &str, quantile| {
+            let name = format!("{program} program: new room, one right after the other, {what}");
+            figure(&name, Unit::Milliseconds, made.quantile(quantile))
+        };
+        let memory = format!("{program} program: memory of an idle room and its socket, 100 rooms");
+        Ok(vec![ms("p50", 0.5), ms("p99", 0.99), figure(&memory, Unit::Kib, idle.room_kib)])
     }
 
     fn memory(&self, who: Contender) -> io::Result<Vec<Figure>> {
@@ -327,6 +368,31 @@ fn wait_for_file(server: &Running, request: &[u8]) -> io::Result<()> {
     // Some servers keep a file only when it has been still for a moment.
     std::thread::sleep(Duration::from_millis(200));
     Ok(())
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+// Sockets that echo, spread over the rooms.
+fn speakers(server: &Running, count: usize, window: usize) -> io::Result<Vec<Peer>> {
+    (0..count)
+        .map(|index| speaker(server, &format!("/party/echo-{}", index % ROOMS), TEXT, TEXT, window))
+        .collect()
+}
+
+// Connections whose request was answered once.
+fn askers(server: &Running, count: usize, rooms: usize) -> io::Result<Vec<Peer>> {
+    let asker = |index: usize| {
+        let mut stream = client::connect(server.address)?;
+        let request = client::get_request(server.address, &format!("/party/request-{}", index % rooms));
+        let answer = client::ask(&mut stream, &request)?;
+        if answer.body != ANSWER {
+            return Err(io::Error::other(format!("expected {ANSWER}, got {}", answer.body)));
+        }
+        Ok(Peer { stream, request, reply_bytes: answer.length, window: 1 })
+    };
+    (0..count).map(asker).collect()
 }
 
 // A socket that has sent its text once and got the right reply.

@@ -1,4 +1,4 @@
-//! The load: peers in a closed loop on one thread. A peer that sends has `window` requests in flight, and sends one more
+//! The load: peers in a closed loop on two threads. A peer that sends has `window` requests in flight, and sends one more
 //! for each reply; the others only listen. All replies have one length, so they are counted by their bytes.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -37,7 +37,7 @@ pub struct Throughput {
     pub per_cpu_second: f64,
     /// Replies a second.
     pub per_second: f64,
-    /// How busy the load generator was, from 0 to 1.
+    /// How busy the busier thread of the load generator was, from 0 to 1.
     pub client_busy: f64,
 }
 
@@ -88,60 +88,107 @@ impl Driven {
     }
 }
 
+/// One thread would be the slower side where a server is fast.
+const THREADS: usize = 2;
+
 /// Runs a load against the server whose processes descend from `pid`.
 pub fn run(peers: Vec<Peer>, pid: u32, times: Times) -> io::Result<Throughput> {
-    let mut poll = Poll::new()?;
-    let mut driven = Vec::with_capacity(peers.len());
+    let count = THREADS.min(peers.len()).max(1);
+    let mut shares: Vec<Vec<Peer>> = (0..count).map(|_| Vec::new()).collect();
     for (index, peer) in peers.into_iter().enumerate() {
-        peer.stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(peer.stream);
-        poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
-        let mut one = Driven {
-            stream,
-            request: peer.request,
-            reply_bytes: peer.reply_bytes,
-            partial: 0,
-            unsent: Vec::new(),
-        };
-        if !one.request.is_empty() {
-            one.send(peer.window)?;
+        if let Some(share) = shares.get_mut(index % count) {
+            share.push(peer);
         }
-        driven.push(one);
     }
-    let mut loop_ = Loop { events: Events::with_capacity(1024), buffer: vec![0; 1 << 16], count: 0 };
-    loop_.until(&mut poll, &mut driven, Instant::now() + times.warm_up)?;
-    let (began, busy, cpu_before) = (Instant::now(), Busy::start(), usage::cpu(pid));
-    loop_.count = 0;
-    loop_.until(&mut poll, &mut driven, began + times.measure)?;
-    let (wall, client_busy) = (began.elapsed().as_secs_f64(), busy.share());
-    let cpu = (usage::cpu(pid) - cpu_before).as_secs_f64();
-    let count = loop_.count as f64;
+    let shares = shares.into_iter().map(Share::new).collect::<io::Result<Vec<_>>>()?;
+    let from = Instant::now() + times.warm_up;
+    let to = from + times.measure;
+    let (began, cpu, counted) = std::thread::scope(|scope| {
+        let driving: Vec<_> =
+            shares.into_iter().map(|share| scope.spawn(move || share.drive(from, to))).collect();
+        let until = |then: Instant| std::thread::sleep(then.saturating_duration_since(Instant::now()));
+        until(from);
+        let (began, before) = (Instant::now(), usage::cpu(pid));
+        until(to);
+        let (wall, cpu) = (began.elapsed(), usage::cpu(pid).saturating_sub(before));
+        let counted: io::Result<Vec<Counted>> = driving
+            .into_iter()
+            .map(|driven| {
+                driven.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the load panicked")))
+            })
+            .collect();
+        (wall.as_secs_f64(), cpu.as_secs_f64(), counted)
+    });
+    let counted = counted?;
+    let count = counted.iter().map(|counted| counted.replies).sum::<u64>() as f64;
     if count == 0.0 {
         return Err(io::Error::other("the server answered nothing while it was measured"));
     }
-    Ok(Throughput { per_cpu_second: count / cpu.max(0.01), per_second: count / wall, client_busy })
+    let client_busy = counted.iter().map(|counted| counted.busy).fold(0.0, f64::max);
+    Ok(Throughput { per_cpu_second: count / cpu.max(0.01), per_second: count / began, client_busy })
 }
 
-struct Loop {
+/// What one thread has counted.
+struct Counted {
+    replies: u64,
+    /// How busy it was.
+    busy: f64,
+}
+
+/// The peers of one thread.
+struct Share {
+    poll: Poll,
+    driven: Vec<Driven>,
     events: Events,
     buffer: Vec<u8>,
     count: u64,
 }
 
-impl Loop {
-    fn until(&mut self, poll: &mut Poll, driven: &mut [Driven], end: Instant) -> io::Result<()> {
+impl Share {
+    fn new(peers: Vec<Peer>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut driven = Vec::with_capacity(peers.len());
+        for (index, peer) in peers.into_iter().enumerate() {
+            peer.stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(peer.stream);
+            poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+            let mut one = Driven {
+                stream,
+                request: peer.request,
+                reply_bytes: peer.reply_bytes,
+                partial: 0,
+                unsent: Vec::new(),
+            };
+            if !one.request.is_empty() {
+                one.send(peer.window)?;
+            }
+            driven.push(one);
+        }
+        Ok(Self { poll, driven, events: Events::with_capacity(1024), buffer: vec![0; 1 << 16], count: 0 })
+    }
+
+    // Counts between two moments.
+    fn drive(mut self, from: Instant, to: Instant) -> io::Result<Counted> {
+        self.until(from)?;
+        self.count = 0;
+        let busy = Busy::start();
+        self.until(to)?;
+        Ok(Counted { replies: self.count, busy: busy.share() })
+    }
+
+    fn until(&mut self, end: Instant) -> io::Result<()> {
         loop {
             let now = Instant::now();
             if now >= end {
                 return Ok(());
             }
-            match poll.poll(&mut self.events, Some((end - now).min(Duration::from_millis(100)))) {
+            match self.poll.poll(&mut self.events, Some((end - now).min(Duration::from_millis(100)))) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
             for event in &self.events {
-                let Some(one) = driven.get_mut(event.token().0) else { continue };
+                let Some(one) = self.driven.get_mut(event.token().0) else { continue };
                 if event.is_writable() && !one.unsent.is_empty() {
                     one.send(0)?;
                 }

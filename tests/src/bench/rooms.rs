@@ -72,7 +72,8 @@ pub fn idle_memory(server: &Running, rooms: usize, sockets: usize) -> io::Result
         kept.push(client::open_socket(server.address, &format!("/party/idle-{number}"))?);
     }
     let with_rooms = settled(server.pid);
-    let each = |more: u64, less: u64, count: usize| more.saturating_sub(less) as f64 / 1024.0 / count as f64;
+    let each =
+        |more: u64, less: u64, count: usize| more.saturating_sub(less) as f64 / 1024.0 / count.max(1) as f64;
     Ok(Idle {
         room_kib: each(with_rooms, with_sockets, rooms),
         socket_kib: each(with_sockets, start, sockets),

@@ -310,6 +310,8 @@ impl Inner {
     pub(crate) fn notice(&self, worker: usize, notice: Notice) {
         let mailbox = self.placement.read().workers.get(&worker).cloned().or_else(|| self.edges.find(worker));
         match (notice, mailbox) {
+            // Its connections that wait for their next request may ask other rooms.
+            (Notice::Busy, Some(mailbox)) => mailbox.seats.rescue(),
             (Notice::Held(step, whose), Some(mailbox)) => {
                 mailbox.held.store(true, Ordering::Release);
                 self.tell_held(&mailbox, step, &whose);
@@ -361,7 +363,6 @@ impl Inner {
 
     // Gives everything that needs no isolate of this worker's thread to others.
     fn relieve(&self, mailbox: &Arc<Mailbox>) {
-        mailbox.seats.rescue();
         if self.stopping.load(Ordering::Acquire) || mailbox.kind == Kind::Room {
             return;
         }

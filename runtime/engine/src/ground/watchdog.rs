@@ -24,6 +24,8 @@ const IMPORT_LOOKED_INTO_AFTER: Duration = Duration::from_millis(200);
 
 /// What the engine hears about a worker.
 pub(crate) enum Notice {
+    /// It has been in one step for two looks.
+    Busy,
     /// It has been in one step for long, and whose step that is.
     Held(Step, Whose),
     /// That step has ended, after so long.
@@ -59,6 +61,8 @@ struct Watched {
     cpu: Duration,
     waited: Duration,
     looked: Instant,
+    // The engine has heard that the worker is busy with this step.
+    told: bool,
     // Whose step holds the worker up.
     held: Option<Whose>,
 }
@@ -104,6 +108,7 @@ impl Watchdog {
             cpu: Duration::ZERO,
             waited: Duration::ZERO,
             looked: now,
+            told: false,
             held: None,
         };
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
@@ -128,12 +133,16 @@ impl Watched {
             self.seen = seen;
             self.since = now;
             self.looked = now;
+            self.told = false;
             self.waited = Duration::ZERO;
             if seen.is_some() {
                 self.cpu_at_start = pulse.cpu().unwrap_or_default();
                 self.cpu = self.cpu_at_start;
             }
             return true;
+        }
+        if seen.is_some() && !std::mem::replace(&mut self.told, true) {
+            notices.push((self.worker, Notice::Busy));
         }
         if let (Some(seen), Some(cpu)) = (seen, pulse.cpu()) {
             self.count(&pulse, now, cpu);

@@ -430,8 +430,7 @@ impl Worker {
             return false;
         }
         mailbox.seats.dismiss(None);
-        mailbox.seats.is_empty()
-            && self.shared.engine().is_ok_and(|engine| engine.retire_worker(mailbox))
+        mailbox.seats.is_empty() && self.shared.engine().is_ok_and(|engine| engine.retire_worker(mailbox))
     }
 
     fn take(&mut self, message: Message) {

@@ -93,7 +93,7 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
         Connection { shared: service_shared, state: service_state, ends, origin: RefCell::default() };
     let connection = Rc::new(connection);
     let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
-    let io = Io::new(stream, Rc::clone(&state), read);
+    let (io, wire) = Io::new(stream, Rc::clone(&state), read);
     let mut hyper = builder.serve_connection(io, service);
     let present = Present { shared: &shared, _seated: seated };
     let end = std::future::poll_fn(|context| {
@@ -113,6 +113,9 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
             if let Poll::Ready(ended) = ended {
                 return Poll::Ready(if ended.is_ok() { End::Done } else { End::Failed });
             }
+            if state.is_watched() && wire.borrow_mut().is_over(context) {
+                return Poll::Ready(End::Failed);
+            }
             if state.take_may_move() {
                 if moves(&shared, &state) {
                     return Poll::Ready(End::Moves);
@@ -129,7 +132,10 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
     drop(present);
     state.pump.take();
     let parts = hyper.into_parts();
-    let (stream, ahead) = parts.io.into_parts();
+    drop(parts.io);
+    // Nobody else has it any more.
+    let Some(wire) = Rc::into_inner(wire) else { return };
+    let (stream, ahead) = wire.into_inner().into_parts();
     let read = if ahead.is_empty() { parts.read_buf } else { [parts.read_buf, ahead].concat().into() };
     drop(parts.service);
     let offer = state.upgrade.take();
@@ -171,6 +177,8 @@ fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
+        // Whether the client is still there is seen in `serve`: hyper would take new memory for it each time.
+        .half_close(true)
         .max_header_size(limits.header_bytes_max)
         .max_buf_size(limits.header_bytes_max.max(READ_BUFFER_MIN));
     if limits.header_count_max != HEADER_COUNT_INLINE {
@@ -185,8 +193,9 @@ fn moves<H: Handler>(shared: &Shared<H>, state: &State) -> bool {
     match way.side {
         Side::Guest(_) => true,
         Side::Fixed => false,
-        Side::Front => way::names(&way.room)
-            .is_some_and(|(party, room)| shared.trunk.handler.lodges(party, room)),
+        Side::Front => {
+            way::names(&way.room).is_some_and(|(party, room)| shared.trunk.handler.lodges(party, room))
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The TCP stream as hyper sees it, with the records that the time limits and the smuggling check need.
 //!
-//! Every read and write tells the connection's [`State`] about it. hyper gets one message at a time (see `framing.rs`); what
-//! came behind it waits here.
+//! Every read and write tells the connection's [`State`] about it. hyper gets one message at a time (see `framing.rs`), and
+//! the next one only when the answer to the one before is written; what came behind it waits here.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,24 +17,51 @@ use tokio::net::TcpStream;
 use super::framing::Framing;
 use super::state::State;
 
+/// How much is read at once while a request is answered.
+const WATCHED_BYTES: usize = 4096;
+
 /// A TCP stream that takes notes.
-pub(super) struct Io {
-    pub(super) stream: TcpStream,
-    pub(super) state: Rc<State>,
+pub(super) struct Wire {
+    stream: TcpStream,
+    state: Rc<State>,
     framing: Framing,
     /// What was read behind the current message.
     ahead: Bytes,
 }
 
-impl Io {
-    /// A stream of which `ahead` has been read.
-    pub(super) fn new(stream: TcpStream, state: Rc<State>, ahead: Bytes) -> Self {
-        Self { stream, state, framing: Framing::default(), ahead }
-    }
+/// A [`Wire`] as hyper has it. The connection's task shares it, to see whether the client is still there.
+pub(super) struct Io(Rc<RefCell<Wire>>);
 
+impl Io {
+    /// hyper's part of a stream of which `ahead` has been read, and the task's.
+    pub(super) fn new(stream: TcpStream, state: Rc<State>, ahead: Bytes) -> (Self, Rc<RefCell<Wire>>) {
+        let wire = Rc::new(RefCell::new(Wire { stream, state, framing: Framing::default(), ahead }));
+        (Self(Rc::clone(&wire)), wire)
+    }
+}
+
+impl Wire {
     /// The stream, and what was read of it and not given to hyper.
     pub(super) fn into_parts(self) -> (TcpStream, Bytes) {
         (self.stream, self.ahead)
+    }
+
+    /// Whether the client has gone while its request is answered. What it says meanwhile is kept.
+    pub(super) fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.ahead.is_empty() {
+            return false;
+        }
+        let mut bytes = [0; WATCHED_BYTES];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                self.ahead = Bytes::copy_from_slice(buffer.filled());
+                self.state.note_waiting();
+                false
+            }
+            Poll::Ready(_) => true,
+        }
     }
 
     /// Whether hyper may have what was read.
@@ -48,38 +76,31 @@ impl Io {
         state.note_part(!framing.is_between());
         count
     }
-}
 
-impl Read for Io {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if !this.ahead.is_empty() {
-            if !this.passes(&this.ahead) {
+    fn read(&mut self, context: &mut Context<'_>, mut cursor: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            if !self.passes(&self.ahead) {
                 return Poll::Pending;
             }
-            let ahead = this.ahead.clone();
+            let ahead = self.ahead.clone();
             let first = ahead.get(..cursor.remaining()).unwrap_or(&ahead);
-            let count = Self::admit(&this.state, &mut this.framing, first);
+            let count = Self::admit(&self.state, &mut self.framing, first);
             cursor.put_slice(first.get(..count).unwrap_or_default());
-            this.ahead.advance(count);
+            self.ahead.advance(count);
             return Poll::Ready(Ok(()));
         }
         // SAFETY: the bytes go only to `ReadBuf::uninit`, which never takes initialized ones away.
         let mut buffer = ReadBuf::uninit(unsafe { cursor.as_mut() });
-        ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer))?;
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
         let read = buffer.filled();
         let mut length = read.len();
-        if length > 0 && !this.passes(read) {
-            this.ahead = Bytes::copy_from_slice(read);
+        if length > 0 && !self.passes(read) {
+            self.ahead = Bytes::copy_from_slice(read);
             return Poll::Pending;
         }
         if length > 0 {
-            length = Self::admit(&this.state, &mut this.framing, read);
-            this.ahead = Bytes::copy_from_slice(read.get(length..).unwrap_or_default());
+            length = Self::admit(&self.state, &mut self.framing, read);
+            self.ahead = Bytes::copy_from_slice(read.get(length..).unwrap_or_default());
         }
         // SAFETY: the stream has just filled at least this many bytes of the cursor's buffer.
         unsafe { cursor.advance(length) };
@@ -87,24 +108,32 @@ impl Read for Io {
     }
 }
 
-impl Write for Io {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
+impl Read for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.state.note_write(written.is_pending());
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().read(context, cursor)
+    }
+}
+
+impl Write for Io {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut wire = self.0.borrow_mut();
+        let written = Pin::new(&mut wire.stream).poll_write(context, bytes);
+        wire.state.note_write(written.is_pending());
         written
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.state.note_write(written.is_pending());
+        let mut wire = self.0.borrow_mut();
+        let written = Pin::new(&mut wire.stream).poll_write_vectored(context, slices);
+        wire.state.note_write(written.is_pending());
         written
     }
 
@@ -114,11 +143,12 @@ impl Write for Io {
 
     fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A TCP stream has no buffer of its own, and hyper asks when it has written all of its own.
-        self.state.note_flush();
+        self.0.borrow().state.note_flush();
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wire = self.0.borrow_mut();
+        Pin::new(&mut wire.stream).poll_shutdown(context)
     }
 }

@@ -153,7 +153,8 @@ impl<H> Shared<H> {
         let seats = guests::lock(&self.trunk.seats);
         let all: Vec<Arc<Seats>> = seats.iter().filter_map(Weak::upgrade).collect();
         drop(seats);
-        let longest = all.iter().filter_map(|seats| Some((seats.longest_idle()?, seats))).min_by_key(|(at, _)| *at);
+        let longest =
+            all.iter().filter_map(|seats| Some((seats.longest_idle()?, seats))).min_by_key(|(at, _)| *at);
         longest.is_some_and(|(_, seats)| seats.end_longest_idle())
     }
 }

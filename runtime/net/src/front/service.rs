@@ -96,7 +96,8 @@ impl<H: Handler> Connection<H> {
             Handshake::Invalid(response) => return Err(Refusal(response)),
         };
         let eager = if accept.is_some() { 0 } else { limits.body_eager_bytes_max };
-        match body::take(&self.state, &self.shared.trunk.bodies, incoming, eager, limits.body_bytes_max).await {
+        match body::take(&self.state, &self.shared.trunk.bodies, incoming, eager, limits.body_bytes_max).await
+        {
             Ok(Body::Empty) => Ok((request, accept)),
             Ok(_) if accept.is_some() => {
                 self.state.pump.take();

@@ -184,17 +184,25 @@ impl State {
 
     // Whether a request is being answered, or is about to be, all of which has been read.
     fn is_answering(&self) -> bool {
-        let answered = matches!(self.phase.get(), Phase::Handler | Phase::Response);
-        self.unwritten.get()
-            || !self.heads.borrow().is_empty()
-            || answered && self.pump.borrow().is_none()
+        self.unwritten.get() || !self.heads.borrow().is_empty() || self.is_watched()
     }
 
-    /// Whether hyper may have the request that begins with these bytes. It waits while another one is answered, because hyper
-    /// looks then only whether the client is still there; and it waits while it is decided whether the connection moves.
+    /// Whether somebody must look whether the client is still there: nothing more is read of its request, and it is answered.
+    pub(super) fn is_watched(&self) -> bool {
+        let answered = matches!(self.phase.get(), Phase::Handler | Phase::Response);
+        answered && self.heads.borrow().is_empty() && self.pump.borrow().is_none()
+    }
+
+    /// Notes that the next request has come while one is answered.
+    pub(super) fn note_waiting(&self) {
+        self.waits.set(true);
+    }
+
+    /// Whether hyper may have the request that begins with these bytes. It waits while another one is answered, and while it
+    /// is decided whether the connection moves.
     pub(super) fn passes(&self, request: &[u8]) -> bool {
         if self.is_answering() {
-            self.waits.set(true);
+            self.note_waiting();
             return false;
         }
         let awaited = matches!(self.phase.get(), Phase::Idle | Phase::FirstHead | Phase::Head);

@@ -91,11 +91,7 @@ impl Tls {
 }
 
 /// Serves one connection, and carries its bytes to its end.
-pub(super) async fn serve<H: Handler>(
-    shared: Rc<Shared<H>>,
-    identity: Tls,
-    arrival: Arrival,
-) {
+pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, identity: Tls, arrival: Arrival) {
     let Arrival { stream, read, ends, place, front, .. } = arrival;
     let shaking = timeout(shared.trunk.limits.header_time_max, shake_hands(identity, stream));
     let Ok(Some(secured)) = shaking.await else { return };

@@ -161,13 +161,25 @@ mod tests {
     #[test]
     fn what_may_mean_another_room_is_none() {
         let targets = [
-            "/", "*", "/party/", "/parties/x", "http://h/party/a", "/party/a/../b", "/party/a/%2e%2e/b", "/party/a\\..\\b",
-            "/party/./a", "/party/a/%2E./b", "/party/\u{e9}", "/party/a\"b",
+            "/",
+            "*",
+            "/party/",
+            "/parties/x",
+            "http://h/party/a",
+            "/party/a/../b",
+            "/party/a/%2e%2e/b",
+            "/party/a\\..\\b",
+            "/party/./a",
+            "/party/a/%2E./b",
+            "/party/\u{e9}",
+            "/party/a\"b",
         ];
         for target in targets {
             assert_eq!(room(target), None, "{target}");
         }
-        for request in ["", "GET", "GET /party/a", "\r\nGET /party/a HTTP/1.1", "ABCDEFGHIJKLMNOPQR /party/a HTTP/1.1"] {
+        for request in
+            ["", "GET", "GET /party/a", "\r\nGET /party/a HTTP/1.1", "ABCDEFGHIJKLMNOPQR /party/a HTTP/1.1"]
+        {
             assert_eq!(room_of(request.as_bytes()), None, "{request:?}");
         }
     }
