@@ -64,6 +64,14 @@ pub(crate) struct Request {
     pub(crate) body: Option<Charge>,
 }
 
+impl Request {
+    /// One that is not forwarded.
+    pub(crate) fn new(waiting: Waiting, peer: std::net::SocketAddr) -> Self {
+        let method = http::Method::GET;
+        Self { waiting, peer, reason: None, upgrade: None, url: None, method, headers: None, body: None }
+    }
+}
+
 pub(crate) struct Actor {
     pub(crate) source: Source,
     pub(crate) serial: u64,

@@ -588,16 +588,7 @@ impl Worker {
                 }
                 Body::Full(_) | Body::Empty => None,
             };
-            let remembered = Remembered {
-                waiting: Waiting::Room(reply),
-                peer: request.peer,
-                reason: None,
-                upgrade: None,
-                url: None,
-                method: http::Method::GET,
-                headers: None,
-                body,
-            };
+            let remembered = Remembered { body, ..Remembered::new(Waiting::Room(reply), request.peer) };
             let id = room.remember(remembered);
             room.push(Event::Request(id, request, origin));
         }
@@ -742,16 +733,7 @@ impl Worker {
     }
 
     fn cron(&mut self, cron: Cron, reply: oneshot::Sender<Response>) {
-        let remembered = Remembered {
-            waiting: Waiting::Plain(reply),
-            peer: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-            reason: None,
-            upgrade: None,
-            url: None,
-            method: http::Method::GET,
-            headers: None,
-            body: None,
-        };
+        let remembered = Remembered::new(Waiting::Plain(reply), ([127, 0, 0, 1], 0).into());
         self.edge_event(cron, remembered, |id, cron, _| Event::Cron(id, Box::new(cron)));
     }
 
@@ -805,13 +787,9 @@ async fn finish(edge: &Actor) {
 
 fn remember(request: &Request, waiting: Waiting) -> Remembered {
     Remembered {
-        waiting,
-        peer: request.peer,
-        reason: None,
-        upgrade: None,
         url: Some(request.url.clone()),
         method: request.method.clone(),
         headers: Some(request.headers.clone()),
-        body: None,
+        ..Remembered::new(waiting, request.peer)
     }
 }
