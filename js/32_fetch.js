@@ -6,10 +6,14 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const {
+  Error,
   MapPrototypeDelete,
   MapPrototypeGet,
   MapPrototypeSet,
+  ObjectAssign,
   ObjectDefineProperty,
+  ObjectHasOwn,
+  PromisePrototypeCatch,
   PromiseReject,
   RegExpPrototypeTest,
   SafeMap,
@@ -28,7 +32,9 @@ const {
 
 // Shorter bodies are not worth counting: their requests take as much.
 const { COUNTED_FROM_BYTES } = core.loadExtScript("ext:partyrun/01_wire.js");
-const { op_fetch, op_fetch_send, op_memory_hold } = core.ops;
+const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
+const { afterWrites } = core.loadExtScript("ext:partyrun/29_output_gate.js");
+const { op_fetch, op_fetch_send, op_memory_hold, op_request_coded } = core.ops;
 
 // The bytes of a request's body are copied for the connection: they count until its answer, or the failure, is no longer needed.
 const copies = new SafeMap();
@@ -37,11 +43,14 @@ core.ops.op_fetch = (method, url, headers, client, hasBody, body, stream) => {
   const bytes = body === null || body === undefined ? 0 : TypedArrayPrototypeGetByteLength(body);
   const held = bytes < COUNTED_FROM_BYTES ? null : op_memory_hold(bytes);
   const request = op_fetch(method, url, headers, client, hasBody, body, stream);
+  request.requestRid = op_request_coded(request.requestRid);
   if (held !== null) MapPrototypeSet(copies, request.requestRid, held);
   return request;
 };
+// The request leaves here, for EventSource as well. With nothing to wait for it begins at once, so that an abort that follows at
+// once reaches its body.
 core.ops.op_fetch_send = (request) => {
-  const answer = op_fetch_send(request);
+  const answer = afterWrites(() => op_fetch_send(request));
   const held = MapPrototypeGet(copies, request);
   if (held !== undefined) {
     MapPrototypeDelete(copies, request);
@@ -52,7 +61,6 @@ core.ops.op_fetch_send = (request) => {
 const { fetch: webFetch } = core.loadExtScript("ext:deno_fetch/26_fetch.js");
 const { incomingResponse, keepPacked, kWebSocket, Request, serializeHeaders, toInnerRequest, toInnerResponse } = core
   .loadExtScript("ext:partyrun/30_http.js");
-const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { handOn, replaceBody } = core.loadExtScript("ext:partyrun/28_bodies.js");
 const { AbortSignalPrototypeGetAborted, ReadableStreamPrototypePipeThrough, RequestPrototypeGetSignal } = core
   .loadExtScript("ext:partyrun/06_captured.js");
@@ -78,17 +86,23 @@ function fetch(input, init = undefined) {
 }
 
 async function send(request) {
-  // With nothing to wait for the request begins at once, so that an abort that follows at once reaches its body.
-  const { number } = currentRoom();
-  if (core.ops.op_storage_pending(number)) await core.ops.op_storage_sync(number);
   mapValues(toInnerRequest(request).headerList, toBytes);
-  const response = await webFetch(request);
+  const response = await PromisePrototypeCatch(webFetch(request), (error) => failed(error, request));
   mapValues(toInnerResponse(response).headerList, fromBytes);
   bound(response);
   unpack(response);
   return response;
 }
 ObjectDefineProperty(fetch, "length", { __proto__: null, value: 1, configurable: true });
+
+// What went wrong on the way to the other server has a code of the host (runtime/extensions/src/codes.rs), which programs for Node
+// look for at the cause. What anything else was is the caller's own.
+function failed(error, request) {
+  const isOwn = core.isNativeError(error) && ObjectHasOwn(error, "code") && typeof error.code === "string";
+  if (!isOwn || AbortSignalPrototypeGetAborted(RequestPrototypeGetSignal(request))) throw error;
+  const cause = ObjectAssign(new Error(error.message), { code: error.code });
+  throw new TypeError("fetch failed", { __proto__: null, cause });
+}
 
 // Holds the answer's body to the limits (limits: answer_bytes_max, answer_inflated_bytes_max).
 function bound(response) {

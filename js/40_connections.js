@@ -148,6 +148,7 @@ function unregister(connection) {
   if (live !== null) MapPrototypeDelete(live, connection.id);
   if (room.hiddenCount === 0) return;
   // An older connection with the same id, if it is still there, is found again.
+  // own: a SafeMap.
   for (const { 1: other } of registered) {
     if (other.id === connection.id) MapPrototypeSet(byId, connection.id, other);
   }
@@ -207,6 +208,7 @@ function getConnection({ byId, isCreated }, id) {
 }
 
 function* iterate({ registered }, tag) {
+  // own: a SafeMap.
   for (const { 1: connection } of registered) {
     if (isListed(connection, tag)) yield connection;
   }
@@ -231,6 +233,7 @@ function getConnections(room, tag) {
   if (!room.hibernating) return iterate(room, tag);
   if (tag === "") return ArrayPrototypeSymbolIterator([]);
   const list = [];
+  // own: a SafeMap.
   for (const { 1: connection } of room.registered) {
     if (isListed(connection, tag)) ArrayPrototypePush(list, connection);
   }
@@ -268,6 +271,7 @@ function skip({ byId, number, registered }, without) {
     }
     return;
   }
+  // own: a SafeMap.
   for (const { 1: connection } of registered) {
     if (isWithout(without, connection.id)) hot.op_broadcast_skip(number, connection[kIndex]);
   }
@@ -287,6 +291,7 @@ function connectionsMap(room) {
 function copyConnections({ registered }) {
   // own: user code gets it.
   const map = new Map();
+  // own: a SafeMap.
   for (const { 1: connection } of registered) {
     if (isListed(connection)) MapPrototypeSet(map, connection.id, connection);
   }

@@ -26,6 +26,7 @@ const {
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { NO_ALARM, NO_LIMIT } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
+const { written } = core.loadExtScript("ext:partyrun/29_output_gate.js");
 const { hold, release } = core.loadExtScript("ext:partyrun/45_input_gate.js");
 
 const { deserialize, serialize } = core.loadExtScript("ext:partyrun/27_values.js");
@@ -166,7 +167,7 @@ const shared = {
 async function waitForDisk(room) {
   hold(room);
   try {
-    await core.ops.op_storage_sync(room.number);
+    await written(room);
   } finally {
     release(room);
   }
@@ -226,8 +227,8 @@ async function deleteAll({ number }) {
   core.ops.op_storage_delete_all(number);
 }
 
-async function sync({ number }) {
-  await core.ops.op_storage_sync(number);
+async function sync(room) {
+  await written(room);
 }
 
 async function get(room, count, key) {

@@ -24,6 +24,7 @@ const {
 const { incomingResponse, isRequest, kFixedLength, kPacked, serializeHeaders, toInnerRequest, toInnerResponse } = core.loadExtScript(
   "ext:partyrun/30_http.js",
 );
+const { afterWrites } = core.loadExtScript("ext:partyrun/29_output_gate.js");
 const { op_cache_delete, op_cache_match, op_cache_put } = core.loadExtScript("ext:partyrun/node/ops.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const timers = core.loadExtScript("ext:partyrun/20_timers.js");
@@ -84,13 +85,15 @@ class Cache {
     const cookies = headerOf(inner.headerList, "set-cookie") !== null;
     if (cookies || seconds === 0 || RegExpPrototypeExec(unstorable, control) !== null) return;
     const status = response[kPacked] === undefined ? inner.status : inner.status + KEPT_PACKED;
-    op_cache_put(this.#name, url, status, serializeHeaders(inner.headerList), bytes, seconds);
+    // Other rooms find it.
+    const headers = serializeHeaders(inner.headerList);
+    await afterWrites(() => op_cache_put(this.#name, url, status, headers, bytes, seconds));
   }
 
   async delete(request, options) {
     const { method, url } = keyOf(request);
     if (method !== "GET" && options?.ignoreMethod !== true) return false;
-    return op_cache_delete(this.#name, url);
+    return await afterWrites(() => op_cache_delete(this.#name, url));
   }
 }
 

@@ -26,13 +26,15 @@ function absentFunction(specifier, name) {
 
 function functions(specifier, names) {
   const made = {};
-  for (const name of names.split(" ")) made[name] = absentFunction(specifier, name);
+  const list = StringPrototypeSplit(names, " ");
+  for (let i = 0; i < list.length; i++) made[list[i]] = absentFunction(specifier, list[i]);
   return made;
 }
 
 function promised(specifier, names) {
   const made = {};
-  for (const name of names.split(" ")) made[name] = () => PromiseReject(missing(specifier, name));
+  const list = StringPrototypeSplit(names, " ");
+  for (let i = 0; i < list.length; i++) made[list[i]] = () => PromiseReject(missing(specifier, list[i]));
   return made;
 }
 
@@ -107,7 +109,7 @@ function inspector(s) {
 }
 
 function v8(s) {
-  const { Buffer } = core.loadExtScript("ext:deno_node/internal/buffer.mjs");
+  const { asBuffer } = core.loadExtScript("ext:partyrun/node/buffers.js");
   return {
     ...functions(s, "getHeapSnapshot writeHeapSnapshot Serializer Deserializer"),
     cachedDataVersionTag: () => 0,
@@ -119,7 +121,7 @@ function v8(s) {
       used_heap_size: 0, heap_size_limit: 0, malloced_memory: 0, peak_malloced_memory: 0, does_zap_garbage: 0,
       number_of_native_contexts: 1, number_of_detached_contexts: 0, total_global_handles_size: 0, used_global_handles_size: 0,
       external_memory: 0 }),
-    serialize: (value) => Buffer.from(core.serialize(value, { forStorage: true })),
+    serialize: (value) => asBuffer(core.serialize(value, { forStorage: true })),
     setFlagsFromString: nothing,
     setHeapSnapshotNearHeapLimit: nothing,
     startupSnapshot: { addAfterUserSerializeDeserializeSnapshot: nothing, addDeserializeCallback: nothing,

@@ -3,7 +3,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectAssign, ReflectApply } = primordials;
+const { Error, ObjectAssign, ReflectApply, SafeArrayIterator, StringPrototypeSlice, TypeError } = primordials;
 const { os, fs } = core.loadExtScript("ext:deno_node/internal_binding/constants.ts");
 const { builtin } = core.loadExtScript("ext:partyrun/node/loader.js");
 
@@ -26,6 +26,7 @@ class Console {
 
   #print(stream, args) {
     const text = ReflectApply(builtin("node:util").format, undefined, args);
+    // user code: its stream.
     stream.write(`${this.#indent}${text}\n`);
   }
 
@@ -42,24 +43,24 @@ class Console {
   }
 
   assert(value, ...args) {
-    if (!value) this.warn("Assertion failed", ...args);
+    if (!value) ReflectApply(this.warn, this, ["Assertion failed", ...new SafeArrayIterator(args)]);
   }
 
   group(...args) {
-    if (args.length > 0) this.log(...args);
+    if (args.length > 0) ReflectApply(this.log, this, args);
     this.#indent += "  ";
   }
 
   groupEnd() {
-    this.#indent = this.#indent.slice(2);
+    this.#indent = StringPrototypeSlice(this.#indent, 2);
   }
 
   trace(...args) {
     this.warn(new Error(ReflectApply(builtin("node:util").format, undefined, args)).stack);
   }
 }
-for (const name of ["debug", "info"]) Console.prototype[name] = Console.prototype.log;
-Console.prototype.error = Console.prototype.warn;
+const { log, warn } = Console.prototype;
+ObjectAssign(Console.prototype, { debug: log, error: warn, info: log });
 
 return {
   constants,

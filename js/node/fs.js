@@ -7,14 +7,15 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ArrayPrototypePop, BigInt, Date, Error, Number, NumberIsInteger, ObjectAssign, ObjectDefineProperty, ObjectKeys,
-  ObjectPrototypeIsPrototypeOf, ObjectSetPrototypeOf, ReflectApply, RegExpPrototypeTest, SafeRegExp, StringPrototypeIncludes,
-  SymbolAsyncIterator, SymbolFor, TypedArrayPrototypeGetSymbolToStringTag } = primordials;
+  ObjectPrototypeIsPrototypeOf, ObjectSetPrototypeOf, ReflectApply, RegExpPrototypeTest, SafeArrayIterator, SafeRegExp,
+  StringPrototypeIncludes, SymbolAsyncIterator, SymbolFor, TypedArrayPrototypeGetSymbolToStringTag, Uint8Array } = primordials;
 const { LEVEL_ERROR, LEVEL_LOG } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { print: printLine } = core.loadExtScript("ext:partyrun/10_console.js");
 const { builtin } = core.loadExtScript("ext:partyrun/node/loader.js");
 const { nextTick } = core.loadExtScript("ext:partyrun/node/platform.js");
 const { fs: constants } = core.loadExtScript("ext:deno_node/internal_binding/constants.ts");
-const { Buffer } = core.loadExtScript("ext:deno_node/internal/buffer.mjs");
+const { part } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const { asBuffer, encoded, textOf, viewed } = core.loadExtScript("ext:partyrun/node/buffers.js");
 const { EventEmitter } = core.loadExtScript("ext:deno_node/_events.mjs");
 const { ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE } = core.loadExtScript("ext:deno_node/internal/errors.ts");
 
@@ -42,7 +43,8 @@ function failure(code, syscall, path, dest) {
 // --- arguments ----------------------------------------------------------------------------------------------------
 
 function pathOf(path, name = "path") {
-  if (TypedArrayPrototypeGetSymbolToStringTag(path) === "Uint8Array") path = Buffer.from(path).toString();
+  if (TypedArrayPrototypeGetSymbolToStringTag(path) === "Uint8Array") path = textOf(path);
+  // user code: what is like a URL is one.
   else if (typeof path === "object" && path !== null && typeof path.href === "string") path = builtin("node:url").fileURLToPath(path);
   if (typeof path !== "string") throw new ERR_INVALID_ARG_TYPE(name, ["string", "Buffer", "URL"], path);
   if (StringPrototypeIncludes(path, "\0")) {
@@ -72,22 +74,23 @@ const TIMES = ["atime", "mtime", "ctime", "birthtime"];
 const NUMBERS = ["dev", "ino", "mode", "nlink", "uid", "gid", "rdev", "size", "blksize", "blocks"];
 
 function Stats() {
-  for (const name of NUMBERS) this[name] = 0;
-  for (const name of TIMES) {
+  for (let i = 0; i < NUMBERS.length; i++) this[NUMBERS[i]] = 0;
+  for (let i = 0; i < TIMES.length; i++) {
+    const name = TIMES[i];
     this[`${name}Ms`] = 0;
     this[name] = new Date(0);
   }
 }
 
 // An entry of the file system: its type is one of the `S_IF` bits.
-const TYPES = { BlockDevice: "S_IFBLK", CharacterDevice: "S_IFCHR", Directory: "S_IFDIR", FIFO: "S_IFIFO", File: "S_IFREG",
+const TYPES = { __proto__: null, BlockDevice: "S_IFBLK", CharacterDevice: "S_IFCHR", Directory: "S_IFDIR", FIFO: "S_IFIFO", File: "S_IFREG",
   Socket: "S_IFSOCK", SymbolicLink: "S_IFLNK" };
 function Dirent(name, type, path) {
   this.name = name;
   this.parentPath = this.path = path;
   ObjectDefineProperty(this, "type", { __proto__: null, value: type });
 }
-for (const type of ObjectKeys(TYPES)) {
+for (const type in TYPES) {
   const bits = constants[TYPES[type]];
   Stats.prototype[`is${type}`] = function () {
     return (Number(this.mode) & constants.S_IFMT) === bits;
@@ -100,8 +103,9 @@ for (const type of ObjectKeys(TYPES)) {
 function statsOf(mode, options) {
   const stats = ObjectAssign(new Stats(), { mode, nlink: 1, blksize: 4096 });
   if (options?.bigint !== true) return stats;
-  for (const name of NUMBERS) stats[name] = BigInt(stats[name]);
-  for (const name of TIMES) {
+  for (let i = 0; i < NUMBERS.length; i++) stats[NUMBERS[i]] = BigInt(stats[NUMBERS[i]]);
+  for (let i = 0; i < TIMES.length; i++) {
+    const name = TIMES[i];
     stats[`${name}Ms`] = 0n;
     stats[`${name}Ns`] = 0n;
   }
@@ -166,7 +170,7 @@ const moves = (syscall) => (from, to) => {
 // One of an open file.
 const ofOpen = (syscall, found) => (fd, ...args) => {
   if (descriptorOf(fd) > 2) throw failure("EBADF", syscall);
-  return found?.(fd, ...args);
+  return found?.(fd, ...new SafeArrayIterator(args));
 };
 
 function open(path, flags = "r") {
@@ -177,12 +181,12 @@ function open(path, flags = "r") {
 }
 const writing = new SafeRegExp("[wa]");
 
-const bytesOf = (data, encoding) => typeof data === "string" ? Buffer.from(data, encoding) : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+const bytesOf = (data, encoding) => typeof data === "string" ? encoded(data, encoding) : viewed(data);
 
 // Text for descriptor 1 or 2, as `process.stdout` and `process.stderr` have it.
 function print(fd, bytes) {
   if (fd === 0) throw failure("EBADF", "write");
-  printLine(bytes.toString(), fd === 1 ? LEVEL_LOG : LEVEL_ERROR);
+  printLine(core.decode(bytes), fd === 1 ? LEVEL_LOG : LEVEL_ERROR);
   return bytes.length;
 }
 
@@ -191,7 +195,7 @@ function write(fd, data, offset, length) {
   if (typeof offset === "object" && offset !== null) ({ offset, length } = offset);
   const bytes = bytesOf(data);
   offset ??= 0;
-  return print(fd, bytes.subarray(offset, offset + (length ?? bytes.length - offset)));
+  return print(fd, part(bytes, offset, offset + (length ?? bytes.length - offset)));
 }
 
 function writeFile(path, data, options) {
@@ -204,7 +208,7 @@ function readFile(path, options) {
   if (typeof path !== "number") return open(path, options?.flag ?? "r");
   if (descriptorOf(path) !== 0) throw failure("EBADF", "read");
   const encoding = typeof options === "string" ? options : options?.encoding;
-  return encoding ? "" : Buffer.alloc(0);
+  return encoding ? "" : asBuffer(new Uint8Array(0));
 }
 
 function mkdir(path, options) {
@@ -307,7 +311,7 @@ function withCallback(name, operation) {
     const callback = callbackOf(args);
     let result;
     try {
-      result = operation(...args);
+      result = ReflectApply(operation, undefined, args);
     } catch (error) {
       if (error?.syscall === undefined) throw error;
       nextTick(callback, error);
@@ -320,17 +324,21 @@ function withCallback(name, operation) {
   });
 }
 
-for (const operations of [OF_PATHS, OF_DESCRIPTORS]) {
-  for (const name of ObjectKeys(operations)) {
+function offer(operations) {
+  const names = ObjectKeys(operations);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i];
     const operation = operations[name];
     fs[name] = withCallback(name, operation);
-    fs[`${name}Sync`] = named(`${name}Sync`, (...args) => operation(...args));
-    if (operations === OF_PATHS) promises[name] = named(name, async (...args) => operation(...args));
+    fs[`${name}Sync`] = named(`${name}Sync`, (...args) => ReflectApply(operation, undefined, args));
+    if (operations === OF_PATHS) promises[name] = named(name, async (...args) => ReflectApply(operation, undefined, args));
   }
 }
+offer(OF_PATHS);
+offer(OF_DESCRIPTORS);
 
 // Whether something is there is an answer as well.
-for (const name of ["stat", "lstat"]) {
+for (const name in { __proto__: null, stat: 0, lstat: 0 }) {
   fs[`${name}Sync`] = named(`${name}Sync`, (path, options) => {
     if (options?.throwIfNoEntry === false && !isRoot(pathOf(path))) return undefined;
     return OF_PATHS[name](path, options);
@@ -426,20 +434,22 @@ function makeStreams() {
     if (made.encoding) this.setDefaultEncoding(made.encoding);
   }
 
-  for (const { 0: Stream, 1: Base } of [[ReadStream, Readable], [WriteStream, Writable]]) {
+  for (const { 0: Stream, 1: Base } of new SafeArrayIterator([[ReadStream, Readable], [WriteStream, Writable]])) {
     ObjectSetPrototypeOf(Stream.prototype, Base.prototype);
     ObjectSetPrototypeOf(Stream, Base);
-    Stream.prototype.close = function (callback) {
-      if (callback !== undefined) this.once("close", () => callback(null));
-      this.destroy();
-    };
+    ObjectAssign(Stream.prototype, {
+      close(callback) {
+        if (callback !== undefined) this.once("close", () => callback(null));
+        this.destroy();
+      },
+    });
   }
   return { ReadStream, WriteStream, FileReadStream: ReadStream, FileWriteStream: WriteStream };
 }
 
 // Made when they are asked for: most who import `fs` open no stream.
 let streams;
-for (const name of ["ReadStream", "WriteStream", "FileReadStream", "FileWriteStream"]) {
+for (const name in { __proto__: null, ReadStream: 0, WriteStream: 0, FileReadStream: 0, FileWriteStream: 0 }) {
   ObjectDefineProperty(fs, name, {
     __proto__: null,
     configurable: true,

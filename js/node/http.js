@@ -5,17 +5,46 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayIsArray, ArrayPrototypePush, Error, ObjectAssign, ObjectEntries, ObjectKeys,
-  RegExpPrototypeTest, SafeMap, SafeRegExp, String, StringPrototypeSlice, StringPrototypeStartsWith, StringPrototypeToLowerCase,
-  StringPrototypeToUpperCase } = primordials;
+const { ArrayIsArray, ArrayPrototypePush, ArrayPrototypePushApply, decodeURIComponent, Error, ErrorPrototype, MapPrototypeDelete,
+  MapPrototypeGet, MapPrototypeHas, MapPrototypeSet, ObjectAssign, ObjectKeys, ObjectPrototypeIsPrototypeOf, PromisePrototypeCatch,
+  PromisePrototypeThen, RegExpPrototypeTest, SafeArrayIterator, SafeMap, SafeRegExp, String, StringPrototypeIncludes, StringPrototypeSlice,
+  StringPrototypeStartsWith, StringPrototypeToLowerCase, StringPrototypeToUpperCase } = primordials;
 const { builtin, script } = core.loadExtScript("ext:partyrun/node/loader.js");
 const { absentFunction } = core.loadExtScript("ext:partyrun/node/absent.js");
 const { Readable, Writable } = builtin("node:stream");
 const { EventEmitter } = core.loadExtScript("ext:deno_node/_events.mjs");
-const { Buffer } = core.loadExtScript("ext:deno_node/internal/buffer.mjs");
+const { asBuffer, encoded, joined } = core.loadExtScript("ext:partyrun/node/buffers.js");
+const { nextTick } = core.loadExtScript("ext:partyrun/node/platform.js");
 const { AbortController } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const { ReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
-const { Headers } = core.loadExtScript("ext:deno_fetch/20_headers.js");
+const { headersEntries } = core.loadExtScript("ext:deno_fetch/20_headers.js");
+const { URL, URLPrototype } = core.loadExtScript("ext:deno_web/00_url.js");
+const { forgivingBase64Encode } = core.loadExtScript("ext:deno_web/00_infra.js");
+const {
+  AbortControllerPrototypeAbort,
+  AbortControllerPrototypeGetSignal,
+  HeadersPrototypeAppend,
+  ReadableStreamDefaultControllerPrototypeClose,
+  ReadableStreamDefaultControllerPrototypeEnqueue,
+  ReadableStreamDefaultControllerPrototypeGetDesiredSize,
+  ReadableStreamDefaultReaderPrototypeCancel,
+  ReadableStreamDefaultReaderPrototypeRead,
+  ReadableStreamPrototypeGetReader,
+  RequestPrototypeGetHeaders,
+  ResponsePrototypeGetBody,
+  ResponsePrototypeGetHeaders,
+  ResponsePrototypeGetStatus,
+  ResponsePrototypeGetStatusText,
+  URLPrototypeGetHostname,
+  URLPrototypeGetHref,
+  URLPrototypeGetPassword,
+  URLPrototypeGetPathname,
+  URLPrototypeGetPort,
+  URLPrototypeGetProtocol,
+  URLPrototypeGetSearch,
+  URLPrototypeGetUsername,
+} = core.loadExtScript("ext:partyrun/06_captured.js");
+const { Request } = core.loadExtScript("ext:partyrun/30_http.js");
 const { fetch } = core.loadExtScript("ext:partyrun/32_fetch.js");
 const timers = core.loadExtScript("ext:partyrun/20_timers.js");
 const errors = script("ext:deno_node/internal/errors.ts");
@@ -78,8 +107,8 @@ class Agent extends EventEmitter {
 class IncomingMessage extends Readable {
   constructor(response) {
     super();
-    this.statusCode = response.status;
-    this.statusMessage = response.statusText;
+    this.statusCode = ResponsePrototypeGetStatus(response);
+    this.statusMessage = ResponsePrototypeGetStatusText(response);
     this.httpVersion = "1.1";
     this.httpVersionMajor = 1;
     this.httpVersionMinor = 1;
@@ -93,13 +122,16 @@ class IncomingMessage extends Readable {
     this.url = "";
     this.method = null;
     this.socket = this.connection = new EventEmitter();
-    for (const [name, value] of response.headers) {
+    const list = headersEntries(ResponsePrototypeGetHeaders(response));
+    for (let i = 0; i < list.length; i++) {
+      const { 0: name, 1: value } = list[i];
       ArrayPrototypePush(this.rawHeaders, name, value);
       ArrayPrototypePush(this.headersDistinct[name] ??= [], value);
       if (name === "set-cookie") ArrayPrototypePush(this.headers[name] ??= [], value);
       else this.headers[name] = this.headers[name] === undefined ? value : `${this.headers[name]}, ${value}`;
     }
-    this.#reader = response.body?.getReader() ?? null;
+    const body = ResponsePrototypeGetBody(response);
+    this.#reader = body === null ? null : ReadableStreamPrototypeGetReader(body);
   }
 
   #reader;
@@ -110,9 +142,9 @@ class IncomingMessage extends Readable {
       this.push(null);
       return;
     }
-    this.#reader.read().then(({ done, value }) => {
+    PromisePrototypeThen(ReadableStreamDefaultReaderPrototypeRead(this.#reader), ({ done, value }) => {
       if (done) this.complete = true;
-      this.push(done ? null : Buffer.from(value.buffer, value.byteOffset, value.byteLength));
+      this.push(done ? null : asBuffer(value));
     }, (error) => {
       this.aborted = true;
       this.destroy(ObjectAssign(new Error("aborted"), { code: "ECONNRESET", cause: error }));
@@ -120,7 +152,9 @@ class IncomingMessage extends Readable {
   }
 
   _destroy(error, done) {
-    if (!this.complete) this.#reader?.cancel(error ?? undefined).then(() => {}, () => {});
+    if (!this.complete && this.#reader !== null) {
+      PromisePrototypeCatch(ReadableStreamDefaultReaderPrototypeCancel(this.#reader, error ?? undefined), () => {});
+    }
     done(error);
   }
 
@@ -130,27 +164,42 @@ class IncomingMessage extends Readable {
   }
 }
 
+function credentialsOf(url) {
+  const name = url === undefined ? "" : URLPrototypeGetUsername(url);
+  return name === "" ? "" : `${decodeURIComponent(name)}:${decodeURIComponent(URLPrototypeGetPassword(url))}`;
+}
+
 // What the three forms of `request(url?, options?, callback?)` mean.
 function target(defaults, first, second, third) {
   let url;
   let options = first;
   let callback = second;
-  if (typeof first === "string" || first instanceof URL) {
+  if (typeof first === "string" || ObjectPrototypeIsPrototypeOf(URLPrototype, first)) {
     url = new URL(first);
     options = typeof second === "function" || second === undefined || second === null ? {} : second;
     callback = typeof second === "function" ? second : third;
   }
   options = { ...options };
-  if (options.path !== undefined && / /.test(options.path)) throw new errors.ERR_UNESCAPED_CHARACTERS("Request path");
-  const protocol = options.protocol ?? url?.protocol ?? options.agent?.protocol ?? defaults.protocol;
+  if (options.path !== undefined && StringPrototypeIncludes(String(options.path), " ")) throw new errors.ERR_UNESCAPED_CHARACTERS("Request path");
+  const of = (get) => url === undefined ? undefined : get(url);
+  const protocol = options.protocol ?? of(URLPrototypeGetProtocol) ?? options.agent?.protocol ?? defaults.protocol;
   if (protocol !== "http:" && protocol !== "https:") throw new errors.ERR_INVALID_PROTOCOL(protocol, defaults.protocol);
-  const host = options.hostname ?? options.host ?? url?.hostname ?? "localhost";
-  const port = options.port ?? url?.port ?? "";
-  const path = options.path ?? (url === undefined ? "/" : url.pathname + url.search);
-  const name = host.includes(":") && !StringPrototypeStartsWith(host, "[") ? `[${host}]` : host;
+  // user code: what it gave.
+  const host = options.hostname ?? options.host ?? of(URLPrototypeGetHostname) ?? "localhost";
+  const port = options.port ?? of(URLPrototypeGetPort) ?? "";
+  const path = options.path ?? (url === undefined ? "/" : URLPrototypeGetPathname(url) + URLPrototypeGetSearch(url));
+  const name = StringPrototypeIncludes(host, ":") && !StringPrototypeStartsWith(host, "[") ? `[${host}]` : host;
   const place = new URL(`${protocol}//${name}${port === "" || port === null ? "" : `:${port}`}`);
-  const auth = options.auth ?? (url?.username ? `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}` : "");
-  return { options, callback, auth, protocol, host, path, url: new URL(path, place).href };
+  const auth = options.auth ?? credentialsOf(url);
+  return { options, callback, auth, protocol, host, path, url: URLPrototypeGetHref(new URL(path, place)) };
+}
+
+// The values of two headers in one list.
+function bothOf(before, value) {
+  const list = ArrayIsArray(before) ? [...new SafeArrayIterator(before)] : [before];
+  if (ArrayIsArray(value)) ArrayPrototypePushApply(list, value);
+  else ArrayPrototypePush(list, value);
+  return list;
 }
 
 class ClientRequest extends Writable {
@@ -187,39 +236,45 @@ class ClientRequest extends Writable {
     });
     const { headers } = options;
     if (ArrayIsArray(headers)) for (let i = 0; i + 1 < headers.length; i += 2) this.setHeader(headers[i], headers[i + 1]);
-    else if (headers) for (const [name, value] of ObjectEntries(headers)) if (value !== undefined) this.setHeader(name, value);
+    else if (headers) {
+      const names = ObjectKeys(headers);
+      for (let i = 0; i < names.length; i++) if (headers[names[i]] !== undefined) this.setHeader(names[i], headers[names[i]]);
+    }
     if (place.auth && !this.hasHeader("authorization")) {
-      this.setHeader("authorization", `Basic ${Buffer.from(place.auth).toString("base64")}`);
+      this.setHeader("authorization", `Basic ${forgivingBase64Encode(core.encode(place.auth))}`);
     }
     if (place.callback) this.once("response", place.callback);
     if (options.timeout) this.setTimeout(options.timeout);
+    // user code: the signal may be one of a package.
     options.signal?.addEventListener("abort", () => this.destroy(new errors.AbortError()), { once: true });
-    queueMicrotask(() => this.emit("socket", this.socket));
+    nextTick(() => this.emit("socket", this.socket));
   }
 
   setHeader(name, value) {
     if (this.headersSent) throw new errors.ERR_HTTP_HEADERS_SENT("set");
     validateHeaderName(name);
-    for (const each of ArrayIsArray(value) ? value : [value]) validateHeaderValue(name, each);
-    this.#headers.set(StringPrototypeToLowerCase(name), { name, value });
+    const list = ArrayIsArray(value) ? value : [value];
+    for (let i = 0; i < list.length; i++) validateHeaderValue(name, list[i]);
+    MapPrototypeSet(this.#headers, StringPrototypeToLowerCase(name), { name, value });
     return this;
   }
 
   getHeader(name) {
-    return this.#headers.get(StringPrototypeToLowerCase(name))?.value;
+    return MapPrototypeGet(this.#headers, StringPrototypeToLowerCase(name))?.value;
   }
 
   hasHeader(name) {
-    return this.#headers.has(StringPrototypeToLowerCase(name));
+    return MapPrototypeHas(this.#headers, StringPrototypeToLowerCase(name));
   }
 
   removeHeader(name) {
-    this.#headers.delete(StringPrototypeToLowerCase(name));
+    MapPrototypeDelete(this.#headers, StringPrototypeToLowerCase(name));
   }
 
   getHeaders() {
     const all = { __proto__: null };
-    for (const [name, { value }] of this.#headers) all[name] = value;
+    // own: a SafeMap.
+    for (const { 0: name, 1: { value } } of this.#headers) all[name] = value;
     return all;
   }
 
@@ -228,12 +283,15 @@ class ClientRequest extends Writable {
   }
 
   getRawHeaderNames() {
-    return [...this.#headers.values()].map(({ name }) => name);
+    const names = [];
+    // own: a SafeMap.
+    for (const { 1: { name } } of this.#headers) ArrayPrototypePush(names, name);
+    return names;
   }
 
   appendHeader(name, value) {
     const before = this.getHeader(name);
-    return this.setHeader(name, before === undefined ? value : [].concat(before, value));
+    return this.setHeader(name, before === undefined ? value : bothOf(before, value));
   }
 
   setTimeout(delay, callback) {
@@ -253,13 +311,14 @@ class ClientRequest extends Writable {
   abort() {
     if (this.aborted) return;
     this.aborted = true;
-    queueMicrotask(() => this.emit("abort"));
+    nextTick(() => this.emit("abort"));
     this.destroy();
   }
 
   _write(chunk, encoding, done) {
-    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+    const bytes = typeof chunk === "string" ? encoded(chunk, encoding) : chunk;
     if (this.#body !== null) {
+      // own: of `#stream`.
       this.#body.write(bytes, done);
       return;
     }
@@ -271,7 +330,7 @@ class ClientRequest extends Writable {
 
   _final(done) {
     if (this.#body !== null) this.#body.end();
-    else this.#send(this.#chunks.length === 0 ? undefined : Buffer.concat(this.#chunks));
+    else this.#send(this.#chunks.length === 0 ? undefined : joined(this.#chunks));
     done();
   }
 
@@ -283,22 +342,22 @@ class ClientRequest extends Writable {
     const body = new ReadableStream({
       start(controller) {
         stream = controller;
-        for (const chunk of waiting) controller.enqueue(chunk);
+        for (let i = 0; i < waiting.length; i++) ReadableStreamDefaultControllerPrototypeEnqueue(controller, waiting[i]);
       },
       pull() {
         const next = pull;
         pull = null;
         next?.();
       },
-      cancel: (reason) => void this.destroy(reason instanceof Error ? reason : undefined),
+      cancel: (reason) => void this.destroy(ObjectPrototypeIsPrototypeOf(ErrorPrototype, reason) ? reason : undefined),
     });
     this.#body = {
       write(bytes, done) {
-        stream.enqueue(bytes);
-        if (stream.desiredSize > 0) done();
+        ReadableStreamDefaultControllerPrototypeEnqueue(stream, bytes);
+        if (ReadableStreamDefaultControllerPrototypeGetDesiredSize(stream) > 0) done();
         else pull = done;
       },
-      end: () => stream.close(),
+      end: () => ReadableStreamDefaultControllerPrototypeClose(stream),
     };
     this.#send(body);
   }
@@ -308,23 +367,28 @@ class ClientRequest extends Writable {
     this.#sent = true;
     this.headersSent = true;
     try {
-      const headers = new Headers();
-      for (const [name, { value }] of this.#headers) {
-        if (name === "host" || name === "connection" || name === "transfer-encoding" || name === "content-length") continue;
-        for (const each of ArrayIsArray(value) ? value : [value]) headers.append(name, String(each));
-      }
       const withBody = this.method !== "GET" && this.method !== "HEAD";
-      const response = await fetch(this.#target.url, {
+      const request = new Request(this.#target.url, {
+        __proto__: null,
         method: this.method,
-        headers,
         body: withBody ? body : undefined,
         duplex: "half",
         redirect: "manual",
-        signal: this.#controller.signal,
+        signal: AbortControllerPrototypeGetSignal(this.#controller),
       });
-      this.#answered(response);
+      this.#writeHeaders(RequestPrototypeGetHeaders(request));
+      this.#answered(await fetch(request));
     } catch (error) {
       this.destroy(connectionError(error));
+    }
+  }
+
+  #writeHeaders(headers) {
+    // own: a SafeMap.
+    for (const { 0: name, 1: { value } } of this.#headers) {
+      if (name === "host" || name === "connection" || name === "transfer-encoding" || name === "content-length") continue;
+      const list = ArrayIsArray(value) ? value : [value];
+      for (let i = 0; i < list.length; i++) HeadersPrototypeAppend(headers, name, String(list[i]));
     }
   }
 
@@ -339,33 +403,19 @@ class ClientRequest extends Writable {
 
   _destroy(error, done) {
     timers.clearTimeout(this.#timer);
-    if (this.res === null) this.#controller.abort();
+    if (this.res === null) AbortControllerPrototypeAbort(this.#controller);
     else if (!this.res.complete) this.res.destroy(error ?? undefined);
     if (error === null && this.res === null) {
       error = ObjectAssign(new Error("socket hang up"), { code: "ECONNRESET" });
     }
     done(error);
-    if (this.res === null) queueMicrotask(() => this.emit("close"));
+    if (this.res === null) nextTick(() => this.emit("close"));
   }
 }
 
-// The codes by which programs tell what went wrong.
+// The code by which programs tell what went wrong: the host's, if it was the connection.
 function connectionError(error) {
-  let text = "";
-  for (let cause = error, depth = 0; cause && depth < 5; cause = cause.cause, depth++) text += ` ${cause.message}`;
-  const code = /not valid for name/i.test(text)
-    ? "ERR_TLS_CERT_ALTNAME_INVALID"
-    : /invalid peer certificate: expired/i.test(text)
-    ? "CERT_HAS_EXPIRED"
-    : /invalid peer certificate/i.test(text)
-    ? "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
-    : /refused/i.test(text)
-    ? "ECONNREFUSED"
-    : /dns|lookup|resolve/i.test(text)
-    ? "ENOTFOUND"
-    : /timed? ?out/i.test(text)
-    ? "ETIMEDOUT"
-    : "ECONNRESET";
+  const code = error?.cause?.code ?? "ECONNRESET";
   return ObjectAssign(new Error(error?.message ?? "fetch failed"), { code, cause: error });
 }
 

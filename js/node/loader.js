@@ -125,7 +125,9 @@ function namespace(specifier) {
   if (MapPrototypeHas(namespaces, specifier)) return MapPrototypeGet(namespaces, specifier);
   const module = builtin(specifier);
   const made = { __proto__: null, __esModule: true, default: module };
-  for (const name of ObjectKeys(module)) {
+  const names = ObjectKeys(module);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i];
     if (name !== "default") ObjectDefineProperty(made, name, { __proto__: null, get: () => module[name] });
   }
   MapPrototypeSet(namespaces, specifier, made);

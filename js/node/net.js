@@ -3,26 +3,28 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { Error, Number, NumberIsInteger, ObjectAssign, RegExpPrototypeExec, RegExpPrototypeTest, SafeRegExp, String,
+const { ArrayPrototypePush, Error, Number, NumberIsInteger, ObjectAssign, PromisePrototypeThen, ReflectApply, RegExpPrototypeTest, SafeRegExp, String,
   StringPrototypeIncludes, StringPrototypeSplit, TypeError, Uint8Array } = primordials;
-const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
+const { afterWrites } = core.loadExtScript("ext:partyrun/29_output_gate.js");
 const { builtin, script } = core.loadExtScript("ext:partyrun/node/loader.js");
 const { absentFunction } = core.loadExtScript("ext:partyrun/node/absent.js");
 const { Duplex } = builtin("node:stream");
-const { Buffer } = core.loadExtScript("ext:deno_node/internal/buffer.mjs");
+const { part } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const { URLPrototypeGetHostname } = core.loadExtScript("ext:partyrun/06_captured.js");
+const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
+const { asBuffer, encoded, joined } = core.loadExtScript("ext:partyrun/node/buffers.js");
 const { op_node_net_connect, op_node_net_secure } = core.loadExtScript("ext:partyrun/node/ops.js");
 const timers = core.loadExtScript("ext:partyrun/20_timers.js");
 const errors = script("ext:deno_node/internal/errors.ts");
 
 const READ_BYTES = 64 * 1024;
-const codePrefix = new SafeRegExp("^(E[A-Z]+): (.*)$", "s");
 
-// The host puts the code in front of its message.
+// The error of Node for one of the host, which has the code.
 function systemError(error, syscall, place) {
-  const found = RegExpPrototypeExec(codePrefix, error?.message ?? "");
-  if (found === null) return error;
-  const made = new Error(`${syscall} ${found[1]}${place === undefined ? "" : ` ${place.host}:${place.port}`}`);
-  return ObjectAssign(made, { code: found[1], errno: found[1], syscall, ...place, cause: error });
+  const code = error?.code;
+  if (typeof code !== "string") return error;
+  const made = new Error(`${syscall} ${code}${place === undefined ? "" : ` ${place.host}:${place.port}`}`);
+  return ObjectAssign(made, { code, errno: code, syscall, ...place, cause: error });
 }
 
 // A connection of the host: bytes in both directions, by the ops that all resources have.
@@ -33,25 +35,22 @@ class Connection {
   }
 
   static async open(host, port) {
-    // What a room sends leaves when its writes are durable, like all that it says.
-    await core.ops.op_storage_sync(currentRoom().number);
-    return new Connection(await op_node_net_connect(host, port));
+    return new Connection(await afterWrites(() => op_node_net_connect(host, port)));
   }
 
   // Undefined at the end.
   async read() {
     const buffer = new Uint8Array(READ_BYTES);
     const count = await core.read(this.rid, buffer);
-    return count === 0 ? undefined : Buffer.from(buffer.buffer, 0, count);
+    return count === 0 ? undefined : asBuffer(part(buffer, 0, count));
   }
 
   async write(bytes) {
-    await core.ops.op_storage_sync(currentRoom().number);
-    await core.writeAll(this.rid, bytes);
+    await afterWrites(() => core.writeAll(this.rid, bytes));
   }
 
-  end() {
-    return core.shutdown(this.rid);
+  async end() {
+    await afterWrites(() => core.shutdown(this.rid));
   }
 
   close() {
@@ -59,14 +58,15 @@ class Connection {
   }
 
   async secure(options) {
-    const secured = await op_node_net_secure(this.rid, {
+    const asked = {
       name: options.name,
       ca: options.ca ?? [],
       alpn: options.alpn ?? [],
       accept_any: options.acceptAny ?? false,
       certificate: options.certificate ?? null,
       key: options.key ?? null,
-    });
+    };
+    const secured = await afterWrites(() => op_node_net_secure(this.rid, asked));
     const connection = new Connection({ ...this.opened, resource: secured.resource });
     connection.secured = secured;
     return connection;
@@ -83,7 +83,7 @@ function isIPv6(text) {
   const address = StringPrototypeSplit(`${text}`, "%")[0];
   if (!StringPrototypeIncludes(address, ":") || StringPrototypeIncludes(address, "]")) return false;
   try {
-    return new URL(`http://[${address}]`).hostname !== "";
+    return URLPrototypeGetHostname(new URL(`http://[${address}]`)) !== "";
   } catch {
     return false;
   }
@@ -113,6 +113,7 @@ class Socket extends Duplex {
     this.connecting = false;
     this.bytesRead = 0;
     this.bytesWritten = 0;
+    // user code: the signal may be one of a package.
     options?.signal?.addEventListener("abort", () => this.destroy(new errors.AbortError()), { once: true });
   }
 
@@ -141,6 +142,7 @@ class Socket extends Duplex {
   async #open(host, port) {
     try {
       const connection = await Connection.open(host, port);
+      // own: a Connection.
       if (this.destroyed) connection.close();
       else this._attach(connection);
     } catch (error) {
@@ -190,6 +192,7 @@ class Socket extends Duplex {
     const connection = this.#connection;
     try {
       while (this.#reading && this.#connection === connection) {
+        // own: a Connection.
         const bytes = await connection.read();
         if (this.#connection !== connection || this.destroyed) return;
         this.#active();
@@ -208,10 +211,11 @@ class Socket extends Duplex {
   }
 
   _write(chunk, encoding, done) {
-    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+    const bytes = typeof chunk === "string" ? encoded(chunk, encoding) : chunk;
     this._whenConnected(() => {
       this.#active();
-      this.#connection.write(bytes).then(() => {
+      // own: a Connection.
+      PromisePrototypeThen(this.#connection.write(bytes), () => {
         this.bytesWritten += bytes.length;
         done();
       }, (error) => done(systemError(error, "write")));
@@ -219,17 +223,21 @@ class Socket extends Duplex {
   }
 
   _writev(chunks, done) {
-    this._write(Buffer.concat(chunks.map(({ chunk, encoding }) =>
-      typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk
-    )), undefined, done);
+    const list = [];
+    for (let i = 0; i < chunks.length; i++) {
+      const { chunk, encoding } = chunks[i];
+      ArrayPrototypePush(list, typeof chunk === "string" ? encoded(chunk, encoding) : chunk);
+    }
+    this._write(joined(list), undefined, done);
   }
 
   _final(done) {
-    this._whenConnected(() => this.#connection.end().then(() => done(), () => done()));
+    this._whenConnected(() => PromisePrototypeThen(this.#connection.end(), () => done(), () => done()));
   }
 
   _destroy(error, done) {
     timers.clearTimeout(this.#timer);
+    // own: a Connection.
     this.#connection?.close();
     this.#connection = null;
     this.connecting = false;
@@ -278,7 +286,7 @@ function connect(...args) {
   const { options } = connectOptions(args);
   const socket = new Socket(options);
   if (options.timeout) socket.setTimeout(options.timeout);
-  return socket.connect(...args);
+  return ReflectApply(socket.connect, socket, args);
 }
 
 const net = {

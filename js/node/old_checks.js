@@ -2,7 +2,8 @@
 "use strict";
 
 (function () {
-const { core } = __bootstrap;
+const { core, primordials } = __bootstrap;
+const { ErrorPrototype, ObjectPrototypeIsPrototypeOf } = primordials;
 const { Buffer } = core.loadExtScript("ext:deno_node/internal/buffer.mjs");
 
 const isObject = (value) => value !== null && typeof value === "object";
@@ -12,7 +13,7 @@ return {
   isBoolean: (value) => typeof value === "boolean",
   isBuffer: (value) => Buffer.isBuffer(value),
   isDate: core.isDate,
-  isError: (value) => core.isNativeError(value) || value instanceof Error,
+  isError: (value) => core.isNativeError(value) || ObjectPrototypeIsPrototypeOf(ErrorPrototype, value),
   isFunction,
   isNull: (value) => value === null,
   isNullOrUndefined: (value) => value === null || value === undefined,

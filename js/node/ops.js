@@ -4,7 +4,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectSetPrototypeOf, ReflectApply, RegExpPrototypeTest, SafeRegExp, StringPrototypeSplit, ArrayPrototypeMap,
+const { ObjectKeys, ObjectSetPrototypeOf, ReflectApply, RegExpPrototypeTest, SafeRegExp, StringPrototypeSplit,
   ArrayPrototypeJoin, StringPrototypeStartsWith, StringPrototypeSlice } = primordials;
 
 const { ops } = core;
@@ -12,12 +12,14 @@ const { bounds, checkKey, isQuick, KEY_MAKERS } = core.loadExtScript("ext:partyr
 const { inLane } = core.loadExtScript("ext:partyrun/lanes.js");
 
 const lazy = ops.op_node_ops();
-for (const name of lazy.async) {
+for (let i = 0; i < lazy.async.length; i++) {
+  const name = lazy.async[i];
   const native = core.setUpAsyncStub(name, lazy[name]);
   // Those of deno_node_crypto compute, ours wait for the network.
   lazy[name] = StringPrototypeStartsWith(name, "op_node_net_") || !StringPrototypeStartsWith(name, "op_node_") ? native
     : (...values) => inLane(!isQuick(name), native, undefined, values);
 }
+// own: a list without a prototype.
 for (const name in bounds) {
   const native = lazy[name];
   lazy[name] = (...values) => {
@@ -47,8 +49,9 @@ lazy.op_node_gen_prime_async = (bits, isSafe, add, rem) => {
   const isPrime = (bytes) => lazy.op_node_check_prime_bytes_async(bytes, 0);
   return primes().findPrimeLater(bits, isSafe, add, rem, lazy.op_node_fill_random, isPrime);
 };
-for (const name in lazy) {
-  if (name !== "async") ops[name] = lazy[name];
+const NAMES = ObjectKeys(lazy);
+for (let i = 0; i < NAMES.length; i++) {
+  if (NAMES[i] !== "async") ops[NAMES[i]] = lazy[NAMES[i]];
 }
 
 // A hash is told from an algorithm's name by its prototype.
@@ -66,7 +69,9 @@ const beyondAscii = new SafeRegExp("[^\\0-\\x7F]");
 
 // A domain is converted label by label (RFC 3492, section 5).
 function eachLabel(domain, convert) {
-  return ArrayPrototypeJoin(ArrayPrototypeMap(StringPrototypeSplit(domain, "."), convert), ".");
+  const labels = StringPrototypeSplit(domain, ".");
+  for (let i = 0; i < labels.length; i++) labels[i] = convert(labels[i]);
+  return ArrayPrototypeJoin(labels, ".");
 }
 
 let asyncIds = 1;

@@ -77,7 +77,9 @@ async function findPrimeLater(bits, isSafe, add, rem, fillRandom, isPrime) {
   const condition = conditionOf(bits, isSafe, add, rem);
   for (let i = 0; i < condition.tries; i++) {
     const number = candidate(condition, fillRandom);
+    // own: an op.
     if (number === null || !(await isPrime(bytesOf(number, condition.bytes)))) continue;
+    // own: as above.
     if (!isSafe || await isPrime(bytesOf(number >> 1n, condition.bytes))) return bytesOf(number, condition.bytes);
   }
   throw nothing();

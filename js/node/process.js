@@ -4,7 +4,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { Error, FunctionPrototypeBind, MapPrototypeHas, ObjectAssign, ObjectDefineProperty, SafeMap, Set, String,
+const { ArrayPrototypePush, Error, FunctionPrototypeBind, MapPrototypeHas, ObjectAssign, ObjectDefineProperty, SafeMap, Set, String,
   StringPrototypeSlice, StringPrototypeStartsWith, TypeError } = primordials;
 const { LEVEL_ERROR, LEVEL_LOG } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { print } = core.loadExtScript("ext:partyrun/10_console.js");
@@ -18,7 +18,7 @@ const emitter = new EventEmitter();
 const EVENTS = ["addListener", "on", "once", "off", "removeListener", "removeAllListeners", "emit", "listeners",
   "listenerCount", "eventNames", "prependListener", "prependOnceListener", "setMaxListeners", "getMaxListeners",
   "rawListeners"];
-for (const name of EVENTS) process[name] = FunctionPrototypeBind(emitter[name], emitter);
+for (let i = 0; i < EVENTS.length; i++) process[EVENTS[i]] = FunctionPrototypeBind(emitter[EVENTS[i]], emitter);
 
 const nothing = () => {};
 
@@ -31,6 +31,7 @@ function absent(name) {
 // What only asks or only tells does so; what would change the process throws.
 ObjectAssign(process, {
   abort: absent("abort"),
+  // own: user code gets it.
   allowedNodeEnvironmentFlags: new Set(),
   arch: "x64",
   argv0: "partyrun",
@@ -106,6 +107,7 @@ ObjectDefineProperty(process, "stdin", {
   configurable: true,
   enumerable: true,
   // Nobody types anything.
+  // user code: a stream that ends at once.
   get: () => stdin ??= ObjectAssign(builtin("node:stream").Readable.from([]), { fd: 0, isTTY: false }),
 });
 ObjectDefineProperty(process, "stdout", output(LEVEL_LOG));
@@ -115,7 +117,11 @@ ObjectDefineProperty(process, "stderr", output(LEVEL_ERROR));
 
 // Those that a room cannot have are modules all the same: their functions say that they are missing.
 const known = new SafeMap();
-for (const name of [...builtinNames(), ...absentNames()]) known.set(name, true);
+function know(names) {
+  for (let i = 0; i < names.length; i++) known.set(names[i], true);
+}
+know(builtinNames());
+know(absentNames());
 
 function withScheme(name) {
   return StringPrototypeStartsWith(name, "node:") ? name : `node:${name}`;
@@ -180,8 +186,8 @@ class Module {
     return createRequire("/")(name);
   }
 }
-for (const name of known.keys()) {
-  if (StringPrototypeStartsWith(name, "node:")) Module.builtinModules.push(StringPrototypeSlice(name, 5));
+for (const { 0: name } of known) {
+  if (StringPrototypeStartsWith(name, "node:")) ArrayPrototypePush(Module.builtinModules, StringPrototypeSlice(name, 5));
 }
 Module.Module = Module;
 

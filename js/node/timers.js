@@ -3,7 +3,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ObjectDefineProperty, Promise, PromiseReject, ReflectApply, SymbolDispose,
+const { ObjectDefineProperty, Promise, PromiseReject, ReflectApply, ReflectConstruct, SymbolDispose,
   SymbolFor, SymbolToPrimitive, TypeError } = primordials;
 const timers = core.loadExtScript("ext:partyrun/20_timers.js");
 const { AbortError } = core.loadExtScript("ext:deno_node/internal/errors.ts");
@@ -97,7 +97,9 @@ function clear(timer) {
 }
 
 function wait(delay, value, options, make) {
+  // user code: the signal may be one of a package.
   const signal = options?.signal;
+  // user code: as above.
   if (signal?.aborted) return PromiseReject(new AbortError(undefined, { cause: signal.reason }));
   return new Promise((resolve, reject) => {
     const abort = () => {
@@ -105,9 +107,11 @@ function wait(delay, value, options, make) {
       reject(new AbortError(undefined, { cause: signal.reason }));
     };
     const timer = make(() => {
+      // user code: as above.
       signal?.removeEventListener("abort", abort);
       resolve(value);
     }, delay);
+    // user code: as above.
     signal?.addEventListener("abort", abort, { once: true });
   });
 }
@@ -137,7 +141,7 @@ function perfHooks() {
   performance.timerify ??= (callback) => {
     checkCallback(callback);
     return function (...args) {
-      return new.target ? new callback(...args) : ReflectApply(callback, this, args);
+      return new.target ? ReflectConstruct(callback, args) : ReflectApply(callback, this, args);
     };
   };
   performance.eventLoopUtilization ??= () => ({ idle: 0, active: 0, utilization: 0 });

@@ -4,19 +4,27 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { ArrayIsArray, ArrayPrototypeMap, Number, ObjectAssign, Promise, RegExpPrototypeExec, SafeRegExp, String,
+const { ArrayIsArray, ArrayPrototypeJoin, ArrayPrototypePush, Number, ObjectAssign, Promise, PromisePrototypeCatch, PromisePrototypeThen,
+  String,
   StringPrototypeLastIndexOf, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array } = primordials;
 const { builtin } = core.loadExtScript("ext:partyrun/node/loader.js");
 const { absentFunction } = core.loadExtScript("ext:partyrun/node/absent.js");
 const { Connection, Socket, systemError } = core.loadExtScript("ext:partyrun/node/net.js");
+const { bytesOf } = core.loadExtScript("ext:partyrun/03_bytes.js");
+const {
+  ReadableByteStreamControllerPrototypeClose,
+  ReadableByteStreamControllerPrototypeEnqueue,
+  ReadableByteStreamControllerPrototypeGetByobRequest,
+  ReadableStreamBYOBRequestPrototypeRespond,
+} = core.loadExtScript("ext:partyrun/06_captured.js");
 const { ReadableStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
-
-// The host puts the code in front of its message.
-const codePrefix = new SafeRegExp("^([A-Z_]+): ");
 
 function texts(value) {
   if (value === undefined || value === null) return [];
-  return ArrayPrototypeMap(ArrayIsArray(value) ? value : [value], (each) => String(each));
+  const given = ArrayIsArray(value) ? value : [value];
+  const list = [];
+  for (let i = 0; i < given.length; i++) ArrayPrototypePush(list, String(given[i]));
+  return list;
 }
 
 function secureOptions(options, host) {
@@ -26,8 +34,8 @@ function secureOptions(options, host) {
     ca: texts(context.ca),
     alpn: texts(options.ALPNProtocols),
     acceptAny: options.rejectUnauthorized === false,
-    certificate: context.cert === undefined ? null : texts(context.cert).join("\n"),
-    key: context.key === undefined ? null : texts(context.key).join("\n"),
+    certificate: context.cert === undefined ? null : ArrayPrototypeJoin(texts(context.cert), "\n"),
+    key: context.key === undefined ? null : ArrayPrototypeJoin(texts(context.key), "\n"),
   };
 }
 
@@ -47,7 +55,8 @@ class TLSSocket extends Socket {
     } else {
       const host = options.host ?? "localhost";
       const port = Number(options.port);
-      Connection.open(host, port).then(
+      PromisePrototypeThen(
+        Connection.open(host, port),
         (connection) => this.#secure(connection, options, host),
         (error) => this.destroy(systemError(error, "connect", { host, port })),
       );
@@ -56,8 +65,10 @@ class TLSSocket extends Socket {
 
   async #secure(connection, options, host) {
     try {
+      // own: a Connection.
       const secured = await connection.secure(secureOptions(options, host ?? connection.opened.remote_address));
       if (this.destroyed) {
+        // own: a Connection.
         secured.close();
         return;
       }
@@ -68,8 +79,7 @@ class TLSSocket extends Socket {
       this.emit("secureConnect");
       this.emit("secure");
     } catch (error) {
-      const code = RegExpPrototypeExec(codePrefix, error.message)?.[1] ?? "ECONNRESET";
-      this.destroy(ObjectAssign(error, { code: error.code ?? code }));
+      this.destroy(ObjectAssign(error, { code: error.code ?? "ECONNRESET" }));
     }
   }
 
@@ -142,6 +152,7 @@ const tls = {
 
 // "host:port" or { hostname, port }
 function address(place) {
+  // user code: what it gave.
   if (typeof place === "object" && place !== null) return { hostname: String(place.hostname), port: Number(place.port) };
   const text = String(place);
   const colon = StringPrototypeLastIndexOf(text, ":");
@@ -167,17 +178,19 @@ class CloudflareSocket {
       this.#resolveClosed = resolve;
       this.#rejectClosed = reject;
     });
-    this.#closed.catch(() => {});
-    this.opened = connecting.then((connection) => ({
+    PromisePrototypeCatch(this.#closed, () => {});
+    this.opened = PromisePrototypeThen(connecting, (connection) => ({
       remoteAddress: `${connection.opened.remote_address}:${connection.opened.remote_port}`,
       localAddress: `${connection.opened.local_address}:${connection.opened.local_port}`,
     }));
-    this.opened.catch((error) => this.#rejectClosed(error));
+    PromisePrototypeCatch(this.opened, (error) => this.#rejectClosed(error));
     this.readable = new ReadableStream({ type: "bytes", pull: (controller) => this.#pull(controller), cancel: () => {} });
     this.writable = new WritableStream({
       write: (chunk) => this.#write(chunk),
       close: async () => {
-        if (!this.#taken) await (await connecting).end();
+        if (this.#taken) return;
+        // own: a Connection.
+        await (await connecting).end();
       },
       abort: () => this.close(),
     });
@@ -188,17 +201,20 @@ class CloudflareSocket {
   }
 
   async #pull(controller) {
+    // own: of `Connection.open`.
     const connection = await this.#connecting;
     try {
+      // own: a Connection.
       const bytes = await connection.read();
       if (this.#taken) return;
       if (bytes === undefined) {
-        controller.close();
-        controller.byobRequest?.respond(0);
+        ReadableByteStreamControllerPrototypeClose(controller);
+        const request = ReadableByteStreamControllerPrototypeGetByobRequest(controller);
+        if (request !== null) ReadableStreamBYOBRequestPrototypeRespond(request, 0);
         this.#resolveClosed();
         return;
       }
-      controller.enqueue(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      ReadableByteStreamControllerPrototypeEnqueue(controller, bytesOf(bytes));
     } catch (error) {
       if (this.#taken) return;
       this.#rejectClosed(error);
@@ -207,23 +223,21 @@ class CloudflareSocket {
   }
 
   async #write(chunk) {
-    const bytes = ArrayBuffer.isView(chunk)
-      ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-      : chunk instanceof ArrayBuffer
-      ? new Uint8Array(chunk)
-      : null;
+    const bytes = bytesOf(chunk);
     if (bytes === null) {
       throw new TypeError(
         "This TransformStream is being used as a byte stream, but received an object of non-ArrayBuffer/ArrayBufferView " +
           "type on its writable side.",
       );
     }
+    // own: a Connection.
     await (await this.#connecting).write(bytes);
   }
 
   async close() {
     this.#taken = true;
     try {
+      // own: a Connection.
       (await this.#connecting).close();
     } finally {
       this.#resolveClosed();
@@ -238,9 +252,9 @@ class CloudflareSocket {
     this.#taken = true;
     this.upgraded = true;
     const name = options?.expectedServerHostname ?? this.#hostname;
-    const secured = this.#connecting.then((connection) => connection.secure({ name }));
+    const secured = PromisePrototypeThen(this.#connecting, (connection) => connection.secure({ name }));
     // Clients take this for the end of the handshake: it comes after everything that they do with the new socket now.
-    secured.then(this.#resolveClosed, this.#resolveClosed);
+    PromisePrototypeThen(secured, this.#resolveClosed, this.#resolveClosed);
     return new CloudflareSocket(secured, name, { secureTransport: "on" });
   }
 }
@@ -249,7 +263,9 @@ const cloudflareSockets = {
   connect(place, options) {
     const { hostname, port } = address(place);
     let connecting = Connection.open(hostname, port);
-    if (options?.secureTransport === "on") connecting = connecting.then((connection) => connection.secure({ name: hostname }));
+    if (options?.secureTransport === "on") {
+      connecting = PromisePrototypeThen(connecting, (connection) => connection.secure({ name: hostname }));
+    }
     return new CloudflareSocket(connecting, hostname, options);
   },
 };

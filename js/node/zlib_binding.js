@@ -4,8 +4,8 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { Error, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeGetByteLength, Uint8Array } =
-  primordials;
+const { Error, ReflectApply, SafeArrayIterator, Uint32Array, Uint8Array } = primordials;
+const { bytesOf: bytesIn } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { op_node_brotli_decoder, op_node_brotli_encoder, op_node_brotli_write, op_node_crc32, op_node_zlib_create,
   op_node_zlib_message, op_node_zlib_params, op_node_zlib_reset, op_node_zlib_write } = core.ops;
 
@@ -47,13 +47,7 @@ function inPieces(step, flush, inOffset, inLength, outOffset, outLength, left) {
 }
 
 function bytesOf(view) {
-  if (view === null || view === undefined) return NOTHING;
-  if (core.isAnyArrayBuffer(view)) return new Uint8Array(view);
-  return new Uint8Array(
-    TypedArrayPrototypeGetBuffer(view),
-    TypedArrayPrototypeGetByteOffset(view),
-    TypedArrayPrototypeGetByteLength(view),
-  );
+  return bytesIn(view) ?? NOTHING;
 }
 
 class Zlib {
@@ -68,7 +62,7 @@ class Zlib {
 
   init(windowBits, level, memLevel, strategy, _processed, dictionary) {
     this.#settings = [windowBits, level, memLevel, strategy, dictionary === undefined ? null : bytesOf(dictionary)];
-    this.#stream = op_node_zlib_create(this.#mode, ...this.#settings);
+    this.#stream = ReflectApply(op_node_zlib_create, undefined, [this.#mode, ...new SafeArrayIterator(this.#settings)]);
     return Z_OK;
   }
 
@@ -121,7 +115,7 @@ class Brotli {
   }
 
   init(parameters) {
-    this.#parameters = parameters.slice();
+    this.#parameters = new Uint32Array(parameters);
     this.reset();
     return true;
   }

@@ -462,7 +462,7 @@ impl Visit for Rule<'_> {
 fn scripts() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../js");
     let mut scripts = Vec::new();
-    for (folder, prefix) in [(folder, "")] {
+    for (folder, prefix) in [(folder.clone(), ""), (folder.join("node"), "node/")] {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();

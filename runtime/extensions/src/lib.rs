@@ -10,6 +10,7 @@ mod bindings;
 mod body;
 mod bundle;
 mod cache;
+mod codes;
 mod connections;
 mod console;
 mod crypto;
@@ -54,6 +55,7 @@ pub use sockets::Sockets;
 pub use storage::{ListOptions, Storage};
 
 use answer::op_answer_bound;
+use codes::op_request_coded;
 use assets::*;
 use bindings::*;
 use bundle::*;
@@ -120,6 +122,7 @@ deno_core::extension!(
         op_party_fetch,
         op_assets_fetch,
         op_answer_bound,
+        op_request_coded,
         op_aes_gcm,
         op_lane_call,
         op_lane_enter,
@@ -155,6 +158,7 @@ deno_core::extension!(
         "25_hot.js",
         "27_values.js",
         "28_bodies.js",
+        "29_output_gate.js",
         "30_http.js",
         "31_responses.js",
         "32_fetch.js",
@@ -190,6 +194,7 @@ deno_core::extension!(
         "workers.js",
         "node/absent.js",
         "node/bounds.js",
+        "node/buffers.js",
         "node/constants.js",
         "node/fs.js",
         "node/http.js",

@@ -23,6 +23,7 @@ use deno_permissions::{
 use hyper_util::client::legacy::connect::dns::Name;
 use partyrun_limits::Limits;
 
+use crate::codes::NoAddress;
 use crate::memory::{Blobs, RoomMemory};
 
 // Deno asks its permissions before every request. Rooms may ask whom they like, as in the original.
@@ -48,7 +49,10 @@ pub(crate) struct Names;
 
 impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move { lookup(name.as_str(), 0).await.map(Vec::into_iter) })
+        Box::pin(async move {
+            let found = lookup(name.as_str(), 0).await;
+            found.map(Vec::into_iter).map_err(|error| io::Error::other(NoAddress(error)))
+        })
     }
 }
 

@@ -9,11 +9,13 @@ use deno_error::JsErrorBox;
 use deno_tls::rustls::pki_types::ServerName;
 use deno_tls::rustls::pki_types::pem::PemObject;
 use deno_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use deno_tls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use deno_tls::rustls::{ClientConfig, RootCertStore};
 use deno_tls::{RootCertStoreProvider, SocketUse, TlsClientConfigOptions, TlsKeys};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::codes::{code_of, coded};
 
 /// The variables that name files with further trusted certificates.
 pub const CA_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"];
@@ -63,7 +65,7 @@ pub struct TlsOptions {
     pub identity: Option<(String, String)>,
 }
 
-/// Secures `stream`, whose other end must be `name`. The message of a failure begins with the code that Node has for it.
+/// Secures `stream`, whose other end must be `name`. A failure has the code that Node has for it.
 pub async fn secure(
     stream: TcpStream,
     name: &str,
@@ -74,27 +76,8 @@ pub async fn secure(
         .map_err(|_| JsErrorBox::type_error(format!("\"{name}\" is not a host name")))?;
     TlsConnector::from(config).connect(server, stream).await.map_err(|error| {
         let code = code_of(&error);
-        JsErrorBox::generic(format!("{code}: TLS handshake with {name} failed: {error}"))
+        coded(code, format!("{code}: TLS handshake with {name} failed: {error}"))
     })
-}
-
-fn code_of(error: &std::io::Error) -> &'static str {
-    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
-    match reason {
-        Some(TlsError::InvalidCertificate(problem)) => match problem {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "CERT_HAS_EXPIRED",
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "CERT_NOT_YET_VALID"
-            }
-            CertificateError::Revoked => "CERT_REVOKED",
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "ERR_TLS_CERT_ALTNAME_INVALID"
-            }
-            _ => "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-        },
-        Some(_) => "EPROTO",
-        None => "ECONNRESET",
-    }
 }
 
 fn config(options: &TlsOptions) -> Result<Arc<ClientConfig>, JsErrorBox> {

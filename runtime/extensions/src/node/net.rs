@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::codes::{code_of_kind, coded};
 use crate::tls::{TlsOptions, bare, secure};
 
 enum Reader {
@@ -39,20 +40,12 @@ struct Connection {
 }
 
 fn failed(error: std::io::Error) -> JsErrorBox {
-    let code = match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "ECONNREFUSED",
-        std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof => "ECONNRESET",
-        std::io::ErrorKind::BrokenPipe => "EPIPE",
-        std::io::ErrorKind::TimedOut => "ETIMEDOUT",
-        std::io::ErrorKind::HostUnreachable => "EHOSTUNREACH",
-        std::io::ErrorKind::NetworkUnreachable => "ENETUNREACH",
-        _ => "EIO",
-    };
-    JsErrorBox::generic(format!("{code}: {error}"))
+    let code = code_of_kind(error.kind()).unwrap_or("EIO");
+    coded(code, format!("{code}: {error}"))
 }
 
 fn gone() -> JsErrorBox {
-    JsErrorBox::generic("EPIPE: the connection is being secured or closed")
+    coded("EPIPE", "EPIPE: the connection is being secured or closed".to_owned())
 }
 
 impl Connection {
@@ -171,10 +164,13 @@ pub(super) async fn op_node_net_connect(
     let name = bare(&host);
     let addresses = crate::outbound::lookup(name, port)
         .await
-        .map_err(|_| JsErrorBox::generic(format!("ENOTFOUND: no address is known for {host}")))?;
+        .map_err(|_| coded("ENOTFOUND", format!("ENOTFOUND: no address is known for {host}")))?;
     let stream = TcpStream::connect(&addresses[..])
         .await
-        .map_err(|error| JsErrorBox::generic(format!("{} ({host}:{port})", failed(error))))?;
+        .map_err(|error| {
+            let code = code_of_kind(error.kind()).unwrap_or("EIO");
+            coded(code, format!("{code}: {error} ({host}:{port})"))
+        })?;
     // Small messages of database protocols must not wait for one another; if it fails they only come later.
     let _slower = stream.set_nodelay(true);
     let local = stream.local_addr().map_err(failed)?;
