@@ -10,6 +10,7 @@ const {
   MapPrototypeDelete,
   MapPrototypeGet,
   MapPrototypeSet,
+  NumberPrototypeToString,
   ObjectAssign,
   ObjectDefineProperty,
   ObjectHasOwn,
@@ -23,6 +24,7 @@ const {
   StringPrototypeCharCodeAt,
   StringPrototypeReplace,
   StringPrototypeToLowerCase,
+  StringPrototypeToUpperCase,
   StringPrototypeTrim,
   TypeError,
   TypedArrayPrototypeGetByteLength,
@@ -135,6 +137,16 @@ function fromBytes(value) {
   return core.decode(bytes);
 }
 
+// For the place that a redirect names, where each is one byte of a URL.
+function escaped(value) {
+  let url = "";
+  for (let i = 0; i < value.length; i++) {
+    const byte = StringPrototypeCharCodeAt(value, i);
+    url += byte < 0x80 ? value[i] : `%${StringPrototypeToUpperCase(NumberPrototypeToString(byte, 16))}`;
+  }
+  return url;
+}
+
 // deno_fetch leaves an answer packed that was asked for in parts, or as it is. A part cannot be read without the others and is
 // passed on as it came; anything else is plain for user code, as every answer.
 function unpack(response) {
@@ -179,6 +191,7 @@ async function upgraded(request) {
 core.defineGlobalProperties(globalThis, { fetch: core.propWritable(fetch) });
 
 return {
+  escaped,
   fetch,
   // 36_socket.js, which comes later, tells how a socket is opened.
   setOpenSocket(open) {

@@ -3,8 +3,9 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { JSONParse, JSONStringify, Number, String, Symbol, TypeError } = primordials;
+const { JSONParse, JSONStringify, Number, ObjectPrototypeIsPrototypeOf, String, Symbol, TypeError } = primordials;
 const { refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
+const { BlobPrototype } = core.loadExtScript("ext:deno_web/09_file.js");
 const { bufferOf } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { ResponsePrototypeGetBody } = core.loadExtScript("ext:partyrun/06_captured.js");
 const { Response } = core.loadExtScript("ext:partyrun/30_http.js");
@@ -66,6 +67,8 @@ class KvNamespace {
 
   async put(key, value, options) {
     const name = keyOf(key);
+    // Other than a bucket, it takes no Blob.
+    if (ObjectPrototypeIsPrototypeOf(BlobPrototype, value)) throw NO_VALUE();
     const bytes = await bytesOf(isObject(value) ? value : String(value), NO_VALUE);
     const args = {
       key: name,

@@ -31,7 +31,7 @@ const { enterRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { codeOf, FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
-const { incomingRequest, isResponse, kWebSocket } = core.loadExtScript("ext:partyrun/30_http.js");
+const { incomingRequest, isResponse, kWebSocket, toInnerResponse } = core.loadExtScript("ext:partyrun/30_http.js");
 const { reject, respond, respondText } = core.loadExtScript("ext:partyrun/31_responses.js");
 const connections = core.loadExtScript("ext:partyrun/40_connections.js");
 const {
@@ -275,7 +275,7 @@ function answer(room, id, response, viaStub) {
     fetchFailed(room, id, new TypeError(NOT_A_RESPONSE), viaStub, new TypeError(returned(room, response)));
     return;
   }
-  if (response[kWebSocket] !== undefined || response.status === 101) {
+  if (response[kWebSocket] !== undefined || toInnerResponse(response).status === 101) {
     fetchFailed(room, id, new TypeError(SOCKET_UNASKED), viaStub);
     return;
   }

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 // Where scripts of deno_web and deno_crypto are not right for many isolates in a process that lives on: (specifier, what is
 // there, what takes its place).
-const AMENDMENTS: [(&str, &str, &str); 10] = [
+const AMENDMENTS: [(&str, &str, &str); 11] = [
     (
         // Header values and reason phrases may have any characters: they are UTF-8 on the wire, as on Workers.
         "ext:deno_webidl/00_webidl.js",
@@ -52,6 +52,12 @@ const AMENDMENTS: [(&str, &str, &str); 10] = [
         "ext:deno_fetch/23_response.js",
         "const REASON_PHRASE_RE = new SafeRegExp(`^[${REASON_PHRASE_MATCHER}]*$`);",
         "const REASON_PHRASE_RE = new SafeRegExp(`^[${REASON_PHRASE_MATCHER}\\u0100-\\uffff]*$`);",
+    ),
+    (
+        // A place is the bytes that were sent, whatever characters they are meant to be.
+        "ext:deno_fetch/26_fetch.js",
+        "    locationHeaders[0][1],\n",
+        "    core.loadExtScript(\"ext:partyrun/32_fetch.js\").escaped(locationHeaders[0][1]),\n",
     ),
     (
         // What a listener throws is reported, and everything else goes on (DOM, "inner invoke", step 10).

@@ -7,6 +7,9 @@
 //! own. Where user code is called on purpose, because it gave the object, a comment says so on the line or on the one above:
 //! `// user code: WHY`. Where the rule cannot see that an object is ours, it is `// own: WHY`. A comment without need fails.
 //!
+//! The same reading tells whether an op that reaches outside is called behind the output gate (`afterWrites` of
+//! js/29_output_gate.js).
+//!
 //! What reading cannot tell, and what is therefore not refused: texts of objects in templates, setters that user code gives
 //! to indices of `Array.prototype`, `length` of typed arrays, and the `constructor` that `await` reads of a promise.
 
@@ -41,7 +44,7 @@ const METHODS: &str = "abort add addEventListener all allSettled any append appl
 
 /// Getters of built-in prototypes and of the platform's classes.
 const GETTERS: &str = "aborted bodyUsed buffer byobRequest byteLength byteOffset desiredSize headers hostname href pathname \
-    searchParams signal";
+    searchParams signal status statusText webSocket";
 
 /// Primordials that read `constructor[Symbol.species]` of what they are called on.
 const SPECIES: &str = "ArrayBufferPrototypeSlice ArrayPrototypeConcat ArrayPrototypeFilter ArrayPrototypeFlat \
@@ -118,7 +121,8 @@ impl Names {
     fn answer(&self, callee: &Expr) -> Option<Origin> {
         let is_op = |name: &str| name.starts_with("op_");
         match callee {
-            Expr::Ident(name) if is_op(&name.sym) => Some(Origin::Answer),
+            // What is behind a Request or a Response has no getters either.
+            Expr::Ident(name) if is_op(&name.sym) || name.sym.starts_with("toInner") => Some(Origin::Answer),
             Expr::Ident(name) => self.of(name).filter(|origin| *origin == Origin::Own).map(|_| Origin::Part),
             Expr::Member(member) => match member.prop.as_ident() {
                 Some(name) if is_op(&name.sym) => Some(Origin::Answer),
@@ -488,7 +492,8 @@ fn violations(name: &str, source: &str) -> Vec<String> {
         let (unresolved, top) = (Mark::new(), Mark::new());
         resolver(unresolved, top, false).process(&mut program);
         let is_early = name.starts_with(|first: char| first.is_ascii_digit()) && name != "99_fast.js";
-        report(name, &file, &found(&program, SyntaxContext::empty().apply_mark(unresolved), is_early))
+        let found = found(&program, SyntaxContext::empty().apply_mark(unresolved), is_early);
+        report(name, &file, &found, &MARKS)
     })
 }
 
@@ -501,9 +506,9 @@ fn found(program: &Program, unresolved: SyntaxContext, is_early: bool) -> Vec<(B
     rule.found
 }
 
-fn report(name: &str, file: &SourceFile, found: &[(BytePos, String)]) -> Vec<String> {
+fn report(name: &str, file: &SourceFile, found: &[(BytePos, String)], marks: &[&str]) -> Vec<String> {
     let lines: Vec<&str> = file.src.lines().collect();
-    let is_marked = |line: usize| MARKS.iter().any(|mark| lines[line].contains(mark));
+    let is_marked = |line: usize| marks.iter().any(|mark| lines[line].contains(mark));
     let mut used = BTreeSet::new();
     let mut violations = Vec::new();
     for (at, what) in found {
@@ -529,4 +534,128 @@ fn our_javascript_calls_nothing_that_user_code_can_replace() {
     let violations: Vec<String> =
         scripts.iter().flat_map(|(name, source)| violations(name, source)).collect();
     assert!(violations.is_empty(), "\n{}\n{} places\n", violations.join("\n"), violations.len());
+}
+
+/// Ops and functions of deno_core by which something leaves a room and that do not wait in the host: they are called behind
+/// `afterWrites`.
+const LEAVES: &str = "op_cache_delete op_cache_put op_fetch_send op_node_net_connect op_node_net_secure shutdown write writeAll";
+
+/// Ops by which something leaves a room, when its writes are durable: the host holds it back.
+const HELD_BY_HOST: &str = "op_binding_call op_broadcast_binary op_broadcast_text op_connection_accept op_edge_accept \
+    op_edge_forward op_edge_open op_edge_pass op_edge_refuse op_edge_relay op_party_fetch op_response_bytes \
+    op_response_reason op_response_reject op_response_static op_response_stream op_socket_close op_socket_connect \
+    op_socket_send_binary op_socket_send_text";
+
+/// Ops by which nothing leaves a room: it only asks, writes its own storage, computes, or tells its log.
+const STAYS: &str = "op_aes_gcm op_answer_bound op_assets_fetch op_broadcast_skip op_bundle_binary op_bundle_wasm op_cache_match \
+    op_connection_attach op_connection_list op_connection_tags op_console_write op_edge_wait op_html_check op_html_start \
+    op_html_step op_is_ascii op_is_utf8 op_lane_call op_lane_enter op_memory_hold op_memory_release op_node_brotli_decoder \
+    op_node_brotli_encoder op_node_brotli_write op_node_buffer_compare op_node_buffer_compare_offset op_node_crc32 \
+    op_node_encoding_slice op_node_get_own_non_index_properties op_node_idna_domain_to_ascii op_node_idna_domain_to_unicode \
+    op_node_mark_untransferable op_node_punycode_decode op_node_punycode_encode op_node_transcode op_node_zlib_create \
+    op_node_zlib_message op_node_zlib_params op_node_zlib_reset op_node_zlib_write op_party_url op_request_coded \
+    op_room_alarm_done op_room_hibernates op_room_hold op_room_reset op_room_started op_socket_buffered op_socket_forget \
+    op_storage_begin op_storage_check_count op_storage_commit op_storage_delete op_storage_delete_alarm op_storage_delete_all \
+    op_storage_delete_many op_storage_get op_storage_get_alarm op_storage_get_many op_storage_list op_storage_pending \
+    op_storage_presses op_storage_put op_storage_put_many op_storage_rollback op_storage_set_alarm op_storage_sync \
+    op_value_clone op_value_deserialize op_value_serialize";
+
+/// Looks for calls by which something leaves a room past its output gate.
+#[derive(Default)]
+struct Leaving {
+    /// How many calls of `afterWrites` are around what is looked at.
+    gates: usize,
+    found: Vec<(BytePos, String)>,
+}
+
+impl Visit for Leaving {
+    fn visit_call_expr(&mut self, call: &CallExpr) {
+        let name = match &call.callee {
+            Callee::Expr(callee) => match &**callee {
+                Expr::Ident(name) => Some(&*name.sym).filter(|name| name.starts_with("op_") || *name == "afterWrites"),
+                // `write` of anything else is another function.
+                Expr::Member(MemberExpr { obj, prop: MemberProp::Ident(name), .. })
+                    if name.sym.starts_with("op_") || obj.as_ident().is_some_and(|core| &*core.sym == "core") =>
+                {
+                    Some(&*name.sym)
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(name) = name.filter(|name| self.gates == 0 && is_in(LEAVES, name)) {
+            self.found.push((call.span.lo, format!("calls `{name}` past the output gate: `afterWrites`")));
+        }
+        let gate = usize::from(name == Some("afterWrites"));
+        self.gates += gate;
+        call.visit_children_with(self);
+        self.gates -= gate;
+    }
+}
+
+#[test]
+fn what_leaves_a_room_passes_its_output_gate() {
+    let mut violations = Vec::new();
+    for (name, source) in scripts() {
+        GLOBALS.set(&Globals::new(), || {
+            let map: Lrc<SourceMap> = Lrc::default();
+            let file = map.new_source_file(FileName::Anon.into(), source.clone());
+            let parsed = parse_file_as_program(&file, Syntax::default(), EsVersion::EsNext, None, &mut Vec::new());
+            let mut leaving = Leaving::default();
+            parsed.unwrap().visit_with(&mut leaving);
+            violations.extend(report(&name, &file, &leaving.found, &[]));
+        });
+    }
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn every_op_is_known_to_leave_or_to_stay() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../extensions/src");
+    let listed = |file: &str, begin: &str| {
+        let text = std::fs::read_to_string(sources.join(file)).unwrap();
+        let list = text.split_once(begin).unwrap_or_else(|| panic!("{file} has no `{begin}`")).1;
+        let list = list.split_once(']').unwrap().0;
+        let words = list.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with("op_")).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let mut ops = listed("lib.rs", "ops = [");
+    ops.extend(listed("node/mod.rs", "extend(["));
+    assert!(ops.len() > 80, "{ops:?}");
+    let known = |name: &str| is_in(LEAVES, name) || is_in(HELD_BY_HOST, name) || is_in(STAYS, name);
+    let unknown: Vec<&String> = ops.iter().filter(|name| !known(name)).collect();
+    assert!(unknown.is_empty(), "Say in this file whether something leaves a room by {unknown:?}.");
+}
+
+#[test]
+fn each_kind_of_violation_is_found() {
+    let kinds = [
+        ("new URL(x);", "global `URL`"),
+        ("x.then(y);", "method `then`"),
+        ("x?.includes(y);", "method `includes`"),
+        ("x.byteLength;", "`byteLength`, a getter"),
+        ("for (const y of x) y;", "walks by the iterator"),
+        ("for (const y in x) y;", "walks what user code may have added"),
+        ("f(...x);", "spreads"),
+        ("const [y] = x;", "takes a list apart"),
+        ("new Map();", "makes a `Map`"),
+        ("ArrayPrototypeSlice(x);", "`Symbol.species`"),
+        ("ObjectDefineProperty(x, y, { value: 1 });", "descriptor"),
+        ("x instanceof f;", "`instanceof`"),
+        ("async () => await x;", "thenable"),
+        ("/x/;", "regular expression"),
+        ("A.prototype.m;", "of a prototype"),
+        ("// own: nothing.\nf(x);", "allows nothing"),
+    ];
+    for (statement, wanted) in kinds {
+        let source = format!(
+            "(function () {{ const {{ core, primordials }} = __bootstrap;
+            const {{ ArrayPrototypeSlice, Map, ObjectDefineProperty, SafeMap }} = primordials; class A {{}}
+            function f(x) {{\n{statement}\n}}\nconst own = new SafeMap(); own.get(f); for (const y of own) core.close(y); }})();"
+        );
+        let found = violations("late.js", &source);
+        assert!(found.len() == 1 && found[0].contains(wanted), "{statement}: {found:?}");
+    }
+    let allowed = "(function () { return (x) => x.then(); /* own */ })();".replace("/* own */", "// user code: its promise.");
+    assert_eq!(violations("late.js", &allowed), Vec::<String>::new());
 }

@@ -16,7 +16,7 @@ const NOUNS: [(&str, &[&str]); 11] = [
     ("responses", &["31_responses.js"]),
     ("room", &["70_room.js", "45_input_gate.js"]),
     ("sockets", &["34_sockets.js"]),
-    ("storage", &["50_storage.js", "52_transaction.js", "32_fetch.js", "node/net.js"]),
+    ("storage", &["50_storage.js", "52_transaction.js", "29_output_gate.js"]),
 ];
 
 const TRAITS: &str = "runtime/extensions/src/";
