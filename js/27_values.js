@@ -12,10 +12,14 @@ const {
   ObjectGetPrototypeOf,
   ObjectPrototypeIsPrototypeOf,
   ReflectApply,
+  TypedArrayPrototypeGetByteLength,
+  TypedArrayPrototypeSet,
   TypeError,
+  Uint8Array,
 } = primordials;
 const { ops } = core;
 const { CLONE_DOM_EXCEPTION, CLONE_HEADERS, CLONE_RECORD } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { part } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { builders, cloneAll, kParts, refuse, refuseAll } = core.loadExtScript("ext:partyrun/00_kinds.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { structuredClone: cloneAndTransfer } = core.loadExtScript("ext:deno_web/13_message_port.js");
@@ -99,6 +103,28 @@ function deserialize(bytes, named, key) {
   }
 }
 
+// The mark of a message that was cloned here, before its bytes. V8's own format begins with 0xff, and deno_web has 0xfe.
+const PACKED = 0xfd;
+
+// A message of a port as bytes, or null for what is left to deno_web: plain values, and objects that only it can clone.
+function pack(message) {
+  if (typeof message !== "object" || message === null) return null;
+  let bytes;
+  try {
+    bytes = serialize(message);
+  } catch {
+    return null;
+  }
+  const packed = new Uint8Array(TypedArrayPrototypeGetByteLength(bytes) + 1);
+  packed[0] = PACKED;
+  TypedArrayPrototypeSet(packed, bytes, 1);
+  return packed;
+}
+
+function unpack(packed) {
+  return deserialize(part(packed, 1, packed.length), () => "A message");
+}
+
 // Buffers, ports and streams can be transferred. The latter two have a name for deno_web under its brand.
 function checkTransfer(transfer) {
   for (let i = 0; i < transfer.length; i++) {
@@ -123,5 +149,5 @@ function structuredClone(value, options) {
 
 core.defineGlobalProperties(globalThis, { structuredClone: core.propNonEnumerable(structuredClone) });
 
-return { copyHeaders, deserialize, serialize };
+return { copyHeaders, deserialize, pack, serialize, unpack };
 })();

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 // Where scripts of deno_web and deno_crypto are not right for many isolates in a process that lives on: (specifier, what is
 // there, what takes its place).
-const AMENDMENTS: [(&str, &str, &str); 11] = [
+const AMENDMENTS: [(&str, &str, &str); 14] = [
     (
         // Header values and reason phrases may have any characters: they are UTF-8 on the wire, as on Workers.
         "ext:deno_webidl/00_webidl.js",
@@ -70,6 +70,24 @@ const AMENDMENTS: [(&str, &str, &str); 11] = [
         "ext:deno_web/13_message_port.js",
         "op_message_port_post_message_raw(currentPortId, data);",
         "op_message_port_post_message_raw(currentPortId, core.loadExtScript(\"ext:partyrun/08_counted.js\").counted(data));",
+    ),
+    // A message is cloned as any other value; what only deno_web can clone, a Blob, it clones.
+    (
+        "ext:deno_web/13_message_port.js",
+        "      if (isUncloneable(message)) {",
+        "      const packed = core.loadExtScript(\"ext:partyrun/27_values.js\").pack(message);
+      if (packed === null && isUncloneable(message)) {",
+    ),
+    (
+        "ext:deno_web/13_message_port.js",
+        "const data = serializeMessageData(message, serializeErrorCb);",
+        "const data = packed ?? serializeMessageData(message, serializeErrorCb);",
+    ),
+    (
+        "ext:deno_web/13_message_port.js",
+        "  if (buffer[0] === FAST_MARKER) return fastDeserialize(buffer);",
+        "  if (buffer[0] === FAST_MARKER) return fastDeserialize(buffer);
+  if (buffer[0] === 0xFD) return core.loadExtScript(\"ext:partyrun/27_values.js\").unpack(buffer);",
     ),
     (
         "ext:deno_web/13_message_port.js",
