@@ -102,9 +102,11 @@ const WRONG_STATUS = "Responses may only be constructed with status codes in the
 
 // The rules of Workers for a status: 101 needs a socket, and an empty text is no body.
 function checkBody(body, init) {
+  // user code: what it gave, maybe a Response.
   const given = init?.status;
   if (given === undefined || given === 200) return body;
   const status = Number(given);
+  // user code: as above.
   const isSocket = status === 101 && init.webSocket !== undefined && init.webSocket !== null;
   if (!isSocket && !(status >= 200 && status <= 599)) throw new RangeError(WRONG_STATUS);
   const hasNone = status === 101 || status === 204 || status === 205 || status === 304;
@@ -120,6 +122,7 @@ const Response = extend(WebResponse, "Response", checkBody, (response, body, ini
     // The readable side of a FixedLengthStream tells its length, so that the answer has a Content-Length.
     if (body[kFixedLength] !== undefined) inner.body.length = body[kFixedLength];
   }
+  // user code: as above.
   const webSocket = init?.webSocket;
   if (webSocket !== undefined && webSocket !== null) response[kWebSocket] = webSocket;
   if (isPacked(body, init)) response[kPacked] = true;

@@ -83,6 +83,7 @@ async function connect(socket, url, protocols) {
   const room = socket[kRoom];
   try {
     const { index, protocol, reply } = await open(room, url, protocols, "");
+    // own: what the host answered.
     if (index === NO_SOCKET) throw new Error(`Unexpected server response: ${reply.status}`);
     if (socket[kState] !== CONNECTING) {
       closeHost(room, index, 1000, "");

@@ -13,10 +13,16 @@ use deno_tls::rustls::{CertificateError, Error as TlsError};
 /// An error with a code.
 #[derive(Debug, deno_error::JsError)]
 #[class(generic)]
+#[property("code" = self.code())]
 struct Coded {
-    #[property]
-    code: String,
+    code: &'static str,
     message: String,
+}
+
+impl Coded {
+    fn code(&self) -> &'static str {
+        self.code
+    }
 }
 
 impl fmt::Display for Coded {
@@ -28,8 +34,8 @@ impl fmt::Display for Coded {
 impl Error for Coded {}
 
 /// An error for JavaScript with the property `code`.
-pub(crate) fn coded(code: &str, message: String) -> JsErrorBox {
-    JsErrorBox::from_err(Coded { code: code.to_owned(), message })
+pub(crate) fn coded(code: &'static str, message: String) -> JsErrorBox {
+    JsErrorBox::from_err(Coded { code, message })
 }
 
 /// A name that has no address, whatever the system says of it.
@@ -56,8 +62,8 @@ pub(crate) fn code_of(error: &(dyn Error + 'static)) -> &'static str {
         if let Some(code) = io.and_then(|io| code_of_kind(io.kind())) {
             return code;
         }
-        // The source of an error of the system is that of the error inside of it.
-        next = error.source();
+        // Before its source: that of an error of the system is the source of the error inside of it.
+        next = inner.or_else(|| error.source());
     }
     "ECONNRESET"
 }
@@ -69,7 +75,9 @@ fn code_itself(error: &(dyn Error + 'static)) -> Option<&'static str> {
     Some(match error.downcast_ref::<TlsError>()? {
         TlsError::InvalidCertificate(problem) => match problem {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "CERT_HAS_EXPIRED",
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "CERT_NOT_YET_VALID",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "CERT_NOT_YET_VALID"
+            }
             CertificateError::Revoked => "CERT_REVOKED",
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "ERR_TLS_CERT_ALTNAME_INVALID"
@@ -102,7 +110,10 @@ fn cause_of(error: &ClientSendError) -> String {
 /// Lets the failure of a request keep its code: deno_fetch tells JavaScript a text only. Answers the request's new number.
 #[op2(fast)]
 #[smi]
-pub(crate) fn op_request_coded(state: &mut OpState, #[smi] request: ResourceId) -> Result<ResourceId, JsErrorBox> {
+pub(crate) fn op_request_coded(
+    state: &mut OpState,
+    #[smi] request: ResourceId,
+) -> Result<ResourceId, JsErrorBox> {
     let taken = state.resource_table.take::<FetchRequestResource>(request).map_err(JsErrorBox::from_err)?;
     let Ok(FetchRequestResource { future, url }) = std::rc::Rc::try_unwrap(taken) else {
         return Err(JsErrorBox::generic("The request is being sent already."));

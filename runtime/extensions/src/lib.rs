@@ -55,10 +55,10 @@ pub use sockets::Sockets;
 pub use storage::{ListOptions, Storage};
 
 use answer::op_answer_bound;
-use codes::op_request_coded;
 use assets::*;
 use bindings::*;
 use bundle::*;
+use codes::op_request_coded;
 use connections::*;
 use console::*;
 use crypto::op_aes_gcm;

@@ -165,12 +165,10 @@ pub(super) async fn op_node_net_connect(
     let addresses = crate::outbound::lookup(name, port)
         .await
         .map_err(|_| coded("ENOTFOUND", format!("ENOTFOUND: no address is known for {host}")))?;
-    let stream = TcpStream::connect(&addresses[..])
-        .await
-        .map_err(|error| {
-            let code = code_of_kind(error.kind()).unwrap_or("EIO");
-            coded(code, format!("{code}: {error} ({host}:{port})"))
-        })?;
+    let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| {
+        let code = code_of_kind(error.kind()).unwrap_or("EIO");
+        coded(code, format!("{code}: {error} ({host}:{port})"))
+    })?;
     // Small messages of database protocols must not wait for one another; if it fails they only come later.
     let _slower = stream.set_nodelay(true);
     let local = stream.local_addr().map_err(failed)?;
