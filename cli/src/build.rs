@@ -6,27 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use partyrun_bundle::{Bundle, BundleErrors, BundleOptions, Bundler, SourceMap};
-use partyrun_config::{Config, ConfigError};
-use partyrun_engine::{Program, ProgramError};
+use partyrun_bundle::{Bundle, BundleOptions, Bundler, SourceMap};
+use partyrun_config::Config;
+use partyrun_engine::Program;
 use partyrun_limits::Limits;
 
 use crate::debugger::{self, Debugger};
-
-/// Why there is no program.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BuildError {
-    #[error("{0}")]
-    Config(#[from] ConfigError),
-    #[error("{0}")]
-    Release(#[from] Box<crate::release::ReleaseError>),
-    #[error("{0}")]
-    Bundle(#[from] BundleErrors),
-    #[error("The bundle cannot be run: {0}. This is a bug in partyrun.")]
-    Program(#[from] ProgramError),
-    #[error("Could not write the bundle to {path}: {error}")]
-    Write { path: String, error: std::io::Error },
-}
+use crate::error::BuildError;
 
 /// What a bundle is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +75,7 @@ impl Builder {
             config.defines.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let port = match mode {
             Mode::Development { port } | Mode::Production { port } => port,
-            Mode::Release => config.port.unwrap_or(crate::serve::PORT),
+            Mode::Release => config.port.unwrap_or(crate::error::PORT),
         };
         if !config.defines.contains_key("PARTYKIT_HOST") {
             define.push(("PARTYKIT_HOST".to_string(), format!("\"127.0.0.1:{port}\"")));

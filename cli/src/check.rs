@@ -16,8 +16,9 @@ use partyrun_store::Memory;
 use crate::args::SourceArgs;
 use crate::build::{self, Builder, Mode};
 use crate::client;
+use crate::error::{RunError, machine};
 use crate::output::{Output, counted};
-use crate::serve::{self, RunError, machine};
+use crate::serve;
 
 /// No room runs, so nothing has to end.
 const GRACE: Duration = Duration::from_millis(100);

@@ -9,8 +9,8 @@ use partyrun_engine::Inspector;
 use partyrun_net::Front;
 
 use crate::args::DevArgs;
+use crate::error::{RunError, machine};
 use crate::output::Output;
-use crate::serve::{RunError, machine};
 
 /// The endpoint, as long as it is kept.
 pub(crate) struct Debugger {

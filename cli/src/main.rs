@@ -15,6 +15,7 @@ mod debugger;
 mod dev;
 #[cfg(test)]
 mod docs;
+mod error;
 mod https;
 mod import;
 mod init;

@@ -9,9 +9,9 @@ use crate::args::BuildArgs;
 use crate::build::{Builder, Mode};
 use crate::client;
 use crate::command;
+use crate::error::{RunError, machine};
 use crate::output::Output;
 use crate::release;
-use crate::serve::{RunError, machine};
 
 /// Runs the command.
 pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {

@@ -25,7 +25,8 @@ use partyrun_engine::Program;
 use partyrun_limits::Limits;
 use serde_json::Value;
 
-use crate::build::{self, BuildError, Parts};
+use crate::build::{self, Parts};
+use crate::error::{ReleaseError, RunError};
 use archive::Content;
 pub(crate) use manifest::Manifest;
 
@@ -35,38 +36,6 @@ const MANIFEST: &str = "manifest.json";
 const ASSETS: &str = "assets/";
 /// The first bytes of every gzip file.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
-
-/// Why a release could not be written or served.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReleaseError {
-    #[error("{path} cannot be read: {error}")]
-    Read { path: String, error: std::io::Error },
-    #[error("{path} cannot be written: {error}")]
-    Write { path: String, error: std::io::Error },
-    #[error("{path} cannot be written: {what}.")]
-    Refused { path: String, what: String },
-    #[error("{path} was not written by `partyrun build`: it has no {missing}.")]
-    Foreign { path: String, missing: &'static str },
-    #[error("{path} has format {found}, but this partyrun serves format {FORMAT}. Build it again.")]
-    Format { path: String, found: u32 },
-    #[error("{path} is damaged: {what}. Build it again.")]
-    Damaged { path: String, what: String },
-}
-
-impl ReleaseError {
-    // What is wrong may be told in words of the file, which are not to be obeyed, and need not be read to their end.
-    fn damaged(path: &Path, what: String) -> Self {
-        const CHARS_MAX: usize = 300;
-        let mut line: String = what.chars().take(CHARS_MAX).collect();
-        if line.len() < what.len() {
-            line.push_str("...");
-        }
-        Self::Damaged {
-            path: path.display().to_string(),
-            what: crate::output::escape(&line).replace('\t', "\\t"),
-        }
-    }
-}
 
 /// Where a file of a release that is written comes from.
 enum Origin<'a> {
@@ -310,7 +279,7 @@ impl Release {
     }
 
     /// The program, with the environment that `config` has.
-    pub(crate) fn program(&self, config: &Config, port: u16) -> Result<Program, BuildError> {
+    pub(crate) fn program(&self, config: &Config, port: u16) -> Result<Program, RunError> {
         let damaged = |what: String| ReleaseError::damaged(&self.path, what);
         let part = |name: &str| -> Result<Bytes, ReleaseError> {
             self.parts.get(name).cloned().ok_or_else(|| damaged(format!("it has no {name}")))
@@ -329,7 +298,7 @@ impl Release {
                 binaries: numbered("binaries", self.manifest.binaries)?,
             })
         };
-        let mut program = build::program(&parts().map_err(Box::new)?, config, port)?;
+        let mut program = build::program(&parts()?, config, port)?;
         program.conceal_errors = true;
         Ok(program)
     }
@@ -341,7 +310,7 @@ fn read_manifest(path: &Path, text: &[u8]) -> Result<Manifest, ReleaseError> {
     match format["format"].as_u64() {
         Some(found) if found != u64::from(FORMAT) => {
             let found = u32::try_from(found).unwrap_or(u32::MAX);
-            return Err(ReleaseError::Format { path: path.display().to_string(), found });
+            return Err(ReleaseError::Format { path: path.display().to_string(), found, served: FORMAT });
         }
         Some(_) => {}
         None => {

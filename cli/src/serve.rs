@@ -6,119 +6,24 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use partyrun_bindings::{BindingError, Bindings};
-use partyrun_config::{Config, ConfigError, Host as ListenHost};
+use partyrun_bindings::Bindings;
+use partyrun_config::{Config, Host as ListenHost};
 use partyrun_engine::{
-    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source,
-    StartError, Warm, Workers,
+    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source, Warm,
+    Workers,
 };
-use partyrun_limits::{Limits, SettingError};
+use partyrun_limits::Limits;
 use partyrun_net::{Front, FrontOptions, Response, Tls};
 use partyrun_server::{
     AssetsError, Network, Reload, Reporter, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock,
 };
-use partyrun_store::{Memory, Sqlite, SqliteOptions, Store, StoreError};
+use partyrun_store::{Memory, Sqlite, SqliteOptions, Store};
 
 use crate::bindings;
-use crate::build::BuildError;
-use crate::command::CommandError;
-use crate::https::HttpsError;
+use crate::error::{PORT, RunError, files, machine};
 use crate::output::Output;
-use crate::release::ReleaseError;
 use crate::stack::Files;
 use crate::stop::StopRequests;
-
-/// The port of the original.
-pub(crate) const PORT: u16 = 1999;
-
-/// Why the command ends with exit code 1.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RunError {
-    #[error("{0}")]
-    Config(#[from] ConfigError),
-    #[error("{0}")]
-    Command(#[from] CommandError),
-    #[error("{0}")]
-    Build(#[from] BuildError),
-    #[error("{0}")]
-    Client(#[from] partyrun_client::ClientError),
-    #[error("{0}")]
-    Start(StartError),
-    /// The project's own modules threw, or export what cannot be served; explained.
-    #[error("{0}")]
-    Load(String),
-    #[error("{0}")]
-    Release(#[from] ReleaseError),
-    #[error("The storage in {path} cannot be opened: {error}{}", other_folder(error))]
-    Store { path: String, error: StoreError },
-    #[error(
-        "Port {port} is in use. Stop the program that listens there, or choose another port with `--port` \
-         (`--port 0`: any free one)."
-    )]
-    PortInUse { port: u16 },
-    #[error("An address follows its flag with an equals sign: write `{flag}`.")]
-    StrayAddress { flag: String },
-    #[error("The debugger's port {port} is in use. Choose another with `--inspect={}`.", port.wrapping_add(1))]
-    DebuggerPortInUse { port: u16 },
-    #[error("Cannot listen on {address}: {error}")]
-    Listen { address: SocketAddr, error: std::io::Error },
-    #[error("{0}")]
-    Https(#[from] HttpsError),
-    #[error(
-        "{path} does not exist. Name a file that `partyrun build` wrote, a project's folder, or a script."
-    )]
-    Nothing { path: String },
-    #[error("{path} was not written by `partyrun build`. Build it again.")]
-    NoRelease { path: String },
-    #[error("`serve` in the configuration: {0}")]
-    Assets(#[from] AssetsError),
-    #[error("{0}")]
-    Bindings(#[from] BindingError),
-    #[error("The flag `--limit`: {0}.")]
-    Limit(#[from] SettingError),
-    #[error("{what}: {error}")]
-    Machine { what: &'static str, error: std::io::Error },
-}
-
-// What to do about a folder that cannot be used; one that is in use says so itself.
-fn other_folder(error: &StoreError) -> &'static str {
-    match error {
-        StoreError::Io(_) => {
-            ". Name another folder with `--persist PATH`, or keep nothing with `--persist false`."
-        }
-        _ => "",
-    }
-}
-
-impl RunError {
-    /// An error of the engine's start or of a swap, with what user code threw explained.
-    pub(crate) fn starting(error: StartError, config: &Config) -> Self {
-        match error {
-            StartError::Program(text) => Self::Load(files(config).explain_load(&text)),
-            StartError::Export { party, problem } => {
-                let other = config.parties.iter().find(|(name, _)| *name == party).map(|(_, path)| path);
-                match other.or(config.main.as_ref()) {
-                    Some(path) => {
-                        let file = path.strip_prefix(&config.root).unwrap_or(path).display();
-                        Self::Load(format!("{file} (party {party}): {problem}"))
-                    }
-                    None => Self::Load(problem),
-                }
-            }
-            error => Self::Start(error),
-        }
-    }
-}
-
-/// The project's files as messages name them.
-pub(crate) fn files(config: &Config) -> Files {
-    let shell = std::env::current_dir().unwrap_or_else(|_| config.cwd.clone());
-    Files::new(&config.root, &shell)
-}
-
-pub(crate) fn machine(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
-    move |error| RunError::Machine { what, error }
-}
 
 /// What is to be served, and how.
 pub(crate) struct Plan {

@@ -18,9 +18,10 @@ use crate::banner::{self, Banner};
 use crate::build::{Builder, CodeCache, Mode};
 use crate::client;
 use crate::command;
+use crate::error::{RunError, machine};
 use crate::output::{self, Output};
 use crate::release::{Release, Unpacked};
-use crate::serve::{self, Plan, RunError, Running, machine};
+use crate::serve::{self, Plan, Running};
 use crate::stop::Link;
 
 /// How long events in progress may take at the end.

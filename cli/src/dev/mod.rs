@@ -26,10 +26,11 @@ use crate::build::{BuildError, Builder, Built, Mode};
 use crate::client;
 use crate::command;
 use crate::debugger::Debugger;
+use crate::error::{RunError, machine};
 use crate::https;
 use crate::keys::Keys;
 use crate::output::Output;
-use crate::serve::{self, Plan, RunError, Running, machine};
+use crate::serve::{self, Plan, Running};
 use crate::stop::{Link, StopRequests};
 use crate::watch::{Change, Watch};
 

@@ -6,6 +6,7 @@
 //! already has data here is left alone, so the command can be repeated with more names. The original's files are only
 //! read. They don't contain alarms, so alarms cannot be imported.
 
+mod error;
 mod names;
 mod original;
 
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use partyrun_config::{ConfigError, Overrides, Request};
+use partyrun_config::{Overrides, Request};
 use partyrun_limits::Limits;
 use partyrun_store::{ListOptions, RoomKey, Sqlite, StorageError, Store, StoreError, WorkerStore};
 
@@ -21,26 +22,7 @@ use crate::args::ImportArgs;
 use crate::output::counted;
 use original::{Entry, OriginalRoom};
 
-/// Why nothing, or not everything, was imported.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ImportError {
-    #[error("{0}")]
-    Config(#[from] ConfigError),
-    #[error(
-        "{path} has no data of `partykit dev`. Name the right folder: `partyrun import PATH/.partykit/state`."
-    )]
-    NoData { path: String },
-    #[error("{path} cannot be read: {what}")]
-    Read { path: String, what: String },
-    #[error("The storage in {path} cannot be opened: {error}")]
-    Store { path: String, error: StoreError },
-    #[error("The room {room} could not be stored: {what}")]
-    Write { room: String, what: String },
-    #[error("Storage is not kept (`persist` is false): name a folder with `--persist PATH`.")]
-    NotKept,
-    #[error("The working folder cannot be found: {0}")]
-    NoFolder(std::io::Error),
-}
+pub(crate) use error::ImportError;
 
 /// Runs the command.
 pub(crate) fn run(args: &ImportArgs) -> Result<(), ImportError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use partyrun_store::RoomKey;
 
-use super::ImportError;
+use super::error::ImportError;
 use super::original::OriginalRoom;
 
 /// Longer words in a file are no room's name.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags};
 
-use super::ImportError;
+use super::error::ImportError;
 
 /// A key and its value.
 pub(crate) type Entry = (String, Bytes);

@@ -10,7 +10,8 @@ use flate2::read::GzDecoder;
 use partyrun_limits::Limits;
 use sha2::{Digest, Sha256};
 
-use super::{ASSETS, MANIFEST, ReleaseError};
+use super::{ASSETS, MANIFEST};
+use crate::error::ReleaseError;
 
 /// What is not below one of the folders.
 const FILES: [&str; 3] = [MANIFEST, "bundle.js", "bundle.js.map"];

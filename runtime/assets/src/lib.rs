@@ -12,6 +12,7 @@
 mod cache;
 mod conditional;
 mod encoding;
+mod error;
 mod lookup;
 mod mime;
 mod path;
@@ -21,5 +22,6 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub use lookup::{AssetReply, Assets, AssetsError, Body, Options};
+pub use error::AssetsError;
+pub use lookup::{AssetReply, Assets, Body, Options};
 pub use root::read_at_once;

@@ -14,6 +14,7 @@ use partyrun_limits::Limits;
 use crate::cache::Memory;
 use crate::conditional::{Validators, Verdict};
 use crate::encoding::{self, Coding};
+use crate::error::AssetsError;
 use crate::mime::{self, ContentType};
 use crate::path::{self, Named};
 use crate::range::{self, Wanted};
@@ -60,28 +61,6 @@ impl Options {
             compressed_bytes_max: limits.asset_compressed_bytes_max,
         }
     }
-}
-
-/// Why there is no answer. None of the texts names a path.
-#[derive(Debug, thiserror::Error)]
-pub enum AssetsError {
-    /// A pattern of `include` or `exclude` is wrong.
-    #[error("`{pattern}` is not a glob: {reason}")]
-    Glob {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// An escape in the path is none: 500, as in the original (spec 1.2).
-    #[error("URI malformed")]
-    UriMalformed,
-    /// A path given to [`Assets::fetch`] has no leading slash.
-    #[error("Path must start with /")]
-    NoLeadingSlash,
-    /// The machine failed: too many open files, a broken disk.
-    #[error("Could not read the file")]
-    Io(#[source] io::Error),
 }
 
 /// The response to a request for a static file. The caller sends it as it is, except that it reads a file body

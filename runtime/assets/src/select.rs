@@ -6,7 +6,7 @@
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use crate::lookup::AssetsError;
+use crate::error::AssetsError;
 
 /// The compiled settings.
 #[derive(Debug)]

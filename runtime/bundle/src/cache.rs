@@ -3,16 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
-use crate::files::{Files, Stamp};
+use crate::files::{Files, Kept};
 use crate::original::ShippedMap;
 use crate::record::ModuleRecord;
-use crate::transform::Settings;
+use crate::settings::Settings;
 
 /// Raised whenever the meaning of what is kept changes.
 const FORMAT_VERSION: u32 = 10;
@@ -20,32 +20,12 @@ const FORMAT_VERSION: u32 = 10;
 /// Names one source under one set of settings.
 pub(crate) type Key = [u8; 32];
 
-/// A file as it was read, and what tells whether it is still the same.
-pub(crate) struct Kept {
-    stamp: Stamp,
-    read: SystemTime,
-    pub(crate) bytes: Bytes,
-    pub(crate) text: Arc<str>,
-    /// Of the text.
-    pub(crate) hash: Key,
-}
-
-impl Kept {
-    fn is_settled(&self) -> bool {
-        let modified = self.stamp.modified.and_then(|modified| self.read.duration_since(modified).ok());
-        modified.is_some_and(|age| age >= STAMP_AGE_MIN)
-    }
-}
-
 /// How a file is kept in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
     Text,
     Bytes,
 }
-
-/// A file that changed so shortly before it was read may have changed again without another time.
-const STAMP_AGE_MIN: Duration = Duration::from_secs(2);
 
 /// Records by content, files and their source maps by path.
 pub(crate) struct Cache {

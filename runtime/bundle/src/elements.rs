@@ -5,7 +5,7 @@
 use swc_common::BytePos;
 use swc_common::comments::SingleThreadedComments;
 
-use crate::transform::Settings;
+use crate::settings::Settings;
 
 /// What every pragma begins with.
 const PRAGMA: &str = "@jsx";

@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use oxc_resolver::{FileSystem, FileSystemOs};
 use pnp::fs::{VPath, VPathInfo};
 
@@ -22,6 +24,27 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
     inode: u64,
     size: u64,
+}
+
+/// A file that changed so shortly before it was read may have changed again without another time.
+const STAMP_AGE_MIN: Duration = Duration::from_secs(2);
+
+/// A file as it was read, and what tells whether it is still the same.
+pub(crate) struct Kept {
+    pub(crate) stamp: Stamp,
+    pub(crate) read: SystemTime,
+    pub(crate) bytes: Bytes,
+    pub(crate) text: Arc<str>,
+    /// Of the text.
+    pub(crate) hash: [u8; 32],
+}
+
+impl Kept {
+    /// Whether it cannot have changed again without another time.
+    pub(crate) fn is_settled(&self) -> bool {
+        let modified = self.stamp.modified.and_then(|modified| self.read.duration_since(modified).ok());
+        modified.is_some_and(|age| age >= STAMP_AGE_MIN)
+    }
 }
 
 impl Files {

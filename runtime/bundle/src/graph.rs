@@ -14,12 +14,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::cache::{Cache, Contents, Kept};
-use crate::files::Files;
+use crate::cache::{Cache, Contents};
+use crate::diagnostic::Problems;
+use crate::files::{Files, Kept};
 use crate::original::{MapPlace, ShippedMap};
+use crate::paths::relative;
 use crate::record::{Asset, Import, ImportKind, ModuleRecord};
 use crate::resolve::{Found, Missing, Resolve, Resolved, misspelled};
-use crate::transform::{ModuleHint, Problems, Settings};
+use crate::settings::{ModuleHint, Settings};
 use crate::{BundleErrors, BundleOptions, Diagnostic, value};
 use glob::glob;
 use jobs::{Job, Loaded, run};
@@ -571,23 +573,4 @@ fn is_loaded_at_run_time(found: &Found, import: &Import) -> bool {
 fn ending(path: &Path) -> &str {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.rfind('.').and_then(|dot| name.get(dot..)).unwrap_or_default()
-}
-
-/// How traces and source maps name a file.
-pub(crate) fn file_url(root: &Path, path: &Path) -> String {
-    format!("file:///{}", relative(root, path))
-}
-
-/// A path as messages show it.
-pub(crate) fn relative(root: &Path, path: &Path) -> String {
-    let mut base = root;
-    let mut up = String::new();
-    loop {
-        if let Ok(rest) = path.strip_prefix(base) {
-            return format!("{up}{}", rest.to_string_lossy().replace('\\', "/"));
-        }
-        let Some(parent) = base.parent() else { return path.to_string_lossy().into_owned() };
-        base = parent;
-        up.push_str("../");
-    }
 }

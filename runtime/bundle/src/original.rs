@@ -13,9 +13,8 @@ use rustc_hash::FxHashMap;
 use self::map::{Part, Sources};
 use self::mappings::Segments;
 
-use crate::cache::Kept;
-use crate::files::Files;
-use crate::source_map::line_starts;
+use crate::files::{Files, Kept};
+use crate::paths::{file_url, line_starts};
 
 /// The source map of one published file.
 pub(crate) struct ShippedMap {
@@ -205,7 +204,7 @@ impl ShippedMap {
         {
             return Some(known);
         }
-        let number = text.map(|text| originals.add(crate::graph::file_url(&self.root, &path), text));
+        let number = text.map(|text| originals.add(file_url(&self.root, &path), text));
         originals.known.insert(path, number);
         number
     }

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use crate::files::Files;
-use crate::transform::ModuleHint;
+use crate::settings::ModuleHint;
 
 /// The fields that concern single files.
 #[derive(Debug, Default)]

@@ -17,10 +17,10 @@ use tempfile::TempDir;
 
 use crate::BundleOptions;
 use crate::files::Files;
-use crate::graph::relative;
 use crate::package::Packages;
+use crate::paths::relative;
 use crate::record::ImportKind;
-use crate::transform::{ModuleHint, Settings};
+use crate::settings::{ModuleHint, Settings};
 use crate::tsconfig::{self, CompilerOptions};
 use crate::yarn;
 use mains::{Answer, Mains, is_named};

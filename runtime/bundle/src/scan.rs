@@ -13,6 +13,7 @@ use swc_ecma_utils::find_pat_ids;
 use swc_ecma_visit::{Visit, VisitMutWith, VisitWith, noop_visit_type};
 
 use crate::capture::has_captures;
+use crate::diagnostic::Problems;
 use crate::hoist::lift_vars;
 use crate::marker::is_marker;
 use crate::print::Printer;
@@ -22,7 +23,6 @@ use crate::record::{
     chain,
 };
 use crate::rewrite::{Rewriter, Scope, symbol_ident};
-use crate::transform::Problems;
 
 /// What `transform` hands over.
 pub(crate) struct Scan<'a> {

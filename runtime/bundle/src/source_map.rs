@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use crate::original::{Original, ShippedMap};
+use crate::paths::line_starts;
 
 /// A bundle's source map: JSON, version 3. It is made when its bytes are first asked for.
 #[derive(Clone)]
@@ -213,12 +214,6 @@ impl<'a> Lines<'a> {
         self.last = (offset, line, column);
         (line, column)
     }
-}
-
-/// Where the lines begin.
-pub(crate) fn line_starts(text: &str) -> Vec<u32> {
-    let ends = memchr::memchr_iter(b'\n', text.as_bytes());
-    std::iter::once(0).chain(ends.map(|at| at as u32 + 1)).collect()
 }
 
 fn vlq(value: i64, out: &mut String) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use oxc_resolver::{ResolveError, TsConfig};
 use serde::Deserialize;
 
-use crate::transform::Settings;
+use crate::settings::Settings;
 
 /// The options that concern the compiler.
 #[derive(Debug, Clone, Default, Deserialize)]

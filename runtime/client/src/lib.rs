@@ -13,6 +13,7 @@ mod loader;
 mod options;
 mod output;
 mod plugin;
+mod shared;
 mod tsconfig;
 
 use std::collections::HashSet;
@@ -27,7 +28,8 @@ pub use loader::Loader;
 pub use options::{ClientOptions, Format};
 
 use output::Outputs;
-use plugin::{Loading, Shared};
+use plugin::Loading;
+use shared::Shared;
 use tsconfig::Alone;
 
 /// The result of a successful build.

@@ -1,13 +1,15 @@
 //! The engine: rooms as V8 isolates on worker threads, their events, their sockets, their gates.
 //!
-//! Start reading at [`Engine`]; then `worker/mod.rs` (a thread and its rooms), `room/actor.rs` (a room and its turn),
-//! `isolate/mod.rs` (the guard). The engine knows nothing of flags, files or HTTP routing. Invariants:
+//! Start reading at [`Engine`]; then `worker/mod.rs` (a thread and its rooms), `room/home.rs` (what a turn is), `room/actor.rs`
+//! (what a room is made of), `isolate/mod.rs` (the guard). The folders are floors, and arrows only point down: engine, worker,
+//! room, isolate, ground, and the vocabulary in `api.rs`. The engine knows nothing of flags, files or HTTP routing. Invariants:
 //!
-//! - Only `isolate/mod.rs` enters an isolate, and never across an await.
+//! - Only `isolate` enters an isolate, and never across an await.
 //! - A room is in memory on one worker at most (`engine/placement.rs`).
 //! - What a room says after a write leaves only when that write is durable (`room/output_gate.rs`).
-//! - User code that goes wrong ends its own room at most: `room/actor.rs` resets it, the worker goes on.
+//! - User code that goes wrong ends the rooms of its own isolate at most: `room/home.rs` resets them, the worker goes on.
 
+mod api;
 mod engine;
 mod ground;
 mod isolate;
@@ -16,14 +18,13 @@ mod room;
 mod tests;
 mod worker;
 
-pub use engine::{
-    Before, Counts, CronOutcome, Engine, EngineOptions, Fetched, Level, Observer, RoomState, Source,
-    StartError, Warm, Workers,
+pub use api::{
+    Before, Counts, CronOutcome, Fetched, Level, Observer, PartyDescription, RoomState, Source, StartError,
 };
+pub use engine::{Engine, EngineOptions, Warm, Workers};
 pub use ground::inspect::{Inspector, Session, Target};
 pub use ground::program::{BUNDLE_NAME, Program, ProgramError};
 pub use partyrun_extensions::{BindingCall, BindingReply};
-pub use room::edge::PartyDescription;
 
 /// The version of the V8 that is linked.
 pub fn v8_version() -> &'static str {

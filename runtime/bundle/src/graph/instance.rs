@@ -9,7 +9,7 @@ use super::{Made, Module, Target, Walk, ending};
 use crate::cache::{Cache, Contents};
 use crate::record::{Import, ImportKind};
 use crate::resolve::{Found, Resolved};
-use crate::transform::Settings;
+use crate::settings::Settings;
 use crate::wasm::{Interface, is_instance_wanted};
 
 impl Walk<'_> {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Module;
 use crate::cache::{self, Key};
-use crate::transform::{Problems, Settings, transform};
+use crate::diagnostic::Problems;
+use crate::settings::Settings;
+use crate::transform::transform;
 
 /// A file that was read, with what is wrong with it.
 pub(super) struct Loaded {

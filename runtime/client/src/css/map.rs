@@ -10,16 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use lightningcss::rules::{CssRule, CssRuleList, Location};
 use rolldown_sourcemap::SourceMapBuilder;
 
-use super::Sheet;
 use super::scan::{Block, Declaration, Place, scan};
-
-/// Where a rule that prints a block stands in the text that was read.
-#[derive(Clone, Debug)]
-pub(crate) struct Rule {
-    place: Place,
-    /// Of a step of keyframes, whose place is that of the whole: which of how many it is.
-    step: Option<(usize, usize)>,
-}
+use super::sheet::{Rule, Sheet};
 
 /// A sheet's part of a bundle: the line at which it begins, and the sheet.
 pub(crate) type Part<'sheet> = (u32, &'sheet Path, &'sheet Sheet);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::map::{self, Part};
-use super::{Condition, Sheet, Target};
+use super::sheet::{Condition, Sheet, Target};
 
 type Conditions = Vec<Condition>;
 

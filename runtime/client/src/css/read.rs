@@ -11,16 +11,17 @@ use lightningcss::traits::ToCss as _;
 use rolldown::plugin::PluginContext;
 use rolldown_common::{EmittedAsset, StrOrBytes};
 
-use super::{Condition, Export, Sheet, Target, map};
+use super::map;
+use super::sheet::{Condition, Export, Rule, Sheet, Target};
 use crate::loader::{self, Loader};
-use crate::plugin::Shared;
+use crate::shared::Shared;
 
 /// A sheet as it was parsed, with placeholders where URLs stand.
 struct Parsed {
     imports: Vec<(String, Condition)>,
     urls: Vec<(String, String)>,
     code: String,
-    rules: Option<Vec<map::Rule>>,
+    rules: Option<Vec<Rule>>,
     exports: Vec<Export>,
     warnings: Vec<String>,
 }

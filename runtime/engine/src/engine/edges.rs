@@ -7,24 +7,25 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::engine::Inner;
-use crate::engine::placement::Mailbox;
-use crate::worker::Message;
+use crate::worker::mailbox::Mailbox;
+use crate::worker::message::Message;
 
 /// The number of the first one among workers. Those of others count down from the largest: rooms' workers count up.
 pub(super) const FIRST: usize = 0;
 
+/// The threads of static handlers of one engine.
 #[derive(Default)]
 pub(super) struct Edges(RwLock<Table>);
 
+/// Which there are, and which is in charge.
 #[derive(Default)]
-struct Table {
-    current: Option<Arc<Mailbox>>,
-    all: Vec<Arc<Mailbox>>,
+pub(super) struct Table {
+    pub(super) current: Option<Arc<Mailbox>>,
+    pub(super) all: Vec<Arc<Mailbox>>,
     started: usize,
-    starting: bool,
-    // Counts programs: a thread that was started with an old one is not used.
-    program: usize,
+    pub(super) starting: bool,
+    /// Counts programs: a thread that was started with an old one is not used.
+    pub(super) program: usize,
 }
 
 impl Edges {
@@ -32,7 +33,8 @@ impl Edges {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+    /// The table, to be changed.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Table> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,56 +81,12 @@ impl Edges {
 }
 
 impl Table {
-    // Lets another one take over from the one in charge.
-    fn pass_to(&mut self, edge: Arc<Mailbox>) {
+    /// Lets another one take over from the one in charge.
+    pub(super) fn pass_to(&mut self, edge: Arc<Mailbox>) {
         if let Some(held) = self.current.replace(edge.clone()) {
             for message in held.take_events() {
                 let _ended = edge.send(message);
             }
-        }
-    }
-}
-
-impl Inner {
-    /// A turn holds up a thread of static handlers.
-    pub(super) fn relieve_edge(&self, held: &Arc<Mailbox>) {
-        let mut table = self.edges.write();
-        let in_charge = table.current.as_ref().is_some_and(|edge| Arc::ptr_eq(edge, held));
-        if !in_charge || table.starting {
-            return;
-        }
-        if let Some(free) = table.all.iter().find(|edge| !edge.is_held()).cloned() {
-            return table.pass_to(free);
-        }
-        if table.all.len() >= self.options.limits.edge_workers_max {
-            return;
-        }
-        let (Some(engine), program) = (self.this.upgrade(), table.program) else { return };
-        // Evaluating the modules takes as long as it did at the start, and the watchdog waits for nobody.
-        let started = std::thread::Builder::new().name("edge-start".to_string()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build();
-            let edge = runtime.ok().and_then(|runtime| runtime.block_on(engine.start_edge(None)).ok());
-            let Some((edge, _)) = edge else {
-                engine.edges.write().starting = false;
-                return;
-            };
-            engine.add_edge(edge, program);
-        });
-        table.starting = started.is_ok();
-    }
-
-    // One more is ready, with the modules of a program.
-    fn add_edge(&self, edge: Arc<Mailbox>, program: usize) {
-        let mut table = self.edges.write();
-        table.starting = false;
-        if table.program != program {
-            let _ended = edge.send(Message::Stop);
-            return;
-        }
-        table.all.push(edge.clone());
-        // The other may have gone on meanwhile: then it stays in charge, with what its modules keep.
-        if table.current.as_ref().is_some_and(|current| current.is_held()) {
-            table.pass_to(edge);
         }
     }
 }

@@ -3,209 +3,49 @@
 //! [`Engine::room`] is the way in for a request or a WebSocket handshake of a room. `placement.rs` says on which worker a
 //! room is, so that it has at most one live instance anywhere in the process.
 
+pub(crate) mod alarm_clock;
 mod edges;
+pub(crate) mod inner;
 pub(crate) mod placement;
 pub(crate) mod relief;
+pub(crate) mod table;
+mod takeover;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, RwLock, Weak};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use partyrun_extensions::wire::NO_RETRY;
-use partyrun_extensions::{BindingCall, BindingReply};
 use partyrun_limits::Limits;
 use partyrun_net::{Guest, Request, Response};
 use partyrun_store::{RoomKey, Store};
 use tokio::sync::oneshot;
 
+use crate::api::{
+    Before, Counts, CronOutcome, Fetched, Observer, PartyDescription, Rejected, RoomState, StartError,
+};
 use crate::engine::edges::Edges;
-use crate::engine::placement::{Kind, Mailbox, Placement};
-use crate::engine::relief::Registry;
+use crate::engine::inner::{EDGE, Inner, read, stopping, write};
+use crate::engine::table::Placement;
 use crate::ground::inspect::Inspector;
 use crate::ground::memory;
 use crate::ground::overrun::Warnings;
-use crate::ground::places::{Full, Places};
+use crate::ground::places::Places;
 use crate::ground::program::Program;
 use crate::ground::totals::Totals;
 use crate::ground::watchdog::{Notice, Watchdog};
-use crate::room::alarms;
-use crate::room::edge::PartyDescription;
 use crate::room::event::{self, Cron, Origin};
-use crate::worker::Message;
-use crate::worker::thread::{self, Setup, WaitingWorker};
+use crate::worker::mailbox::{Kind, Mailbox};
+use crate::worker::message::Message;
+use crate::worker::thread::WaitingWorker;
+
+pub use inner::{EngineOptions, Warm, Workers};
 
 /// What workers get to close their sockets, after the grace for their events.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 /// How often, and how far apart, a room that was asked to leave is asked again.
 const HIBERNATE_ATTEMPTS_MAX: usize = 40;
 const HIBERNATE_AGAIN_AFTER: Duration = Duration::from_millis(10);
-/// The name of the edge's thread.
-const EDGE: &str = "edge";
-
-/// Where console output comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// A room.
-    Room(RoomKey),
-    /// The static handlers.
-    Edge,
-}
-
-/// How urgent console output is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// `console.debug`.
-    Debug,
-    /// `console.log`, `console.info`.
-    Log,
-    /// `console.warn`.
-    Warn,
-    /// `console.error`, and errors that the runtime reports.
-    Error,
-}
-
-/// What the engine tells and asks the process that it runs in.
-pub trait Observer: Send + Sync {
-    /// User code, or the runtime on its behalf, printed `text`, which ends with a line feed.
-    fn console(&self, source: &Source, level: Level, text: &str);
-
-    /// `assets.fetch(path)`: the file, or `None` where there is none.
-    fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>>;
-
-    /// Something that whoever runs the process should know.
-    fn warn(&self, text: &str) {
-        self.console(&Source::Edge, Level::Warn, &format!("{text}\n"));
-    }
-
-    /// A call of a local binding (spec 2.14); an error is what the caller's promise rejects with.
-    fn binding(&self, call: BindingCall) -> BoxFuture<'static, Result<BindingReply, String>> {
-        let refused = format!("there is no local {} here", call.kind);
-        Box::pin(async move { Err(refused) })
-    }
-}
-
-/// How rooms are spread over threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workers {
-    /// So many threads, each with many rooms.
-    Count(usize),
-    /// A thread for each room: slower, but it tells whether a bug comes from sharing a thread.
-    PerRoom,
-}
-
-impl Default for Workers {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self::Count((2 * cores).max(4))
-    }
-}
-
-/// What an engine is started with.
-#[derive(Clone, Debug, Default)]
-pub struct EngineOptions {
-    /// The limits in force.
-    pub limits: Limits,
-    /// The threads.
-    pub workers: Workers,
-    /// Where debuggers find the rooms; without it nothing can be debugged.
-    pub inspector: Option<Arc<Inspector>>,
-}
-
-/// What a static `onBeforeConnect` or `onBeforeRequest` decided.
-#[derive(Debug)]
-pub enum Before {
-    /// This is the answer.
-    Respond(Response),
-    /// The room gets this request.
-    Forward {
-        /// The request as the handler left it.
-        request: Request,
-        /// Whether `request.cf` goes with it: a request that was made anew has none.
-        keeps_cf: bool,
-    },
-}
-
-/// What a static `onFetch` decided.
-#[derive(Debug)]
-pub enum Fetched {
-    /// This is the answer.
-    Respond(Response),
-    /// It returned nothing; the request goes on without its body.
-    Pass(Request),
-}
-
-/// How a run of `onCron` ended.
-#[derive(Debug)]
-pub struct CronOutcome {
-    /// What a run by hand answers: 200, or 500 with the message.
-    pub response: Response,
-    /// The handler did not call `noRetry()`.
-    pub may_retry: bool,
-}
-
-/// Why an engine, or a new program, could not start.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StartError {
-    /// The project's code threw: the exception with its stack.
-    #[error("{0}")]
-    Program(String),
-    /// What the module of a party exports cannot be served.
-    #[error("{problem}")]
-    Export {
-        /// The party.
-        party: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The machine.
-    #[error("{0}")]
-    Machine(String),
-}
-
-/// How much is in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Rooms with an isolate.
-    pub live_rooms: usize,
-    /// Prepared isolates.
-    pub spares: usize,
-}
-
-/// A room that is in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomState {
-    /// Its name.
-    pub key: RoomKey,
-    /// Whether it has an isolate; one without is hibernated.
-    pub live: bool,
-    /// Its WebSocket connections.
-    pub connections: usize,
-}
-
-pub(crate) struct Inner {
-    pub(crate) options: EngineOptions,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) observer: Arc<dyn Observer>,
-    program: RwLock<Arc<Program>>,
-    parties: RwLock<Arc<[PartyDescription]>>,
-    pub(crate) placement: Placement,
-    pub(crate) warnings: Warnings,
-    edges: Edges,
-    watchdog: Watchdog,
-    pub(crate) places: Arc<Places>,
-    pub(crate) registry: Arc<Registry>,
-    totals: Totals,
-    pub(crate) stopping: AtomicBool,
-    pub(crate) alarms_running: AtomicUsize,
-    making_spare: Arc<AtomicBool>,
-    this: Weak<Inner>,
-}
-
-/// The beginnings of an engine ([`Engine::warm_up`]).
-#[derive(Debug)]
-pub struct Warm(WaitingWorker);
-
 /// The rooms and the edge of one project. Clones are the same engine.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -282,7 +122,7 @@ impl Engine {
                 inner.add_share()?;
             }
         }
-        alarms::start(&inner)?;
+        alarm_clock::start(&inner)?;
         relief::start(&inner)?;
         Ok(Self(inner))
     }
@@ -300,9 +140,9 @@ impl Engine {
     /// Gives a room what [`Engine::before`] forwards.
     pub async fn forward(&self, key: RoomKey, request: Request, keeps_cf: bool) -> Response {
         let origin = if keeps_cf { Origin::Network } else { Origin::Handler };
-        match self.0.ask(key, request, origin).await {
+        match self.0.ask_room(key, request, origin).await {
             Ok(response) => response,
-            Err(message) => Response::text(500, message),
+            Err(Rejected(message)) => Response::text(500, message),
         }
     }
 
@@ -444,119 +284,4 @@ impl Engine {
         }
         counts
     }
-}
-
-impl Inner {
-    /// Gives a request to a room. An error is what a stub's fetch rejects with.
-    pub(crate) async fn ask(
-        &self,
-        key: RoomKey,
-        request: Request,
-        origin: Origin,
-    ) -> Result<Response, String> {
-        if self.stopping.load(Ordering::Acquire) {
-            return Ok(stopping());
-        }
-        let (reply, answer) = oneshot::channel();
-        let message = Message::Request(key.clone(), Box::new(request), origin, reply);
-        if self.send_to_room(&key, message).is_err() {
-            return Ok(stopping());
-        }
-        // A dropped sender means that the room was retired in between: there is nobody who could answer.
-        answer.await.unwrap_or_else(|_| Ok(Response::text(500, "The room was reset.")))
-    }
-
-    // An isolate that waits for a debugger at its start cannot be made in advance.
-    fn spares(&self) -> usize {
-        match &self.options.inspector {
-            Some(inspector) if inspector.pauses_on_start() => 0,
-            _ => self.options.limits.spares_per_worker,
-        }
-    }
-
-    /// Starts the thread of one more worker.
-    pub(crate) fn start_worker(&self, id: usize, kind: Kind) -> Result<Arc<Mailbox>, StartError> {
-        let (name, spares) = match kind {
-            Kind::Edge => (EDGE.to_string(), 0),
-            Kind::Share => (format!("worker-{id}"), self.spares()),
-            Kind::Slow => (format!("slow-{id}"), 0),
-            Kind::Room => (format!("room-{id}"), 0),
-        };
-        thread::start(Mailbox::new(id, kind), name, self.setup(spares), &self.watchdog)
-    }
-
-    /// Asks idle rooms to make way for one that finds no place.
-    pub(crate) fn make_way(&self, why: &Full) {
-        if !self.places.may_ask() {
-            return;
-        }
-        for worker in self.placement.workers() {
-            let _gone = worker.send(Message::MakeWay(why.clone()));
-        }
-    }
-
-    fn setup(&self, spares: usize) -> Setup {
-        Setup {
-            limits: self.options.limits.clone(),
-            observer: self.observer.clone(),
-            store: self.store.clone(),
-            program: read(&self.program).clone(),
-            inspector: self.options.inspector.clone(),
-            engine: self.this.clone(),
-            spares,
-            making_spare: self.making_spare.clone(),
-            places: self.places.clone(),
-            registry: self.registry.clone(),
-            totals: self.totals.clone(),
-        }
-    }
-
-    // A thread for the edge, with the current program evaluated.
-    async fn start_edge(
-        &self,
-        warm: Option<Warm>,
-    ) -> Result<(Arc<Mailbox>, Arc<[PartyDescription]>), StartError> {
-        let id = self.edges.next_id();
-        let edge = match warm {
-            Some(Warm(waiting)) => waiting.begin(self.setup(0), &self.watchdog)?,
-            None => self.start_worker(id, Kind::Edge)?,
-        };
-        let (reply, answer) = oneshot::channel();
-        let _gone = edge.send(Message::Describe(reply));
-        let described =
-            answer.await.map_err(|_| StartError::Machine("the edge ended while it started".to_string()))?;
-        match described {
-            Ok(described) => match described.problem {
-                None => Ok((edge, described.parties.into())),
-                Some(problem) => {
-                    let _gone = edge.send(Message::Stop);
-                    Err(StartError::Export { party: problem.0, problem: problem.1 })
-                }
-            },
-            Err(error) => {
-                let _gone = edge.send(Message::Stop);
-                Err(error)
-            }
-        }
-    }
-
-    async fn edge<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        if !self.edges.send(message(reply)) {
-            return None;
-        }
-        answer.await.ok()
-    }
-}
-
-fn stopping() -> Response {
-    Response::text(503, "The server is stopping.")
-}
-
-fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

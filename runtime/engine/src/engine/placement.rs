@@ -4,211 +4,34 @@
 //! was relieved, those that were slow, and with a thread for each room all of them. A room is in memory on one worker at
 //! most, and the table always leads there:
 //!
-//! - a worker takes a room in only while the table, which it holds locked for that, leads to it ([`Inner::admit`]);
+//! - a worker takes a room in only while the table, which it holds locked for that, leads to it ([`Whereabouts::admit`]);
 //!   messages that are no longer for it go where the table says now;
 //! - a worker that is relieved keeps the rooms it has, as exceptions ([`Inner::relieve`]);
-//! - an exception ends when its room has left memory ([`Inner::left`]).
+//! - an exception ends when its room has left memory ([`Whereabouts::left`]).
 //!
 //! A worker is relieved when one turn has held it up for `turn_held_after`: its share of names, and the messages that wait
 //! for rooms it does not have yet, go to another thread at once. When it goes on it serves what it kept, takes over from the
 //! next worker that is held up, or ends once its rooms have left. A room that was slow gets a thread for slow rooms in its
 //! next life, so that its neighbours have waited for it once.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use partyrun_net::{Guest, Seats};
+use partyrun_net::Guest;
 use partyrun_store::RoomKey;
-use tokio::sync::mpsc;
 
-use crate::engine::{Inner, StartError};
+use crate::api::{Level, Source, StartError};
+use crate::engine::inner::Inner;
+use crate::engine::table::Table;
 use crate::ground::overrun;
 use crate::ground::pulse::{Step, Whose};
 use crate::ground::watchdog::Notice;
-use crate::worker::Message;
-use crate::{Level, Source};
+use crate::worker::mailbox::{Kind, Mailbox, Whereabouts};
+use crate::worker::message::Message;
 
 /// Rooms that a line about a thread names.
 const NAMED_ROOMS_MAX: usize = 10;
-
-/// What a worker is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The static handlers.
-    Edge,
-    /// Rooms whose names lead to it.
-    Share,
-    /// Rooms that were slow.
-    Slow,
-    /// One room.
-    Room,
-}
-
-/// A worker as other threads see it: what it is sent, and which rooms it has in memory.
-#[derive(Debug)]
-pub(crate) struct Mailbox {
-    /// Which worker this is.
-    pub(crate) id: usize,
-    pub(crate) kind: Kind,
-    sender: mpsc::UnboundedSender<Message>,
-    inbox: Mutex<Inbox>,
-    // Names lead to it. Changes under the table's lock.
-    shares: AtomicBool,
-    held: AtomicBool,
-    /// The connections that it serves.
-    pub(crate) seats: Arc<Seats>,
-}
-
-#[derive(Debug)]
-struct Inbox {
-    receiver: mpsc::UnboundedReceiver<Message>,
-    rooms: HashSet<RoomKey>,
-}
-
-impl Mailbox {
-    pub(crate) fn new(id: usize, kind: Kind) -> Arc<Self> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let inbox = Mutex::new(Inbox { receiver, rooms: HashSet::new() });
-        let shares = AtomicBool::new(kind == Kind::Share);
-        let (held, seats) = (AtomicBool::new(false), Arc::default());
-        Arc::new(Self { id, kind, sender, inbox, shares, held, seats })
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends the worker a message; one that has ended gives it back.
-    #[expect(clippy::result_large_err, reason = "the message goes back where it came from")]
-    pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
-        self.sender.send(message).map_err(|unsent| unsent.0)
-    }
-
-    /// The worker's next message; none when it is to end.
-    pub(crate) async fn next(&self) -> Option<Message> {
-        std::future::poll_fn(|context: &mut Context<'_>| -> Poll<Option<Message>> {
-            self.inbox().receiver.poll_recv(context)
-        })
-        .await
-    }
-
-    /// Whether the worker may end when it has no rooms.
-    pub(crate) fn is_extra(&self) -> bool {
-        self.kind != Kind::Edge && !self.shares.load(Ordering::Acquire)
-    }
-
-    /// Whether one turn holds the worker up.
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
-    }
-
-    /// The worker has ended: who waits for it hears of it.
-    pub(crate) fn close(&self) {
-        let mut inbox = self.inbox();
-        inbox.receiver.close();
-        while inbox.receiver.try_recv().is_ok() {}
-    }
-
-    /// Waits until the worker has ended.
-    pub(crate) async fn closed(&self) {
-        self.sender.closed().await;
-    }
-
-    // What waits for rooms that the worker does not have, and connections that it has not taken; the rest stays, in its order.
-    fn take_for_others(&self) -> Vec<Message> {
-        let inbox = self.inbox();
-        self.take_if(inbox, |message, rooms| {
-            matches!(message, Message::Guest(_)) || message.room().is_some_and(|room| !rooms.contains(room))
-        })
-    }
-
-    /// What waits for static handlers; the rest stays, in its order.
-    pub(crate) fn take_events(&self) -> Vec<Message> {
-        self.take_if(self.inbox(), |message, _| message.is_for_handlers())
-    }
-
-    fn take_if(
-        &self,
-        mut inbox: MutexGuard<'_, Inbox>,
-        wanted: impl Fn(&Message, &HashSet<RoomKey>) -> bool,
-    ) -> Vec<Message> {
-        let mut waiting = Vec::new();
-        while let Ok(message) = inbox.receiver.try_recv() {
-            waiting.push(message);
-        }
-        let (taken, kept): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|message| wanted(message, &inbox.rooms));
-        for message in kept {
-            let _ended = self.sender.send(message);
-        }
-        taken
-    }
-}
-
-/// Where rooms are.
-#[derive(Default)]
-pub(crate) struct Placement {
-    table: RwLock<Table>,
-    hasher: RandomState,
-}
-
-#[derive(Default)]
-struct Table {
-    // By a name's hash; one worker may stand here more than once. Empty where each room has a thread of its own.
-    shares: Vec<Arc<Mailbox>>,
-    exceptions: HashMap<RoomKey, Arc<Mailbox>>,
-    // Rooms that were slow when they left memory.
-    slow: HashMap<RoomKey, Instant>,
-    workers: HashMap<usize, Arc<Mailbox>>,
-    next_worker: usize,
-}
-
-impl Placement {
-    fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// All workers of rooms.
-    pub(crate) fn workers(&self) -> Vec<Arc<Mailbox>> {
-        self.read().workers.values().cloned().collect()
-    }
-
-    /// The worker that a room is on, or would be on; none where that one is still to be made.
-    pub(crate) fn find(&self, room: &RoomKey) -> Option<Arc<Mailbox>> {
-        self.read().find(room, &self.hasher).cloned()
-    }
-}
-
-impl Table {
-    fn find(&self, room: &RoomKey, hasher: &RandomState) -> Option<&Arc<Mailbox>> {
-        if let Some(mailbox) = self.exceptions.get(room) {
-            return Some(mailbox);
-        }
-        if self.shares.is_empty() || self.slow.contains_key(room) {
-            return None;
-        }
-        let place = hasher.hash_one(room) % self.shares.len() as u64;
-        usize::try_from(place).ok().and_then(|place| self.shares.get(place))
-    }
-
-    fn count(&self, kind: Kind) -> usize {
-        self.workers.values().filter(|mailbox| mailbox.kind == kind).count()
-    }
-
-    // Among workers of a kind that are not held up, the one with the fewest rooms.
-    fn least_loaded(&self, is_one: impl Fn(&Mailbox) -> bool) -> Option<Arc<Mailbox>> {
-        let fit = self.workers.values().filter(|mailbox| is_one(mailbox) && !mailbox.is_held());
-        fit.min_by_key(|mailbox| mailbox.inbox().rooms.len()).cloned()
-    }
-}
 
 impl Inner {
     /// Starts one more worker that names lead to.
@@ -271,39 +94,6 @@ impl Inner {
         };
         table.exceptions.insert(room.clone(), mailbox.clone());
         Some(mailbox)
-    }
-
-    /// Takes a room into a worker that does not have it: answers the message for it if the room belongs there, and sends it
-    /// to where it does otherwise.
-    pub(crate) fn admit(&self, mailbox: &Arc<Mailbox>, room: &RoomKey, message: Message) -> Option<Message> {
-        let table = self.placement.read();
-        if table.find(room, &self.placement.hasher).is_some_and(|place| Arc::ptr_eq(place, mailbox)) {
-            mailbox.inbox().rooms.insert(room.clone());
-            return Some(message);
-        }
-        drop(table);
-        // Where it cannot be sent, who waits for an answer hears that the room is gone.
-        let _stopping = self.send_to_room(room, message);
-        None
-    }
-
-    /// A room has left the memory of a worker. One that was `slow` starts elsewhere the next time.
-    pub(crate) fn left(&self, mailbox: &Arc<Mailbox>, room: &RoomKey, slow: bool) {
-        let limits = &self.options.limits;
-        let mut table = self.placement.write();
-        mailbox.inbox().rooms.remove(room);
-        if table.exceptions.get(room).is_some_and(|place| Arc::ptr_eq(place, mailbox)) {
-            table.exceptions.remove(room);
-        }
-        if !slow || table.shares.is_empty() || limits.slow_workers_max == 0 {
-            table.slow.remove(room);
-            return;
-        }
-        if table.slow.len() >= limits.slow_rooms_max {
-            let oldest = table.slow.iter().min_by_key(|(_, since)| **since).map(|(room, _)| room.clone());
-            oldest.map(|oldest| table.slow.remove(&oldest));
-        }
-        table.slow.insert(room.clone(), Instant::now());
     }
 
     /// What the watchdog says about a worker.
@@ -409,9 +199,40 @@ impl Inner {
         mailbox.shares.store(false, Ordering::Release);
         true
     }
+}
 
-    /// A worker that nobody's name leads to has no rooms any more. True if it may end: nobody has sent it anything since.
-    pub(crate) fn retire_worker(&self, mailbox: &Arc<Mailbox>) -> bool {
+impl Whereabouts for Inner {
+    fn admit(&self, mailbox: &Arc<Mailbox>, room: &RoomKey, message: Message) -> Option<Message> {
+        let table = self.placement.read();
+        if table.find(room, &self.placement.hasher).is_some_and(|place| Arc::ptr_eq(place, mailbox)) {
+            mailbox.inbox().rooms.insert(room.clone());
+            return Some(message);
+        }
+        drop(table);
+        // Where it cannot be sent, who waits for an answer hears that the room is gone.
+        let _stopping = self.send_to_room(room, message);
+        None
+    }
+
+    fn left(&self, mailbox: &Arc<Mailbox>, room: &RoomKey, slow: bool) {
+        let limits = &self.options.limits;
+        let mut table = self.placement.write();
+        mailbox.inbox().rooms.remove(room);
+        if table.exceptions.get(room).is_some_and(|place| Arc::ptr_eq(place, mailbox)) {
+            table.exceptions.remove(room);
+        }
+        if !slow || table.shares.is_empty() || limits.slow_workers_max == 0 {
+            table.slow.remove(room);
+            return;
+        }
+        if table.slow.len() >= limits.slow_rooms_max {
+            let oldest = table.slow.iter().min_by_key(|(_, since)| **since).map(|(room, _)| room.clone());
+            oldest.map(|oldest| table.slow.remove(&oldest));
+        }
+        table.slow.insert(room.clone(), Instant::now());
+    }
+
+    fn retire_worker(&self, mailbox: &Arc<Mailbox>) -> bool {
         let mut table = self.placement.write();
         let mut inbox = mailbox.inbox();
         if !mailbox.is_extra() || !inbox.rooms.is_empty() || !inbox.receiver.is_empty() {

@@ -16,7 +16,7 @@ use deno_core::futures::StreamExt;
 use deno_core::futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use deno_core::{InspectorMsg, InspectorSessionChannels, InspectorSessionKind, InspectorSessionProxy};
 
-use crate::Source;
+use crate::api::Source;
 
 /// What can be debugged, and the sessions' way to it.
 #[derive(Debug)]

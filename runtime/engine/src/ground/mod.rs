@@ -10,6 +10,7 @@ pub(crate) mod overrun;
 pub(crate) mod places;
 pub(crate) mod program;
 pub(crate) mod pulse;
+pub(crate) mod registry;
 pub(crate) mod totals;
 pub(crate) mod trim;
 pub(crate) mod watchdog;

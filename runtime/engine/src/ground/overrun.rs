@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
 
-use crate::ground::pulse::{Overrun, Step, TimeLimit};
-use crate::room::actor::Actor;
-use crate::{Level, Source};
+use crate::api::Source;
+use crate::ground::pulse::{Step, TimeLimit};
 
 /// How long no second warning of the same room and handler is printed.
 const WARN_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -18,8 +17,8 @@ const WARN_AGAIN_AFTER: Duration = Duration::from_secs(60);
 pub(crate) struct Warnings(Mutex<HashMap<(Source, Step), Instant>>);
 
 impl Warnings {
-    // Whether this one is to be printed now.
-    fn is_due(&self, source: &Source, step: Step, kept_max: usize, now: Instant) -> bool {
+    /// Whether this one is to be printed now.
+    pub(crate) fn is_due(&self, source: &Source, step: Step, kept_max: usize, now: Instant) -> bool {
         let mut printed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = |at: &Instant| now.saturating_duration_since(*at) < WARN_AGAIN_AFTER;
         let name = (source.clone(), step);
@@ -79,30 +78,6 @@ pub(crate) fn seconds(time: Duration) -> String {
         format!("{} s", time.as_secs())
     } else {
         format!("{:.1} s", time.as_secs_f64())
-    }
-}
-
-impl Actor {
-    /// A step of this turn took long: the room is a slow one, and its owner hears of it.
-    pub(crate) fn overran(&self, overrun: &Overrun) {
-        // All rooms import the same project; the edge has told it.
-        if overrun.step == Step::Import {
-            return;
-        }
-        self.slow.set(true);
-        let Ok(engine) = self.shared.engine() else { return };
-        let kept_max = self.shared.limits.slow_rooms_max;
-        let told = overrun.ended.is_some();
-        if told || !engine.warnings.is_due(&self.source, overrun.step, kept_max, Instant::now()) {
-            return;
-        }
-        let text = format!(
-            "{}: {} used {} of CPU time in one go. The other rooms of its thread waited meanwhile (limit `turn_cpu_warn`).\n",
-            name(&self.source),
-            overrun.step.subject(),
-            seconds(overrun.cpu),
-        );
-        self.shared.observer.console(&self.source, Level::Warn, &text);
     }
 }
 

@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use partyrun_limits::Limits;
 use partyrun_store::RoomKey;
 
-use crate::Observer;
-use crate::engine::relief::Registered;
+use crate::api::Observer;
 use crate::ground::machine::{Bound, Machine};
 
 const MIB: u64 = 1 << 20;
@@ -76,8 +75,6 @@ struct Refusing {
 pub(crate) struct Place {
     places: Arc<Places>,
     starting: bool,
-    /// The room's entry in the list of those that use memory.
-    pub(crate) registered: Option<Registered>,
 }
 
 impl Place {
@@ -123,7 +120,7 @@ impl Places {
         // Counted first, so that two that ask at once do not get the same place.
         let before = self.live.fetch_add(1, Ordering::AcqRel);
         self.starting.fetch_add(1, Ordering::AcqRel);
-        let place = Place { places: self.clone(), starting: true, registered: None };
+        let place = Place { places: self.clone(), starting: true };
         self.room_for(before, waking).map(|()| place)
     }
 
@@ -268,7 +265,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Level, Source};
+    use crate::api::{Level, Source};
     use futures_util::future::BoxFuture;
 
     struct Nobody;

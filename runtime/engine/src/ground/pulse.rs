@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use deno_core::v8::IsolateHandle;
 
-use crate::Source;
+use crate::api::Source;
 use crate::ground::import_cost;
 use crate::ground::memory;
 

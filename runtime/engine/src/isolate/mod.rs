@@ -1,56 +1,32 @@
-//! An isolate, and the only place that enters one.
+//! An isolate, and the only folder that enters one.
 //!
 //! V8 binds an isolate to the thread that made it, and many isolates share a worker's thread, so that each is entered before
 //! every touch and left after it: [`Isolate::enter`] gives an [`Entered`], whose drop leaves again. Invariants: a guard never
 //! lives across an await; whatever owns V8 handles is dropped inside the guard; creation ends outside (design, section 3).
 
-use std::mem::ManuallyDrop;
+mod call;
+mod evaluate;
+mod heap;
+mod rejections;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use deno_core::JsRuntime;
-use deno_core::PollEventLoopOptions;
-use deno_core::RuntimeOptions;
-use deno_core::error::JsError;
-use deno_core::v8;
-use partyrun_extensions::HostRef;
+use deno_core::{PollEventLoopOptions, v8};
+use partyrun_extensions::{Host, HostRef};
 use partyrun_limits::Limits;
 
-use crate::Source;
+use crate::api::Source;
 use crate::ground::import_cost::ImportCost;
 use crate::ground::inspect::{Debuggee, Inspector};
-use crate::ground::memory::{self, AfterCollection, MemoryUse};
+use crate::ground::memory::{self, MemoryUse};
 use crate::ground::overrun;
-use crate::ground::program::{BUNDLE_NAME, Loader, Program};
+use crate::ground::program::Program;
 use crate::ground::pulse::{Pulse, Step, Whose};
-use crate::room::host::HostSlot;
 
-use rejections::Rejections;
-
-mod rejections;
-
-/// Why user code did not return.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    /// It was ended by force.
-    #[error("the code was ended because it went beyond a limit")]
-    Terminated,
-    /// The project could not be imported within a limit; the text says which.
-    #[error("{0}")]
-    Import(String),
-    /// It threw; the text is the exception with its stack.
-    #[error("{0}")]
-    Thrown(String),
-    /// V8 could not do what was asked, which only happens when memory is short.
-    #[error("out of memory while {0}")]
-    Failed(&'static str),
-}
-
-// Takes the resource id 0.
-struct NoResource;
-
-impl deno_core::Resource for NoResource {}
+pub(crate) use call::{CallError, Calls, call, text};
+pub(crate) use heap::Heap;
 
 /// Whose modules an isolate has evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,101 +37,6 @@ pub(crate) enum Loaded {
     Party(String),
     /// Everybody's: the edge.
     All,
-}
-
-/// The functions of `js/90_dispatch.js`.
-pub(crate) struct Calls {
-    pub(crate) load: v8::Global<v8::Function>,
-    pub(crate) rejected: v8::Global<v8::Function>,
-    pub(crate) start: v8::Global<v8::Function>,
-    pub(crate) request: v8::Global<v8::Function>,
-    pub(crate) connect: v8::Global<v8::Function>,
-    pub(crate) message: v8::Global<v8::Function>,
-    pub(crate) end: v8::Global<v8::Function>,
-    pub(crate) alarm: v8::Global<v8::Function>,
-    pub(crate) describe: v8::Global<v8::Function>,
-    pub(crate) before: v8::Global<v8::Function>,
-    pub(crate) fetch: v8::Global<v8::Function>,
-    pub(crate) socket: v8::Global<v8::Function>,
-    pub(crate) cron: v8::Global<v8::Function>,
-}
-
-/// A V8 heap with what the snapshot holds, which needs no program yet: to make one is half of the way to a room.
-pub(crate) struct Heap {
-    runtime: ManuallyDrop<JsRuntime>,
-    handle: v8::IsolateHandle,
-    memory: Arc<MemoryUse>,
-    // V8's callback points to it; fields are dropped after `drop` has disposed of the isolate.
-    _after_collection: Box<AfterCollection>,
-    rejections: Rc<Rejections>,
-    loader: Rc<Loader>,
-    debuggee: Option<Debuggee>,
-}
-
-impl Heap {
-    /// Makes one on this thread, for good. Needs a tokio runtime.
-    pub(crate) fn new(limits: &Limits, inspector: Option<&Arc<Inspector>>) -> Result<Self, CallError> {
-        let memory = MemoryUse::new(limits);
-        let loader = Rc::new(Loader::default());
-        let mut runtime = JsRuntime::try_new(RuntimeOptions {
-            module_loader: Some(loader.clone()),
-            extensions: partyrun_extensions::without_scripts(),
-            startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
-            skip_op_registration: true,
-            residual_lazy_js_sources: partyrun_snapshot::RESIDUAL_SCRIPTS,
-            // Buffers that message ports of this isolate transfer wait in it.
-            shared_array_buffer_store: Some(Default::default()),
-            #[cfg(test)]
-            op_metrics_factory_fn: Some(crate::ground::hot_ops::counter()),
-            create_params: Some(memory::create_params(limits.heap_bytes_max, &memory)),
-            inspector: inspector.is_some(),
-            is_main: true,
-            ..Default::default()
-        })
-        .map_err(|error| CallError::Thrown(error.to_string()))?;
-        {
-            let state = runtime.op_state();
-            let mut state = state.borrow_mut();
-            // Ops say "no resource" with 0, so that no stream may have it.
-            let _zero = state.resource_table.add(NoResource);
-            partyrun_extensions::prepare(&mut state, limits, memory.held.clone());
-        }
-        let debuggee =
-            inspector.map(|inspector| Debuggee::new(inspector, runtime.inspector().get_session_sender()));
-        // A wait on shared memory would stop all rooms of the thread. The original refuses it, too.
-        runtime.v8_isolate().set_allow_atomics_wait(false);
-        let handle = runtime.v8_isolate().thread_safe_handle();
-        let near_limit = (memory.clone(), handle.clone(), limits.heap_grace_bytes);
-        runtime.add_near_heap_limit_callback(move |current, _initial| {
-            memory::on_near_heap_limit(&near_limit.0, &near_limit.1, current, near_limit.2)
-        });
-        let after_collection = AfterCollection::watch(runtime.v8_isolate(), &memory, &handle);
-        let rejections = Rejections::watch(runtime.v8_isolate());
-        // `JsRuntime` leaves its isolate entered; from here on only the guard enters.
-        // SAFETY: it was entered by its creation on this thread.
-        unsafe { runtime.v8_isolate().exit() };
-        Ok(Self {
-            runtime: ManuallyDrop::new(runtime),
-            handle,
-            memory,
-            _after_collection: after_collection,
-            rejections,
-            loader,
-            debuggee,
-        })
-    }
-}
-
-impl Drop for Heap {
-    fn drop(&mut self) {
-        // SAFETY: this thread made the isolate. Dropping the runtime leaves it and disposes of it.
-        unsafe { self.runtime.v8_isolate().enter() };
-        self.handle.cancel_terminate_execution();
-        self.rejections.forget();
-        // SAFETY: `runtime` is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.runtime) };
-        crate::ground::trim::note_dropped();
-    }
 }
 
 /// A heap that has evaluated a program, or is about to have.
@@ -170,7 +51,8 @@ pub(crate) struct Isolate {
     loaded: Loaded,
     serial: u64,
     program: Arc<Program>,
-    slot: Rc<HostSlot>,
+    // Whose it is, once it is somebody's.
+    source: Option<Source>,
 }
 
 impl Isolate {
@@ -179,7 +61,7 @@ impl Isolate {
     pub(crate) fn create(
         heap: Heap,
         program: &Arc<Program>,
-        slot: Rc<HostSlot>,
+        host: Rc<dyn Host>,
         limits: &Limits,
         serial: u64,
         pulse: &Pulse,
@@ -195,9 +77,9 @@ impl Isolate {
             loaded: Loaded::Nothing,
             serial,
             program: program.clone(),
-            slot: slot.clone(),
+            source: None,
         };
-        isolate.heap.runtime.op_state().borrow_mut().put(HostRef(slot));
+        isolate.heap.runtime.op_state().borrow_mut().put(HostRef(host));
         let settings = program.settings(limits);
         let mut pause = false;
         if let Some((inspector, source)) = shown {
@@ -275,7 +157,7 @@ impl Isolate {
         body: impl FnOnce(&mut Entered<'_>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         pulse.begin(self.serial, &self.heap.handle, step, || Whose {
-            source: self.slot.source(),
+            source: self.source.clone(),
             debuggers: self.heap.debuggee.as_ref().map(Debuggee::sessions),
         });
         let mut entered = self.enter();
@@ -319,18 +201,19 @@ impl Isolate {
         }
     }
 
-    /// The host side of this isolate.
-    pub(crate) fn slot(&self) -> &Rc<HostSlot> {
-        &self.slot
-    }
-
     /// The program that it runs.
     pub(crate) fn program(&self) -> &Arc<Program> {
         &self.program
     }
 
-    /// Puts the isolate on the list of debuggers, if there is one.
-    pub(crate) fn show_to_debuggers(&mut self, source: &Source) {
+    /// Says whose the isolate is, to the watchdog and to debuggers.
+    pub(crate) fn give_to(&mut self, source: &Source) {
+        self.source = Some(source.clone());
+        self.show_to_debuggers(source);
+    }
+
+    // Puts the isolate on the list of debuggers, if there is one.
+    fn show_to_debuggers(&mut self, source: &Source) {
         if let Some(debuggee) = &mut self.heap.debuggee {
             debuggee.list(source);
         }
@@ -448,198 +331,5 @@ impl Entered<'_> {
     #[cfg(test)]
     pub(crate) fn spaces<T>(&mut self, body: impl FnOnce(&mut v8::Isolate) -> T) -> T {
         body(self.isolate.heap.runtime.v8_isolate())
-    }
-
-    // Boots the runtime's JavaScript, then runs the bundle; `pause` waits for a debugger in between.
-    fn evaluate(&mut self, settings: &str, pause: bool) -> Result<(), CallError> {
-        let program = self.isolate.program.clone();
-        let inspector = self.isolate.debuggable().then(|| self.isolate.heap.runtime.inspector());
-        let runtime = &mut *self.isolate.heap.runtime;
-        let context = runtime.main_context();
-        runtime.v8_isolate().set_slot(ImportCost::new(context));
-        deno_core::scope!(scope, runtime);
-        scope.get_current_context().set_allow_generation_from_strings(false);
-        let table = take_table(scope)?;
-        let settings = text(scope, settings)?;
-        call_named(scope, table, "boot", &[settings])?;
-        if let Some(inspector) = inspector.as_ref().filter(|_| pause) {
-            // The bundle itself pauses, at the project's first statement (`BundleOptions::pause_first`).
-            inspector.wait_for_runtime_run_if_waiting_for_debugger();
-        }
-        let cache = program.latest_code_cache();
-        self.isolate.cache_version = cache.version;
-        let (script, value) = run_bundle(scope, &program, cache.bytes, inspector.is_some())?;
-        let promise = call_named(scope, table, "evaluate", &[value])?;
-        let evaluating =
-            v8::Local::<v8::Promise>::try_from(promise).ok().map(|promise| v8::Global::new(scope, promise));
-        let calls = Calls {
-            load: function(scope, table, "load")?,
-            rejected: function(scope, table, "rejected")?,
-            start: function(scope, table, "start")?,
-            request: function(scope, table, "request")?,
-            connect: function(scope, table, "connect")?,
-            message: function(scope, table, "message")?,
-            end: function(scope, table, "end")?,
-            alarm: function(scope, table, "alarm")?,
-            describe: function(scope, table, "describe")?,
-            before: function(scope, table, "before")?,
-            fetch: function(scope, table, "fetch")?,
-            socket: function(scope, table, "socket")?,
-            cron: function(scope, table, "cron")?,
-        };
-        scope.perform_microtask_checkpoint();
-        let script = v8::Global::new(scope, script);
-        self.isolate.calls = Some(Rc::new(calls));
-        self.isolate.script = Some(script);
-        self.isolate.evaluating = evaluating;
-        Ok(())
-    }
-
-    // Calls `load` of js/88_bundle.js.
-    fn load(&mut self, wanted: &Loaded) -> Result<(), CallError> {
-        let Some(calls) = self.isolate.calls.clone() else { return Ok(()) };
-        let runtime = &mut *self.isolate.heap.runtime;
-        deno_core::scope!(scope, runtime);
-        let party = match wanted {
-            Loaded::Party(party) => text(scope, party)?,
-            Loaded::All => v8::null(scope).into(),
-            Loaded::Nothing => return Ok(()),
-        };
-        let promise = call(scope, &calls.load, &[party])?;
-        scope.perform_microtask_checkpoint();
-        if let Ok(promise) = v8::Local::<v8::Promise>::try_from(promise) {
-            self.isolate.evaluating = Some(v8::Global::new(scope, promise));
-        }
-        Ok(())
-    }
-
-    // How far the promise of top-level await is. `idle` tells that nothing is left which could settle it.
-    fn evaluated(&mut self, idle: bool) -> Poll<Result<(), CallError>> {
-        let Some(promise) = self.isolate.evaluating.clone() else { return Poll::Ready(Ok(())) };
-        let runtime = &mut *self.isolate.heap.runtime;
-        deno_core::scope!(scope, runtime);
-        let promise = v8::Local::new(scope, &promise);
-        let outcome = match promise.state() {
-            v8::PromiseState::Pending if idle => Err(CallError::Thrown(
-                "A top-level await never finished: nothing is left that could end it.".into(),
-            )),
-            v8::PromiseState::Pending => return Poll::Pending,
-            v8::PromiseState::Fulfilled => Ok(()),
-            v8::PromiseState::Rejected => {
-                let reason = promise.result(scope);
-                Err(CallError::Thrown(describe(scope, reason)))
-            }
-        };
-        self.isolate.evaluating = None;
-        Poll::Ready(outcome)
-    }
-}
-
-/// A string value.
-pub(crate) fn text<'s>(
-    scope: &v8::PinScope<'s, '_>,
-    value: &str,
-) -> Result<v8::Local<'s, v8::Value>, CallError> {
-    // Nearly all texts are ASCII, which needs no decoding.
-    let made = if value.is_ascii() {
-        v8::String::new_from_one_byte(scope, value.as_bytes(), v8::NewStringType::Normal)
-    } else {
-        v8::String::new(scope, value)
-    };
-    made.map(Into::into).ok_or(CallError::Failed("making a string"))
-}
-
-/// Calls a function of the table; microtasks are the caller's matter.
-pub(crate) fn call<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    function: &v8::Global<v8::Function>,
-    arguments: &[v8::Local<'s, v8::Value>],
-) -> Result<v8::Local<'s, v8::Value>, CallError> {
-    let function = v8::Local::new(scope, function);
-    let receiver = v8::undefined(scope).into();
-    v8::tc_scope!(let scope, scope);
-    match function.call(scope, receiver, arguments) {
-        Some(value) => Ok(value),
-        None => Err(caught(scope)),
-    }
-}
-
-fn caught(scope: &mut v8::PinnedRef<'_, v8::TryCatch<'_, '_, v8::HandleScope<'_>>>) -> CallError {
-    if scope.has_terminated() || scope.is_execution_terminating() {
-        return CallError::Terminated;
-    }
-    match scope.exception() {
-        Some(exception) => CallError::Thrown(describe(scope, exception)),
-        None => CallError::Terminated,
-    }
-}
-
-// An exception as text, with its source-mapped stack.
-fn describe<'s>(scope: &mut v8::PinScope<'s, '_>, exception: v8::Local<'s, v8::Value>) -> String {
-    let error = JsError::from_v8_exception(scope, exception);
-    error.stack.clone().unwrap_or_else(|| error.exception_message.clone())
-}
-
-// The dispatch table, which user code must not find: its property of the global object is deleted.
-fn take_table<'s>(scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Object>, CallError> {
-    let global = scope.get_current_context().global(scope);
-    let name = text(scope, "__partyrun")?;
-    let table = global.get(scope, name).and_then(|value| v8::Local::<v8::Object>::try_from(value).ok());
-    global.delete(scope, name);
-    table.ok_or(CallError::Failed("reading the snapshot"))
-}
-
-fn function(
-    scope: &mut v8::PinScope<'_, '_>,
-    table: v8::Local<v8::Object>,
-    name: &'static str,
-) -> Result<v8::Global<v8::Function>, CallError> {
-    let key = text(scope, name)?;
-    let value = table.get(scope, key).and_then(|value| v8::Local::<v8::Function>::try_from(value).ok());
-    value.map(|function| v8::Global::new(scope, function)).ok_or(CallError::Failed(name))
-}
-
-fn call_named<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    table: v8::Local<'s, v8::Object>,
-    name: &'static str,
-    arguments: &[v8::Local<'s, v8::Value>],
-) -> Result<v8::Local<'s, v8::Value>, CallError> {
-    let function = function(scope, table, name)?;
-    call(scope, &function, arguments)
-}
-
-// Compiles the bundle, with the code cache where there is one, and answers its completion value.
-fn run_bundle<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    program: &Program,
-    cache: Option<Arc<[u8]>>,
-    debuggable: bool,
-) -> Result<(v8::Local<'s, v8::UnboundScript>, v8::Local<'s, v8::Value>), CallError> {
-    use v8::script_compiler::{CachedData, CompileOptions, NoCacheReason, Source, compile_unbound_script};
-    let code = program.source(scope).ok_or(CallError::Failed("making the bundle's string"))?;
-    let name = text(scope, BUNDLE_NAME)?;
-    let map = match program.debug_map.as_deref().filter(|_| debuggable) {
-        Some(map) => Some(text(scope, map)?),
-        None => None,
-    };
-    let origin = v8::ScriptOrigin::new(scope, name, 0, 0, false, 0, map, false, false, false, None);
-    let (mut source, options) = match &cache {
-        Some(cache) => (
-            Source::new_with_cached_data(code, Some(&origin), CachedData::new(cache)),
-            CompileOptions::ConsumeCodeCache,
-        ),
-        None => (Source::new(code, Some(&origin)), CompileOptions::NoCompileOptions),
-    };
-    v8::tc_scope!(let scope, scope);
-    let Some(script) = compile_unbound_script(scope, &mut source, options, NoCacheReason::NoReason) else {
-        return Err(caught(scope));
-    };
-    if source.get_cached_data().is_some_and(CachedData::rejected) {
-        program.put_code_cache(None);
-    }
-    match script.bind_to_current_context(scope).run(scope) {
-        Some(value) => Ok((script, value)),
-        None => Err(caught(scope)),
     }
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use deno_core::v8;
 
-use crate::isolate::{CallError, call};
+use crate::isolate::call::{CallError, call};
 
 /// So many are kept before the first look for handled ones.
 const SIFT_FROM: usize = 1024;

@@ -6,8 +6,6 @@
 use deno_core::v8;
 use partyrun_extensions::{add_stream, wire};
 use partyrun_net::{Body, CloseFrame, Request, SocketEvent};
-use partyrun_store::DueAlarm;
-use tokio::sync::oneshot;
 
 use crate::ground::pulse::Step;
 use crate::isolate::{CallError, Calls, call, text};
@@ -26,7 +24,7 @@ pub(crate) enum Event {
     /// The last event of a socket.
     End(u32, Ending),
     /// The room's alarm is due.
-    Alarm(u32, Box<DueAlarm>),
+    Alarm(u32),
     /// A static `onBeforeConnect` or `onBeforeRequest`.
     Before(u32, Box<Before>),
     /// The static `onFetch` of the main party.
@@ -157,18 +155,6 @@ impl Ending {
     pub(crate) const FAILED: u32 = wire::ENDED_FAILED;
 }
 
-/// A request that waits for its answer.
-pub(crate) enum Waiting {
-    /// An HTTP request of a room. A stub hears of a rejection.
-    Room(oneshot::Sender<Result<partyrun_net::Response, String>>),
-    /// A static handler that may forward.
-    Before(oneshot::Sender<crate::Before>),
-    /// A static handler that may pass.
-    Fetch(oneshot::Sender<crate::Fetched>),
-    /// A static handler that must answer.
-    Plain(oneshot::Sender<partyrun_net::Response>),
-}
-
 type Value<'s> = v8::Local<'s, v8::Value>;
 
 /// Gives `event` to JavaScript, for the room that has the number `room` in the isolate. Microtasks are the caller's matter.
@@ -215,7 +201,7 @@ pub(crate) fn dispatch<'s>(
             ];
             call(scope, &calls.end, &arguments)?;
         }
-        Event::Alarm(token, _due) => {
+        Event::Alarm(token) => {
             let arguments = [room, number(scope, token)];
             call(scope, &calls.alarm, &arguments)?;
         }

@@ -11,10 +11,8 @@ use bytes::Bytes;
 use deno_core::Resource;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use partyrun_extensions as ext;
-use partyrun_limits::Limits;
+use partyrun_limits::{Budget, Limits};
 use partyrun_net::{Body, BodyError, BodyStream, BodyWriter, Coding, Response, counted};
-
-use crate::room::actor::Actor;
 
 const PUMP_CHUNK_BYTES: usize = 64 * 1024;
 const PUMP_PIECES_MAX: usize = 4;
@@ -81,12 +79,14 @@ pub(crate) fn outgoing_body(body: ext::Body) -> Body {
     }
 }
 
-/// The same for the answer of a room: what its clients have not read of it is bounded for all its answers together.
-pub(crate) fn answer_body(body: ext::Body, room: &Rc<Actor>) -> Body {
-    let room = Some(Rc::downgrade(room));
+/// The same for the answer of a room: what its clients have not read of it is bounded for all its `answers` together.
+pub(crate) fn answer_body(body: ext::Body, answers: &Rc<Budget>) -> Body {
+    let answers = Some(Rc::downgrade(answers));
     match body {
-        ext::Body::Stream(stream) => pump(futures_util::stream::StreamExt::boxed_local(stream), None, room),
-        ext::Body::Resource(resource) => pump(read_all(resource.clone()), promised(&*resource), room),
+        ext::Body::Stream(stream) => {
+            pump(futures_util::stream::StreamExt::boxed_local(stream), None, answers)
+        }
+        ext::Body::Resource(resource) => pump(read_all(resource.clone()), promised(&*resource), answers),
         whole @ (ext::Body::None | ext::Body::Bytes(_)) => outgoing_body(whole),
     }
 }
@@ -139,16 +139,16 @@ fn read_all(resource: Rc<dyn Resource>) -> Pieces {
 }
 
 // Waits until a room's clients have read enough of its answers, and counts the next piece. Each answer may have one piece.
-async fn within_budget(room: Option<&Weak<Actor>>, writer: &BodyWriter, piece: Bytes) -> Bytes {
+async fn within_budget(answers: Option<&Weak<Budget>>, writer: &BodyWriter, piece: Bytes) -> Bytes {
     if piece.len() < COUNTED_FROM_BYTES {
         return piece;
     }
-    while let Some(room) = room.and_then(Weak::upgrade) {
-        if writer.is_read() || !room.answers.refuses() {
-            let charge = room.answers.charge(piece.len());
+    while let Some(answers) = answers.and_then(Weak::upgrade) {
+        if writer.is_read() || !answers.refuses() {
+            let charge = answers.charge(piece.len());
             return counted(piece, charge);
         }
-        drop(room);
+        drop(answers);
         tokio::select! {
             () = tokio::time::sleep(FULL_LOOK_EVERY) => {}
             () = writer.closed() => break,
@@ -157,7 +157,7 @@ async fn within_budget(room: Option<&Weak<Actor>>, writer: &BodyWriter, piece: B
     piece
 }
 
-fn pump(mut pieces: Pieces, length: Option<u64>, room: Option<Weak<Actor>>) -> Body {
+fn pump(mut pieces: Pieces, length: Option<u64>, answers: Option<Weak<Budget>>) -> Body {
     use futures_util::StreamExt;
     let (writer, stream) = BodyStream::channel(PUMP_PIECES_MAX, length);
     tokio::task::spawn_local(async move {
@@ -165,7 +165,7 @@ fn pump(mut pieces: Pieces, length: Option<u64>, room: Option<Weak<Actor>>) -> B
             match piece {
                 // A reader that went away ends the pump, and with it the stream in JavaScript.
                 Ok(bytes) => {
-                    let bytes = within_budget(room.as_ref(), &writer, bytes).await;
+                    let bytes = within_budget(answers.as_ref(), &writer, bytes).await;
                     if writer.write(bytes).await.is_err() {
                         return;
                     }

@@ -29,11 +29,7 @@ pub(crate) async fn connect(
             "The room has too many connections (limit `connections_per_room_max`).",
         ));
     }
-    if let Some(durable) = actor.durable()
-        && !matches!(durable.await, Ok(Ok(())))
-    {
-        return Err(JsErrorBox::generic("The room was reset."));
-    }
+    actor.written().await.map_err(|gone| JsErrorBox::generic(gone.to_string()))?;
     let asking = ask(&actor, &url, protocols, headers);
     let answer = tokio::time::timeout(actor.shared.limits.socket_connect_max, asking)
         .await
@@ -45,7 +41,7 @@ pub(crate) async fn connect(
     let unpacked_max = actor.shared.limits.answer_inflated_bytes_max;
     let Some(end) = answer.socket else { return Ok(reply_of(response, None, unpacked_max)) };
     response.body = Body::Empty;
-    let index = actor.sockets.borrow_mut().add(&actor, None, None);
+    let index = actor.sockets.borrow_mut().add(None, None);
     let socket = actor.sockets.borrow_mut().socket(index);
     match socket.map(|socket| socket.attach(Transport::Pipe(end))) {
         Some(Ok(())) => Ok(reply_of(response, Some(index), unpacked_max)),

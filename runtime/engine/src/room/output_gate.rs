@@ -3,15 +3,19 @@
 //! While nothing is undurable, frames go straight into the queues of their sockets, and the end of the turn flushes each
 //! socket that has something once. Otherwise what is said is kept here, in order, under the number of the batch that it
 //! waits for. When a batch fails, what waited is forgotten and the room is reset.
+//!
+//! The gate is a queue with numbers. It knows no room: whoever ends a turn gets the batch that is to be committed and what
+//! may leave now, and does both.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 
 use partyrun_limits::Budget;
 use partyrun_net::{Body, CloseFrame, Response, SharedFrame};
+use partyrun_store::{Batch, RoomStorage};
 use tokio::sync::oneshot;
 
-use crate::room::actor::Actor;
+use crate::api::Gone;
 
 /// Something that a room says.
 pub(crate) enum Output {
@@ -51,9 +55,22 @@ impl Output {
     }
 }
 
-type DurableSender = oneshot::Sender<Result<(), String>>;
+type DurableSender = oneshot::Sender<Result<(), Gone>>;
 
-pub(crate) struct Gate {
+/// Resolves when what was written before is durable.
+pub(crate) type Durable = oneshot::Receiver<Result<(), Gone>>;
+
+/// What the end of a turn leaves to do.
+#[must_use]
+pub(crate) struct TurnEnd {
+    /// The turn's writes, which the store is to make durable.
+    pub(crate) batch: Option<Batch>,
+    /// What leaves now, in order.
+    pub(crate) outputs: Vec<Output>,
+}
+
+/// The gate of one room.
+pub(crate) struct OutputGate {
     budget: Budget,
     // Bytes of messages that are kept for each socket; without the heads of frames.
     of_socket: RefCell<HashMap<u32, usize>>,
@@ -69,7 +86,7 @@ pub(crate) struct Gate {
     waiting: RefCell<Vec<(u64, DurableSender)>>,
 }
 
-impl Gate {
+impl OutputGate {
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             budget,
@@ -133,27 +150,27 @@ impl Gate {
         self.of_socket.borrow().get(&index).copied().unwrap_or(0)
     }
 
-    /// Resolves when all that has been written by now is durable; `None` if it is already.
-    pub(crate) fn wait(&self, actor: &Actor) -> Option<oneshot::Receiver<Result<(), String>>> {
+    /// Resolves when all that has been written by now is durable; `None` if it is already. Needs the turn to end, so that
+    /// who asks wakes the room.
+    pub(crate) fn wait(&self) -> Option<Durable> {
         if self.is_open() {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
         self.waiting_turn.borrow_mut().push(sender);
-        actor.wake();
         Some(receiver)
     }
 
-    /// Hands the turn's writes to the store and what may leave to the sockets.
-    pub(crate) fn end_of_turn(&self, actor: &Actor) {
+    /// Ends the turn. What it wrote is taken out of `storage`; what it said leaves now if nothing before it waits for a batch.
+    pub(crate) fn end_of_turn(&self, storage: Option<&RefCell<RoomStorage>>) -> TurnEnd {
+        let mut end = TurnEnd { batch: None, outputs: Vec::new() };
         if self.shut.get() {
-            return;
+            return end;
         }
         if self.wrote.take() {
-            let batch = actor.storage.as_ref().and_then(|storage| storage.borrow_mut().take_batch());
-            if let Some(batch) = batch {
+            end.batch = storage.and_then(|storage| storage.borrow_mut().take_batch());
+            if let Some(batch) = &end.batch {
                 self.pending.set(Some(batch.seq));
-                actor.shared.commit(actor.serial, actor.life.get(), batch);
             }
         }
         let outputs = self.turn.take();
@@ -167,17 +184,18 @@ impl Gate {
             }
             None => {
                 self.uncount(&outputs);
-                say(actor, outputs);
+                end.outputs = outputs;
                 for sender in waiting {
                     let _gone = sender.send(Ok(()));
                 }
             }
         }
-        actor.sockets.borrow_mut().flush();
+        end
     }
 
-    /// A batch is durable.
-    pub(crate) fn settled(&self, actor: &Actor, seq: u64) {
+    /// A batch is durable: what waited for it leaves now.
+    #[must_use]
+    pub(crate) fn settled(&self, seq: u64) -> Vec<Output> {
         if self.pending.get().is_some_and(|pending| pending <= seq) {
             self.pending.set(None);
         }
@@ -187,18 +205,14 @@ impl Gate {
         for (_, sender) in done {
             let _gone = sender.send(Ok(()));
         }
-        loop {
-            let ready = self.held.borrow().front().is_some_and(|(waited, _)| *waited <= seq);
-            if !ready {
-                break;
-            }
-            let next = self.held.borrow_mut().pop_front();
-            if let Some((_, outputs)) = next {
-                self.uncount(&outputs);
-                say(actor, outputs);
-            }
+        let mut held = self.held.borrow_mut();
+        let mut outputs = Vec::new();
+        while held.front().is_some_and(|(waited, _)| *waited <= seq) {
+            outputs.extend(held.pop_front().into_iter().flat_map(|(_, outputs)| outputs));
         }
-        actor.sockets.borrow_mut().flush();
+        drop(held);
+        self.uncount(&outputs);
+        outputs
     }
 
     /// A batch never will be durable, and nothing that was written after it: what waited for any of them is forgotten.
@@ -208,7 +222,7 @@ impl Gate {
             self.uncount(&outputs);
         }
         for (_, sender) in self.waiting.take() {
-            let _gone = sender.send(Err(reason.to_string()));
+            let _gone = sender.send(Err(Gone::Reset(reason.to_string())));
         }
     }
 
@@ -221,19 +235,133 @@ impl Gate {
     }
 }
 
-fn say(actor: &Actor, outputs: Vec<Output>) {
-    for output in outputs {
-        match output {
-            Output::Frame(index, frame) => actor.sockets.borrow_mut().send_shared(index, &frame),
-            Output::Frames(indexes, frame) => {
-                let mut sockets = actor.sockets.borrow_mut();
-                for index in indexes {
-                    sockets.send_shared(index, &frame);
-                }
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use partyrun_limits::{Limits, Total};
+    use partyrun_store::{Memory, RoomKey, WorkerStore};
+
+    use super::*;
+
+    struct Room {
+        gate: OutputGate,
+        storage: RefCell<RoomStorage>,
+        total: Arc<Total>,
+    }
+
+    impl Room {
+        fn new() -> Self {
+            let store = WorkerStore::open(&Memory::new(), Arc::new(Limits::default())).unwrap();
+            let total = Total::new(1 << 20);
+            Self {
+                gate: OutputGate::new(Budget::new(&total, 1000)),
+                storage: RefCell::new(store.room(RoomKey::new("main", "a"))),
+                total,
             }
-            Output::Close(index, close) => actor.sockets.borrow_mut().close(index, close),
-            Output::Accept(index) => actor.sockets.borrow_mut().accept(index),
-            Output::Response(id, response) => actor.answer(id, response),
         }
+
+        fn write(&self, key: &str) {
+            self.gate.wrote();
+            self.storage.borrow_mut().put(key, Bytes::from_static(b"value")).unwrap();
+        }
+
+        fn say(&self, id: u32) {
+            self.gate.hold(Output::Close(id, None));
+        }
+
+        // The number of the batch, and what leaves.
+        fn end(&self) -> (Option<u64>, Vec<u32>) {
+            let end = self.gate.end_of_turn(Some(&self.storage));
+            (end.batch.map(|batch| batch.seq), sockets(end.outputs))
+        }
+    }
+
+    fn sockets(outputs: Vec<Output>) -> Vec<u32> {
+        let index = |output: &Output| match output {
+            Output::Frame(index, _) | Output::Close(index, _) | Output::Accept(index) => *index,
+            Output::Frames(..) | Output::Response(..) => panic!("nobody said that"),
+        };
+        outputs.iter().map(index).collect()
+    }
+
+    #[test]
+    fn words_wait_for_the_batch_before_them_and_for_no_other() {
+        let room = Room::new();
+        room.say(1);
+        assert_eq!(room.end(), (None, vec![1]), "nothing was written");
+        room.write("a");
+        room.say(2);
+        assert!(!room.gate.is_open());
+        let (first, said) = room.end();
+        assert!(said.is_empty());
+        // A turn that writes nothing waits for the batch that was pending when it spoke.
+        room.say(3);
+        assert_eq!(room.end(), (None, vec![]));
+        room.write("b");
+        room.say(4);
+        let (second, said) = room.end();
+        assert!(said.is_empty() && second > first && first.is_some());
+        assert_eq!(sockets(room.gate.settled(first.unwrap())), [2, 3]);
+        assert!(!room.gate.is_open(), "the second batch is on its way");
+        assert_eq!(sockets(room.gate.settled(second.unwrap())), [4]);
+        assert!(room.gate.is_open());
+        assert_eq!(room.total.used(), 0);
+    }
+
+    #[test]
+    fn who_waits_hears_of_the_batch_or_of_its_failure() {
+        let room = Room::new();
+        assert!(room.gate.wait().is_none(), "nothing was written");
+        room.write("a");
+        let mut durable = room.gate.wait().unwrap();
+        let (first, _) = room.end();
+        assert!(durable.try_recv().is_err(), "the batch is on its way");
+        assert!(room.gate.settled(first.unwrap()).is_empty());
+        assert_eq!(durable.try_recv(), Ok(Ok(())));
+        room.write("b");
+        room.say(1);
+        let mut durable = room.gate.wait().unwrap();
+        let _second = room.end();
+        room.gate.fail("the disk is full");
+        assert_eq!(durable.try_recv(), Ok(Err(Gone::Reset("the disk is full".to_string()))));
+        assert!(room.gate.is_open());
+        assert_eq!(room.end(), (None, vec![]), "what waited is forgotten");
+        assert_eq!(room.total.used(), 0);
+    }
+
+    #[test]
+    fn a_room_that_is_reset_says_nothing_of_its_last_turn() {
+        let room = Room::new();
+        room.write("a");
+        room.say(1);
+        let (first, _) = room.end();
+        room.write("b");
+        room.say(2);
+        room.gate.shut();
+        assert_eq!(room.end(), (None, vec![]));
+        room.gate.discard();
+        room.storage.borrow_mut().discard_turn();
+        assert_eq!(room.end(), (None, vec![]));
+        // What was said before belongs to a batch that was acknowledged.
+        assert_eq!(sockets(room.gate.settled(first.unwrap())), [1]);
+        assert_eq!(room.total.used(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_counts_for_the_room_and_for_each_socket() {
+        let room = Room::new();
+        room.write("a");
+        room.gate.hold(Output::Frame(1, SharedFrame::text("0123456789")));
+        room.gate.hold(Output::Frames(vec![1, 2], SharedFrame::text("01234")));
+        assert_eq!((room.gate.held_bytes(1), room.gate.held_bytes(2), room.gate.held_bytes(3)), (15, 5, 0));
+        assert!(!room.gate.is_full());
+        room.gate.hold(Output::Frame(1, SharedFrame::text(&"x".repeat(1000))));
+        assert!(room.gate.is_full());
+        let (first, _) = room.end();
+        assert_eq!(room.gate.settled(first.unwrap()).len(), 3);
+        assert!(!room.gate.is_full());
+        assert_eq!((room.gate.held_bytes(1), room.total.used()), (0, 0));
     }
 }

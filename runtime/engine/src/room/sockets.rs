@@ -3,17 +3,19 @@
 //! An index is free again only after JavaScript has seen the socket's last event. A hibernated room keeps its entries, and
 //! with them what a connection needs to be restored: id, uri, tags, attachment.
 
+use std::cell::Cell;
 use std::rc::{Rc, Weak};
 
-use partyrun_limits::Budget;
+use partyrun_limits::{Budget, Limits};
 use partyrun_net::socket::close_code_allowed;
 use partyrun_net::{
     CloseFrame, Response, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink, Upgrade,
 };
 use tokio::sync::oneshot;
 
-use crate::room::actor::Actor;
 use crate::room::event::{Ending, Event};
+use crate::room::inbox::Inbox;
+use crate::room::requests::Answer;
 
 /// What a connection needs to come back after hibernation.
 #[derive(Default)]
@@ -33,7 +35,6 @@ struct Entry {
     listed: bool,
     skipped: bool,
     dirty: bool,
-    closed_here: bool,
     /// When it was listed first, counted in connections; 0 is never.
     arrival: u64,
 }
@@ -41,7 +42,7 @@ struct Entry {
 /// A handshake that has not been answered.
 pub(crate) struct Handshake {
     pub(crate) upgrade: Upgrade,
-    pub(crate) reply: oneshot::Sender<Result<Response, String>>,
+    pub(crate) reply: oneshot::Sender<Answer>,
     pub(crate) headers: http::HeaderMap,
 }
 
@@ -51,6 +52,8 @@ const SHORT_QUEUE_BYTES: usize = 8 << 10;
 const FAIR_QUEUE_BYTES: usize = 256 << 10;
 
 pub(crate) struct Sockets {
+    limits: Rc<Limits>,
+    inbox: Rc<Inbox>,
     budgets: SocketBudgets,
     /// Nothing more can be done about long queues until this much is queued.
     relieve_from: usize,
@@ -62,8 +65,11 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn new(budgets: SocketBudgets) -> Self {
+    /// None yet; what they say goes to `inbox`.
+    pub(crate) fn new(limits: Rc<Limits>, inbox: Rc<Inbox>, budgets: SocketBudgets) -> Self {
         Self {
+            limits,
+            inbox,
             budgets,
             relieve_from: 0,
             entries: Vec::new(),
@@ -79,19 +85,14 @@ impl Sockets {
         &self.budgets.queued
     }
 
-    /// Adds a socket of `actor` that has no connection yet.
-    pub(crate) fn add(
-        &mut self,
-        actor: &Rc<Actor>,
-        connection: Option<Connection>,
-        handshake: Option<Handshake>,
-    ) -> u32 {
+    /// Adds a socket that has no connection yet.
+    pub(crate) fn add(&mut self, connection: Option<Connection>, handshake: Option<Handshake>) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         });
-        let sink = Rc::new(Sink { actor: Rc::downgrade(actor), index });
-        let socket = Socket::within(actor.shared.limits.clone(), self.budgets.clone(), sink.clone());
+        let sink = Rc::new(Sink { inbox: Rc::downgrade(&self.inbox), index, closed_here: Cell::new(false) });
+        let socket = Socket::within(self.limits.clone(), self.budgets.clone(), sink.clone());
         let entry = Entry {
             socket,
             sink,
@@ -100,7 +101,6 @@ impl Sockets {
             listed: false,
             skipped: false,
             dirty: false,
-            closed_here: false,
             arrival: 0,
         };
         if let Some(place) = self.entries.get_mut(index as usize) {
@@ -217,7 +217,7 @@ impl Sockets {
     pub(crate) fn broadcast(&mut self, frame: &SharedFrame) {
         for index in 0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX) {
             let Some(entry) = self.get(index) else { continue };
-            if std::mem::take(&mut entry.skipped) || !entry.listed || entry.closed_here {
+            if std::mem::take(&mut entry.skipped) || !entry.listed || entry.sink.closed_here.get() {
                 continue;
             }
             if entry.socket.send_shared(frame).is_ok() {
@@ -232,7 +232,7 @@ impl Sockets {
         let mut targets = Vec::new();
         for (index, place) in self.entries.iter_mut().enumerate() {
             let Some(entry) = place else { continue };
-            if !std::mem::take(&mut entry.skipped) && entry.listed && !entry.closed_here {
+            if !std::mem::take(&mut entry.skipped) && entry.listed && !entry.sink.closed_here.get() {
                 targets.push(u32::try_from(index).unwrap_or(u32::MAX));
             }
         }
@@ -270,13 +270,13 @@ impl Sockets {
     /// JavaScript has closed the socket: broadcasts leave it out although the frame may still wait in the gate.
     pub(crate) fn closing(&mut self, index: u32) {
         if let Some(entry) = self.get(index) {
-            entry.closed_here = true;
+            entry.sink.closed_here.set(true);
         }
     }
 
     pub(crate) fn close(&mut self, index: u32, close: Option<CloseFrame>) {
         let Some(entry) = self.get(index) else { return };
-        entry.closed_here = true;
+        entry.sink.closed_here.set(true);
         entry.socket.close(close);
         self.mark(index);
     }
@@ -375,33 +375,30 @@ impl Sockets {
     pub(crate) fn any_hibernated(&self) -> bool {
         self.entries.iter().flatten().any(|entry| entry.connection.is_some() && entry.handshake.is_none())
     }
-
-    /// Whether this side closed the socket.
-    fn closed_here(&mut self, index: u32) -> bool {
-        self.get(index).is_some_and(|entry| entry.closed_here)
-    }
 }
 
-// Takes the events of a socket and puts them into the actor's inbox.
+// Takes the events of a socket and puts them into the room's inbox. It may be called at any time, whatever part of its
+// room is borrowed.
 struct Sink {
-    actor: Weak<Actor>,
+    inbox: Weak<Inbox>,
     index: u32,
+    // This side closed the socket: broadcasts leave it out although the frame may still wait in the gate.
+    closed_here: Cell<bool>,
 }
 
 impl SocketSink for Sink {
     fn event(&self, event: SocketEvent<'_>) {
-        let Some(actor) = self.actor.upgrade() else { return };
-        let closed_here = actor.sockets.borrow_mut().closed_here(self.index);
+        let Some(inbox) = self.inbox.upgrade() else { return };
         let event = match event {
             SocketEvent::Text(text) => Event::Text(self.index, text.into_owned()),
             SocketEvent::Binary(bytes) => Event::Binary(self.index, bytes.into_owned()),
             SocketEvent::Close(close) => {
-                let how = if closed_here { Ending::HERE } else { Ending::BY_PEER };
+                let how = if self.closed_here.get() { Ending::HERE } else { Ending::BY_PEER };
                 let (code, reason) = close.map_or((1005, String::new()), |close| (close.code, close.reason));
                 Event::End(self.index, Ending { how, code, reason })
             }
             SocketEvent::Lost => {
-                let how = if closed_here { Ending::HERE } else { Ending::LOST };
+                let how = if self.closed_here.get() { Ending::HERE } else { Ending::LOST };
                 // In the words of the original.
                 let reason = "WebSocket disconnected without sending Close frame.".to_string();
                 Event::End(self.index, Ending { how, code: 1006, reason })
@@ -411,20 +408,20 @@ impl SocketSink for Sink {
             }
         };
         let last = matches!(event, Event::End(..));
-        actor.push(event);
+        inbox.push(event);
         if last {
-            actor.wake();
+            inbox.wake();
         }
     }
 
     fn drained(&self) {
-        if let Some(actor) = self.actor.upgrade() {
-            actor.wake();
+        if let Some(inbox) = self.inbox.upgrade() {
+            inbox.wake();
         }
     }
 
     fn full(&self) -> bool {
-        self.actor.upgrade().is_some_and(|actor| actor.chokes())
+        self.inbox.upgrade().is_some_and(|inbox| inbox.holds_back())
     }
 }
 

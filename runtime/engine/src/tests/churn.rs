@@ -143,13 +143,13 @@ fn hot_ops_take_the_fast_path() {
         // V8 optimizes on a thread of its own, which may be late on a busy machine; then all calls must be fast ones.
         let fast_ones = async || {
             let (fast, slow) = (
-                crate::ground::hot_ops::FAST.load(Ordering::Relaxed),
-                crate::ground::hot_ops::SLOW.load(Ordering::Relaxed),
+                ground::hot_ops::FAST.load(Ordering::Relaxed),
+                ground::hot_ops::SLOW.load(Ordering::Relaxed),
             );
             assert_eq!(bench.get("a").await.0, 200);
             let (fast, slow) = (
-                crate::ground::hot_ops::FAST.load(Ordering::Relaxed) - fast,
-                crate::ground::hot_ops::SLOW.load(Ordering::Relaxed) - slow,
+                ground::hot_ops::FAST.load(Ordering::Relaxed) - fast,
+                ground::hot_ops::SLOW.load(Ordering::Relaxed) - slow,
             );
             assert!(fast + slow >= 20_000, "only {fast} + {slow} calls were counted");
             fast > 100 * slow

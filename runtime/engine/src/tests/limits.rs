@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use partyrun_limits::Limits;
 use partyrun_store::RoomKey;
 
-use crate::engine::placement::Kind;
 use crate::tests::{Bench, one_worker, run, start_with};
+use crate::worker::mailbox::Kind;
 use crate::*;
 
 /// No test waits so long if the limit is held.

@@ -7,12 +7,12 @@ use futures_util::future::{Either, join_all, select};
 use partyrun_limits::Limits;
 use partyrun_store::RoomKey;
 
-use crate::engine::placement::Kind;
 use crate::ground::pulse::{Pulse, Step, TimeLimit};
 use crate::ground::watchdog::Watchdog;
 use crate::isolate::{Heap, Isolate};
 use crate::room::host::HostSlot;
 use crate::tests::{run, start, start_with};
+use crate::worker::mailbox::Kind;
 use crate::*;
 
 // `?k=` says what a request does; `n` counts the requests of this instance.

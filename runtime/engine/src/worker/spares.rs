@@ -7,7 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::ground::program::Program;
-use crate::isolate::{Isolate, Loaded};
+use crate::isolate::Loaded;
+use crate::room::home::Prepared;
 
 /// A party whose modules take longer gets spares of its own.
 const QUICK_MAX: Duration = Duration::from_millis(4);
@@ -18,7 +19,7 @@ const ASKED_MAX: usize = 16;
 
 /// The spares of a worker.
 pub(crate) struct Spares {
-    ready: Vec<Isolate>,
+    ready: Vec<Prepared>,
     max: usize,
     // The parties of the last rooms, the newest first.
     asked: VecDeque<Loaded>,
@@ -35,10 +36,10 @@ impl Spares {
     }
 
     /// A spare for a room, if there is one that can serve it.
-    pub(crate) fn take(&mut self, wanted: &Loaded) -> Option<Isolate> {
+    pub(crate) fn take(&mut self, wanted: &Loaded) -> Option<Prepared> {
         self.asked.push_front(wanted.clone());
         self.asked.truncate(ASKED_MAX);
-        let having = |loaded: &Loaded| self.ready.iter().position(|spare| spare.loaded() == loaded);
+        let having = |loaded: &Loaded| self.ready.iter().position(|spare| spare.isolate.loaded() == loaded);
         let found = having(wanted).or_else(|| having(&Loaded::Nothing))?;
         Some(self.ready.swap_remove(found))
     }
@@ -59,14 +60,15 @@ impl Spares {
     }
 
     /// What the next one shall have evaluated, and one of nothing that it can be made from. Makes room for it.
-    pub(crate) fn begin(&mut self) -> (Option<Isolate>, Loaded) {
+    pub(crate) fn begin(&mut self) -> (Option<Prepared>, Loaded) {
         let (lacking, surplus) = self.plan();
         let wanted = lacking.into_iter().next().unwrap_or(Loaded::Nothing);
         if self.ready.len() < self.max {
             return (None, wanted);
         }
-        let is_blank =
-            |index: &usize| self.ready.get(*index).is_some_and(|spare| *spare.loaded() == Loaded::Nothing);
+        let is_blank = |index: &usize| {
+            self.ready.get(*index).is_some_and(|spare| *spare.isolate.loaded() == Loaded::Nothing)
+        };
         let blank = surplus.iter().copied().find(is_blank);
         match blank.or_else(|| surplus.first().copied()) {
             Some(index) => {
@@ -78,7 +80,7 @@ impl Spares {
     }
 
     /// Adds one.
-    pub(crate) fn put(&mut self, spare: Isolate) {
+    pub(crate) fn put(&mut self, spare: Prepared) {
         self.ready.push(spare);
     }
 
@@ -93,7 +95,7 @@ impl Spares {
     }
 
     fn plan(&self) -> (Vec<Loaded>, Vec<usize>) {
-        let ready: Vec<&Loaded> = self.ready.iter().map(Isolate::loaded).collect();
+        let ready: Vec<&Loaded> = self.ready.iter().map(|spare| spare.isolate.loaded()).collect();
         compare(&ready, wishes(&self.asked, &self.times, self.max))
     }
 }

@@ -3,48 +3,29 @@
 //! The edge's thread starts before there is a program, and makes its first heap while the project is bundled.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use partyrun_limits::Limits;
-use partyrun_store::{Store, WorkerStore};
+use partyrun_store::WorkerStore;
 
-use crate::Observer;
-use crate::engine::placement::Mailbox;
-use crate::engine::relief::Registry;
-use crate::engine::{Inner, StartError};
+use crate::api::StartError;
 use crate::ground::inspect::Inspector;
-use crate::ground::places::Places;
-use crate::ground::program::Program;
 use crate::ground::pulse::Pulse;
-use crate::ground::totals::Totals;
+use crate::ground::watchdog::Watchdog;
 use crate::isolate::Heap;
-use crate::worker::{self, Shared};
+use crate::worker;
+use crate::worker::isolates::Isolates;
+use crate::worker::mailbox::Mailbox;
+use crate::worker::setup::Setup;
 
 /// Stack of a worker: V8's own limit is about 1 MiB, ops and the snapshot's scripts come on top.
 const STACK_BYTES: usize = 4 << 20;
-
-/// What a worker is made from.
-pub(crate) struct Setup {
-    pub(crate) limits: Limits,
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) program: Arc<Program>,
-    pub(crate) inspector: Option<Arc<Inspector>>,
-    pub(crate) engine: std::sync::Weak<Inner>,
-    pub(crate) spares: usize,
-    /// Whether a worker is making a spare at this moment.
-    pub(crate) making_spare: Arc<AtomicBool>,
-    pub(crate) places: Arc<Places>,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) totals: Totals,
-}
 
 /// Starts a worker; it runs until it is told to stop, or has nothing to do any more.
 pub(crate) fn start(
     mailbox: Arc<Mailbox>,
     name: String,
     setup: Setup,
-    watchdog: &crate::ground::watchdog::Watchdog,
+    watchdog: &Watchdog,
 ) -> Result<Arc<Mailbox>, StartError> {
     WaitingWorker::spawn(mailbox, name, None)?.begin(setup, watchdog)
 }
@@ -79,11 +60,7 @@ impl WaitingWorker {
         Ok(Self { mailbox, setups: Some(setups), thread: Some(thread) })
     }
 
-    pub(crate) fn begin(
-        mut self,
-        setup: Setup,
-        watchdog: &crate::ground::watchdog::Watchdog,
-    ) -> Result<Arc<Mailbox>, StartError> {
+    pub(crate) fn begin(mut self, setup: Setup, watchdog: &Watchdog) -> Result<Arc<Mailbox>, StartError> {
         let (started, answer) = std::sync::mpsc::channel();
         if let Some(setups) = self.setups.take() {
             let _ended = setups.send((setup, started));
@@ -155,11 +132,12 @@ fn run(
         }
     };
     let pulse = Pulse::of_this_thread();
-    let shared = Shared::new(setup, store, pulse.clone(), mailbox.clone(), heap);
+    let whereabouts = setup.whereabouts.clone();
+    let isolates = Isolates::new(setup, store, pulse.clone(), mailbox.clone(), heap);
     let _gone = started.send(Ok(pulse));
     // A local runtime, not a LocalSet: deno_core polls ops outside of any set, and their futures start tasks too.
     // In a task of its own: waking the future that a runtime blocks on costs a system call, even from its own thread.
     runtime.block_on(async {
-        let _panicked = tokio::task::spawn_local(worker::serve(shared)).await;
+        let _panicked = tokio::task::spawn_local(worker::serve(isolates, whereabouts)).await;
     });
 }

@@ -13,15 +13,10 @@ impl ext::Bindings for HostSlot {
         let Some(actor) = self.room(room) else {
             return Box::pin(async { Err("Bindings cannot be used while modules are loaded.".to_string()) });
         };
-        let durable = actor.durable();
+        let written = actor.written();
         let calling = actor.shared.observer.clone();
         Box::pin(async move {
-            // What a binding stores leaves the room, like what it says.
-            if let Some(durable) = durable
-                && !matches!(durable.await, Ok(Ok(())))
-            {
-                return Err("The room was reset.".to_string());
-            }
+            written.await.map_err(|gone| gone.to_string())?;
             calling.binding(call).await
         })
     }

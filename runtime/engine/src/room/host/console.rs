@@ -4,7 +4,7 @@ use partyrun_extensions as ext;
 use partyrun_extensions::wire;
 
 use super::HostSlot;
-use crate::{Level, Source};
+use crate::api::{Level, Source};
 
 impl ext::Console for HostSlot {
     fn console(&self, room: u32, level: u32, text: &str) {

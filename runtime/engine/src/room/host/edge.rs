@@ -7,16 +7,16 @@ use partyrun_extensions as ext;
 use partyrun_net::{RequestUrl, Response, SocketSink};
 
 use super::HostSlot;
+use crate::api::{Before, Fetched};
 use crate::room::edge;
-use crate::room::event::Waiting;
 use crate::room::http::{outgoing_body, parse_headers};
+use crate::room::requests::Waiting;
 use crate::room::sockets::Relay;
-use crate::{Before, Fetched};
 
 impl ext::Edge for HostSlot {
     fn edge_forward(&self, id: u32, forwarded: ext::Forwarded) {
         let Some(actor) = self.edge() else { return };
-        let Some(request) = actor.requests.borrow_mut().remove(&id) else { return };
+        let Some(request) = actor.requests.take(id) else { return };
         let Waiting::Before(sender) = request.waiting else { return };
         let Some(url) = RequestUrl::parse(&forwarded.url) else {
             let _gone = sender.send(Before::Respond(Response::text(500, "Invalid URL")));
@@ -46,7 +46,7 @@ impl ext::Edge for HostSlot {
 
     fn edge_pass(&self, id: u32) {
         let Some(actor) = self.edge() else { return };
-        let Some(request) = actor.requests.borrow_mut().remove(&id) else { return };
+        let Some(request) = actor.requests.take(id) else { return };
         let Waiting::Fetch(sender) = request.waiting else { return };
         let Some(url) = request.url else { return };
         let passed = partyrun_net::Request {
@@ -62,7 +62,7 @@ impl ext::Edge for HostSlot {
 
     fn edge_wait(&self, change: i32) {
         if let Some(actor) = self.edge() {
-            actor.waits.set(actor.waits.get() + change);
+            actor.rest.wait(change);
         }
     }
 
@@ -82,7 +82,7 @@ impl ext::Edge for HostSlot {
         let (to_inner, to_outer) = (Relay { other: inner.clone() }, Relay { other: outer.clone() });
         // What arrived and was not given to JavaScript yet goes first.
         for (index, relay) in [(client, &to_inner), (socket, &to_outer)] {
-            for event in actor.take_socket_events(index) {
+            for event in actor.inbox.take_of_socket(index) {
                 relay.event(event);
             }
         }

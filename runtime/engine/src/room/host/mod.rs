@@ -22,14 +22,16 @@ use std::sync::Arc;
 
 use partyrun_extensions::wire::FIRST_ROOM;
 
+use crate::api::Observer;
 use crate::ground::program::Program;
 use crate::room::actor::Actor;
-use crate::{Observer, Source};
 
 /// The host side of one isolate.
 pub(crate) struct HostSlot {
     /// Its rooms by their number; in an isolate of the edge the edge.
-    rooms: RefCell<Vec<Weak<Actor>>>,
+    rooms: RefCell<Vec<Option<Weak<Actor>>>>,
+    /// Numbers that rooms have left.
+    free: RefCell<Vec<u32>>,
     program: Arc<Program>,
     /// Where the modules print before there is an actor.
     top_level: Option<Arc<dyn Observer>>,
@@ -37,22 +39,37 @@ pub(crate) struct HostSlot {
 
 impl HostSlot {
     pub(crate) fn new(program: Arc<Program>, top_level: Option<Arc<dyn Observer>>) -> Rc<Self> {
-        Rc::new(Self { rooms: RefCell::default(), program, top_level })
+        Rc::new(Self { rooms: RefCell::default(), free: RefCell::default(), program, top_level })
     }
 
-    /// Gives the isolate to an actor. Today there is one: it gets [`FIRST_ROOM`].
-    pub(crate) fn bind(&self, actor: &Rc<Actor>) {
-        self.rooms.borrow_mut().push(Rc::downgrade(actor));
+    /// Lets a room into the isolate, and answers its number in it. The first one has [`FIRST_ROOM`].
+    pub(crate) fn bind(&self, actor: &Rc<Actor>) -> u32 {
+        let mut rooms = self.rooms.borrow_mut();
+        let number = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            rooms.push(None);
+            u32::try_from(rooms.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(room) = rooms.get_mut(number as usize) {
+            *room = Some(Rc::downgrade(actor));
+        }
+        number
     }
 
-    /// The room or the edge that the isolate belongs to.
-    pub(crate) fn source(&self) -> Option<Source> {
-        self.room(FIRST_ROOM).map(|actor| actor.source.clone())
+    /// The room with this number leaves the isolate. Answers whether it was the last.
+    pub(crate) fn release(&self, number: u32) -> bool {
+        let mut rooms = self.rooms.borrow_mut();
+        let mut free = self.free.borrow_mut();
+        if rooms.get_mut(number as usize).and_then(Option::take).is_some() {
+            free.push(number);
+        }
+        free.len() == rooms.len()
     }
 
-    // The room that an op names.
+    // The room that an op names. The turn that runs is one of that room.
     fn room(&self, number: u32) -> Option<Rc<Actor>> {
-        self.rooms.borrow().get(number as usize)?.upgrade()
+        let room = self.rooms.borrow().get(number as usize)?.as_ref()?.upgrade()?;
+        room.inbox.touch();
+        Some(room)
     }
 
     fn edge(&self) -> Option<Rc<Actor>> {

@@ -36,14 +36,9 @@ impl ext::Parties for HostSlot {
             edge::encode_room_id(&request.id),
             request.path
         );
-        let durable = actor.durable();
+        let written = actor.written();
         Box::pin(async move {
-            // What a room asks of another one leaves like everything that it says: when its writes are durable.
-            if let Some(durable) = durable
-                && !matches!(durable.await, Ok(Ok(())))
-            {
-                return Err("The room was reset.".to_string());
-            }
+            written.await.map_err(|gone| gone.to_string())?;
             party_fetch(actor, request, &url).await
         })
     }
@@ -78,16 +73,14 @@ async fn party_fetch(actor: Rc<Actor>, request: ext::PartyRequest, url: &str) ->
         upgrade,
     };
     let key = RoomKey::new(request.party, id);
-    let response = actor
-        .shared
-        .engine()?
-        .ask(key, message, if request.forwarded { Origin::Forwarded } else { Origin::Stub })
-        .await?;
+    let origin = if request.forwarded { Origin::Forwarded } else { Origin::Stub };
+    let neighbours = actor.shared.neighbours().map_err(|gone| gone.to_string())?;
+    let response = neighbours.ask(key, message, origin).await.map_err(|rejected| rejected.to_string())?;
     if response.status != 101 {
         return Ok(reply_of(response, None, unpacked_max));
     }
     let Some(offer) = offer else { return Ok(reply_of(response, None, unpacked_max)) };
-    let index = actor.sockets.borrow_mut().add(&actor, None, None);
+    let index = actor.sockets.borrow_mut().add(None, None);
     let socket = actor.sockets.borrow_mut().socket(index);
     let attached = socket.map(|socket| socket.attach(partyrun_net::Transport::Pipe(offer.accept())));
     match attached {

@@ -8,7 +8,7 @@ use super::HostSlot;
 impl ext::Room for HostSlot {
     fn room_hold(&self, room: u32, held: bool) {
         if let Some(actor) = self.room(room) {
-            actor.held.set(held);
+            actor.startup.hold(held);
             actor.wake();
         }
     }
@@ -22,7 +22,7 @@ impl ext::Room for HostSlot {
 
     fn room_hibernates(&self, room: u32, hibernates: bool) {
         if let Some(actor) = self.room(room) {
-            actor.hibernates.set(hibernates);
+            actor.rest.set_hibernates(hibernates);
         }
     }
 

@@ -6,7 +6,8 @@ use partyrun_extensions as ext;
 use partyrun_store::{RoomStorage, StorageError, StoreError};
 
 use super::HostSlot;
-use crate::Level;
+use crate::api::Level;
+use crate::room::records::Records;
 
 impl HostSlot {
     fn storage<T>(
@@ -16,13 +17,14 @@ impl HostSlot {
         body: impl FnOnce(&mut RoomStorage) -> Result<T, StorageError>,
     ) -> Result<T, JsErrorBox> {
         let actor = self.room(room).ok_or_else(no_storage)?;
-        let storage = actor.storage.as_ref().ok_or_else(no_storage)?;
+        let records = actor.records.as_ref().ok_or_else(no_storage)?;
         if writes {
+            // Before the write: one that is refused leaves a batch without writes, which is none.
             actor.gate.wrote();
         }
-        let result = body(&mut storage.borrow_mut());
+        let result = body(&mut records.storage().borrow_mut());
         if writes {
-            actor.count_undurable(storage.borrow().undurable_bytes());
+            records.count_undurable();
         }
         result.map_err(|error| {
             if error.resets_room() {
@@ -35,7 +37,7 @@ impl HostSlot {
     // Says what a read left out, because nothing else would tell.
     fn report_altered(&self, room: u32) {
         let Some(actor) = self.room(room) else { return };
-        let Some(storage) = actor.storage.as_ref() else { return };
+        let Some(storage) = actor.records.as_ref().map(Records::storage) else { return };
         let altered = storage.borrow_mut().take_altered();
         for key in altered {
             let room = storage.borrow().key().to_string();
@@ -104,19 +106,19 @@ impl ext::Storage for HostSlot {
     fn storage_begin(&self, room: u32) -> Result<(), JsErrorBox> {
         let actor = self.room(room).ok_or_else(no_storage)?;
         let id = self.storage(room, false, |storage| Ok(storage.begin()))?;
-        actor.transactions.borrow_mut().push(id);
+        actor.records.as_ref().inspect(|records| records.opened(id));
         Ok(())
     }
 
     fn storage_commit(&self, room: u32) -> Result<(), JsErrorBox> {
         let actor = self.room(room).ok_or_else(no_storage)?;
-        let Some(id) = actor.transactions.borrow_mut().pop() else { return Ok(()) };
+        let Some(id) = actor.records.as_ref().and_then(Records::closing) else { return Ok(()) };
         self.storage(room, true, |storage| storage.commit(id))
     }
 
     fn storage_rollback(&self, room: u32) -> Result<(), JsErrorBox> {
         let actor = self.room(room).ok_or_else(no_storage)?;
-        let Some(id) = actor.transactions.borrow_mut().pop() else { return Ok(()) };
+        let Some(id) = actor.records.as_ref().and_then(Records::closing) else { return Ok(()) };
         self.storage(room, false, |storage| storage.rollback(id))
     }
 
@@ -137,18 +139,15 @@ impl ext::Storage for HostSlot {
     }
 
     fn storage_presses(&self, room: u32) -> bool {
-        self.room(room).is_some_and(|actor| actor.outruns_disk())
+        self.room(room).is_some_and(|actor| actor.records.as_ref().is_some_and(Records::outruns_disk))
     }
 
     fn storage_sync(&self, room: u32) -> ext::LocalFuture<Result<(), JsErrorBox>> {
-        let waiting = self.room(room).and_then(|actor| actor.durable());
+        let written = self.room(room).map(|actor| actor.written());
         Box::pin(async move {
-            match waiting {
+            match written {
                 None => Ok(()),
-                Some(receiver) => match receiver.await {
-                    Ok(result) => result.map_err(JsErrorBox::generic),
-                    Err(_) => Err(JsErrorBox::generic("The room was reset.")),
-                },
+                Some(written) => written.await.map_err(|gone| JsErrorBox::generic(gone.to_string())),
             }
         })
     }

@@ -1,0 +1,310 @@
+//! A home: an isolate, and the rooms that live in it. This file and `host` alone know how many there are.
+//!
+//! A task of the worker polls it: each poll is one turn. It enters the isolate once, lets the rooms that rang begin and gives
+//! them their events, lets deno_core dispatch timers and finished ops, leaves, and then ends the turn of each room that had a
+//! part in it: each room's writes are a batch of their own, and what a room says waits for its own batch only. An isolate
+//! that goes beyond a limit ends the lives of all its rooms.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+use partyrun_store::RoomKey;
+
+use crate::api::{Described, Source};
+use crate::ground::overrun;
+use crate::ground::pulse::{Overrun, Step};
+use crate::ground::registry::Registered;
+use crate::isolate::{CallError, Entered, Isolate};
+use crate::room::actor::Actor;
+use crate::room::host::HostSlot;
+use crate::room::line::Line;
+use crate::room::shared::{Landlord, Shared};
+use crate::room::state::Start;
+
+/// Turns after which the code cache is made again: by then the functions that events need are compiled.
+const CODE_CACHE_AFTER: u32 = 3;
+
+/// An isolate with the program evaluated, and the host side that its ops call.
+pub(crate) struct Prepared {
+    pub(crate) isolate: Isolate,
+    pub(crate) host: Rc<HostSlot>,
+}
+
+/// What a home asks of its worker.
+pub(crate) trait Housing {
+    /// An isolate of the current program, for this room.
+    fn isolate(&self, source: &Source) -> Result<Prepared, CallError>;
+
+    /// Whether the caller shall make the code cache with `isolate`: once per program, worker and party.
+    fn claim_code_cache(&self, isolate: &Isolate) -> bool;
+
+    /// Puts a live isolate, by the name of a room in it, on the list of those that use memory.
+    fn register(&self, room: &RoomKey, isolate: &Isolate) -> Registered;
+}
+
+/// An isolate while it is there, its rooms, and its task.
+pub(crate) struct Home {
+    shared: Rc<Shared>,
+    housing: Weak<dyn Housing>,
+    line: Rc<Line>,
+    // By serial number: those that live in the isolate, and those that would.
+    rooms: RefCell<HashMap<u64, Weak<Actor>>>,
+    isolate: RefCell<Option<Prepared>>,
+    registered: RefCell<Option<Registered>>,
+    // The event loop has something pending: timers, fetches.
+    busy: Cell<bool>,
+    turns: Cell<u32>,
+    closed: Cell<bool>,
+}
+
+impl Home {
+    /// One without rooms.
+    pub(crate) fn new(shared: Rc<Shared>, housing: Weak<dyn Housing>) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            housing,
+            line: Rc::default(),
+            rooms: RefCell::default(),
+            isolate: RefCell::default(),
+            registered: RefCell::default(),
+            busy: Cell::new(false),
+            turns: Cell::new(0),
+            closed: Cell::new(false),
+        })
+    }
+
+    /// Where its rooms ring.
+    pub(crate) fn line(&self) -> &Rc<Line> {
+        &self.line
+    }
+
+    /// Takes in a room, which comes into the isolate with its first event.
+    pub(crate) fn take_in(&self, room: &Rc<Actor>) {
+        self.rooms.borrow_mut().insert(room.serial, Rc::downgrade(room));
+    }
+
+    /// Gives the home an isolate, and the room a part in it, before there is an event.
+    pub(crate) fn prepare(&self, room: &Rc<Actor>, prepared: Prepared) {
+        room.placing.moved_in(prepared.host.bind(room));
+        *self.isolate.borrow_mut() = Some(prepared);
+    }
+
+    fn room(&self, serial: u64) -> Option<Rc<Actor>> {
+        self.rooms.borrow().get(&serial)?.upgrade()
+    }
+
+    // Those that live in the isolate.
+    fn live(&self) -> Vec<Rc<Actor>> {
+        let rooms = self.rooms.borrow();
+        rooms.values().filter_map(Weak::upgrade).filter(|room| room.is_live()).collect()
+    }
+
+    fn rang(&self) -> Vec<Rc<Actor>> {
+        self.line.take_rang(|serial| self.room(serial))
+    }
+
+    /// One turn. Ready when the home is gone for good.
+    pub(crate) fn poll(self: &Rc<Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.closed.get() {
+            return Poll::Ready(());
+        }
+        self.line.park(context.waker());
+        self.shared.note_activity();
+        let outcome = self.turn(context);
+        let overrun = self.shared.pulse.take_overrun();
+        if let Some(overrun) = &overrun {
+            self.live().iter().for_each(|room| room.overran(overrun));
+        }
+        let mut touched = self.line.take_touched(|serial| self.room(serial));
+        if let Err(error) = outcome {
+            let reason = self.why_failed(&error, overrun);
+            let mut others = self.live();
+            others.retain(|room| !touched.iter().any(|one| Rc::ptr_eq(one, room)));
+            touched.append(&mut others);
+            touched.iter().for_each(|room| room.reset_soon(&reason));
+        }
+        touched.iter().for_each(|room| room.end_of_turn());
+        Poll::Pending
+    }
+
+    fn why_failed(&self, error: &CallError, overrun: Option<Overrun>) -> String {
+        let (pulse, limits) = (&self.shared.pulse, &self.shared.limits);
+        let subject = pulse.last_step().subject();
+        let beyond = self.beyond(subject);
+        let ended = overrun.and_then(|overrun| Some((overrun.step, overrun.ended?)));
+        match (error, ended) {
+            (CallError::Terminated, _) if beyond.is_some() => beyond.unwrap_or_default(),
+            (CallError::Terminated, Some((step, limit))) => overrun::time(step, limit, limits),
+            (CallError::Terminated, None) => format!("{subject} was ended by a debugger"),
+            (other, _) => other.to_string(),
+        }
+    }
+
+    // The limit of memory that the isolate is beyond.
+    fn beyond(&self, subject: &str) -> Option<String> {
+        self.isolate.borrow().as_ref().and_then(|prepared| prepared.isolate.memory().beyond(subject))
+    }
+
+    fn turn(&self, context: &mut Context<'_>) -> Result<(), CallError> {
+        let rang = self.rang();
+        let mut guard = self.isolate.borrow_mut();
+        for room in rang.iter().filter(|room| !room.is_live()) {
+            if room.inbox.is_empty() || !room.finds_place() {
+                continue;
+            }
+            if guard.is_none() {
+                *guard = Some(self.make(room)?);
+            }
+            if let Some(prepared) = &*guard {
+                room.placing.moved_in(prepared.host.bind(room));
+            }
+        }
+        let Some(prepared) = guard.as_mut() else { return Ok(()) };
+        let isolate = &mut prepared.isolate;
+        if self.is_undescribed() {
+            return Ok(());
+        }
+        let pulse = self.shared.pulse.clone();
+        if isolate.poll_ready(&pulse, &self.shared.limits, context)?.is_pending() {
+            rang.iter().for_each(|room| room.inbox.wait());
+            return Ok(());
+        }
+        let outcome = isolate.turn(&pulse, Step::Later, |entered| self.run(entered, &rang, context));
+        if !matches!(outcome, Err(CallError::Terminated)) {
+            self.keep_code_cache(isolate);
+        }
+        outcome
+    }
+
+    // An isolate for the first of the rooms that will live in it.
+    fn make(&self, room: &Actor) -> Result<Prepared, CallError> {
+        let housing = self.housing.upgrade().ok_or(CallError::Failed("asking a worker that has ended"))?;
+        let prepared = housing.isolate(&room.source)?;
+        if let Some(key) = room.key() {
+            *self.registered.borrow_mut() = Some(housing.register(key, &prepared.isolate));
+        }
+        Ok(prepared)
+    }
+
+    // Whether this is the edge before `describe` has seen the modules: then there is nothing to do.
+    fn is_undescribed(&self) -> bool {
+        let edge = self.rooms.borrow().values().next().and_then(Weak::upgrade);
+        edge.is_some_and(|edge| {
+            edge.key().is_none() && edge.startup.state() != Start::Started && edge.inbox.is_empty()
+        })
+    }
+
+    fn run(
+        &self,
+        entered: &mut Entered<'_>,
+        rang: &[Rc<Actor>],
+        context: &mut Context<'_>,
+    ) -> Result<(), CallError> {
+        for room in rang.iter().filter(|room| room.is_live()) {
+            room.begin(entered)?;
+            room.deliver(entered)?;
+            if room.is_ready() && !room.inbox.is_empty() {
+                room.inbox.wait();
+            }
+        }
+        if self.shared.pulse.step(Step::Later) {
+            return Err(CallError::Terminated);
+        }
+        let idle = match entered.poll_event_loop(context) {
+            Poll::Pending => false,
+            Poll::Ready(result) => {
+                result?;
+                true
+            }
+        };
+        self.busy.set(!idle);
+        // The event loop may have ended a start or released a hold: what waited for it goes now.
+        for room in self.rang() {
+            if room.is_live() {
+                room.deliver(entered)?;
+            }
+            let goes_on = !room.is_live() || room.is_ready() || room.startup.state() == Start::New;
+            if goes_on && !room.inbox.is_empty() {
+                room.wake();
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_code_cache(&self, isolate: &mut Isolate) {
+        let turns = self.turns.get();
+        self.turns.set(turns.saturating_add(1));
+        if turns == CODE_CACHE_AFTER
+            && self.housing.upgrade().is_some_and(|worker| worker.claim_code_cache(isolate))
+        {
+            isolate.make_code_cache();
+        }
+    }
+
+    /// Asks the edge what the modules declare, once they have been evaluated.
+    pub(crate) fn describe(
+        &self,
+        edge: &Actor,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Described, CallError>> {
+        let mut guard = self.isolate.borrow_mut();
+        let Some(Prepared { isolate, .. }) = guard.as_mut() else {
+            return Poll::Ready(Err(CallError::Failed("making the edge")));
+        };
+        let pulse = self.shared.pulse.clone();
+        if isolate.poll_ready(&pulse, &self.shared.limits, context)?.is_pending() {
+            return Poll::Pending;
+        }
+        let described = isolate.turn(&pulse, Step::Import, |entered| edge.describe_in(entered));
+        if isolate.debuggable() {
+            // A turn, so that debuggers can wake the edge before its first event.
+            edge.wake();
+        }
+        Poll::Ready(described)
+    }
+}
+
+impl Landlord for Home {
+    fn leave(&self, number: u32) {
+        let mut guard = self.isolate.borrow_mut();
+        let last = guard.as_ref().is_none_or(|prepared| prepared.host.release(number));
+        if last {
+            let gone = guard.take();
+            drop(guard);
+            drop(gone);
+            *self.registered.borrow_mut() = None;
+            self.busy.set(false);
+            self.turns.set(0);
+        }
+    }
+
+    fn forget(&self, serial: u64) {
+        self.rooms.borrow_mut().remove(&serial);
+        if self.rooms.borrow().is_empty() {
+            self.closed.set(true);
+            self.line.wake();
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy.get()
+    }
+
+    fn is_debugged(&self) -> bool {
+        self.isolate.borrow().as_ref().is_some_and(|prepared| prepared.isolate.debugged())
+    }
+
+    fn tidy(&self) {
+        if let Some(prepared) = &mut *self.isolate.borrow_mut() {
+            prepared.isolate.tidy();
+        }
+    }
+
+    fn relieve(&self) {
+        if let Some(reason) = self.beyond("it") {
+            self.live().iter().for_each(|room| room.reset(&reason));
+        }
+    }
+}

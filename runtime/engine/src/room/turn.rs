@@ -1,0 +1,104 @@
+//! A room's part of a turn: its events go in, and at the end goes out what it wrote and said.
+
+use deno_core::v8;
+use partyrun_net::Response;
+
+use crate::api::Level;
+use crate::ground::overrun;
+use crate::ground::pulse::{Overrun, Step};
+use crate::isolate::{CallError, Entered};
+use crate::room::actor::Actor;
+use crate::room::event::{Event, dispatch};
+use crate::room::state::Start;
+
+/// Events that one turn may take before other rooms of the worker get theirs.
+const EVENTS_PER_TURN_MAX: usize = 256;
+
+impl Actor {
+    /// What runs from now on is `step`.
+    pub(crate) fn step(&self, step: Step) -> Result<(), CallError> {
+        if self.shared.pulse.step(step) { Err(CallError::Terminated) } else { Ok(()) }
+    }
+
+    /// Whether events may be given to JavaScript.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.startup.is_held()
+            && !self.rest.is_reset()
+            && (self.key().is_none() || self.startup.state() == Start::Started)
+    }
+
+    /// Gives JavaScript the events that wait, with a microtask checkpoint after each.
+    pub(crate) fn deliver(&self, entered: &mut Entered<'_>) -> Result<(), CallError> {
+        self.fail_first_if_start_failed();
+        if self.inbox.is_empty() || !self.is_ready() {
+            return Ok(());
+        }
+        let delivered = entered.scope(|scope, calls| {
+            for _ in 0..EVENTS_PER_TURN_MAX {
+                if !self.is_ready() {
+                    break;
+                }
+                let Some(event) = self.inbox.pop() else { break };
+                self.step(event.step())?;
+                v8::scope!(let scope, scope);
+                dispatch(scope, calls, self.number(), event)?;
+                scope.perform_microtask_checkpoint();
+                if scope.is_execution_terminating() {
+                    return Err(CallError::Terminated);
+                }
+            }
+            Ok(())
+        });
+        delivered.unwrap_or(Ok(()))
+    }
+
+    /// The room had a part in a turn that has ended.
+    pub(crate) fn end_of_turn(&self) {
+        self.leave_turn();
+        if let Some(reason) = self.rest.take_reset() {
+            self.reset(&reason);
+        }
+        if self.startup.state() == Start::Started {
+            self.placing.settle();
+        }
+        if self.inbox.lets_go_on() {
+            self.sockets.borrow().resume();
+        }
+    }
+
+    /// Answers an event that will not be given to user code.
+    pub(crate) fn refuse(&self, event: Event, response: impl FnOnce() -> Response) {
+        match event {
+            Event::Request(id, ..)
+            | Event::Before(id, _)
+            | Event::Fetch(id, _)
+            | Event::Socket(id, _)
+            | Event::Cron(id, _) => self.requests.answer(id, response()),
+            Event::Connect(index, ..) => self.sockets.borrow_mut().refuse(index, response()),
+            Event::End(index, _) => self.sockets.borrow_mut().remove(index),
+            Event::Alarm(token) => self.alarm_done(token, false),
+            Event::Text(..) | Event::Binary(..) => {}
+        }
+    }
+
+    /// A step of this turn took long: the room is a slow one, and its owner hears of it.
+    pub(crate) fn overran(&self, overrun: &Overrun) {
+        // All rooms import the same project; the edge has told it.
+        if overrun.step == Step::Import {
+            return;
+        }
+        self.rest.note_slow();
+        let Ok(engine) = self.shared.neighbours() else { return };
+        // Where the step was ended, the reason of the reset says so.
+        if overrun.ended.is_some() || !engine.warns_of(&self.source, overrun.step) {
+            return;
+        }
+        let text = format!(
+            "{}: {} used {} of CPU time in one go. The other rooms of its thread waited meanwhile (limit `turn_cpu_warn`).\n",
+            overrun::name(&self.source),
+            overrun.step.subject(),
+            overrun::seconds(overrun.cpu),
+        );
+        self.shared.observer.console(&self.source, Level::Warn, &text);
+    }
+}

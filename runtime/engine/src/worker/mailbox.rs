@@ -1,0 +1,144 @@
+//! A worker as other threads see it, and what it asks of whoever knows where rooms are.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use partyrun_net::Seats;
+use partyrun_store::RoomKey;
+use tokio::sync::mpsc;
+
+use crate::worker::message::Message;
+
+/// What a worker asks about the place of rooms.
+pub(crate) trait Whereabouts: Send + Sync {
+    /// Takes a room into a worker that does not have it: answers the message for it if the room belongs there, and sends it
+    /// to where it does otherwise.
+    fn admit(&self, mailbox: &Arc<Mailbox>, room: &RoomKey, message: Message) -> Option<Message>;
+
+    /// A room has left the memory of a worker. One that was `slow` starts elsewhere the next time.
+    fn left(&self, mailbox: &Arc<Mailbox>, room: &RoomKey, slow: bool);
+
+    /// A worker that nobody's name leads to has no rooms any more. True if it may end: nobody has sent it anything since.
+    fn retire_worker(&self, mailbox: &Arc<Mailbox>) -> bool;
+}
+
+/// What a worker is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The static handlers.
+    Edge,
+    /// Rooms whose names lead to it.
+    Share,
+    /// Rooms that were slow.
+    Slow,
+    /// One room.
+    Room,
+}
+
+/// A worker as other threads see it: what it is sent, and which rooms it has in memory.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    /// Which worker this is.
+    pub(crate) id: usize,
+    pub(crate) kind: Kind,
+    sender: mpsc::UnboundedSender<Message>,
+    inbox: Mutex<Waiting>,
+    /// Names lead to it. Changes under the table's lock.
+    pub(crate) shares: AtomicBool,
+    /// One turn holds the worker up.
+    pub(crate) held: AtomicBool,
+    /// The connections that it serves.
+    pub(crate) seats: Arc<Seats>,
+}
+
+/// The receiving end of a mailbox, which is a worker's, but for those who take from it what belongs elsewhere.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) receiver: mpsc::UnboundedReceiver<Message>,
+    /// The rooms that the worker has in memory.
+    pub(crate) rooms: HashSet<RoomKey>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(id: usize, kind: Kind) -> Arc<Self> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let inbox = Mutex::new(Waiting { receiver, rooms: HashSet::new() });
+        let shares = AtomicBool::new(kind == Kind::Share);
+        let (held, seats) = (AtomicBool::new(false), Arc::default());
+        Arc::new(Self { id, kind, sender, inbox, shares, held, seats })
+    }
+
+    /// What waits, and for which rooms.
+    pub(crate) fn inbox(&self) -> MutexGuard<'_, Waiting> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the worker a message; one that has ended gives it back.
+    #[expect(clippy::result_large_err, reason = "the message goes back where it came from")]
+    pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
+        self.sender.send(message).map_err(|unsent| unsent.0)
+    }
+
+    /// The worker's next message; none when it is to end.
+    pub(crate) async fn next(&self) -> Option<Message> {
+        std::future::poll_fn(|context: &mut Context<'_>| -> Poll<Option<Message>> {
+            self.inbox().receiver.poll_recv(context)
+        })
+        .await
+    }
+
+    /// Whether the worker may end when it has no rooms.
+    pub(crate) fn is_extra(&self) -> bool {
+        self.kind != Kind::Edge && !self.shares.load(Ordering::Acquire)
+    }
+
+    /// Whether one turn holds the worker up.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// The worker has ended: who waits for it hears of it.
+    pub(crate) fn close(&self) {
+        let mut inbox = self.inbox();
+        inbox.receiver.close();
+        while inbox.receiver.try_recv().is_ok() {}
+    }
+
+    /// Waits until the worker has ended.
+    pub(crate) async fn closed(&self) {
+        self.sender.closed().await;
+    }
+
+    /// Takes what waits for rooms that the worker does not have, and connections that it has not taken; the rest stays, in its
+    /// order.
+    pub(crate) fn take_for_others(&self) -> Vec<Message> {
+        let inbox = self.inbox();
+        self.take_if(inbox, |message, rooms| {
+            matches!(message, Message::Guest(_)) || message.room().is_some_and(|room| !rooms.contains(room))
+        })
+    }
+
+    /// Takes what waits for static handlers; the rest stays, in its order.
+    pub(crate) fn take_events(&self) -> Vec<Message> {
+        self.take_if(self.inbox(), |message, _| message.is_for_handlers())
+    }
+
+    fn take_if(
+        &self,
+        mut inbox: MutexGuard<'_, Waiting>,
+        wanted: impl Fn(&Message, &HashSet<RoomKey>) -> bool,
+    ) -> Vec<Message> {
+        let mut waiting = Vec::new();
+        while let Ok(message) = inbox.receiver.try_recv() {
+            waiting.push(message);
+        }
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|message| wanted(message, &inbox.rooms));
+        for message in kept {
+            let _ended = self.sender.send(message);
+        }
+        taken
+    }
+}

@@ -1,0 +1,65 @@
+//! What others ask of a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use partyrun_net::{Guest, Request, Response};
+use partyrun_store::{DueAlarm, RoomKey, StoreError};
+use tokio::sync::oneshot;
+
+use crate::api::{Before, Described, Fetched, RoomState, StartError};
+use crate::ground::places::Full;
+use crate::ground::program::Program;
+use crate::room::event::{self, Origin};
+use crate::room::requests::Answer;
+
+/// How the commit of a batch ended.
+pub(crate) struct Durable {
+    /// The serial number of the room on its worker.
+    pub(crate) room: u64,
+    /// The life of its storage that wrote the batch.
+    pub(crate) life: u32,
+    /// The batch's number in that life.
+    pub(crate) seq: u64,
+    pub(crate) result: Result<(), StoreError>,
+}
+
+/// What others ask of a worker.
+pub(crate) enum Message {
+    Request(RoomKey, Box<Request>, Origin, oneshot::Sender<Answer>),
+    Alarm(DueAlarm),
+    Durable(Durable),
+    Hibernate(RoomKey, oneshot::Sender<bool>),
+    Before(event::Before, oneshot::Sender<Before>),
+    Fetch(Request, oneshot::Sender<Fetched>),
+    Socket(Request, oneshot::Sender<Response>),
+    Cron(event::Cron, oneshot::Sender<Response>),
+    Describe(oneshot::Sender<Result<Described, StartError>>),
+    Swap(Arc<Program>),
+    Counts(oneshot::Sender<(usize, usize)>),
+    Rooms(oneshot::Sender<Vec<RoomState>>),
+    Drain(Duration),
+    /// A room finds no place: idle ones shall leave.
+    MakeWay(Full),
+    /// Memory has run out, and the isolate of this room uses the most.
+    Relieve(RoomKey),
+    /// A connection that asks a room of this worker again and again.
+    Guest(Guest),
+    Stop,
+}
+
+impl Message {
+    /// The room that takes it, and comes into memory for it.
+    pub(crate) fn room(&self) -> Option<&RoomKey> {
+        match self {
+            Self::Request(key, ..) => Some(key),
+            Self::Alarm(due) => Some(&due.room),
+            _ => None,
+        }
+    }
+
+    /// Whether it calls a static handler.
+    pub(crate) fn is_for_handlers(&self) -> bool {
+        matches!(self, Self::Before(..) | Self::Fetch(..) | Self::Socket(..) | Self::Cron(..))
+    }
+}
