@@ -1,6 +1,6 @@
-//! The store behind `caches`: answers kept in memory for the whole process.
+//! The store behind `caches`: responses kept in memory for the whole process.
 //!
-//! As in Workers it is a cache and promises nothing: what is too old, too big or too much is forgotten, the oldest first.
+//! As in Workers, it is a cache and promises nothing. What is too old, too big or too much is dropped, the oldest first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};

@@ -3,9 +3,9 @@
 //! An op lives in three files of one name: `js/NN_NOUN.js` calls it, `NOUN.rs` beside this file declares it and the method
 //! behind it, and the engine implements that method in `room/host/NOUN.rs`. Ops are thin: each checks the kinds of its
 //! arguments and calls a method of the [`Host`]. Whose op it is says its first argument, the number that the room has in its
-//! isolate; ops without one belong to the edge, or to the isolate as a whole. Methods never call back into V8, never block on I/O except for reads of the
-//! local database, and never panic. Indexes and ids come from JavaScript, so that every implementation must treat an unknown
-//! one as nothing to do.
+//! isolate; ops without one belong to the edge, or to the isolate as a whole. Methods never call back into V8, never block on
+//! I/O except for reads of the local database, and never panic. Indexes and ids come from JavaScript, so that every
+//! implementation must treat an unknown one as nothing to do.
 
 use std::pin::Pin;
 use std::rc::Rc;

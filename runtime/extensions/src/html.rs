@@ -1,10 +1,10 @@
 //! HTMLRewriter, by lol_html.
 //!
-//! Handlers of user code may be asynchronous, the parser is not: each transformation has a thread of its own while it lasts,
-//! which stops at every token that a handler wants and waits for what shall change. `js/html_rewriter.js` drives it with one
-//! op: each step hands over bytes, the end, or the changes to the last token, and answers with the next thing that happens.
-//! The threads are none of the worker's pool, in which names are looked up, and there are so many at most: a handler that
-//! never ends holds up nothing but its own transformation.
+//! Handlers of user code may be asynchronous, but the parser is not. So each transformation has a thread of its own while it
+//! lasts. The thread stops at every token that a handler wants and waits for the changes. `js/html_rewriter.js` drives it
+//! with one op: each step hands over bytes, the end, or the changes to the last token, and returns the next thing that
+//! happens. The threads do not belong to the worker's pool, in which names are looked up, and their number is limited. A
+//! handler that never ends holds up only its own transformation.
 
 mod parser;
 

@@ -1,15 +1,11 @@
 //! Threads for native work that takes long: cryptography that JavaScript waits for.
 //!
-//! deno_crypto gives such work to the blocking threads of the tokio runtime that is current when an op is called. That would be the
-//! worker's, with hundreds of threads that its lookups of names share. [`op_lane_call`] enters another runtime while it
-//! calls the op: a lane. A call first takes a place of its room, one of the lane, and one of those that both lanes share
-//! ([`op_lane_enter`]), so that no more is handed over than the threads can begin with at once: what still waits when a room
-//! goes never begins, and what a room waits for does not stand behind a hundred calls of another. Both lanes together have
-//! a place less than the machine has cores, two at least, and the slow lane always leaves one of them to the quick one. The
-//! slow lane's threads give way to everything else that wants to run.
-//!
-//! What has begun cannot be stopped: nothing inside of it looks whether anybody still waits. When its room goes, its result
-//! is dropped, and its place is free when its thread is.
+//! deno_crypto gives such work to the blocking threads of the tokio runtime that is current when an op is called. That would
+//! be the worker's runtime, whose hundreds of threads also look up names. [`op_lane_call`] therefore calls the op inside
+//! another runtime: a lane, which has one thread less than the machine has cores, and at least one. A call first takes a
+//! place of its room and a place of the lane ([`op_lane_enter`]), so that no more calls are handed over than the threads can
+//! start at once. Calls that still wait when their room goes never start, and a room does not wait behind a hundred calls of
+//! another one. The threads of the slow lane run at a low priority.
 
 use std::borrow::Cow;
 use std::cell::RefCell;

@@ -1,8 +1,8 @@
-//! What Rust holds for a room outside of V8's heap, counted with its array buffers (`external_bytes_max`).
+//! What Rust holds for a room outside V8's heap, counted together with its array buffers (`external_bytes_max`).
 //!
-//! V8 counts what its allocator gave out; parts of blobs, states of compressors and copies on their way to other rooms are
-//! none of that. Ops charge for those before they are made, and a charge that does not fit is a RangeError, after V8 has had
-//! the chance to collect what nobody needs. V8 is told of what is held as well, so that it collects in time.
+//! V8 counts only what its allocator gave out. Parts of blobs, states of compressors, and copies on their way to other rooms
+//! are not among it. Ops charge for those before they make them. A charge that does not fit first makes V8 collect garbage,
+//! and then throws a RangeError. V8 is also told what is held, so that it collects in time.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! What deno_fetch needs to find in an isolate's state before the first `fetch`, and where names lead.
+//! What deno_fetch expects in an isolate's state before the first `fetch`, and how names are resolved.
 //!
-//! The HTTP client, with its pool of connections, belongs to the worker: rooms of one worker share it, and no room has to
-//! make one. A connection's task runs on the worker that opened it, so that pools of different workers stay apart.
+//! The HTTP client and its pool of connections belong to the worker. The rooms of a worker share them, so no room has to
+//! create its own. A connection's task runs on the worker that opened it, so the pools of different workers stay apart.
 
 use std::borrow::Cow;
 use std::cell::RefCell;

@@ -1,7 +1,7 @@
 //! A room's storage: keys with values that are structured clones, transactions, and the alarm.
 //!
-//! Reads are answered inside the call. Writes are part of the turn's batch, and what the room says after one waits until it
-//! is durable. Before there is a room every method fails.
+//! Reads return inside the call. Writes are part of the turn's batch, and what the room sends after a write waits until the
+//! write is durable. Every method fails while the isolate has no room.
 
 use std::cell::RefCell;
 use std::rc::Rc;

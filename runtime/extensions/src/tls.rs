@@ -1,7 +1,7 @@
-//! TLS towards other servers: one trust for `fetch`, WebSockets and `node:tls`.
+//! TLS to other servers: `fetch`, WebSockets and `node:tls` trust the same certificates.
 //!
-//! Trusted are Mozilla's roots and, where the operator names them in `SSL_CERT_FILE` or `NODE_EXTRA_CA_CERTS`, the
-//! certificates of those PEM files. The store is made once for the process, when the first connection needs it.
+//! Trusted are Mozilla's root certificates and those in the PEM files that the operator names in `SSL_CERT_FILE` or
+//! `NODE_EXTRA_CA_CERTS`. The store is created once per process, when the first connection needs it.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,10 +1,9 @@
-//! Structured clones: how values become bytes for storage, for a connection's state and for `structuredClone`, and values
-//! again.
+//! Structured clones: turns values into bytes for storage, for a connection's state and for `structuredClone`, and back.
 //!
-//! V8 writes what JavaScript has. An object of the platform is asked for its parts by the function that its prototype has
-//! under one symbol (`js/00_kinds.js`), which answers a tag and the parts, or throws. Tags and parts are those of the
-//! original, so that what it stored can be read here. Bytes that cannot be read, whoever wrote them, are an error of
-//! that value: nothing here trusts them.
+//! V8 writes what JavaScript itself has. An object of the platform is asked for its parts by a function that its prototype
+//! has under one symbol (`js/00_kinds.js`); the function returns a tag and the parts, or throws. Tags and parts are those of
+//! the original, so that values it stored can be read here. Bytes that cannot be read, whoever wrote them, are an error of
+//! that value only: nothing here trusts them.
 
 use std::cell::RefCell;
 

@@ -1,18 +1,18 @@
-//! Which worker a room is on.
+//! Decides which worker a room is on.
 //!
-//! A room's name decides its worker, except for the rooms in a table of exceptions: those that stayed with a worker which
-//! was relieved, those that were slow, and with a thread for each room all of them. A room is in memory on one worker at
-//! most, and the table always leads there:
+//! A room's name decides its worker, except for the rooms in a table of exceptions: those that stayed with a worker that was
+//! relieved, those that were slow, and, with a thread for each room, all of them. A room is in memory on at most one worker,
+//! and the table always leads there:
 //!
-//! - a worker takes a room in only while the table, which it holds locked for that, leads to it ([`Whereabouts::admit`]);
-//!   messages that are no longer for it go where the table says now;
-//! - a worker that is relieved keeps the rooms it has, as exceptions ([`Inner::relieve`]);
-//! - an exception ends when its room has left memory ([`Whereabouts::left`]).
+//! - A worker takes a room in only while the table leads to it, and holds the table locked meanwhile
+//!   ([`Whereabouts::admit`]). Messages that are no longer for it go where the table now leads.
+//! - A worker that is relieved keeps the rooms it has, as exceptions ([`Inner::relieve`]).
+//! - An exception ends when its room has left memory ([`Whereabouts::left`]).
 //!
-//! A worker is relieved when one turn has held it up for `turn_held_after`: its share of names, and the messages that wait
-//! for rooms it does not have yet, go to another thread at once. When it goes on it serves what it kept, takes over from the
-//! next worker that is held up, or ends once its rooms have left. A room that was slow gets a thread for slow rooms in its
-//! next life, so that its neighbours have waited for it once.
+//! A worker is relieved when one turn has held it up for `turn_held_after`: its share of names, and the messages for rooms that
+//! it does not have yet, move to another thread at once. When the turn ends, the worker serves the rooms it kept; it takes over
+//! from the next worker that is held up, or ends once its rooms have left. A room that was slow gets a thread for slow rooms in
+//! its next life, so that it delays its neighbours only once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,8 +1,8 @@
-//! The last resort when memory runs out although no more rooms start: the room that uses the most is reset, before the kernel
-//! ends the whole process.
+//! The last resort when memory runs out although no more rooms start: the room that uses the most memory is reset, before the
+//! kernel ends the whole process.
 //!
-//! A thread looks at the tightest bound now and then, more often the less is left. What a room uses is known from its last
-//! collection and from what it has outside of its heap; both can be read from any thread. Which room it is, is said in the log.
+//! A thread checks the tightest bound, more often the less memory is left. What a room uses is known from its last garbage
+//! collection and from its memory outside the heap; both can be read from any thread. The log names the room that was reset.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

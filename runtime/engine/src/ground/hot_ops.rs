@@ -1,7 +1,7 @@
-//! Tests only: counts how V8 calls the hot ops, as fast calls out of optimized code or through the slow callback.
+//! For tests only: counts how V8 calls the hot ops, as fast calls from optimized code or through the slow callback.
 //!
-//! A snapshot holds slow functions only (design, section 3, "Hot ops"); nothing else would tell that the residual script
-//! stopped capturing the fast ones, but that everything became slower.
+//! A snapshot holds slow functions only (design, section 3, "Hot ops"). Without this count, nothing but lower speed would show
+//! that the script which captures the fast functions has stopped working.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};

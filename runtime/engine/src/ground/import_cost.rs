@@ -1,7 +1,7 @@
-//! Which module an import spends its time in.
+//! Finds out which module an import spends its time in.
 //!
-//! A bundle is one script, and nothing in it counts time. While an import takes long, the watchdog asks the isolate now and
-//! then to note the stack; the module that is being evaluated is found in it when somebody wants to know.
+//! A bundle is one script without any timers of its own. While an import takes long, the watchdog asks the isolate now and then
+//! to record the stack; the module that is being evaluated is looked up in the recorded stacks when a message needs it.
 
 use std::collections::HashMap;
 use std::ffi::c_void;

@@ -1,9 +1,8 @@
-//! How much memory the process may take, and how much of it is taken.
+//! How much memory the process may use, and how much it uses.
 //!
-//! Memory is bounded by several things at once: the machine, each control group that the process is in (version 2, version 1,
-//! nested ones), and the address space that it was granted. Of each bound two numbers matter: what this process has taken,
-//! and what is left of it for anybody. The tightest bound counts, as the share that the process has of what it could have.
-//! What the kernel can take back at once, its copies of files, counts as left.
+//! Several things bound memory at once: the machine, each control group around the process (version 1 or 2, nested), and the
+//! address space. For each bound two numbers matter: what this process uses, and what is left for anybody. The bound with the
+//! highest share of used memory counts. The kernel's file cache counts as free, because the kernel can take it back at once.
 
 use std::path::{Path, PathBuf};
 

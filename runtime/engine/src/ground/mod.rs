@@ -1,4 +1,4 @@
-//! The ground floor: what rooms, workers and the engine stand on, and that knows none of them.
+//! The ground floor: what rooms, workers and the engine are built on. Nothing here knows about any of them.
 
 #[cfg(test)]
 pub(crate) mod hot_ops;

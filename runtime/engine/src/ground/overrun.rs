@@ -1,4 +1,4 @@
-//! What is said about steps that took long: why a room was reset, and warnings before it comes to that.
+//! Messages about steps that took long: why a room was reset, and the warnings before that.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

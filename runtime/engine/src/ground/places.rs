@@ -1,10 +1,10 @@
-//! The places of live rooms: how many rooms may be in memory (`rooms_max`), and until when memory allows one more
+//! Places of live rooms: how many rooms may be in memory (`rooms_max`), and whether memory allows one more
 //! (`memory_share_max`).
 //!
-//! A room asks for a place when it is about to get an isolate and gives it back with the isolate. Where there is none, idle
-//! rooms are asked to make way, and only a room that has waited for `room_place_wait_max` refuses its requests with 503.
-//! Rooms that slept and are woken by their connections may use a reserve (`waking_reserve_share`) beyond both limits; their
-//! messages wait when that is used up, too. Alarms wait in the store. What is refused is said once, and once more when it ends.
+//! A room asks for a place before it gets an isolate, and gives the place back with the isolate. If there is none, idle rooms
+//! are asked to leave memory; a room that has waited for `room_place_wait_max` refuses its requests with 503. Hibernating rooms
+//! that their connections wake may use a reserve (`waking_reserve_share`) beyond both limits; when it is used up, their
+//! messages wait. Alarms wait in the store. One line is printed when rooms begin to be refused, and one when that ends.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

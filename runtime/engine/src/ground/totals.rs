@@ -1,6 +1,7 @@
-//! What queues may take in all of the process, and each room's part of it.
+//! The byte limits of queues for the whole process, and each room's part of them.
 //!
-//! The limits are for machines with much memory. Where an eighth of the memory is less than one of them, that counts.
+//! The limits (`…_total_bytes_max`) are meant for machines with much memory. If an eighth of the available memory is less than
+//! a limit, the eighth is used instead.
 
 use std::sync::Arc;
 

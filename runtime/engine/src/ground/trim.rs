@@ -1,8 +1,8 @@
-//! Giving memory back to the system after isolates were dropped or tidied.
+//! Gives memory back to the system after isolates were dropped or garbage-collected.
 //!
-//! glibc keeps what is freed until `malloc_trim` asks for it (design, section 3). That call walks the heaps of all
-//! threads under their locks, so it is made for the whole process at once: after many isolates were dropped, or after few
-//! when the last time was long ago. Workers note what they drop and look once a second.
+//! glibc keeps freed memory until `malloc_trim` is called (design, section 3). The call walks the heaps of all threads under
+//! their locks, so it is made once for the whole process: after many isolates were dropped, or after a few if the last call was
+//! long ago. Workers record what they drop and check once a second.
 
 use std::sync::Mutex;
 use std::sync::TryLockError;

@@ -1,10 +1,10 @@
-//! Ends steps that take too long, and says which threads are held up.
+//! Ends steps that take too long, and reports which threads are held up.
 //!
-//! The watchdog's thread looks at all pulses many times a second. It counts the CPU time that a step uses, because a thread
-//! that waits for its core has not used it, and the time in which the thread sleeps and uses none: a step that waits holds
-//! its worker as well. Reading clocks here keeps entering an isolate cheap. What is too long is `turn_cpu_max`,
-//! `start_cpu_max` for the import of the project, and `turn_wait_max`; a worker that is in one step for `turn_held_after`
-//! is held up, which the engine hears at once, so that others do its work (`placement.rs`).
+//! The watchdog's thread looks at all pulses many times per second. It measures the CPU time of a step, because a thread that
+//! waits for a core uses none, and the time in which the thread sleeps, because a step that blocks holds its worker up as well.
+//! Reading the clocks here keeps entering an isolate cheap. The limits are `turn_cpu_max`, `start_cpu_max` for importing the
+//! project, and `turn_wait_max`. A worker that has been in one step for `turn_held_after` is held up: the engine is told at
+//! once, so that other workers take over (`placement.rs`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -1,8 +1,8 @@
-//! Headers and bodies between their Rust form and the one in which they cross to JavaScript.
+//! Headers and bodies, between their Rust form and the form in which they cross to JavaScript.
 //!
-//! Headers cross as one string of `name\nvalue\n` pairs (js/30_http.js): their values are UTF-8 on the wire, as on the
-//! original, and bytes that are none become U+FFFD. A body that JavaScript produces over time
-//! is pumped from its resource into a channel by a task of the worker.
+//! Headers cross as one string of `name\nvalue\n` pairs (js/30_http.js). Header values are UTF-8 on the wire, as on the
+//! original; bytes that are not UTF-8 become U+FFFD. A body that JavaScript produces over time is pumped from its resource into
+//! a channel by a task of the worker.
 
 use std::rc::{Rc, Weak};
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! WebSockets that user code opens towards other servers: `new WebSocket(url)`, `fetch` with an `Upgrade` header.
+//! WebSockets that user code opens to other servers: `new WebSocket(url)`, and `fetch` with an `Upgrade` header.
 //!
-//! The host connects and secures, `partyrun_net::client` does the handshake, and the socket then is one of the actor's like
-//! any other. What is asked leaves when the room's writes are durable, like all that a room says.
+//! The host connects and sets up TLS, and `partyrun_net::client` does the handshake. After that the socket is one of the
+//! actor's sockets like any other. The request leaves only when the room's writes are durable.
 
 use std::rc::Rc;
 

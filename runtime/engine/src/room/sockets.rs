@@ -1,7 +1,7 @@
 //! The sockets of an actor, by the index under which JavaScript knows them.
 //!
-//! An index is free again only after JavaScript has seen the socket's last event. A hibernated room keeps its entries, and
-//! with them what a connection needs to be restored: id, uri, tags, attachment.
+//! An index is used again only after JavaScript has seen the socket's last event. A hibernating room keeps its entries, with
+//! everything that is needed to restore a connection: id, uri, tags and attachment.
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};

@@ -1,7 +1,7 @@
 //! TCP and TLS connections of `node:net`, `node:tls` and `cloudflare:sockets`.
 //!
-//! A connection is a resource of deno_core: JavaScript reads, writes, shuts down and closes it by the ops that every
-//! resource has, and it goes with its isolate. Securing one takes it apart: a read that waits is cancelled first.
+//! A connection is a resource of deno_core: JavaScript reads, writes, shuts down and closes it with the ops that every
+//! resource has, and it goes with its isolate. Upgrading one to TLS takes it apart, so a pending read is cancelled first.
 
 use std::borrow::Cow;
 use std::cell::RefCell;

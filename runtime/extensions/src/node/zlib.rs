@@ -1,8 +1,8 @@
-//! `node:zlib`: deflate in all its wrappers through zlib-rs, brotli through the crate of that name.
+//! `node:zlib`: deflate in all its forms through zlib-rs, and brotli through the crate of that name.
 //!
-//! A write takes what input and output space there is and answers what is left of both; `js/node/zlib_binding.js` gives
-//! that the shape of Node's own binding, on which the streams and the one-shot functions rest. Memory is bounded by the
-//! caller's output chunks (`maxOutputLength`) and the window, so that a bomb costs no more than what user code asks for.
+//! A write uses the given input and output space, and returns what is left of both. `js/node/zlib_binding.js` gives that the
+//! shape of Node's own binding, on which the streams and the one-shot functions are built. Memory is bounded by the caller's
+//! output chunks (`maxOutputLength`) and the window, so a decompression bomb costs no more than what user code asks for.
 
 use std::cell::RefCell;
 

@@ -1,8 +1,8 @@
 //! The engine's side of the ops: what JavaScript asks of the outside, answered for the room that asks.
 //!
 //! Each file beside this one implements the trait of its noun (`runtime/extensions/src/NOUN.rs`) for [`HostSlot`]. A slot
-//! belongs to one isolate from its creation; a spare's slot has no room yet, and whatever its modules ask for at the top
-//! level is nothing to do (what they print there is shown once: when the edge isolate is made).
+//! belongs to one isolate from its creation. The slot of a spare has no room yet, so calls that modules make at their top level
+//! do nothing. Only what they print is shown, once: when the edge isolate is created.
 
 mod assets;
 mod bindings;
