@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn an_address_without_an_equals_sign_is_noticed() {
-        let stray = |args: &[&str]| dev(args).unwrap().stray_address().map(ToString::to_string);
+        let stray = |args: &[&str]| dev(args).unwrap().stray_address();
         assert_eq!(stray(&["--inspect", "9300"]).as_deref(), Some("--inspect=9300"));
         assert_eq!(stray(&["--inspect-brk", "0.0.0.0:5"]).as_deref(), Some("--inspect-brk=0.0.0.0:5"));
         assert_eq!(stray(&["--inspect", "server.ts"]), None);

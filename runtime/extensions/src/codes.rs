@@ -1,4 +1,5 @@
-//! The codes by which programs for Node tell what went wrong between them and another server: `ECONNREFUSED`, `ENOTFOUND` and so on.
+//! The codes by which programs for Node tell what went wrong between them and another server: `ECONNREFUSED`, `ENOTFOUND` and
+//! so on.
 //! They are read from the errors themselves, never from their texts, and reach JavaScript as the property `code` of an error.
 
 use std::error::Error;

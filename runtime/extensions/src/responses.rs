@@ -12,7 +12,8 @@ use crate::host::{RoomNumber, host};
 
 /// How a request is answered.
 pub trait Responses {
-    /// Answers request `id`, behind the output gate. `status` may have [`PACKED`](crate::wire::PACKED) added; headers are `name\nvalue\n` pairs.
+    /// Answers request `id`, behind the output gate. `status` may have [`PACKED`](crate::wire::PACKED) added; headers are
+    /// `name\nvalue\n` pairs.
     fn response(&self, room: RoomNumber, id: u32, status: u32, headers: &str, body: Body);
     /// The reason phrase of the answer that follows.
     fn response_reason(&self, room: RoomNumber, id: u32, reason: &str);
