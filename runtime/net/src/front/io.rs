@@ -48,7 +48,8 @@ impl Wire {
 
     /// Whether the client has gone while its request is answered. What it says meanwhile is kept.
     pub(super) fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        if !self.ahead.is_empty() {
+        // hyper reads on in a request that is not whole.
+        if !self.ahead.is_empty() || !self.framing.is_between() {
             return false;
         }
         let mut bytes = [0; WATCHED_BYTES];
