@@ -60,7 +60,7 @@ async fn load(
     limits: Limits,
     output: &Arc<Output>,
 ) -> Result<(), RunError> {
-    let options = EngineOptions { limits, workers: Workers::Count(1), inspector: None };
+    let options = EngineOptions { limits, workers: Workers::Count(1), ..EngineOptions::default() };
     let observer = Arc::new(serve::Console::new(config, output.clone()));
     let engine = Engine::start(options, Arc::new(program), Arc::new(Memory::new()), observer)
         .await

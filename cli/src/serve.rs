@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use partyrun_bindings::Bindings;
 use partyrun_config::{Config, Host as ListenHost};
 use partyrun_engine::{
-    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Level, Observer, Program, Source, Warm,
-    Workers,
+    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Isolation, Level, Observer, Program, Source,
+    Warm, Workers,
 };
 use partyrun_limits::Limits;
 use partyrun_net::{Front, FrontOptions, Response, Tls};
@@ -83,7 +83,8 @@ impl Running {
             assets: assets.clone(),
             bindings: bindings.clone(),
         });
-        let options = EngineOptions { limits: limits.clone(), workers, inspector };
+        let isolation = if config.shares_isolates { Isolation::Worker } else { Isolation::Room };
+        let options = EngineOptions { limits: limits.clone(), workers, isolation, inspector };
         let engine = Engine::start_warm(warm, options, program, store, host)
             .await
             .map_err(|error| RunError::starting(error, &config))?;

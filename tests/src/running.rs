@@ -39,7 +39,11 @@ impl Place {
         );
         let project = Project::copy(&tests.join("../fixtures").join(fixture), tests)?;
         let port = free_port().map_err(anyhow::Error::msg)?;
-        Ok(Self { project, programs: Programs { partyrun, packages: tests.to_owned() }, port })
+        Ok(Self {
+            project,
+            programs: Programs { partyrun, packages: tests.to_owned(), isolation: None },
+            port,
+        })
     }
 
     /// The folder of the copy.

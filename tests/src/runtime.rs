@@ -32,6 +32,8 @@ pub struct Programs {
     pub partyrun: PathBuf,
     /// The folder whose `node_modules` fixtures see, with the original among them.
     pub packages: PathBuf,
+    /// What partyrun's isolates are for: its flag `--isolation`, if one is given.
+    pub isolation: Option<String>,
 }
 
 /// Printed by both when the server takes requests.
@@ -71,6 +73,9 @@ impl Programs {
         if runtime == Runtime::Original {
             // Without this flag it asks a remote host for `request.cf`.
             args.push("--disable-request-cf-fetch".to_owned());
+        }
+        if let (Runtime::Partyrun, Some(isolation)) = (runtime, &self.isolation) {
+            args.extend(["--isolation".to_owned(), isolation.clone()]);
         }
         args.extend(extra.iter().cloned());
         args

@@ -48,6 +48,8 @@ pub struct Config {
     pub build: Build,
     /// Whether the server bundle is minified.
     pub minify: bool,
+    /// Whether all rooms of a worker share an isolate.
+    pub shares_isolates: bool,
     /// The Workers compatibility date.
     pub compatibility_date: Option<String>,
     /// The Workers compatibility flags.

@@ -166,6 +166,13 @@ pub static FIELDS: &[Field] = &[
     field("build", Kind::Object(&BUILD), r#"{ "command": "npm run build" }"#, "The project's own build."),
     field("minify", Kind::Bool, "true", "Whether the server bundle is minified.").default("false"),
     field(
+        "isolation",
+        Kind::OneOf(&["room", "worker"]),
+        r#""worker""#,
+        "Whose a V8 isolate is: each room's own, or one of all rooms of a worker (see docs/isolation.md).",
+    )
+    .default(r#""room""#),
+    field(
         "compatibilityDate",
         Kind::Text,
         r#""2024-07-18""#,

@@ -49,6 +49,7 @@ pub(crate) struct RawConfig {
     pub(crate) define: IndexMap<String, String>,
     pub(crate) build: RawBuild,
     pub(crate) minify: Option<bool>,
+    pub(crate) isolation: Option<String>,
     pub(crate) compatibility_date: Option<String>,
     pub(crate) compatibility_flags: Vec<String>,
     pub(crate) crons: IndexMap<String, String>,

@@ -63,6 +63,8 @@ pub struct Overrides {
     pub with_env: bool,
     /// `--minify`.
     pub minify: Option<bool>,
+    /// `--isolation`: `room` or `worker`.
+    pub isolation: Option<String>,
     /// `--live`.
     pub live: bool,
     /// `--compatibility-date`.
@@ -150,6 +152,7 @@ fn merge(
         process_env: env.variables,
         build: build(raw.build, base),
         minify: overrides.minify.or(raw.minify).unwrap_or(false),
+        shares_isolates: overrides.isolation.as_deref().or(raw.isolation.as_deref()) == Some("worker"),
         compatibility_date: overrides.compatibility_date.clone().or(raw.compatibility_date),
         compatibility_flags: if overrides.compatibility_flags.is_empty() {
             raw.compatibility_flags

@@ -57,6 +57,9 @@ pub(crate) struct ListenArgs {
     /// Threads that run rooms: a number, or `per-room` [default: twice the cores, at least 4].
     #[arg(long, value_name = "COUNT", value_parser = workers)]
     pub(crate) workers: Option<Workers>,
+    /// Whose an isolate is: each `room`'s own, or one of all rooms of a `worker` (see docs/isolation.md) [default: room].
+    #[arg(long, value_name = "WHOSE", value_parser = ["room", "worker"], hide_possible_values = true)]
+    pub(crate) isolation: Option<String>,
     /// A proxy, or a network of proxies, whose `x-forwarded-for` and `-proto` headers are trusted. Repeatable.
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub(crate) trusted_proxy: Vec<partyrun_server::Network>,
@@ -115,6 +118,7 @@ impl ProjectArgs {
                 defines: self.define.clone(),
                 with_env: self.with_env,
                 minify: self.minify.then_some(true),
+                isolation: listen.isolation.clone(),
                 live: false,
                 compatibility_date: self.compatibility_date.clone(),
                 compatibility_flags: self.compatibility_flags.clone(),

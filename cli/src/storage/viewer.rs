@@ -49,7 +49,7 @@ impl Viewer {
         program.parties = names.into_iter().chain(["main".to_string()]).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(machine("The threads cannot be started"))?;
-        let options = EngineOptions { limits, workers: Workers::Count(1), inspector: None };
+        let options = EngineOptions { limits, workers: Workers::Count(1), ..EngineOptions::default() };
         let engine =
             runtime.block_on(Engine::start(options, Arc::new(program), Arc::new(look), Arc::new(Silent)))?;
         Ok(Self { runtime, engine })

@@ -17,6 +17,17 @@ pub enum Source {
     Edge,
 }
 
+/// Which rooms share an isolate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// None do: what a room does to its globals nobody else sees.
+    #[default]
+    Room,
+    /// All rooms of a worker do, as on the original's platform: they share what modules hold, code is compiled once, and a
+    /// room costs no more than its objects.
+    Worker,
+}
+
 /// How urgent console output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

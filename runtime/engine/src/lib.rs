@@ -19,7 +19,8 @@ mod tests;
 mod worker;
 
 pub use api::{
-    Before, Counts, CronOutcome, Fetched, Level, Observer, PartyDescription, RoomState, Source, StartError,
+    Before, Counts, CronOutcome, Fetched, Isolation, Level, Observer, PartyDescription, RoomState, Source,
+    StartError,
 };
 pub use engine::{Engine, EngineOptions, Warm, Workers};
 pub use ground::inspect::{Inspector, Session, Target};

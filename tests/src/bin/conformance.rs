@@ -23,6 +23,9 @@ struct Args {
     /// Where the cases run.
     #[arg(long, value_enum, default_value = "partyrun")]
     on: On,
+    /// What partyrun's isolates are for, `room` or `worker`.
+    #[arg(long)]
+    isolation: Option<String>,
     /// How many cases at once.
     #[arg(long, default_value_t = 6)]
     jobs: usize,
@@ -94,7 +97,8 @@ fn run(args: &Args) -> Result<bool> {
     for mistake in &mistakes {
         println!("MISTAKE {mistake}");
     }
-    let programs = Programs { partyrun: partyrun_binary()?, packages: tests.to_owned() };
+    let isolation = args.isolation.clone();
+    let programs = Programs { partyrun: partyrun_binary()?, packages: tests.to_owned(), isolation };
     if matches!(args.on, On::Partyrun | On::Both) && !programs.partyrun.is_file() {
         anyhow::bail!("no such program: `{}`; build it or set PARTYRUN_BIN", programs.partyrun.display());
     }

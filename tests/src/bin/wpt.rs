@@ -74,6 +74,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
     let programs = Programs {
         partyrun: std::path::absolute(&arguments.partyrun)?,
         packages: std::path::absolute(&arguments.packages)?,
+        isolation: None,
     };
     let rooms = Rooms { programs: &programs, root: &arguments.tests, origin: &origin };
     let mut as_expected = true;

@@ -10,7 +10,7 @@ use partyrun_net::{Request, Response};
 use partyrun_store::{RoomKey, Store};
 use tokio::sync::oneshot;
 
-use crate::api::{Observer, PartyDescription, Source, StartError};
+use crate::api::{Isolation, Observer, PartyDescription, Source, StartError};
 use crate::engine::edges::Edges;
 use crate::engine::table::Placement;
 use crate::ground::inspect::Inspector;
@@ -55,6 +55,8 @@ pub struct EngineOptions {
     pub limits: Limits,
     /// The threads.
     pub workers: Workers,
+    /// Which rooms share an isolate.
+    pub isolation: Isolation,
     /// Where debuggers find the rooms; without it nothing can be debugged.
     pub inspector: Option<Arc<Inspector>>,
 }

@@ -72,7 +72,7 @@ pub(crate) async fn start_with(code: &str, options: EngineOptions) -> Result<Ben
 }
 
 pub(crate) fn one_worker(limits: Limits) -> EngineOptions {
-    EngineOptions { limits, workers: Workers::Count(1), inspector: None }
+    EngineOptions { limits, workers: Workers::Count(1), ..EngineOptions::default() }
 }
 
 pub(crate) async fn start(main: &str) -> Bench {
@@ -449,7 +449,7 @@ fn a_thread_for_each_room_works_too() {
     run(async {
         let code = "(host) => ({ main: { default: class { constructor(r) { this.r = r }
             onRequest() { return new Response(this.r.id) } } }, parties: {} })";
-        let options = EngineOptions { limits: Limits::default(), workers: Workers::PerRoom, inspector: None };
+        let options = EngineOptions { workers: Workers::PerRoom, ..EngineOptions::default() };
         let bench = start_with(code, options).await.unwrap();
         for room in ["a", "b", "c", "a"] {
             assert_eq!(bench.get(room).await, (200, room.into()));

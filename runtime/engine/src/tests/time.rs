@@ -38,7 +38,7 @@ async fn rooms(limits: Limits) -> tests::Bench {
     // On a busy machine what these rooms do takes longer than an idle one stays in memory.
     let limits = Limits { room_idle_max: Duration::from_secs(600), ..limits };
     let code = format!("'use strict'; (host) => ({{ main: {{ default: {ROOM} }}, parties: {{}} }})");
-    let options = EngineOptions { limits, workers: Workers::Count(1), inspector: None };
+    let options = EngineOptions { limits, workers: Workers::Count(1), ..EngineOptions::default() };
     start_with(&code, options).await.unwrap()
 }
 
@@ -177,7 +177,7 @@ fn a_native_call_is_its_rooms_own_time() {
                 if (!request.url.endsWith('?derive')) return new Response('fine');
                 return new Response(host.builtin('node:crypto').pbkdf2Sync('a', 'b', 2_000_000, 64, 'sha512').length);
               } } }, parties: {} })";
-        let options = EngineOptions { limits, workers: Workers::Count(1), inspector: None };
+        let options = EngineOptions { limits, workers: Workers::Count(1), ..EngineOptions::default() };
         let bench = start_with(code, options).await.unwrap();
         assert_eq!(bench.path("a", "?derive").await, (200, "64".into()));
         let lines = bench.lines.all();
@@ -257,7 +257,7 @@ fn static_handlers_go_on_elsewhere_while_one_holds_its_thread_up() {
               if (request.url.endsWith('/loop')) { console.log('looping'); for (;;) {} }
               return new Response(++n);
             } } }, parties: {} }; }";
-        let options = EngineOptions { limits, workers: Workers::Count(1), inspector: None };
+        let options = EngineOptions { limits, workers: Workers::Count(1), ..EngineOptions::default() };
         let bench = start_with(code, options).await.unwrap();
         assert_eq!(bench.edge("/").await, (200, "1".into()));
         let held = Box::pin(bench.edge("/loop"));
