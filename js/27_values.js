@@ -104,7 +104,7 @@ function deserialize(bytes, named, key) {
 }
 
 // The mark of a message that was cloned here, before its bytes. V8's own format begins with 0xff, and deno_web has 0xfe.
-const PACKED = 0xfd;
+const CLONED_HERE = 0xfd;
 
 // A message of a port as bytes, or null for what is left to deno_web: plain values, and objects that only it can clone.
 function pack(message) {
@@ -116,7 +116,7 @@ function pack(message) {
     return null;
   }
   const packed = new Uint8Array(TypedArrayPrototypeGetByteLength(bytes) + 1);
-  packed[0] = PACKED;
+  packed[0] = CLONED_HERE;
   TypedArrayPrototypeSet(packed, bytes, 1);
   return packed;
 }

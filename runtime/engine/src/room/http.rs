@@ -11,13 +11,12 @@ use bytes::Bytes;
 use deno_core::Resource;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use partyrun_extensions as ext;
+use partyrun_extensions::wire::COUNTED_FROM_BYTES;
 use partyrun_limits::{Budget, Limits};
 use partyrun_net::{Body, BodyError, BodyStream, BodyWriter, Coding, Response, counted};
 
 const PUMP_CHUNK_BYTES: usize = 64 * 1024;
 const PUMP_PIECES_MAX: usize = 4;
-/// Pieces from this length on are counted.
-const COUNTED_FROM_BYTES: usize = 4096;
 /// How often it is looked whether clients have read enough.
 const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
 
