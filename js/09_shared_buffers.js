@@ -57,7 +57,8 @@ function install() {
     },
   };
 
-  function Shared(length, options) {
+  // V8 names a class in its messages as it stands here.
+  const { SharedArrayBuffer: Shared } = { SharedArrayBuffer: function (length, options) {
     if (new.target === undefined) throw new TypeError("Constructor SharedArrayBuffer requires 'new'");
     const given = options === null || typeof options !== "object" ? undefined : options.maxByteLength;
     if (given === undefined) return ReflectConstruct(Native, [length], new.target);
@@ -68,9 +69,8 @@ function install() {
     const buffer = ReflectConstruct(Native, [begins, { __proto__: null, maxByteLength: max }], new.target);
     if (size > 0) ReflectApply(grow, buffer, [size]);
     return buffer;
-  }
+  } };
 
-  replace(Shared, "name", "SharedArrayBuffer");
   replace(Shared, "length", 1);
   ObjectDefineProperty(Shared, "prototype", { __proto__: null, value: prototype, writable: false });
   ObjectDefineProperty(Shared, SymbolSpecies, ObjectGetOwnPropertyDescriptor(Native, SymbolSpecies));

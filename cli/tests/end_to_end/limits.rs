@@ -9,6 +9,7 @@ use crate::raw::{HANDSHAKE, ask, head, socket};
 use crate::support::{Hold, Project, SERVER, Server, free_port, get, partyrun, until};
 
 const ROOM: &str = "
+import { createPublicKey } from 'node:crypto';
 const text = (count) => 'x'.repeat(count);
 const actions = {
   timers: () => { for (let count = 0; ; count++) setTimeout(() => {}, 1e6); },
@@ -30,6 +31,7 @@ const actions = {
   vectors: ({ context }) => context.vectorize.points.insert(['a', 'b', 'c'].map((id) => ({ id, values: [1, 2] }))),
   rsaImport: () => crypto.subtle.importKey('jwk', { kty: 'RSA', n: text(400), e: 'AQAB' }, { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
     false, ['verify']),
+  rsaRead: () => createPublicKey({ key: { kty: 'RSA', n: text(400), e: 'AQAB' }, format: 'jwk' }),
   refusal: async (_, argument) => (await fetch(argument, { headers: { upgrade: 'websocket' } })).text(),
 };
 export default class Server {
@@ -97,6 +99,7 @@ fn what_a_room_asks_for_is_bounded() {
         ),
         ("vectors", "Error: insert takes at most 2 vectors in one call; 3 were given"),
         ("rsaImport", "OperationError: The RSA key has 2400 bits; the limit is 2000 (rsa_bits_max)."),
+        ("rsaRead", "RangeError: The length of the key in bits is 2400; the limit is 2000 (rsa_bits_max)."),
     ];
     for (action, text) in expected {
         let (status, found) = server.get(&format!("/party/a?{action}"));

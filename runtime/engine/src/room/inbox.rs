@@ -84,8 +84,9 @@ impl Inbox {
 
     /// Whether nothing more should be brought. Where other rooms have used up what the process has, one event may wait.
     pub(crate) fn is_full(&self) -> bool {
+        // Asked before each read of a socket, when nearly always nothing waits.
         let count = self.events.borrow().len();
-        count >= self.events_max || self.budget.is_used_up() || count > 0 && self.budget.is_full()
+        count > 0 && (count >= self.events_max || self.budget.is_full())
     }
 
     /// Whether a socket must stop reading. If so, [`Inbox::lets_go_on`] says when it may go on.

@@ -150,24 +150,33 @@ impl Sockets {
     pub(crate) fn send_text(&mut self, index: u32, text: &str) {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_text(text).is_ok() {
+            let counts = entry.socket.is_counted();
             self.mark(index);
-            self.relieve();
+            if counts {
+                self.relieve();
+            }
         }
     }
 
     pub(crate) fn send_binary(&mut self, index: u32, bytes: &[u8]) {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_binary(bytes).is_ok() {
+            let counts = entry.socket.is_counted();
             self.mark(index);
-            self.relieve();
+            if counts {
+                self.relieve();
+            }
         }
     }
 
     pub(crate) fn send_shared(&mut self, index: u32, frame: &SharedFrame) {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_shared(frame).is_ok() {
+            let counts = entry.socket.is_counted();
             self.mark(index);
-            self.relieve();
+            if counts {
+                self.relieve();
+            }
         }
     }
 

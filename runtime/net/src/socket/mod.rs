@@ -250,6 +250,11 @@ impl Socket {
         }
     }
 
+    /// Whether what is queued counts.
+    pub fn is_counted(&self) -> bool {
+        self.0.counted.get() > 0
+    }
+
     /// Bytes that are queued, those included that other sockets send too.
     pub fn queued_bytes(&self) -> usize {
         self.0.outbox.borrow().queued()
