@@ -16,7 +16,7 @@ use partyrun_store::Memory;
 use crate::args::SourceArgs;
 use crate::build::{self, Builder, Mode};
 use crate::client;
-use crate::error::{RunError, machine};
+use crate::error::{PORT, RunError, machine};
 use crate::output::{Output, counted};
 use crate::serve;
 
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &SourceArgs, begun: Instant) -> Result<(), RunError> {
     let bundled = output.while_waiting("Bundling", || builder.parts())?;
     output.warnings(&bundled.warnings);
     let files = client::check(&config, &output)?;
-    let program = build::program(&bundled.parts, &config, config.port.unwrap_or(serve::PORT))?;
+    let program = build::program(&bundled.parts, &config, config.port.unwrap_or(PORT))?;
     serve::runtime()?.block_on(load(&config, program, limits, &output))?;
     let parties = bundled.parts.parties.join(", ");
     let kib = bundled.parts.code.len().div_ceil(1024);

@@ -18,7 +18,7 @@ use crate::banner::{self, Banner};
 use crate::build::{Builder, CodeCache, Mode};
 use crate::client;
 use crate::command;
-use crate::error::{RunError, machine};
+use crate::error::{PORT, RunError, machine};
 use crate::output::{self, Output};
 use crate::release::{Release, Unpacked};
 use crate::serve::{self, Plan, Running};
@@ -121,7 +121,7 @@ fn announce(config: &Config, output: &Output) {
 
 // A proxy in front would go on asking the port that was meant, so that a port which is taken is an error.
 fn listen(config: &Config, old_port: Option<u16>) -> Result<(Vec<TcpListener>, u16), RunError> {
-    serve::listen(config.host, Some(config.port.or(old_port).unwrap_or(serve::PORT)))
+    serve::listen(config.host, Some(config.port.or(old_port).unwrap_or(PORT)))
 }
 
 fn of_project(
