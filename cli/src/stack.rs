@@ -75,7 +75,7 @@ impl Files {
         let mut lines: Vec<String> = Vec::new();
         // The code of a package is shown only when no frame lies in the project's own files.
         let (mut own, mut foreign) = (None, None);
-        for line in text.split('\n') {
+        for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
             let Some(frame) = frame(line) else {
                 lines.push(line.to_string());
                 continue;
