@@ -31,7 +31,11 @@ fn decoded(stream: &[u8], piece: usize) -> Vec<String> {
                     return found;
                 }
             }
-            assert!(decoder.kept() <= 2 * BOUNDS.message_bytes_max.max(16 * 1024), "{} bytes", decoder.kept());
+            assert!(
+                decoder.kept() <= 2 * BOUNDS.message_bytes_max.max(16 * 1024),
+                "{} bytes",
+                decoder.kept()
+            );
         }
     }
     found

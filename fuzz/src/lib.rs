@@ -3,7 +3,11 @@
 //!
 //! Nothing here links V8. Parsers that live in a crate with V8, or that are private, are compiled from their own files.
 
-#![allow(dead_code, unused_imports, reason = "of the files that are compiled here, only the parsers are used")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "of the files that are compiled here, only the parsers are used"
+)]
 
 mod build;
 pub mod config;

@@ -46,7 +46,8 @@ pub fn run(bytes: &[u8]) {
     let mut packed = GzEncoder::new(tempfile::tempfile_in("/dev/shm").unwrap(), Compression::none());
     packed.write_all(&with_checksums(bytes)).unwrap();
     let file = packed.finish().unwrap();
-    let limits = Limits { release_assets_bytes_max: 1 << 20, release_code_bytes_max: 1 << 20, ..Limits::default() };
+    let limits =
+        Limits { release_assets_bytes_max: 1 << 20, release_code_bytes_max: 1 << 20, ..Limits::default() };
     let mut names = Vec::new();
     let walked = archive::walk(Path::new("x"), &file, &limits, |name, length, content| {
         let parts = name.split('/');
