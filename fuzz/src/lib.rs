@@ -12,6 +12,7 @@
 mod build;
 pub mod config;
 pub mod dotenv;
+mod error;
 pub mod frames;
 pub mod heads;
 pub mod release;

@@ -18,20 +18,6 @@ const ASSETS: &str = "assets/";
 const FORMAT: u32 = 2;
 const BLOCK: usize = 512;
 
-/// As in `cli/src/release.rs`.
-#[derive(Debug)]
-enum ReleaseError {
-    Read { path: String, error: std::io::Error },
-    Foreign { path: String, missing: &'static str },
-    Damaged { path: String, what: String },
-}
-
-impl ReleaseError {
-    fn damaged(path: &Path, what: String) -> Self {
-        Self::Damaged { path: path.display().to_string(), what }
-    }
-}
-
 /// The bytes are a tar archive whose checksums are made right, and which is then packed: otherwise nearly every input would
 /// end there. What begins with a brace is a manifest.
 pub fn run(bytes: &[u8]) {
