@@ -242,8 +242,9 @@ struct Shared {
 
 impl Shared {
     fn new() -> Self {
+        super::platform();
         let limits = Limits::default();
-        let mut runtime = JsRuntime::new(RuntimeOptions {
+        let runtime = JsRuntime::new(RuntimeOptions {
             extensions: ext::without_scripts(),
             startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
             skip_op_registration: true,
