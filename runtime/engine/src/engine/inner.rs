@@ -104,6 +104,8 @@ impl Inner {
     fn spares(&self) -> usize {
         match &self.options.inspector {
             Some(inspector) if inspector.pauses_on_start() => 0,
+            // A worker needs one isolate, which its first room makes.
+            _ if self.options.isolation == Isolation::Worker => 0,
             _ => self.options.limits.spares_per_worker,
         }
     }
@@ -126,6 +128,7 @@ impl Inner {
             store: self.store.clone(),
             program: read(&self.program).clone(),
             inspector: self.options.inspector.clone(),
+            isolation: self.options.isolation,
             neighbours: self.this.clone(),
             whereabouts: self.this.clone(),
             spares,

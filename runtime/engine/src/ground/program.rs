@@ -104,8 +104,8 @@ impl Program {
         self.import_times.get().into_iter().flatten().map(|(party, took)| (party, *took))
     }
 
-    /// The settings that `boot` in `js/90_dispatch.js` reads.
-    pub(crate) fn settings(&self, limits: &Limits) -> String {
+    /// The settings that `boot` in `js/90_dispatch.js` reads; `shared` says that rooms share the isolate.
+    pub(crate) fn settings(&self, limits: &Limits, shared: bool) -> String {
         let debug = self.debug_map.is_some();
         let limits = serde_json::json!({
             "timers_max": limits.timers_max,
@@ -133,6 +133,7 @@ impl Program {
             "cf": self.cf,
             "debug": debug,
             "conceal": self.conceal_errors,
+            "shared": shared,
         });
         settings.to_string()
     }

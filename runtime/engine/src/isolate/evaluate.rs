@@ -43,6 +43,7 @@ impl Entered<'_> {
             message: function(scope, table, "message")?,
             end: function(scope, table, "end")?,
             alarm: function(scope, table, "alarm")?,
+            leave: function(scope, table, "leave")?,
             describe: function(scope, table, "describe")?,
             before: function(scope, table, "before")?,
             fetch: function(scope, table, "fetch")?,

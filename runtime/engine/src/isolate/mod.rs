@@ -56,8 +56,9 @@ pub(crate) struct Isolate {
 }
 
 impl Isolate {
-    /// Begins to run the script of `program` in a heap. What it is for, [`Isolate::load`] says. Debuggers see one that is
-    /// `shown` to them under the name of its source.
+    /// Begins to run the script of `program` in a heap, for one room or for those that are to have it `shared`. What it is
+    /// for, [`Isolate::load`] says. Debuggers see one that is `shown` to them under the name of its source.
+    #[expect(clippy::too_many_arguments, reason = "what an isolate is made from, each once")]
     pub(crate) fn create(
         heap: Heap,
         program: &Arc<Program>,
@@ -66,6 +67,7 @@ impl Isolate {
         serial: u64,
         pulse: &Pulse,
         shown: Option<(&Arc<Inspector>, &Source)>,
+        shared: bool,
     ) -> Result<Self, CallError> {
         heap.loader.set(program.clone());
         let mut isolate = Self {
@@ -80,7 +82,7 @@ impl Isolate {
             source: None,
         };
         isolate.heap.runtime.op_state().borrow_mut().put(HostRef(host));
-        let settings = program.settings(limits);
+        let settings = program.settings(limits, shared);
         let mut pause = false;
         if let Some((inspector, source)) = shown {
             isolate.show_to_debuggers(source);

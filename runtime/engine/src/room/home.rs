@@ -10,13 +10,14 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
+use deno_core::v8;
 use partyrun_store::RoomKey;
 
-use crate::api::{Described, Source};
+use crate::api::{Described, Isolation, Source};
 use crate::ground::overrun;
 use crate::ground::pulse::{Overrun, Step};
 use crate::ground::registry::Registered;
-use crate::isolate::{CallError, Entered, Isolate};
+use crate::isolate::{CallError, Entered, Isolate, call};
 use crate::room::actor::Actor;
 use crate::room::host::HostSlot;
 use crate::room::line::Line;
@@ -48,6 +49,10 @@ pub(crate) trait Housing {
 pub(crate) struct Home {
     shared: Rc<Shared>,
     housing: Weak<dyn Housing>,
+    // Whether the isolate stays when its last room leaves.
+    stays: bool,
+    // It goes with its last room nevertheless: it is beyond a limit, or its program is old.
+    ends: Cell<bool>,
     line: Rc<Line>,
     // By serial number: those that live in the isolate, and those that would.
     rooms: RefCell<HashMap<u64, Weak<Actor>>>,
@@ -60,11 +65,13 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// One without rooms.
-    pub(crate) fn new(shared: Rc<Shared>, housing: Weak<dyn Housing>) -> Rc<Self> {
+    /// One without rooms; with [`Isolation::Worker`] its isolate stays when the last room leaves.
+    pub(crate) fn new(shared: Rc<Shared>, housing: Weak<dyn Housing>, isolation: Isolation) -> Rc<Self> {
         Rc::new(Self {
             shared,
             housing,
+            stays: isolation == Isolation::Worker,
+            ends: Cell::new(false),
             line: Rc::default(),
             rooms: RefCell::default(),
             isolate: RefCell::default(),
@@ -124,6 +131,7 @@ impl Home {
             others.retain(|room| !touched.iter().any(|one| Rc::ptr_eq(one, room)));
             touched.append(&mut others);
             touched.iter().for_each(|room| room.reset_soon(&reason));
+            self.end_isolate();
         }
         touched.iter().for_each(|room| room.end_of_turn());
         Poll::Pending
@@ -176,6 +184,45 @@ impl Home {
             self.keep_code_cache(isolate);
         }
         outcome
+    }
+
+    /// Drops the isolate, now or with the last room that lives in it.
+    pub(crate) fn end_isolate(&self) {
+        self.ends.set(true);
+        if self.live().is_empty() {
+            self.drop_isolate();
+        }
+    }
+
+    /// Ends the home although its isolate would stay.
+    pub(crate) fn close(&self) {
+        self.end_isolate();
+        self.closed.set(true);
+        self.line.wake();
+    }
+
+    fn drop_isolate(&self) {
+        let gone = self.isolate.take();
+        drop(gone);
+        *self.registered.borrow_mut() = None;
+        self.ends.set(false);
+        self.busy.set(false);
+        self.turns.set(0);
+    }
+
+    // The isolate goes on without a room: its scripts forget it, so that what it left running reaches nobody's storage.
+    fn forget_in_isolate(&self, number: u32) {
+        let pulse = self.shared.pulse.clone();
+        let mut guard = self.isolate.borrow_mut();
+        let Some(Prepared { isolate, .. }) = guard.as_mut() else { return };
+        // Where it fails, the next turn fails, too, and ends the isolate.
+        let _failed = isolate.turn(&pulse, Step::Later, |entered| {
+            let left = entered.scope(|scope, calls| {
+                let number = v8::Integer::new_from_unsigned(scope, number).into();
+                call(scope, &calls.leave, &[number]).map(drop)
+            });
+            left.unwrap_or(Ok(()))
+        });
     }
 
     // An isolate for the first of the rooms that will live in it.
@@ -268,21 +315,19 @@ impl Home {
 
 impl Landlord for Home {
     fn leave(&self, number: u32) {
-        let mut guard = self.isolate.borrow_mut();
-        let last = guard.as_ref().is_none_or(|prepared| prepared.host.release(number));
-        if last {
-            let gone = guard.take();
-            drop(guard);
-            drop(gone);
-            *self.registered.borrow_mut() = None;
-            self.busy.set(false);
-            self.turns.set(0);
+        let goes = !self.stays || self.ends.get();
+        if !goes {
+            self.forget_in_isolate(number);
+        }
+        let last = self.isolate.borrow().as_ref().is_none_or(|prepared| prepared.host.release(number));
+        if last && goes {
+            self.drop_isolate();
         }
     }
 
     fn forget(&self, serial: u64) {
         self.rooms.borrow_mut().remove(&serial);
-        if self.rooms.borrow().is_empty() {
+        if self.rooms.borrow().is_empty() && !self.stays {
             self.closed.set(true);
             self.line.wake();
         }
@@ -297,14 +342,19 @@ impl Landlord for Home {
     }
 
     fn tidy(&self) {
-        if let Some(prepared) = &mut *self.isolate.borrow_mut() {
+        // Garbage of one room among many is not worth collecting that of all.
+        if let Some(prepared) = &mut *self.isolate.borrow_mut()
+            && !self.stays
+        {
             prepared.isolate.tidy();
         }
     }
 
     fn relieve(&self) {
         if let Some(reason) = self.beyond("it") {
+            self.ends.set(true);
             self.live().iter().for_each(|room| room.reset(&reason));
+            self.end_isolate();
         }
     }
 }

@@ -70,8 +70,8 @@ pub(crate) struct Pending {
     pub(crate) url: Option<RequestUrl>,
     pub(crate) method: http::Method,
     pub(crate) headers: Option<http::HeaderMap>,
-    /// What its body may take while it waits to be read.
-    pub(crate) body: Option<Charge>,
+    // What its body may take while it waits to be read; counted as long as the request waits.
+    _body: Option<Charge>,
 }
 
 impl Pending {
@@ -85,8 +85,13 @@ impl Pending {
             url: None,
             method: http::Method::GET,
             headers: None,
-            body: None,
+            _body: None,
         }
+    }
+
+    /// The same with a streamed body that counts while the request waits.
+    pub(crate) fn with_body(self, body: Option<Charge>) -> Self {
+        Self { _body: body, ..self }
     }
 
     /// One that a static handler may hand on.

@@ -41,6 +41,7 @@ fn what_an_isolate_takes() {
                 serial,
                 &pulse,
                 None,
+                false,
             )
             .unwrap()
         };

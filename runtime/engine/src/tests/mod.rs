@@ -9,6 +9,7 @@ mod limits;
 mod memory;
 mod parties;
 mod rooms;
+mod shared;
 mod time;
 
 use std::net::SocketAddr;

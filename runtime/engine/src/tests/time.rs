@@ -51,7 +51,7 @@ fn on_one_thread(body: impl FnOnce(Isolate, Arc<Pulse>)) {
         let (limits, pulse) = (Limits::default(), Pulse::of_this_thread());
         let heap = Heap::new(&limits, None).unwrap();
         let slot = HostSlot::new(program.clone(), None);
-        let isolate = Isolate::create(heap, &program, slot, &limits, 1, &pulse, None).unwrap();
+        let isolate = Isolate::create(heap, &program, slot, &limits, 1, &pulse, None, false).unwrap();
         body(isolate, pulse);
     });
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use partyrun_store::{Batch, RoomKey, Store, StoreError, WorkerStore};
 
-use crate::api::{Level, Source};
+use crate::api::{Isolation, Level, Source};
 use crate::ground::inspect::Inspector;
 use crate::ground::overrun;
 use crate::ground::program::Program;
@@ -35,6 +35,7 @@ pub(crate) struct Isolates {
     pub(crate) mailbox: Arc<Mailbox>,
     writer: Arc<dyn Store>,
     inspector: Option<Arc<Inspector>>,
+    pub(crate) isolation: Isolation,
     registry: Arc<Registry>,
     spares: RefCell<Spares>,
     // The one that was made before there was a program.
@@ -73,6 +74,7 @@ impl Isolates {
             mailbox,
             writer: setup.store,
             inspector: setup.inspector,
+            isolation: setup.isolation,
             registry: setup.registry,
             spares: RefCell::new(spares),
             early: RefCell::new(heap),
@@ -109,7 +111,8 @@ impl Isolates {
         isolate.load(&self.shared.pulse, &self.shared.limits, wanted)?;
         self.spares.borrow_mut().note_time(isolate.loaded(), began.elapsed());
         // The edge imports all parties, so it is the one that tells.
-        if let (Some(overrun), Loaded::All) = (self.shared.pulse.take_overrun(), isolate.loaded()) {
+        let overrun = self.shared.pulse.take_overrun();
+        if let Some(overrun) = overrun.filter(|_| self.mailbox.kind == Kind::Edge) {
             let (used, longest) = (overrun::seconds(overrun.cpu), isolate.longest_import());
             let text = format!(
                 "Importing the project used {used} of CPU time{longest}. Each room needs as much for its party when it starts.\n"
@@ -128,6 +131,7 @@ impl Isolates {
         let program = shared.program.borrow().clone();
         let top_level = matches!(source, Some(Source::Edge)).then(|| shared.observer.clone());
         let host = HostSlot::new(program.clone(), top_level);
+        let shared_by_rooms = self.isolation == Isolation::Worker && self.mailbox.kind != Kind::Edge;
         let early = self.early.take();
         let heap = early.map_or_else(|| Heap::new(&shared.limits, self.inspector.as_ref()), Ok)?;
         let mut isolate = Isolate::create(
@@ -138,9 +142,10 @@ impl Isolates {
             serial,
             &shared.pulse,
             self.inspector.as_ref().zip(source),
+            shared_by_rooms,
         )?;
         if let Some(source) = source {
-            self.load(&mut isolate, wanted_by(source))?;
+            self.load(&mut isolate, self.wanted_by(source))?;
             if program.code_cache().is_none() {
                 isolate.make_code_cache();
             }
@@ -196,6 +201,14 @@ impl Isolates {
         });
     }
 
+    // What an isolate for `source` must have evaluated.
+    fn wanted_by(&self, source: &Source) -> Loaded {
+        match source {
+            Source::Room(key) if self.isolation == Isolation::Room => Loaded::Party(key.party().to_string()),
+            _ => Loaded::All,
+        }
+    }
+
     // The spare that is wanted most.
     fn spare(&self) -> Result<Prepared, CallError> {
         let (blank, wanted) = self.spares.borrow_mut().begin();
@@ -209,7 +222,7 @@ impl Isolates {
 
 impl Housing for Isolates {
     fn isolate(&self, source: &Source) -> Result<Prepared, CallError> {
-        let wanted = wanted_by(source);
+        let wanted = self.wanted_by(source);
         let spare = self.spares.borrow_mut().take(&wanted);
         self.refill();
         match spare {
@@ -223,8 +236,13 @@ impl Housing for Isolates {
     }
 
     fn claim_code_cache(&self, isolate: &Isolate) -> bool {
-        let Loaded::Party(party) = isolate.loaded() else { return false };
-        isolate.has_latest_code_cache() && self.code_cached.borrow_mut().insert(party.clone())
+        let party = match isolate.loaded() {
+            Loaded::Party(party) => party.clone(),
+            // No party has this name.
+            Loaded::All if self.mailbox.kind != Kind::Edge => String::new(),
+            _ => return false,
+        };
+        isolate.has_latest_code_cache() && self.code_cached.borrow_mut().insert(party)
     }
 
     fn register(&self, room: &RoomKey, isolate: &Isolate) -> Registered {
@@ -248,14 +266,6 @@ impl Worker for Isolates {
     }
 
     fn has_neighbours(&self) -> bool {
-        self.mailbox.kind == Kind::Share
-    }
-}
-
-// What an isolate for `source` must have evaluated.
-fn wanted_by(source: &Source) -> Loaded {
-    match source {
-        Source::Room(key) => Loaded::Party(key.party().to_string()),
-        Source::Edge => Loaded::All,
+        self.mailbox.kind == Kind::Share && self.isolation == Isolation::Room
     }
 }

@@ -21,7 +21,7 @@ use partyrun_net::{Body, Guests, Request, Response};
 use partyrun_store::{DueAlarm, RoomKey};
 use tokio::sync::oneshot;
 
-use crate::api::{Described, RoomState, Source, StartError};
+use crate::api::{Described, Isolation, RoomState, Source, StartError};
 use crate::ground::places::{Full, leaving};
 use crate::ground::program::Program;
 use crate::ground::trim;
@@ -31,7 +31,7 @@ use crate::room::event::{Cron, Event, Origin, connection_id};
 use crate::room::home::{Home, Housing};
 use crate::room::http::busy;
 use crate::room::requests::{Answer, Pending, Waiting};
-use crate::room::shared::{Shared, Worker as _};
+use crate::room::shared::{Landlord as _, Shared, Worker as _};
 use crate::room::sockets::{Connection, Handshake};
 use crate::worker::isolates::Isolates;
 use crate::worker::mailbox::{Mailbox, Whereabouts};
@@ -59,6 +59,8 @@ struct Worker {
     rooms: HashMap<RoomKey, Rc<Actor>>,
     by_serial: HashMap<u64, Weak<Actor>>,
     edge: Option<Rc<Actor>>,
+    // The home of all rooms, where they share one.
+    common: Option<Rc<Home>>,
     guests: Guests,
     next_actor: u64,
     tidying: Rc<Cell<bool>>,
@@ -72,6 +74,7 @@ impl Worker {
             rooms: HashMap::new(),
             by_serial: HashMap::new(),
             edge: None,
+            common: None,
             guests: Guests::new(isolates.mailbox.seats.clone()),
             isolates,
             next_actor: 1,
@@ -116,6 +119,7 @@ impl Worker {
             edge.sockets.borrow_mut().close_all(1012, "Service Restart");
             edge.close();
         }
+        self.common.iter().for_each(|common| common.close());
         self.isolates.clear();
         // The close frames get a moment to leave.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -248,7 +252,12 @@ impl Worker {
             }
             Message::MakeWay(why) => self.make_way(&why),
             Message::Relieve(key) => {
-                self.rooms.get(&key).inspect(|room| room.home.relieve());
+                match (self.rooms.get(&key), &self.common) {
+                    (Some(room), _) => room.home.relieve(),
+                    // The room that gave the isolate its name has left it.
+                    (None, Some(common)) => common.relieve(),
+                    (None, None) => {}
+                }
                 trim::now();
             }
             Message::Guest(guest) => self.guests.seat(guest),
@@ -256,10 +265,10 @@ impl Worker {
         }
     }
 
-    // A home for one room, with its task.
-    fn home(&self) -> Rc<Home> {
+    // A home for one room, or for all that will be here, with its task.
+    fn home(&self, isolation: Isolation) -> Rc<Home> {
         let isolates: Rc<dyn Housing> = self.isolates.clone();
-        let home = Home::new(self.shared.clone(), Rc::downgrade(&isolates));
+        let home = Home::new(self.shared.clone(), Rc::downgrade(&isolates), isolation);
         let polled = home.clone();
         tokio::task::spawn_local(std::future::poll_fn(move |context| polled.poll(context)));
         home
@@ -278,7 +287,14 @@ impl Worker {
         if let Some(room) = self.rooms.get(&key) {
             return room.clone();
         }
-        let room = self.actor(Source::Room(key.clone()), &self.home());
+        let home = match self.common.clone() {
+            Some(common) => common,
+            None => self.home(self.isolates.isolation),
+        };
+        if self.isolates.isolation == Isolation::Worker {
+            self.common = Some(home.clone());
+        }
+        let room = self.actor(Source::Room(key.clone()), &home);
         self.rooms.insert(key, room.clone());
         room
     }
@@ -319,7 +335,7 @@ impl Worker {
                 Body::Stream(_) => Some(bodies.charge(BODY_PIECES * self.shared.limits.header_bytes_max)),
                 Body::Full(_) | Body::Empty => None,
             };
-            let waiting = Pending { body, ..Pending::answered_only(Waiting::Room(reply), request.peer) };
+            let waiting = Pending::answered_only(Waiting::Room(reply), request.peer).with_body(body);
             let id = room.requests.remember(waiting);
             room.push(Event::Request(id, request, origin));
         }
@@ -375,7 +391,9 @@ impl Worker {
         room.close();
         self.rooms.remove(key);
         self.by_serial.remove(&room.serial);
-        let (slow, mailbox) = (room.rest.is_slow(), &self.isolates.mailbox);
+        // Where rooms share an isolate, they stay together.
+        let slow = room.rest.is_slow() && self.isolates.isolation == Isolation::Room;
+        let mailbox = &self.isolates.mailbox;
         if slow || mailbox.is_extra() {
             // Its next life is elsewhere.
             mailbox.seats.dismiss(Some((key.party(), key.id())));
@@ -458,7 +476,7 @@ impl Worker {
             old.sockets.borrow_mut().close_all(1012, "Service Restart");
             old.close();
         }
-        let home = self.home();
+        let home = self.home(Isolation::Room);
         let edge = self.actor(Source::Edge, &home);
         home.prepare(&edge, prepared);
         self.edge = Some(edge.clone());
@@ -470,6 +488,7 @@ impl Worker {
 
     fn swap(&mut self, program: Arc<Program>) {
         self.isolates.swap(program);
+        self.common.iter().for_each(|common| common.end_isolate());
         for room in self.rooms.values() {
             room.swap();
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use partyrun_limits::Limits;
 use partyrun_store::Store;
 
-use crate::api::Observer;
+use crate::api::{Isolation, Observer};
 use crate::ground::inspect::Inspector;
 use crate::ground::places::Places;
 use crate::ground::program::Program;
@@ -22,6 +22,7 @@ pub(crate) struct Setup {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) program: Arc<Program>,
     pub(crate) inspector: Option<Arc<Inspector>>,
+    pub(crate) isolation: Isolation,
     pub(crate) neighbours: Weak<dyn Neighbours>,
     pub(crate) whereabouts: Weak<dyn Whereabouts>,
     pub(crate) spares: usize,
