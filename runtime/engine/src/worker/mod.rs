@@ -4,6 +4,7 @@
 //! that is, `placement.rs` says. The thread runs a current-thread tokio runtime: deno_core must never see another kind
 //! (design, section 3). Messages from other threads arrive in order through one channel.
 
+mod handlers;
 pub(crate) mod isolates;
 pub(crate) mod mailbox;
 pub(crate) mod message;
@@ -17,17 +18,16 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use partyrun_net::{Body, Guests, Request, Response};
+use partyrun_net::{Body, Guests, Request};
 use partyrun_store::{DueAlarm, RoomKey};
 use tokio::sync::oneshot;
 
-use crate::api::{Described, Isolation, RoomState, Source, StartError};
+use crate::api::{Isolation, RoomState, Source};
 use crate::ground::places::{Full, leaving};
 use crate::ground::program::Program;
 use crate::ground::trim;
-use crate::isolate::CallError;
 use crate::room::actor::Actor;
-use crate::room::event::{Cron, Event, Origin, connection_id};
+use crate::room::event::{Event, Origin, connection_id};
 use crate::room::home::{Home, Housing};
 use crate::room::http::busy;
 use crate::room::requests::{Answer, Pending, Waiting};
@@ -443,49 +443,6 @@ impl Worker {
         });
     }
 
-    fn edge_event<T>(
-        &mut self,
-        payload: T,
-        mut remembered: Pending,
-        event: impl FnOnce(u32, T, &mut Pending) -> Event,
-    ) {
-        let Some(edge) = self.edge.clone() else { return };
-        let id = edge.requests.reserve();
-        let event = event(id, payload, &mut remembered);
-        edge.requests.keep(id, remembered);
-        edge.push(event);
-        edge.wake();
-    }
-
-    fn cron(&mut self, cron: Cron, reply: oneshot::Sender<Response>) {
-        let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let remembered = Pending::answered_only(Waiting::Plain(reply), nobody);
-        self.edge_event(cron, remembered, |id, cron, _| Event::Cron(id, Box::new(cron)));
-    }
-
-    // Makes the edge isolate, if there is none yet, and asks it what the modules declare.
-    fn describe(&mut self, reply: oneshot::Sender<Result<Described, StartError>>) {
-        let prepared = match self.isolates.create(Some(&Source::Edge)) {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                let _gone = reply.send(Err(not_started(&error)));
-                return;
-            }
-        };
-        if let Some(old) = self.edge.take() {
-            old.sockets.borrow_mut().close_all(1012, "Service Restart");
-            old.close();
-        }
-        let home = self.home(Isolation::Room);
-        let edge = self.actor(Source::Edge, &home);
-        home.prepare(&edge, prepared);
-        self.edge = Some(edge.clone());
-        tokio::task::spawn_local(async move {
-            let described = std::future::poll_fn(|context| home.describe(&edge, context)).await;
-            let _gone = reply.send(described.map_err(|error| not_started(&error)));
-        });
-    }
-
     fn swap(&mut self, program: Arc<Program>) {
         self.isolates.swap(program);
         self.common.iter().for_each(|common| common.end_isolate());
@@ -494,13 +451,6 @@ impl Worker {
         }
         self.isolates.refill();
     }
-}
-
-fn not_started(error: &CallError) -> StartError {
-    StartError::Program(match error {
-        CallError::Import(reason) => format!("The project did not start: {reason}."),
-        other => other.to_string(),
-    })
 }
 
 // The static handlers that are running, and what they gave to `waitUntil`, get a while to end.
