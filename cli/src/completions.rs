@@ -91,7 +91,9 @@ mod tests {
             clap_complete::generate(shell, &mut Cli::command(), "partyrun", &mut text);
             let text = String::from_utf8(text).unwrap();
             assert!(text.contains("completions") && text.contains("persist"), "{shell}");
-            assert!(text.contains("heap_bytes_max") && text.contains("elvish"), "{shell}");
+            assert!(text.contains("heap_bytes_max"), "{shell}");
+            // Fish's scripts complete no values without a flag.
+            assert!(text.contains("elvish") || shell == clap_complete::Shell::Fish, "{shell}");
         }
     }
 }

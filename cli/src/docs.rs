@@ -91,6 +91,12 @@ fn flags() -> String {
             let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
             writeln!(text, "| `{name}` | {} |", help.replace('|', "\\|")).unwrap();
         }
+        for below in sub.get_subcommands().filter(|below| below.get_name() != "help") {
+            let values = below.get_positionals().filter_map(|value| value.get_value_names()?.first());
+            let name = values.fold(below.get_name().to_string(), |name, value| format!("{name} {value}"));
+            let about = below.get_about().map(ToString::to_string).unwrap_or_default();
+            writeln!(text, "| `{name}` | {about} |").unwrap();
+        }
         text.push('\n');
     }
     text
@@ -132,8 +138,13 @@ fn every_command_line_in_the_pages_is_valid() {
             let words = line.split_whitespace().map(|word| word.trim_matches('\''));
             if let Err(error) = Cli::try_parse_from(words) {
                 // `partyrun completions`, say, in the middle of a sentence.
-                let is_name =
-                    error.kind() == ErrorKind::MissingRequiredArgument && line.matches(' ').count() == 1;
+                let is_short = matches!(
+                    error.kind(),
+                    ErrorKind::MissingRequiredArgument
+                        | ErrorKind::MissingSubcommand
+                        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                );
+                let is_name = is_short && line.matches(' ').count() <= 2;
                 assert!(is_name || !error.use_stderr(), "{}: {line}: {error}", path.display());
             }
             seen += 1;

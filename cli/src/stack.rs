@@ -61,8 +61,8 @@ impl Files {
 
     /// The same as [`Files::explain`] for what a module threw while it was loaded, with a line before it that says so.
     pub(crate) fn explain_load(&self, text: &str) -> String {
-        let places = text.lines().filter_map(frame).filter_map(|frame| place(frame.location));
-        let own = places.into_iter().find(|place| !place.is_foreign());
+        let mut places = text.lines().filter_map(frame).filter_map(|frame| place(frame.location));
+        let own = places.find(|place| !place.is_foreign());
         match own {
             Some(place) => {
                 format!("{} failed while it was loaded.\n{}", self.shown(&place.file), self.explain(text))
