@@ -9,7 +9,6 @@ use partyrun_store::RoomKey;
 
 use crate::tests::{Bench, one_worker, run, start_with};
 use crate::worker::mailbox::Kind;
-use crate::*;
 
 /// No test waits so long if the limit is held.
 const PATIENCE: Duration = Duration::from_secs(60);
