@@ -103,13 +103,14 @@ impl<'a> Crate<'a> {
                 let path = if parent.is_empty() { path.clone() } else { format!("{parent}::{path}") };
                 named.extend(self.find(&path).map(str::to_owned));
             }
-            for path in paths_after(&code, "\nuse ").into_iter().chain(paths_after(&code, "\npub use ")) {
-                let child = format!("{module}::{path}");
-                named.extend(
-                    self.find(&child)
-                        .filter(|found| found.starts_with(&format!("{module}::")))
-                        .map(str::to_owned),
-                );
+            // A file beside the folder of its modules is one with them; a `mod.rs` names them like others.
+            let children =
+                if file.path.ends_with("/mod.rs") { ["\nuse ", "\npub(crate) use "] } else { [""; 2] };
+            for path in
+                children.iter().filter(|word| !word.is_empty()).flat_map(|word| paths_after(&code, word))
+            {
+                let child = self.find(&format!("{module}::{path}"));
+                named.extend(child.filter(|found| is_in(found, module)).map(str::to_owned));
             }
             named.remove(module);
             arrows.insert(module.clone(), named);
