@@ -1,4 +1,4 @@
-//! The flags of `partyrun storage`.
+//! `partyrun storage` as it is typed: its commands, their arguments, and examples of them.
 
 use std::path::PathBuf;
 

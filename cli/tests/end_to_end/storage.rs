@@ -83,7 +83,7 @@ fn storage_is_shown_as_people_read_it_and_nothing_is_changed() {
     assert_eq!(lines.lines().count(), 152);
     assert!(lines.starts_with("key-000                   0\n"), "{lines}");
     let value = shown(&["get", "a", "value"]).1;
-    for part in ["1970-01-01T00:00:00.000Z", "'big' => 1n", "Uint8Array(3) [ 1, 2, 3 ]", "\\x1B[2J"] {
+    for part in ["1970-01-01T00:00:00.000Z", "'big' => 1n", "Uint8Array(3) [ 1, 2, 3 ]", "\\x1b[2J"] {
         assert!(value.contains(part), "{part}: {value}");
     }
     assert!(!value.contains('\u{1b}'), "{value}");
