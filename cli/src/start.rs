@@ -24,8 +24,6 @@ use crate::release::{Release, Unpacked};
 use crate::serve::{self, Plan, Running};
 use crate::stop::Link;
 
-/// How long events in progress may take at the end.
-const GRACE: Duration = Duration::from_secs(10);
 /// By then the program has been evaluated and has seen some events.
 const CODE_CACHE_AFTER: Duration = Duration::from_secs(5);
 
@@ -49,6 +47,8 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform(&limits);
     let warm = Engine::warm_up(&limits, None);
+    // What events in progress get at the end.
+    let grace = limits.wait_until_max;
     let Servable { config, listeners, port, program, cache, release, folder } =
         servable(args, &limits, &link, &output)?;
     let result = serve::runtime()?.block_on(async {
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             }
         }
         output.note("Stopping.");
-        running.stop(GRACE, &mut requests).await;
+        running.stop(grace, &mut requests).await;
         cache.keep(&program);
         Ok(())
     });

@@ -1,4 +1,4 @@
-//! See `src/heads.rs`.
+//! One target of `cargo fuzz`: gives its bytes to the code in `src/heads.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| partyrun_fuzz::heads::run(bytes));

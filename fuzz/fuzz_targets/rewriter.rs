@@ -1,4 +1,4 @@
-//! See `src/rewriter.rs`.
+//! One target of `cargo fuzz`: gives its bytes to the code in `src/rewriter.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| partyrun_fuzz::rewriter::run(bytes));

@@ -1,4 +1,4 @@
-//! See `src/source_maps.rs`.
+//! One target of `cargo fuzz`: gives its bytes to the code in `src/source_maps.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| partyrun_fuzz::source_maps::run(bytes));

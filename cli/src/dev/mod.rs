@@ -385,7 +385,7 @@ impl Session<'_> {
         if let Some(client) = &self.client {
             client.abort();
         }
-        self.running.stop(GRACE, requests).await;
+        self.running.stop(GRACE.min(self.setup.limits.wait_until_max), requests).await;
         self.builder.code_cache(&self.built.hash).keep(&self.built.program);
     }
 }

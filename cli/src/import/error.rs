@@ -1,4 +1,4 @@
-//! Why an import ends with an error.
+//! Why an import ends with an error, and the message for each reason.
 
 use partyrun_config::ConfigError;
 use partyrun_store::StoreError;

@@ -232,9 +232,9 @@ fn lines_that_nobody_reads_are_left_out_and_counted() {
             let count = line.split_once('(').and_then(|(_, rest)| rest.split_once(" lines were dropped"));
             dropped += count.map_or(0, |(count, _)| count.parse::<usize>().unwrap());
         }
-        dropped > 0
+        shown + dropped >= 300
     });
-    assert!(shown > 0 && dropped > 100 && shown + dropped <= 310, "{shown} shown, {dropped} dropped");
+    assert!(shown > 0 && dropped > 100, "{shown} shown, {dropped} dropped");
 }
 
 #[test]

@@ -184,7 +184,8 @@ async function compare(seed, folder, bundler, esbuild) {
     return { reason: agree ? "both refuse" : undefined, text };
   }
   const mine = await inWorker("script", ours),
-    yours = await inWorker("module", theirs);
+    // Some of esbuild's really hang, and each of those costs the whole time.
+    yours = await inWorker("module", theirs, 3000);
   if (same(mine, yours)) return { reason: "same" };
   // A cycle whose modules await each other: esbuild's functions wait for themselves.
   if (yours[0] === "hangs" && mine[0] !== "hangs") return { reason: "esbuild never ends, ours does" };
@@ -206,11 +207,11 @@ const show = (files) =>
     .join("");
 
 /** A thread per few programs: modules stay loaded in a thread, and a hang must end. */
-async function inWorker(kind, file) {
+async function inWorker(kind, file, patience = 30_000) {
   worker ??= { thread: new Worker(import.meta.filename), uses: 0 };
   const { thread } = worker;
   const answer = await new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(["hangs"]), 2000);
+    const timer = setTimeout(() => resolve(["hangs"]), patience);
     thread.once("message", (lines) => {
       clearTimeout(timer);
       resolve(lines);

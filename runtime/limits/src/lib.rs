@@ -357,7 +357,7 @@ limits! {
     alarm_retries_max: u32 = 6, "attempts", "the alarm is dropped, and an error is printed";
     /// Alarms that run at the same time in the process. An alarm that has run for five seconds no longer counts.
     alarms_running_max: usize = 1000, "alarms", "further alarms wait";
-    /// Time that static handlers and `waitUntil` get when the server stops or its code is replaced.
+    /// Time that events in progress and `waitUntil` get when `start` stops, and static handlers when code is replaced.
     wait_until_max: Duration = Duration::from_secs(10), "time", "the work is dropped";
     /// Bytes of responses that `caches` keeps, for the whole process.
     cache_bytes_max: usize = 64 * MIB, "bytes", "the oldest are dropped";

@@ -189,7 +189,7 @@ fn streamed_answers_that_nobody_reads_wait() {
             let (_, made) = bench.path("a", "?made").await;
             same = if made == seen { same + 1 } else { 0 };
             seen = made;
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await; // Sleeps: no more pieces come, which nothing announces.
         }
         // Beside what the limit allows, each answer has one piece that waits, and one that is on its way.
         let made: usize = seen.parse().unwrap();

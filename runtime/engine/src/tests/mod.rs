@@ -317,6 +317,8 @@ async fn run_away(limits: Limits, kinds: &[(&str, &[&str])]) {
     bench.engine.stop(Duration::from_secs(2)).await;
 }
 
+const REFUSED: &str =
+    "The room would use more than 128 MiB outside of its heap (limit `external_bytes_max`).";
 const OUTSIDE: &str = "`onRequest` used more than 128 MiB outside of its heap (limit `external_bytes_max`)";
 const HEAP: &str = "`onRequest` used more than 128 MiB of heap (limit `heap_bytes_max`)";
 
@@ -335,7 +337,7 @@ fn a_room_that_does_not_end_is_reset_and_its_neighbour_lives() {
             ("timers", &["A room cannot have more than 10000 timers waiting."]),
             // What has to be written to grow may take longer than it may take.
             ("resizable", &[cpu, HEAP, OUTSIDE]),
-            ("shared", &[cpu, HEAP, OUTSIDE]),
+            ("shared", &[cpu, HEAP, OUTSIDE, REFUSED]),
             ("wasm", &[cpu, HEAP, OUTSIDE]),
         ],
     ));

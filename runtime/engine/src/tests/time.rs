@@ -264,7 +264,7 @@ fn static_handlers_go_on_elsewhere_while_one_holds_its_thread_up() {
         // One waits before anybody knows that the thread is held up, the other comes after it.
         let others = Box::pin(async {
             while !bench.lines.all().contains("looping") {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await; // Polls.
             }
             [bench.edge("/").await, bench.edge("/").await]
         });

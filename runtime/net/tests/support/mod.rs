@@ -116,6 +116,12 @@ async fn work(limits: Rc<Limits>, log: std_mpsc::Sender<String>, mut jobs: mpsc:
                     answer.closed().await;
                 });
             }
+            "unread" => {
+                tokio::task::spawn_local(async move {
+                    let (_kept, mut answer) = (request, answer);
+                    answer.closed().await;
+                });
+            }
             "swallow" => {
                 let log = log.clone();
                 tokio::task::spawn_local(async move {
