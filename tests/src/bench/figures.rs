@@ -94,7 +94,7 @@ const ECHO_SOCKETS: usize = 32;
 /// Numbers of connections with which a server is woken for one message or a few.
 const FEW: [usize; 3] = [1, 4, 8];
 /// Rooms of each program that are made, and those whose memory is looked at.
-const PROGRAM_ROOMS: usize = 100;
+const PROGRAM_ROOMS: usize = 40;
 /// Echo and requests are spread over so many rooms.
 const ROOMS: usize = 8;
 const TEXT: &str = r#"{"type":"move","x":123,"y":456}"#;
@@ -289,7 +289,8 @@ impl Bench {
             let name = format!("{program} program: new room, one right after the other, {what}");
             figure(&name, Unit::Milliseconds, made.quantile(quantile))
         };
-        let memory = format!("{program} program: memory of an idle room and its socket, 100 rooms");
+        let memory =
+            format!("{program} program: memory of an idle room and its socket, {PROGRAM_ROOMS} rooms");
         Ok(vec![ms("p50", 0.5), ms("p99", 0.99), figure(&memory, Unit::Kib, idle.room_kib)])
     }
 

@@ -59,7 +59,7 @@ pub struct Idle {
 pub fn idle_memory(server: &Running, rooms: usize, sockets: usize) -> io::Result<Idle> {
     let mut kept: Vec<TcpStream> = Vec::with_capacity(rooms + sockets);
     // What the first ones cost is the server's, not theirs.
-    for number in 0..50 {
+    for number in 0..rooms.min(50) {
         kept.push(client::open_socket(server.address, "/party/hall")?);
         kept.push(client::open_socket(server.address, &format!("/party/warm-{number}"))?);
     }
