@@ -62,7 +62,7 @@ class KvNamespace {
   }
 
   async getWithMetadata(key, options) {
-    return read(this, key, options);
+    return await read(this, key, options);
   }
 
   async put(key, value, options) {

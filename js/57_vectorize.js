@@ -62,10 +62,10 @@ class VectorizeIndex {
   }
 
   async insert(vectors) {
-    return store(this, "insert", vectors);
+    return await store(this, "insert", vectors);
   }
   async upsert(vectors) {
-    return store(this, "upsert", vectors);
+    return await store(this, "upsert", vectors);
   }
 
   async getByIds(ids) {

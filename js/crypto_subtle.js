@@ -138,7 +138,8 @@ async function counted(run, algorithm, bytes) {
   if (blocks > turn) fails("OperationError", `The text is longer than a counter of ${bits} bits can count.`);
   const left = turn - whole % turn;
   const parameters = { __proto__: null, name: "AES-CTR", counter, length: 128 };
-  if (blocks <= left) return run(parameters);
+  // own: a function of `cipher`.
+  if (blocks <= left) return await run(parameters);
   const start = new Uint8Array(AES_BLOCK_BYTES);
   const startView = new DataView(TypedArrayPrototypeGetBuffer(start));
   const kept = whole - whole % turn;
@@ -167,7 +168,8 @@ async function sealed(seals, run, algorithm, key, bytes) {
   if ((iv.length === 12 || iv.length === 16) && (seals || tagLength === 128)) {
     const parameters = { __proto__: null, name: "AES-GCM", iv, tagLength };
     if (additionalData !== undefined) parameters.additionalData = additionalData;
-    return run(parameters);
+    // own: a function of `cipher`.
+    return await run(parameters);
   }
   const made = core.ops.op_aes_gcm(seals, material(key), iv, additionalData ?? new Uint8Array(), bytes, tagBytes);
   return made === null ? fails("OperationError", "Decryption failed") : TypedArrayPrototypeGetBuffer(made);

@@ -20,10 +20,11 @@ use swc_common::{
     BytePos, FileName, GLOBALS, Globals, Mark, SourceFile, SourceMap, Spanned, SyntaxContext, sync::Lrc,
 };
 use swc_ecma_ast::{
-    ArrayPat, ArrowExpr, AwaitExpr, BinExpr, BinaryOp, CallExpr, Callee, ClassDecl, ClassMember, EsVersion,
-    Expr, ExprOrSpread, FnDecl, ForInStmt, ForOfStmt, Function, GetterProp, Id, Ident, MemberExpr,
-    MemberProp, NewExpr, ObjectLit, ObjectPat, ObjectPatProp, OptCall, OptChainBase, OptChainExpr, Pass, Pat,
-    Program, Prop, PropName, PropOrSpread, Regex, SetterProp, VarDeclarator, YieldExpr,
+    ArrayPat, ArrowExpr, AwaitExpr, BinExpr, BinaryOp, BlockStmtOrExpr, CallExpr, Callee, ClassDecl,
+    ClassMember, EsVersion, Expr, ExprOrSpread, FnDecl, ForInStmt, ForOfStmt, Function, GetterProp, Id,
+    Ident, MemberExpr, MemberProp, NewExpr, ObjectLit, ObjectPat, ObjectPatProp, OptCall, OptChainBase,
+    OptChainExpr, Pass, Pat, Program, Prop, PropName, PropOrSpread, Regex, ReturnStmt, SetterProp,
+    VarDeclarator, YieldExpr,
 };
 use swc_ecma_parser::{Syntax, parse_file_as_program};
 use swc_ecma_transforms_base::resolver;
@@ -81,6 +82,8 @@ struct Names {
     origins: HashMap<Id, Origin>,
     /// Objects that inherit nothing.
     bare: HashSet<Id>,
+    /// Functions that answer a promise.
+    promising: HashSet<Id>,
 }
 
 impl Names {
@@ -173,6 +176,9 @@ impl Visit for Names {
     fn visit_var_declarator(&mut self, declared: &VarDeclarator) {
         declared.visit_children_with(self);
         let Some(value) = declared.init.as_deref() else { return };
+        if let (Pat::Ident(name), Expr::Arrow(ArrowExpr { is_async: true, .. })) = (&declared.name, value) {
+            self.promising.insert(name.to_id());
+        }
         match self.origin(value) {
             // Nothing is known of what our functions answer, but that their own functions may be in it.
             Some(Origin::Part) if declared.name.is_ident() => {}
@@ -187,6 +193,9 @@ impl Visit for Names {
     }
 
     fn visit_fn_decl(&mut self, declared: &FnDecl) {
+        if declared.function.is_async {
+            self.promising.insert(declared.ident.to_id());
+        }
         self.origins.insert(declared.ident.to_id(), Origin::Own);
         declared.visit_children_with(self);
     }
@@ -209,6 +218,8 @@ struct Rule<'a> {
     is_early: bool,
     /// How many functions are around what is looked at.
     depth: usize,
+    /// Whether the innermost of them is an async one.
+    is_async: bool,
     found: Vec<(BytePos, String)>,
 }
 
@@ -224,10 +235,25 @@ impl Rule<'_> {
         }
     }
 
-    fn inside(&mut self, visit: impl FnOnce(&mut Self)) {
+    fn inside(&mut self, is_async: bool, visit: impl FnOnce(&mut Self)) {
+        let outside = std::mem::replace(&mut self.is_async, is_async);
         self.depth += 1;
         visit(self);
         self.depth -= 1;
+        self.is_async = outside;
+    }
+
+    fn returned(&mut self, value: &Expr) {
+        if let Expr::Call(call) = value
+            && let Some(Expr::Ident(name)) = call.callee.as_expr().map(|callee| &**callee)
+            && self.is_async
+            && self.names.promising.contains(&name.to_id())
+        {
+            self.find(
+                name.span.lo,
+                "returns a promise, whose `then` user code has: `return await`".to_owned(),
+            );
+        }
     }
 
     fn is_own(&self, value: &Expr) -> bool {
@@ -317,23 +343,35 @@ impl Visit for Rule<'_> {
     }
 
     fn visit_function(&mut self, function: &Function) {
-        self.inside(|rule| function.visit_children_with(rule));
+        self.inside(function.is_async, |rule| function.visit_children_with(rule));
+    }
+
+    fn visit_return_stmt(&mut self, statement: &ReturnStmt) {
+        if let Some(value) = &statement.arg {
+            self.returned(value);
+        }
+        statement.visit_children_with(self);
     }
 
     fn visit_arrow_expr(&mut self, function: &ArrowExpr) {
-        self.inside(|rule| function.visit_children_with(rule));
+        self.inside(function.is_async, |rule| {
+            if let BlockStmtOrExpr::Expr(value) = &*function.body {
+                rule.returned(value);
+            }
+            function.visit_children_with(rule);
+        });
     }
 
     fn visit_getter_prop(&mut self, getter: &GetterProp) {
-        self.inside(|rule| getter.visit_children_with(rule));
+        self.inside(false, |rule| getter.visit_children_with(rule));
     }
 
     fn visit_setter_prop(&mut self, setter: &SetterProp) {
-        self.inside(|rule| setter.visit_children_with(rule));
+        self.inside(false, |rule| setter.visit_children_with(rule));
     }
 
     fn visit_class_member(&mut self, member: &ClassMember) {
-        self.inside(|rule| member.visit_children_with(rule));
+        self.inside(false, |rule| member.visit_children_with(rule));
     }
 
     fn visit_call_expr(&mut self, call: &CallExpr) {
@@ -501,7 +539,7 @@ fn found(program: &Program, unresolved: SyntaxContext, is_early: bool) -> Vec<(B
     let mut names = Names::default();
     program.visit_with(&mut names);
     program.visit_with(&mut names);
-    let mut rule = Rule { names: &names, unresolved, is_early, depth: 0, found: Vec::new() };
+    let mut rule = Rule { names: &names, unresolved, is_early, depth: 0, is_async: false, found: Vec::new() };
     program.visit_with(&mut rule);
     rule.found
 }
@@ -647,6 +685,7 @@ fn each_kind_of_violation_is_found() {
         ("ObjectDefineProperty(x, y, { value: 1 });", "descriptor"),
         ("x instanceof f;", "`instanceof`"),
         ("async () => await x;", "thenable"),
+        ("async function a() { return b(); } async function b() {}", "returns a promise"),
         ("/x/;", "regular expression"),
         ("A.prototype.m;", "of a prototype"),
         ("// own: nothing.\nf(x);", "allows nothing"),
