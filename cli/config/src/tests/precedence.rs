@@ -5,7 +5,8 @@ use serde_json::json;
 use super::{Overrides, Project, load_text, pair};
 use crate::{Format, Persist, Request, load, parse_dotenv};
 
-const FILE: &str = r#"{ name: "file", main: "file.ts", port: 1, minify: true, compatibilityDate: "2020-01-01",
+const FILE: &str = r#"{ name: "file", main: "file.ts", port: 1, minify: true, isolation: "worker",
+  compatibilityDate: "2020-01-01",
     compatibilityFlags: ["a"], persist: false, serve: { path: "public", singlePageApp: true, browserTTL: 60.5 },
     vars: { F: { deep: [1] }, E: 1, L: 2, V: 3 }, define: { A: "1", D: "2" } }"#;
 
@@ -76,6 +77,7 @@ fn flags_win_over_the_file() {
         serve: Some("static".into()),
         persist: Some("kept".into()),
         minify: Some(false),
+        isolation: Some("room".into()),
         compatibility_date: Some("2024-01-01".into()),
         compatibility_flags: vec!["b".into()],
         ..Overrides::default()
@@ -88,7 +90,7 @@ fn flags_win_over_the_file() {
     assert_eq!(config.compatibility_date.as_deref(), Some("2024-01-01"));
     assert_eq!(config.compatibility_flags, ["b"]);
     assert_eq!(config.persist, Persist::Path(project.path("sub/kept")));
-    assert!(!config.minify);
+    assert!(!config.minify && !config.shares_isolates);
     // `--serve` replaces the whole object.
     let serve = config.serve.expect("serve");
     assert_eq!((serve.path, serve.single_page_app), (project.path("sub/static"), false));
@@ -98,7 +100,7 @@ fn flags_win_over_the_file() {
 fn the_file_counts_where_no_flag_is_given() {
     let project = Project::new(&[("partykit.json", FILE)]);
     let config = project.load().expect("config");
-    assert_eq!((config.port, config.minify), (Some(1), true));
+    assert_eq!((config.port, config.minify, config.shares_isolates), (Some(1), true, true));
     assert_eq!(config.persist, Persist::No);
     let serve = config.serve.expect("serve");
     assert_eq!((serve.browser_ttl_seconds, serve.single_page_app), (Some(60), true));
