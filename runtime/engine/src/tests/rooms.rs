@@ -265,7 +265,9 @@ impl Shared {
         self.runtime.execute_script("event.js", script.to_string()).expect("the script runs");
     }
 
+    // What is left, with rejections first, as the engine has it.
     async fn rest(&mut self) {
+        self.run("table.settle()");
         self.runtime.run_event_loop(PollEventLoopOptions::default()).await.expect("nothing fails");
     }
 }
