@@ -4,7 +4,8 @@
 //! thousand do not fit on a stack; asking JavaScript to empty it before each poll costs every turn two calls. Here a turn
 //! without rejections costs one look at an empty list. A rejection that is handled before the end of the turn, as in
 //! `await failing()`, is forgotten at once when it was the last one, and else whenever the list has doubled, so that a long
-//! turn does not pile them up.
+//! turn does not pile them up. Where rooms share the isolate, each keeps the async context in which it was made: it tells the
+//! room.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,10 +19,22 @@ const SIFT_FROM: usize = 1024;
 /// So many reasons are told in one call.
 const TOLD_AT_ONCE: usize = 1024;
 
+struct Rejection {
+    promise: v8::Global<v8::Promise>,
+    // The async context in which it was rejected; none where there is nothing to tell apart.
+    context: Option<v8::Global<v8::Value>>,
+}
+
+impl Rejection {
+    fn is_handled(&self, scope: &v8::PinScope<'_, '_>) -> bool {
+        v8::Local::new(scope, &self.promise).has_handler()
+    }
+}
+
 /// The rejections of one isolate. Its handles must go before the isolate does: [`Rejections::forget`].
 #[derive(Default)]
 pub(crate) struct Rejections {
-    promises: RefCell<Vec<v8::Global<v8::Promise>>>,
+    promises: RefCell<Vec<Rejection>>,
     // When the list is this long, handled ones are looked for.
     sift_at: Cell<usize>,
 }
@@ -56,13 +69,24 @@ impl Rejections {
             self.sift_at.set(SIFT_FROM);
             for some in promises.chunks(TOLD_AT_ONCE) {
                 v8::scope!(let scope, scope);
-                let unhandled = some.iter().map(|promise| v8::Local::new(scope, promise));
-                let unhandled: Vec<_> = unhandled.filter(|promise| !promise.has_handler()).collect();
-                let reasons: Vec<_> = unhandled.iter().map(|promise| promise.result(scope)).collect();
-                if !reasons.is_empty() {
-                    let reasons = v8::Array::new_with_elements(scope, &reasons).into();
-                    call(scope, rejected, &[reasons])?;
+                let mut reasons = Vec::new();
+                for one in some {
+                    if one.is_handled(scope) {
+                        continue;
+                    }
+                    let reason = v8::Local::new(scope, &one.promise).result(scope);
+                    match &one.context {
+                        None => reasons.push(reason),
+                        Some(context) => {
+                            let context = v8::Local::new(scope, context);
+                            scope.set_continuation_preserved_embedder_data(context);
+                            tell(scope, rejected, &[reason])?;
+                        }
+                    }
                 }
+                let nobody = v8::undefined(scope).into();
+                scope.set_continuation_preserved_embedder_data(nobody);
+                tell(scope, rejected, &reasons)?;
             }
             scope.perform_microtask_checkpoint();
         }
@@ -72,19 +96,33 @@ impl Rejections {
     fn add(&self, scope: &v8::PinScope<'_, '_>, promise: v8::Local<'_, v8::Promise>) {
         let mut promises = self.promises.borrow_mut();
         if promises.len() >= self.sift_at.get() {
-            promises.retain(|promise| !v8::Local::new(scope, promise).has_handler());
+            promises.retain(|one| !one.is_handled(scope));
             self.sift_at.set((2 * promises.len()).max(SIFT_FROM));
         }
-        promises.push(v8::Global::new(scope, promise));
+        let context = scope.get_continuation_preserved_embedder_data();
+        let context = (!context.is_undefined()).then(|| v8::Global::new(scope, context));
+        promises.push(Rejection { promise: v8::Global::new(scope, promise), context });
     }
 
     // Only the last one: the others are looked at when they are told.
     fn remove(&self, scope: &v8::PinScope<'_, '_>, promise: v8::Local<'_, v8::Promise>) {
         let mut promises = self.promises.borrow_mut();
-        if promises.last().is_some_and(|last| v8::Local::new(scope, last) == promise) {
+        if promises.last().is_some_and(|last| v8::Local::new(scope, &last.promise) == promise) {
             promises.pop();
         }
     }
+}
+
+fn tell<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    rejected: &v8::Global<v8::Function>,
+    reasons: &[v8::Local<'s, v8::Value>],
+) -> Result<(), CallError> {
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let reasons = v8::Array::new_with_elements(scope, reasons).into();
+    call(scope, rejected, &[reasons]).map(drop)
 }
 
 unsafe extern "C" fn on_event(message: v8::PromiseRejectMessage<'_>) {

@@ -216,7 +216,6 @@ var module = () => {
         for (const connection of kept) connection.send(message);
         return;
       }
-      if (message === "reject") Promise.reject(new Error(id));
       console.log(`${id} ${message}`);
       sender.send(`${id} ${message}`);
       broadcast(`${id} ${message}`);
@@ -265,9 +264,7 @@ impl Shared {
         self.runtime.execute_script("event.js", script.to_string()).expect("the script runs");
     }
 
-    // What is left, with rejections first, as the engine has it.
     async fn rest(&mut self) {
-        self.run("table.settle()");
         self.runtime.run_event_loop(PollEventLoopOptions::default()).await.expect("nothing fails");
     }
 }
@@ -325,7 +322,7 @@ fn an_op_of_a_shared_isolate_names_its_room() {
 }
 
 #[test]
-fn sections_timers_and_rejections_of_a_shared_isolate_are_a_rooms() {
+fn sections_and_timers_of_a_shared_isolate_are_a_rooms() {
     within_a_runtime(async {
         let mut shared = begun().await;
         let noted = shared.noted.clone();
@@ -343,10 +340,6 @@ fn sections_timers_and_rejections_of_a_shared_isolate_are_a_rooms() {
                 assert_eq!(said.iter().filter(|said| **said == line).count(), times, "{line}: {said:?}");
             }
         }
-        shared.run("table.message(3, 0, 'reject')");
-        shared.rest().await;
-        let said = lines(&noted, &["console"]);
-        assert!(said.iter().any(|line| line.starts_with("console 3 Uncaught")), "{said:?}");
         // Each room has its own number of timers.
         shared.run("table.message(3, 0, 'timers')");
         shared.run("table.message(5, 0, 'timers')");

@@ -19,6 +19,12 @@ const CODE: &str = "'use strict'; (host) => {
       async onRequest(request) {
         const query = new URL(request.url).searchParams;
         if (query.get('k') === 'loop') for (;;) {}
+        if (query.get('k') === 'reject') {
+          const { id } = this.room;
+          await new Promise((done) => setTimeout(done, query.get('after')));
+          Promise.reject(new Error(`unheard in ${id}`));
+          return new Response('');
+        }
         if (query.get('k') === 'keep') kept.push(this.room);
         if (query.get('k') === 'use') {
           return new Response(await kept[0].storage.put('total', 100).then(() => 'done', (error) => `${error}`));
@@ -88,6 +94,26 @@ fn rooms_of_one_isolate_ask_each_other_both_ways_at_once() {
         let totals: Vec<&str> =
             stored.iter().filter_map(|(_, text)| text.trim_end_matches(']').rsplit(',').next()).collect();
         assert_eq!(totals, ["4", "4", "2"]);
+        bench.engine.stop(Duration::from_secs(2)).await;
+    });
+}
+
+#[test]
+fn a_rejection_that_nobody_handles_is_told_of_its_room() {
+    run(async {
+        let bench = rooms(Limits::default()).await;
+        let asks = [
+            bench.path("a", "?k=reject&after=20"),
+            bench.path("b", "?k=reject&after=10"),
+            bench.path("c", "?k=reject&after=0"),
+        ];
+        join_all(asks).await;
+        assert_eq!(bench.get("d").await, json("[1,1,1]"));
+        let lines = bench.printed();
+        for room in ["a", "b", "c"] {
+            let line = format!("[{room}] Uncaught (in promise) Error: unheard in {room}");
+            assert!(lines.contains(&line), "{line}: {lines}");
+        }
         bench.engine.stop(Duration::from_secs(2)).await;
     });
 }
