@@ -15,14 +15,14 @@ const { op_compression_finish, op_compression_new, op_compression_write, op_memo
 // begin a block of 16 MiB.
 const PIECE_BYTES = { __proto__: null, deflate: 16384, "deflate-raw": 16384, gzip: 16384, brotli: 64 };
 
-// What the state of a stream takes outside of the heap. For brotli that is a window, up to 16 MiB of it when it is read, and
-// what looks for matches in it.
+// What the state of a stream takes outside of the heap. For brotli that depends on the window and on what was written: it is half
+// of what a large one may take in the end.
 const STATE_BYTES = {
   __proto__: null,
   deflate: [327680, 65536],
   "deflate-raw": [327680, 65536],
   gzip: [327680, 65536],
-  brotli: [16777216, 17825792],
+  brotli: [8388608, 8388608],
 };
 
 const pieceBytes = new SafeWeakMap();
