@@ -22,7 +22,7 @@ use partyrun_net::{
     Socket, SocketEvent, SocketSink, bind,
 };
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 type Job = (Request, oneshot::Sender<Response>);
 
@@ -97,6 +97,7 @@ type Rooms = Rc<RefCell<HashMap<String, Vec<Weak<Peer>>>>>;
 
 async fn work(limits: Rc<Limits>, log: std_mpsc::Sender<String>, mut jobs: mpsc::UnboundedReceiver<Job>) {
     let rooms = Rooms::default();
+    let released = Rc::new(Notify::new());
     while let Some((mut request, answer)) = jobs.recv().await {
         if let Some(upgrade) = request.upgrade.take() {
             let room = request.path().to_owned();
@@ -117,10 +118,21 @@ async fn work(limits: Rc<Limits>, log: std_mpsc::Sender<String>, mut jobs: mpsc:
                 });
             }
             "unread" => {
+                let released = Rc::clone(&released);
                 tokio::task::spawn_local(async move {
-                    let (_kept, mut answer) = (request, answer);
-                    answer.closed().await;
+                    // Kept until somebody asks for `release`.
+                    let (kept, mut answer) = (request, answer);
+                    tokio::select! {
+                        () = answer.closed() => {}
+                        () = released.notified() => {}
+                    }
+                    drop(kept);
+                    let _gone = answer.send(json());
                 });
+            }
+            "release" => {
+                released.notify_waiters();
+                let _gone = answer.send(json());
             }
             "swallow" => {
                 let log = log.clone();
