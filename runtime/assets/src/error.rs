@@ -1,4 +1,4 @@
-//! Why a file is not answered.
+//! Why a request for a file gets no response: the errors of this crate.
 
 use std::io;
 

@@ -31,7 +31,8 @@ fn a_variable_may_be_called_of() -> Outcome<()> {
     let main = r#"const list = [1, 2]; let text = "_o"; var of3 = ["z"], _o = "p";
         for (const of of list) text += of; for (let of  of of2()) text += of; for (var of of [4]) { const now = of; for (const of of [now]) text += of }
         for (const x of list) { for (const of of of3) text += of + x } function of2() { return [3] }
-        for (const of in { k: 1 }) text += of; for (const of = 5; ;) { text += of; break } text += (() => { for (const of of list) text += of }).toString().includes("const of of list");
+        for (const of in { k: 1 }) text += of; for (const of = 5; ;) { text += of; break }
+        text += (() => { for (const of of list) text += of }).toString().includes("const of of list");
         print(text + of + _o)"#;
     let expected = "_o1234z1z2k5true4p";
     prints(&[("main.ts", main)], expected)?;

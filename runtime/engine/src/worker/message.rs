@@ -1,4 +1,4 @@
-//! What others ask of a worker.
+//! The messages that other threads send to a worker, and what each asks for.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a worker is made from.
+//! What a worker is made from: the settings and shared parts that its thread is given.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
