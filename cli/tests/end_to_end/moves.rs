@@ -103,7 +103,8 @@ fn one_connection_asks_many_rooms() {
         };
         assert_eq!(kept.answer(), expected, "{target}");
     }
-    let body = "body".repeat(100_000);
+    // Short enough to be read before the room is called: its answer has a length then.
+    let body = "body".repeat(10_000);
     let length = body.len();
     write!(kept.0, "POST /party/b HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}")
         .unwrap();
