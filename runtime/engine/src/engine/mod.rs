@@ -152,6 +152,7 @@ impl Engine {
     }
 
     /// Gives a connection to the thread of a room; back if that cannot take it now.
+    #[expect(clippy::result_large_err, reason = "the connection goes back where it came from")]
     pub fn lodge(&self, key: &RoomKey, guest: Guest) -> Result<(), Guest> {
         self.0.lodge(key, guest)
     }

@@ -66,6 +66,7 @@ impl Inner {
     }
 
     /// Gives a connection to the worker that a room is on; back where that is held up, or still to be made.
+    #[expect(clippy::result_large_err, reason = "the connection goes back where it came from")]
     pub(crate) fn lodge(&self, room: &RoomKey, guest: Guest) -> Result<(), Guest> {
         // As with a message: who relieves the worker finds the connection in its queue.
         let table = self.placement.read();

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::TcpStream;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -146,7 +146,7 @@ impl Seat {
         self.state.compare_exchange(IDLE, TAKEN, Ordering::AcqRel, Ordering::Acquire).ok()?;
         // SAFETY: the descriptor is open while the seat is among the locked seats, which its thread leaves before it closes it.
         let own = unsafe { BorrowedFd::borrow_raw(self.fd) };
-        let stream = own.try_clone_to_owned().map(|fd: OwnedFd| TcpStream::from(fd));
+        let stream = own.try_clone_to_owned().map(TcpStream::from);
         // Its task ends.
         self.waker.get().inspect(|waker| waker.wake_by_ref());
         // Without a descriptor there is no connection any more.

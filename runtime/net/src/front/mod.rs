@@ -61,6 +61,7 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// Gives a connection to the thread of a room, or back if that cannot take it now.
+    #[expect(clippy::result_large_err, reason = "the connection goes back where it came from")]
     fn lodge(&self, _party: &str, _room: &str, guest: Guest) -> Result<(), Guest> {
         Err(guest)
     }
