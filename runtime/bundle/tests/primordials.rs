@@ -13,6 +13,8 @@
 //! What reading cannot tell, and what is therefore not refused: texts of objects in templates, setters that user code gives
 //! to indices of `Array.prototype`, `length` of typed arrays, and the `constructor` that `await` reads of a promise.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests that panics has failed its test")]
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
@@ -20,7 +22,7 @@ use swc_common::{
     BytePos, FileName, GLOBALS, Globals, Mark, SourceFile, SourceMap, Spanned, SyntaxContext, sync::Lrc,
 };
 use swc_ecma_ast::{
-    ArrayPat, ArrowExpr, AwaitExpr, BinExpr, BinaryOp, BlockStmtOrExpr, CallExpr, Callee, ClassDecl,
+    ArrayPat, ArrowExpr, ArrowFunctionBody, AwaitExpr, BinExpr, BinaryOp, CallExpr, Callee, ClassDecl,
     ClassMember, EsVersion, Expr, ExprOrSpread, FnDecl, ForInStmt, ForOfStmt, Function, GetterProp, Id,
     Ident, MemberExpr, MemberProp, NewExpr, ObjectLit, ObjectPat, ObjectPatProp, OptCall, OptChainBase,
     OptChainExpr, Pass, Pat, Program, Prop, PropName, PropOrSpread, Regex, ReturnStmt, SetterProp,
@@ -312,12 +314,12 @@ impl Rule<'_> {
         if is_in(SPECIES, &name.sym) {
             self.find_late(name.span.lo, format!("`{}` makes what `Symbol.species` says: a loop", name.sym));
         }
-        if &*name.sym == "ObjectDefineProperty" || &*name.sym == "ReflectDefineProperty" {
-            if let Some(descriptor) = arguments.get(2).and_then(|given| given.expr.as_object()) {
-                if inherits(descriptor) {
-                    self.find_late(descriptor.span.lo, "a descriptor without `__proto__: null`".to_owned());
-                }
-            }
+        let defines = ["ObjectDefineProperty", "ReflectDefineProperty"].contains(&&*name.sym);
+        if let Some(descriptor) = arguments.get(2).and_then(|given| given.expr.as_object())
+            && defines
+            && inherits(descriptor)
+        {
+            self.find_late(descriptor.span.lo, "a descriptor without `__proto__: null`".to_owned());
         }
     }
 }
@@ -355,7 +357,7 @@ impl Visit for Rule<'_> {
 
     fn visit_arrow_expr(&mut self, function: &ArrowExpr) {
         self.inside(function.is_async, |rule| {
-            if let BlockStmtOrExpr::Expr(value) = &*function.body {
+            if let ArrowFunctionBody::Expr(value) = &*function.body {
                 rule.returned(value);
             }
             function.visit_children_with(rule);
