@@ -55,6 +55,10 @@ function setShared(value) {
   isShared = value;
 }
 
+function sharesIsolate() {
+  return isShared;
+}
+
 // The room that the host knows by `number`, from its first event or op on.
 function roomOf(number) {
   return rooms[number] ??= new Room(number);
@@ -96,5 +100,5 @@ function forgetRooms() {
   rooms.length = 0;
 }
 
-return { currentRoom, enterRoom, forgetRoom, forgetRooms, leaveRooms, roomOf, setShared };
+return { currentRoom, enterRoom, forgetRoom, forgetRooms, leaveRooms, roomOf, setShared, sharesIsolate };
 })();

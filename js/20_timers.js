@@ -10,7 +10,8 @@ const {
   setInterval: webSetInterval,
   setTimeout: webSetTimeout,
 } = core.loadExtScript("ext:deno_web/02_timers.js");
-const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
+const { reportException } = core.loadExtScript("ext:deno_web/02_event.js");
+const { currentRoom, sharesIsolate } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 
 // The rooms of the timers that wait, by id.
@@ -28,6 +29,16 @@ function add(room, id) {
   return id;
 }
 
+// What a callback throws is reported when it has left its async context. Where that tells the room, it is reported here.
+function run(callback, args) {
+  try {
+    ReflectApply(callback, globalThis, args);
+  } catch (error) {
+    if (!sharesIsolate()) throw error;
+    reportException(error);
+  }
+}
+
 // Answers whether the timer was waiting.
 function remove(id) {
   const room = MapPrototypeGet(waiting, id);
@@ -43,7 +54,7 @@ function setTimeout(callback, delay, ...args) {
   const room = roomWithPlace();
   const id = webSetTimeout(() => {
     remove(id);
-    ReflectApply(callback, globalThis, args);
+    run(callback, args);
   }, delay);
   return add(room, id);
 }
@@ -53,7 +64,7 @@ function setInterval(callback, delay, ...args) {
     throw new TypeError("setInterval() needs a function: code as a string is not allowed.");
   }
   const room = roomWithPlace();
-  return add(room, webSetInterval(() => ReflectApply(callback, globalThis, args), delay));
+  return add(room, webSetInterval(() => run(callback, args), delay));
 }
 
 function clearTimeout(id) {
