@@ -18,7 +18,8 @@ async fn rooms(code: &str, limits: Limits) -> Bench {
     start_with(&code, one_worker(limits)).await.unwrap()
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+/// Waits for a condition.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is_so().await {
         assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
@@ -146,6 +147,9 @@ fn the_oldest_slow_room_is_forgotten() {
         let bench = rooms(code, limits).await;
         for room in ["a", "b", "c"] {
             assert_eq!(bench.path(room, "?loop").await.0, 500);
+            // It is remembered when it leaves memory.
+            let key = RoomKey::new("main", room);
+            until("it has left", async || bench.engine.rooms().await.iter().all(|one| one.key != key)).await;
         }
         for (room, kind) in [("a", Kind::Share), ("b", Kind::Slow), ("c", Kind::Slow)] {
             assert_eq!(bench.get(room).await, (200, "fine".into()));

@@ -107,7 +107,8 @@ fn asks(request: &[u8], room: &str) -> bool {
 fn room_of(request: &[u8]) -> Option<&str> {
     let method = request.iter().take(METHOD_BYTES_MAX).position(|&byte| byte == b' ')?;
     let rest = request.get(method + 1..)?;
-    if !rest.starts_with(b"/part") {
+    // hyper reads over line breaks before a request.
+    if !request.iter().take(method).all(u8::is_ascii_alphabetic) || !rest.starts_with(b"/part") {
         return None;
     }
     let target = rest.get(..rest.iter().position(|&byte| matches!(byte, b' ' | b'\r' | b'\n'))?)?;
