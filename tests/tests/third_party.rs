@@ -23,7 +23,7 @@ fn the_file_is_up_to_date() {
     assert!(
         kept == text,
         "THIRD-PARTY is old (line {}): run PARTYRUN_WRITE_DOCS=1 cargo test --release --test third_party",
-        different.map_or_else(|| kept.lines().count().min(text.lines().count()), |at| at) + 1
+        different.unwrap_or_else(|| kept.lines().count().min(text.lines().count())) + 1
     );
 }
 

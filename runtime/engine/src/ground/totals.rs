@@ -101,7 +101,8 @@ mod tests {
             ..Limits::default()
         };
         let totals = Totals::within(&limits, None);
-        let queues: [(fn(&Totals, &Limits) -> Budget, usize, usize); 6] = [
+        type Queue = fn(&Totals, &Limits) -> Budget;
+        let queues: [(Queue, usize, usize); 6] = [
             (Totals::inbox, 1, 11),
             (Totals::unfinished, 2, 12),
             (Totals::send_queues, 3, 13),

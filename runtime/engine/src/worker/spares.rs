@@ -107,7 +107,7 @@ fn wishes(asked: &VecDeque<Loaded>, times: &HashMap<Loaded, Duration>, max: usiz
     // Before there was a room, any party may be asked for.
     let rooms: Vec<&Loaded> = if asked.is_empty() { times.keys().collect() } else { asked.iter().collect() };
     let mut slow: Vec<&Loaded> = rooms.iter().copied().filter(|party| is_slow(party)).collect();
-    slow.sort_unstable_by_key(|party| (times.get(*party), name(*party)));
+    slow.sort_unstable_by_key(|party| (times.get(*party), name(party)));
     slow.dedup();
     let share = |party: &Loaded| {
         rooms.iter().filter(|room| **room == party).count() as f64 / rooms.len().max(1) as f64
@@ -181,7 +181,7 @@ mod tests {
         let (slow, nothing) = (party("slow"), Loaded::Nothing);
         let known = [("slow", 130), ("quick", 0)];
         assert_eq!(wish(&known, &["quick", "quick", "quick", "slow"], 2), [slow.clone(), nothing.clone()]);
-        assert_eq!(wish(&known, &["quick", "quick", "slow"], 1), [slow.clone()]);
+        assert_eq!(wish(&known, &["quick", "quick", "slow"], 1), std::slice::from_ref(&slow));
         assert_eq!(wish(&known, &[], 2), [slow, nothing], "before the first room, as the edge has measured");
     }
 
