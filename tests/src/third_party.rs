@@ -220,7 +220,9 @@ fn texts(linked: &[Linked<'_>]) -> Result<Vec<(String, String)>> {
                 order.push((Vec::new(), text));
                 order.len() - 1
             });
-            order[at].0.push(one.title());
+            if order[at].0.last() != Some(&one.title()) {
+                order[at].0.push(one.title());
+            }
         }
     }
     Ok(order.into_iter().map(|(users, text)| (wrapped(&users), text)).collect())

@@ -1,0 +1,3 @@
+//! `brotli` 6 as far as it is used: what brotli 9 declares.
+
+pub use newer::*;
