@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+
 use crate::args::{InitArgs, Template};
 
 /// Why nothing, or not everything, was written.
@@ -19,59 +21,104 @@ pub(crate) enum InitError {
 }
 
 macro_rules! files {
-    ($($path:literal: $source:literal),+ $(,)?) => {
-        &[$(($path, include_str!(concat!("../templates/", $source)))),+]
+    ($($path:literal: [$($source:literal),+]),+ $(,)?) => {
+        &[$(($path, concat!($(include_str!(concat!("../templates/", $source))),+))),+]
     };
 }
 
-// The files of a template and their texts, in which `$NAME` stands for the project's name, and `$VERSION` for ours.
+// The files of a template and their texts, in which `$NAME` stands for the project's name, and `$VERSION` for ours. What
+// templates have in common is in `shared/`: a file may be made of several parts.
 fn files(template: Template) -> &'static [(&'static str, &'static str)] {
     match template {
         Template::Typescript => files! {
-            "partykit.json": "typescript/partykit.json",
-            "package.json": "shared/package.json",
-            "tsconfig.json": "shared/tsconfig.json",
-            "src/server.ts": "typescript/src/server.ts",
-            "public/index.html": "typescript/public/index.html",
-            "public/client.js": "typescript/public/client.js",
-            "public/style.css": "shared/style.css",
+            "partykit.json": ["typescript/partykit.json"],
+            "package.json": ["shared/package.json"],
+            "tsconfig.json": ["shared/tsconfig.json"],
+            "src/server.ts": ["typescript/src/server.ts"],
+            "public/index.html": ["shared/head.html", "typescript/public/index.html"],
+            "public/client.js": ["typescript/public/client.js"],
+            "public/style.css": ["shared/base.css", "shared/page.css"],
         },
         Template::Javascript => files! {
-            "partykit.json": "javascript/partykit.json",
-            "package.json": "javascript/package.json",
-            "src/server.js": "javascript/src/server.js",
-            "public/index.html": "javascript/public/index.html",
-            "public/client.js": "typescript/public/client.js",
-            "public/style.css": "shared/style.css",
+            "partykit.json": ["javascript/partykit.json"],
+            "package.json": ["javascript/package.json"],
+            "src/server.js": ["javascript/src/server.js"],
+            "public/index.html": ["shared/head.html", "typescript/public/index.html"],
+            "public/client.js": ["typescript/public/client.js"],
+            "public/style.css": ["shared/base.css", "shared/page.css"],
         },
         Template::React => files! {
-            "partykit.json": "react/partykit.json",
-            "package.json": "react/package.json",
-            "tsconfig.json": "react/tsconfig.json",
-            "src/server.ts": "react/src/server.ts",
-            "src/messages.ts": "react/src/messages.ts",
-            "src/client.tsx": "react/src/client.tsx",
-            "src/room.tsx": "react/src/room.tsx",
-            "src/rooms.ts": "react/src/rooms.ts",
-            "src/style.css": "react/src/style.css",
-            "public/index.html": "react/public/index.html",
+            "partykit.json": ["react/partykit.json"],
+            "package.json": ["react/package.json"],
+            "tsconfig.json": ["shared/tsconfig.client.json"],
+            "src/server.ts": ["react/src/server.ts"],
+            "src/messages.ts": ["react/src/messages.ts"],
+            "src/client.tsx": ["react/src/client.tsx"],
+            "src/room.tsx": ["react/src/room.tsx"],
+            "src/rooms.ts": ["react/src/rooms.ts"],
+            "src/style.css": ["shared/base.css", "react/src/style.css"],
+            "public/index.html": ["shared/head.html", "react/public/index.html"],
         },
         Template::Chat => files! {
-            "partykit.json": "chat/partykit.json",
-            "package.json": "shared/package.json",
-            "tsconfig.json": "shared/tsconfig.json",
-            "src/server.ts": "chat/src/server.ts",
-            "public/index.html": "chat/public/index.html",
-            "public/client.js": "chat/public/client.js",
-            "public/style.css": "shared/style.css",
+            "partykit.json": ["chat/partykit.json"],
+            "package.json": ["shared/package.json"],
+            "tsconfig.json": ["shared/tsconfig.json"],
+            "src/server.ts": ["chat/src/server.ts"],
+            "public/index.html": ["shared/head.html", "chat/public/index.html"],
+            "public/client.js": ["chat/public/client.js"],
+            "public/room.js": ["shared/room.js"],
+            "public/style.css": ["shared/base.css", "shared/page.css"],
+        },
+        Template::Editor => files! {
+            "partykit.json": ["editor/partykit.json"],
+            "package.json": ["editor/package.json"],
+            "tsconfig.json": ["shared/tsconfig.client.json"],
+            "src/server.ts": ["editor/src/server.ts"],
+            "src/client.ts": ["editor/src/client.ts"],
+            "src/people.ts": ["editor/src/people.ts"],
+            "src/style.css": ["shared/base.css", "editor/src/style.css"],
+            "public/index.html": ["shared/head.html", "editor/public/index.html"],
+        },
+        Template::Ai => files! {
+            "partykit.json": ["ai/partykit.json"],
+            "package.json": ["shared/package.json"],
+            "tsconfig.json": ["shared/tsconfig.json"],
+            "src/server.ts": ["ai/src/server.ts"],
+            "src/model.ts": ["ai/src/model.ts"],
+            "src/mock.ts": ["ai/src/mock.ts"],
+            "public/index.html": ["shared/head.html", "ai/public/index.html"],
+            "public/client.js": ["ai/public/client.js"],
+            "public/room.js": ["shared/room.js"],
+            "public/style.css": ["shared/base.css", "shared/page.css", "ai/public/style.css"],
+        },
+        Template::Game => files! {
+            "partykit.json": ["game/partykit.json"],
+            "package.json": ["shared/package.json"],
+            "tsconfig.json": ["shared/tsconfig.json"],
+            "src/game.ts": ["game/src/game.ts"],
+            "src/lobby.ts": ["game/src/lobby.ts"],
+            "src/rules.ts": ["game/src/rules.ts"],
+            "public/index.html": ["shared/head.html", "game/public/index.html"],
+            "public/client.js": ["game/public/client.js"],
+            "public/room.js": ["shared/room.js"],
+            "public/style.css": ["shared/base.css", "shared/page.css", "game/public/style.css"],
         },
     }
+}
+
+// Whether the template's client is bundled, and of npm packages: then it runs after `npm install` only.
+fn has_client_build(template: Template) -> bool {
+    matches!(template, Template::React | Template::Editor)
 }
 
 const IGNORED: &str = include_str!("../templates/shared/gitignore");
 
 /// Runs the command.
 pub(crate) fn run(args: &InitArgs) -> Result<(), InitError> {
+    if args.list {
+        print!("{}", list());
+        return Ok(());
+    }
     let cwd = std::env::current_dir().map_err(InitError::NoFolder)?;
     let folder = args.folder.as_ref().map_or_else(|| cwd.clone(), |folder| cwd.join(folder));
     let name = project_name(&folder);
@@ -105,6 +152,15 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), InitError> {
     Ok(())
 }
 
+// The templates with what they are, a line each.
+fn list() -> String {
+    let values = Template::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    values.fold(String::new(), |lines, value| {
+        let what = value.get_help().map(ToString::to_string).unwrap_or_default();
+        lines + &format!("{:<12}{what}\n", value.get_name())
+    })
+}
+
 fn filled(text: &str, name: &str) -> String {
     text.replace("$NAME", name).replace("$VERSION", env!("CARGO_PKG_VERSION"))
 }
@@ -117,11 +173,11 @@ fn next_steps(args: &InitArgs, cwd: &Path, folder: &Path) {
     if folder != cwd {
         println!("  cd {}", quoted(&shown(cwd, folder)));
     }
-    if args.template == Template::React {
+    if has_client_build(args.template) {
         println!("  npm install");
     }
     println!("  partyrun dev");
-    if args.template != Template::React {
+    if !has_client_build(args.template) {
         println!("Types for your editor, and `npm run dev`: npm install");
     }
 }
@@ -136,10 +192,10 @@ fn quoted(path: &str) -> String {
 fn ignore(cwd: &Path, path: &Path, args: &InitArgs) -> Result<(), InitError> {
     let failed = |error| InitError::Write { path: shown(cwd, path), error };
     let there = std::fs::read_to_string(path).unwrap_or_default();
-    let react = (args.template == Template::React).then_some("public/dist");
+    let built = has_client_build(args.template).then_some("public/dist");
     let missing: Vec<&str> = IGNORED
         .lines()
-        .chain(react)
+        .chain(built)
         .filter(|line| !there.lines().any(|known| known.trim() == *line))
         .collect();
     if missing.is_empty() {
@@ -192,7 +248,7 @@ mod tests {
 
     #[test]
     fn every_template_is_a_valid_project() {
-        for template in [Template::Typescript, Template::Javascript, Template::React, Template::Chat] {
+        for &template in Template::value_variants() {
             let folder = tempfile::tempdir().unwrap();
             for (path, text) in files(template) {
                 write_new(&folder.path().join(path), &filled(text, "demo")).unwrap();
@@ -209,7 +265,7 @@ mod tests {
 
     #[test]
     fn nothing_is_overwritten() {
-        for template in [Template::Typescript, Template::Javascript, Template::React, Template::Chat] {
+        for &template in Template::value_variants() {
             for (path, _) in files(template) {
                 let folder = tempfile::tempdir().unwrap();
                 let (path, target) = (folder.path().join("project").join(path), folder.path().join("target"));
@@ -217,7 +273,7 @@ mod tests {
                 // No file is there when the command looks, and whoever opens the path to write makes one elsewhere.
                 std::os::unix::fs::symlink(&target, &path).unwrap();
                 let folder = Some(folder.path().join("project"));
-                let refused = run(&InitArgs { folder, template, dry_run: false }).unwrap_err();
+                let refused = run(&InitArgs { folder, template, list: false, dry_run: false }).unwrap_err();
                 assert!(matches!(refused, InitError::Write { .. }), "{refused}");
                 assert!(!target.exists(), "{} was written through", path.display());
             }

@@ -1,6 +1,5 @@
-// Chromium for tests, with a profile that goes with it. Where there is none, the test is skipped or fails: see skip.mjs.
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+// Chromium for tests. Where there is none, the test is skipped or fails: see skip.mjs.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { skip } from "./skip.mjs";
@@ -16,12 +15,12 @@ const flags = [
   "disable-sync",
 ];
 
-// Calls `visit` with a function that opens a URL in a new tab, and with the list to which errors of all tabs are added.
+// Calls `visit` with a function that opens a URL as another user does, with a profile that goes with the browser, and with the
+// list to which errors of all tabs are added.
 export async function inBrowser(visit) {
   if (!existsSync(executablePath)) return skip(`there is no ${executablePath}: install Debian's chromium`);
-  const profile = mkdtempSync(join(tmpdir(), "partyrun-chromium-"));
   const args = flags.map((flag) => `--${flag}`);
-  const browser = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args });
+  const browser = await chromium.launch({ executablePath, headless: true, args });
   const problems = [];
   const open = async (url) => {
     const page = await browser.newPage();
@@ -33,11 +32,10 @@ export async function inBrowser(visit) {
     await visit(open, problems);
   } finally {
     await browser.close();
-    rmSync(profile, { recursive: true, force: true });
   }
 }
 
-// Keeps a picture of the tab for who wants to look at it.
-export async function picture(page) {
-  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+// Keeps a picture of the tab for who wants to look at it: in the folder that SCREENSHOT names.
+export async function picture(page, name) {
+  if (process.env.SCREENSHOT) await page.screenshot({ path: join(process.env.SCREENSHOT, `${name}.png`) });
 }

@@ -53,7 +53,8 @@ const CHECK_EXAMPLES: &str = "Examples:
 const INIT_EXAMPLES: &str = "Examples:
   partyrun init                       begin a TypeScript project in this folder
   partyrun init my-party --template chat
-  partyrun init my-party --template react";
+  partyrun init my-party --template react
+  partyrun init --list                the templates";
 
 const IMPORT_EXAMPLES: &str = "Examples:
   partyrun import                             import .partykit/state of this project
@@ -216,6 +217,9 @@ pub(crate) struct InitArgs {
     /// What to begin with.
     #[arg(short, long, value_enum, default_value_t = Template::Typescript)]
     pub(crate) template: Template,
+    /// Print the templates, and write nothing.
+    #[arg(long)]
+    pub(crate) list: bool,
     /// Print what would be written, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -232,6 +236,12 @@ pub(crate) enum Template {
     React,
     /// A chat whose messages are stored.
     Chat,
+    /// A text that several people edit at once, with Yjs and CodeMirror.
+    Editor,
+    /// A chat with a language model, or with its stand-in that needs no network.
+    Ai,
+    /// A game for two, with a lobby that hibernates.
+    Game,
 }
 
 #[derive(Debug, Args)]

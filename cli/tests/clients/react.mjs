@@ -47,7 +47,7 @@ await inBrowser(async (open, problems) => {
   await message(other, "Only here.").waitFor();
   await other.close();
   await ada.getByText("Ada, Grace", { exact: true }).waitFor();
-  await picture(ada);
+  await picture(ada, "react");
 
   writeFileSync(source, readFileSync(source, "utf8").replace("Write a message", "Write something"));
   for (const page of [ada, grace]) {

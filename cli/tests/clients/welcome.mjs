@@ -13,6 +13,6 @@ await inBrowser(async (open, problems) => {
   const again = await open(`http://${server}/`);
   const cells = await again.locator("table tr").nth(1).locator("td").allTextContents();
   console.log(`room ${JSON.stringify(cells)}`);
-  await picture(page);
+  await picture(page, "welcome");
   console.log(`problems ${JSON.stringify(problems)}`);
 });

@@ -106,11 +106,15 @@ fn the_types_know_what_servers_use() {
 
 #[test]
 fn every_template_passes_the_compiler() {
-    for template in ["typescript", "chat"] {
+    for template in ["typescript", "react", "chat", "editor", "ai", "game"] {
         let project = Project::new(&[]);
         let (code, text) = project.run(&["init", "--template", template]);
         assert_eq!(code, Some(0), "{text}");
+        let react = ["@types/react", "@types/react-dom", "csstype", "@types/prop-types", "partysocket", "event-target-polyfill"];
+        let editor = ["@codemirror/commands", "@codemirror/state", "@codemirror/view", "y-codemirror.next"];
+        let yjs = ["yjs", "y-partykit", "y-protocols", "lib0"];
         let types = ["@cloudflare/workers-types", "@types/node", "undici-types"];
+        let types = [types.as_slice(), &react, &editor, &yjs].concat();
         let Some(tsc) = with_types(&project, &types) else { return };
         done(&project, Command::new("node").arg(&tsc));
     }
