@@ -149,7 +149,9 @@ fn asked(listener: &TcpListener, takes: bool) -> String {
         let lines = ["In ", "the ", "kitchen."].map(|content| {
             format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n")
         });
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+            .unwrap();
         let all = lines.concat() + "data: [DONE]\n\n";
         for piece in all.as_bytes().chunks(3) {
             stream.write_all(piece).unwrap();
@@ -157,7 +159,9 @@ fn asked(listener: &TcpListener, takes: bool) -> String {
         }
     } else {
         stream
-            .write_all(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 9\r\nconnection: close\r\n\r\nslow down")
+            .write_all(
+                b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 9\r\nconnection: close\r\n\r\nslow down",
+            )
             .unwrap();
     }
     String::from_utf8_lossy(&request).into_owned()

@@ -110,7 +110,14 @@ fn every_template_passes_the_compiler() {
         let project = Project::new(&[]);
         let (code, text) = project.run(&["init", "--template", template]);
         assert_eq!(code, Some(0), "{text}");
-        let react = ["@types/react", "@types/react-dom", "csstype", "@types/prop-types", "partysocket", "event-target-polyfill"];
+        let react = [
+            "@types/react",
+            "@types/react-dom",
+            "csstype",
+            "@types/prop-types",
+            "partysocket",
+            "event-target-polyfill",
+        ];
         let editor = ["@codemirror/commands", "@codemirror/state", "@codemirror/view", "y-codemirror.next"];
         let yjs = ["yjs", "y-partykit", "y-protocols", "lib0"];
         let types = ["@cloudflare/workers-types", "@types/node", "undici-types"];
