@@ -6,6 +6,7 @@
 
 mod call;
 mod evaluate;
+pub(crate) mod freeze;
 mod heap;
 mod rejections;
 
@@ -88,7 +89,13 @@ impl Isolate {
             isolate.show_to_debuggers(source);
             pause = inspector.pauses_on_start();
         }
-        let evaluated = isolate.turn(pulse, Step::Import, |entered| entered.evaluate(&settings, pause));
+        let frozen = isolate.heap.frozen.is_some();
+        let evaluated = isolate.turn(pulse, Step::Import, |entered| {
+            if frozen { entered.thaw() } else { entered.evaluate(&settings, pause) }
+        });
+        if frozen {
+            isolate.loaded = Loaded::Party("main".to_string());
+        }
         if let Err(error) = evaluated {
             return Err(isolate.why_not_imported(error, pulse, limits));
         }

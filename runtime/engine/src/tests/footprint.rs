@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use partyrun_limits::Limits;
 
-use crate::isolate::{Heap, Isolate};
+use crate::isolate::{Heap, Isolate, Loaded};
 use crate::room::host::HostSlot;
 use crate::{Engine, Program};
 
@@ -29,12 +29,23 @@ fn what_an_isolate_takes() {
     Engine::init_platform(&Limits::default());
     let builder = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
     builder.unwrap().block_on(async {
-        let program = Arc::new(Program::new(CODE, None).unwrap());
+        let code =
+            std::env::var("BUNDLE").map_or(CODE.to_string(), |path| std::fs::read_to_string(path).unwrap());
+        let program = Arc::new(Program::new(&code, None).unwrap());
         let limits = Limits::default();
         let pulse = crate::ground::pulse::Pulse::of_this_thread();
+        let frozen = std::env::var("FREEZE").ok().map(|_| {
+            let _base = Heap::new(&limits, None).unwrap();
+            let began = std::time::Instant::now();
+            let host = HostSlot::new(program.clone(), None);
+            let frozen =
+                crate::isolate::freeze::freeze(&program, host, &limits, code.as_bytes().into()).unwrap();
+            println!("frozen in {:?}", began.elapsed());
+            frozen
+        });
         let create = |serial| {
             Isolate::create(
-                Heap::new(&limits, None).unwrap(),
+                Heap::from_snapshot(&limits, None, frozen.clone()).unwrap(),
                 &program,
                 HostSlot::new(program.clone(), None),
                 &limits,
@@ -45,7 +56,15 @@ fn what_an_isolate_takes() {
             )
             .unwrap()
         };
-        let _first = create(0);
+        let load = |mut isolate: Isolate| {
+            isolate.load(&pulse, &limits, Loaded::Party("main".to_string())).unwrap();
+            isolate
+        };
+        let create = |serial| load(create(serial));
+        let mut _first = create(0);
+        if frozen.is_none() {
+            _first.make_code_cache();
+        }
         let (pss, malloc, began) = (kib("Pss:"), malloc_kib(), std::time::Instant::now());
         let mut isolates: Vec<Isolate> = (1..=COUNT as u64).map(create).collect();
         let took = began.elapsed().as_secs_f64() * 1000.0 / COUNT as f64;
