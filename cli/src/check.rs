@@ -4,7 +4,6 @@
 //! The project's own build command is not run, the client bundle is not kept, and no room starts. What modules print while
 //! they are loaded is printed.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,7 +71,5 @@ async fn load(
 /// Prints the JSON schema of the configuration.
 pub(crate) fn print_schema() -> Result<(), RunError> {
     let text = serde_json::to_string_pretty(&partyrun_config::schema()).unwrap_or_default();
-    // A closed pipe (`partyrun schema | head`) is nobody's mistake.
-    let _closed = writeln!(std::io::stdout(), "{text}");
-    Ok(())
+    crate::stdout::print(format!("{text}\n").as_bytes()).map_err(machine("The output cannot be written"))
 }

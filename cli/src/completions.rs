@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 
 use crate::args::{Cli, CompletionTarget};
 
-/// Prints to stdout. A closed pipe (`partyrun completions man | head`) is no error.
+/// Prints to stdout.
 pub(crate) fn print(target: CompletionTarget) -> std::io::Result<()> {
     let mut text = Vec::new();
     match target {
@@ -15,10 +15,7 @@ pub(crate) fn print(target: CompletionTarget) -> std::io::Result<()> {
         }
         CompletionTarget::Manual => manual(&mut text)?,
     }
-    match std::io::stdout().write_all(&text) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+    crate::stdout::print(&*text)
 }
 
 // One page for everything: the command's own part, then each command with its flags and examples.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::args::{InitArgs, Template};
+use crate::stdout::note;
 
 /// Why nothing, or not everything, was written.
 #[derive(Debug, thiserror::Error)]
@@ -134,11 +135,11 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), InitError> {
     for (path, text) in files {
         let path = folder.join(path);
         if path.exists() {
-            println!("  keep   {}", shown(&cwd, &path));
+            note!("  keep   {}", shown(&cwd, &path));
             kept = true;
             continue;
         }
-        println!("  write  {}", shown(&cwd, &path));
+        note!("  write  {}", shown(&cwd, &path));
         if !args.dry_run {
             write_new(&path, &filled(text, &name))?;
         }
@@ -146,8 +147,8 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), InitError> {
     ignore(&cwd, &folder.join(".gitignore"), args)?;
     next_steps(args, &cwd, &folder);
     if kept && !args.dry_run {
-        println!("Add to your package.json: \"scripts\": {{ \"dev\": \"partyrun dev\" }}, and the types:");
-        println!("  npm install --save-dev partyrun @cloudflare/workers-types typescript");
+        note!("Add to your package.json: \"scripts\": {{ \"dev\": \"partyrun dev\" }}, and the types:");
+        note!("  npm install --save-dev partyrun @cloudflare/workers-types typescript");
     }
     Ok(())
 }
@@ -167,18 +168,18 @@ fn filled(text: &str, name: &str) -> String {
 
 fn next_steps(args: &InitArgs, cwd: &Path, folder: &Path) {
     if args.dry_run {
-        return println!("Nothing was written (--dry-run).");
+        return note!("Nothing was written (--dry-run).");
     }
-    println!("Run it:");
+    note!("Run it:");
     if folder != cwd {
-        println!("  cd {}", quoted(&shown(cwd, folder)));
+        note!("  cd {}", quoted(&shown(cwd, folder)));
     }
     if has_client_build(args.template) {
-        println!("  npm install");
+        note!("  npm install");
     }
-    println!("  partyrun dev");
+    note!("  partyrun dev");
     if !has_client_build(args.template) {
-        println!("Types for your editor, and `npm run dev`: npm install");
+        note!("Types for your editor, and `npm run dev`: npm install");
     }
 }
 
@@ -201,7 +202,7 @@ fn ignore(cwd: &Path, path: &Path, args: &InitArgs) -> Result<(), InitError> {
     if missing.is_empty() {
         return Ok(());
     }
-    println!("  {}  {}", if path.exists() { "extend" } else { "write" }, shown(cwd, path));
+    note!("  {}  {}", if path.exists() { "extend" } else { "write" }, shown(cwd, path));
     if args.dry_run {
         return Ok(());
     }

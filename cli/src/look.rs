@@ -11,10 +11,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::watch::Seen;
-
 /// How often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// One file that is not as it was.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) path: PathBuf,
+    /// It was not there before, or is not there any more, or may be another file.
+    pub(crate) came_or_went: bool,
+}
 
 /// What tells one version of a file from another.
 #[derive(PartialEq, Eq)]

@@ -28,6 +28,7 @@ mod release;
 mod serve;
 mod stack;
 mod start;
+mod stdout;
 mod stop;
 mod storage;
 mod supervisor;

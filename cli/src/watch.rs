@@ -15,7 +15,7 @@ use notify::event::ModifyKind;
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::look::Looker;
+use crate::look::{Looker, Seen};
 
 /// Editors write in several steps; a build begins when none came for so long.
 const QUIET: Duration = Duration::from_millis(20);
@@ -29,14 +29,6 @@ pub(crate) struct Change {
     pub(crate) sources_of_command: bool,
     /// The configuration, or an environment file.
     pub(crate) settings: bool,
-}
-
-/// One file that is not as it was.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) path: PathBuf,
-    /// It was not there before, or is not there any more, or may be another file.
-    pub(crate) came_or_went: bool,
 }
 
 /// The files to look at.

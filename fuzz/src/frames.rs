@@ -1,7 +1,5 @@
 //! The decoder of WebSocket frames: the same bytes give the same messages however they arrive, within the bounds.
 
-#[path = "../../runtime/net/src/socket/close.rs"]
-mod close;
 #[path = "../../runtime/net/src/socket/decode.rs"]
 mod decode;
 

@@ -10,6 +10,8 @@
 )]
 
 mod build;
+#[path = "../../runtime/net/src/close.rs"]
+mod close;
 pub mod config;
 pub mod dotenv;
 mod error;

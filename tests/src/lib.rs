@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod case;
+pub mod context;
 pub mod coverage;
 pub mod data;
 pub mod differences;

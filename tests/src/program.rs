@@ -4,7 +4,7 @@
 //! clients (partysocket, y-partykit's provider, ws, fetch) can be steps; `HELPERS` is the folder of what several of them
 //! need. Commands of the runtime run the same way.
 
-use crate::execute::Context;
+use crate::context::Context;
 use crate::server::Process;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

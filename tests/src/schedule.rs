@@ -5,7 +5,8 @@
 //! on one thread: the work is waiting, and children must be started by the main thread (`server`).
 
 use crate::case::{Case, Variant};
-use crate::execute::{Context, Failure, Server};
+use crate::context::{Context, Server};
+use crate::execute::Failure;
 use crate::fixture::Fixture;
 use crate::project::Project;
 use crate::runtime::{Programs, Runtime};

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 use partyrun_config::Request;
 
 pub(crate) use project::{ListenArgs, ProjectArgs};
 pub(crate) use storage::{StorageArgs, StorageCommand};
+pub(crate) use values::CompletionTarget;
 
 const EXAMPLES: &str = "Examples:
   partyrun dev                        run the project of this folder and reload it on changes
@@ -263,13 +263,6 @@ pub(crate) struct ImportArgs {
     /// Print what would be imported, and import nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-}
-
-/// What `completions` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CompletionTarget {
-    Shell(Shell),
-    Manual,
 }
 
 /// What was probably meant by a command line that was refused, where clap has no guess.

@@ -8,7 +8,7 @@ use partyrun_config::{Host, Overrides, Request};
 use partyrun_engine::Workers;
 use partyrun_limits::{Limits, SettingError};
 
-use super::values::Limit;
+use super::values::{Limit, pair};
 
 /// What the project is made from.
 #[derive(Debug, Default, Args)]
@@ -124,13 +124,6 @@ impl ProjectArgs {
                 compatibility_flags: self.compatibility_flags.clone(),
             },
         }
-    }
-}
-
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
-        _ => Err("write it as NAME=VALUE".to_string()),
     }
 }
 

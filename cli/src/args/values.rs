@@ -6,7 +6,12 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command, Error, ValueEnum};
 use clap_complete::Shell;
 
-use super::CompletionTarget;
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => Err("write it as NAME=VALUE".to_string()),
+    }
+}
 
 /// `NAME=VALUE` of a limit.
 #[derive(Clone)]
@@ -16,13 +21,20 @@ impl TypedValueParser for Limit {
     type Value = (String, String);
 
     fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Self::Value, Error> {
-        StringValueParser::new().try_map(|text| super::project::pair(&text)).parse_ref(command, arg, value)
+        StringValueParser::new().try_map(|text| pair(&text)).parse_ref(command, arg, value)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let rows = partyrun_limits::TABLE.iter().filter(|row| !row.name.ends_with("_ceiling"));
         Some(Box::new(rows.map(|row| PossibleValue::new(row.name))))
     }
+}
+
+/// What `completions` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CompletionTarget {
+    Shell(Shell),
+    Manual,
 }
 
 /// The name of a shell, or `man`.

@@ -20,6 +20,7 @@ use partyrun_store::{ListOptions, RoomKey, Sqlite, StorageError, Store, StoreErr
 
 use crate::args::ImportArgs;
 use crate::output::counted;
+use crate::stdout::note;
 use original::{Entry, OriginalRoom};
 
 pub(crate) use error::ImportError;
@@ -71,12 +72,12 @@ fn take_over(
     let entries = room.entries()?;
     let values = counted(entries.len(), "value");
     let Some(target) = target else {
-        println!("  would import  {shown}: {values}");
+        note!("  would import  {shown}: {values}");
         return Ok(());
     };
     match target.store(key, entries).map_err(|what| ImportError::Write { room: shown.clone(), what })? {
-        true => println!("  imported  {shown}: {values}"),
-        false => println!("  kept      {shown}: it already has data here"),
+        true => note!("  imported  {shown}: {values}"),
+        false => note!("  kept      {shown}: it already has data here"),
     }
     Ok(())
 }
@@ -85,10 +86,10 @@ fn report(unnamed: &[OriginalRoom]) {
     if unnamed.is_empty() {
         return;
     }
-    println!("Rooms with unknown names: {}. Name them, and import again:", unnamed.len());
-    println!("  partyrun import --room NAME, or --rooms-from FILE with URLs such as /party/NAME in it");
+    note!("Rooms with unknown names: {}. Name them, and import again:", unnamed.len());
+    note!("  partyrun import --room NAME, or --rooms-from FILE with URLs such as /party/NAME in it");
     for room in unnamed {
-        println!("  {}/? ({})", room.party, room.hash);
+        note!("  {}/? ({})", room.party, room.hash);
     }
 }
 
@@ -96,7 +97,7 @@ fn mention_other_stores(from: &Path) {
     for (folder, what) in [("kv", "KV stores"), ("r2", "R2 stores")] {
         let full = std::fs::read_dir(from.join(folder)).is_ok_and(|mut entries| entries.next().is_some());
         if full {
-            println!("{what} ({}) are not imported.", from.join(folder).display());
+            note!("{what} ({}) are not imported.", from.join(folder).display());
         }
     }
 }

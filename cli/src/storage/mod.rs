@@ -4,50 +4,20 @@
 //! Values are V8's structured clones, so the runtime itself reads them: `viewer.rs` runs a program of ours in the rooms'
 //! place, over a store that refuses to write and knows no alarms.
 
+mod error;
 mod viewer;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use partyrun_bindings::BindingError;
 use partyrun_config::{Config, ConfigError, Overrides, Request};
-use partyrun_engine::StartError;
-use partyrun_store::{Look, RoomKey, RoomOnDisk, StoreError};
+use partyrun_store::{Look, RoomKey, RoomOnDisk};
 
 use crate::args::{StorageArgs, StorageCommand};
 use crate::output::{counted, escape};
+use error::machine;
 use viewer::{Viewer, Wanted};
 
-/// Why nothing is shown.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StorageError {
-    #[error("{0}")]
-    Config(#[from] ConfigError),
-    #[error("Storage is not kept (`persist` is false): name a folder with `--persist PATH`.")]
-    NotKept,
-    #[error("There is no storage in {path}. Name its folder with `--persist PATH`.")]
-    Nothing { path: String },
-    #[error("The storage in {path} cannot be read: {error}")]
-    Store { path: String, error: StoreError },
-    #[error("The room {room} has stored nothing. `partyrun storage list` shows the rooms that have.")]
-    NoRoom { room: String },
-    #[error("{room} has no value under {key:?}.")]
-    NoValue { room: String, key: String },
-    #[error("The values of {room} cannot be read: {what}")]
-    Values { room: String, what: String },
-    #[error("The copy could not be written: {0}")]
-    Copy(StoreError),
-    #[error("The copy of the bindings could not be written: {0}")]
-    CopyBindings(#[from] BindingError),
-    #[error("The values cannot be read: {0}")]
-    Start(#[from] StartError),
-    #[error("{what}: {error}")]
-    Machine { what: &'static str, error: std::io::Error },
-}
-
-fn machine(what: &'static str) -> impl FnOnce(std::io::Error) -> StorageError {
-    move |error| StorageError::Machine { what, error }
-}
+pub(crate) use error::StorageError;
 
 /// Runs the command.
 pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
@@ -143,12 +113,8 @@ fn print_all<'rooms>(
     Ok(())
 }
 
-// A closed pipe (`partyrun storage list | head`) ends the command, and is nobody's mistake.
 fn print(text: &str) -> Result<(), StorageError> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => result.map_err(machine("The output cannot be written")),
-    }
+    crate::stdout::print(text.as_bytes()).map_err(machine("The output cannot be written"))
 }
 
 fn back_up(look: &Look, from: &Path, to: &Path) -> Result<(), StorageError> {

@@ -13,7 +13,7 @@ use partyrun_net::{Body, Request, RequestUrl, Response};
 use partyrun_store::{Look, RoomKey};
 use serde_json::{Value, json};
 
-use super::{StorageError, machine};
+use super::error::{StorageError, machine};
 use crate::output::escape_lines;
 
 const PROGRAM: &str = include_str!("viewer.js");

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Instant;
 
-use crate::support::{Project, Server, skip};
+use crate::support::{Project, Server, partyrun, skip};
 
 const WITHOUT_CLIENT_BUILD: [&str; 5] = ["typescript", "javascript", "chat", "ai", "game"];
 
@@ -220,4 +220,17 @@ fn nothing_is_overwritten() {
     assert_eq!(std::fs::read_to_string(project.file("package.json")).unwrap(), "{}");
     let ignored = std::fs::read_to_string(project.file(".gitignore")).unwrap();
     assert!(ignored.starts_with("mine\nnode_modules\n.partyrun\n"), "{ignored}");
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_nothing() {
+    let project = Project::new(&[]);
+    for args in [&["init", "made"][..], &["schema"], &["licenses"], &["completions", "man"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = partyrun().args(args).current_dir(project.path()).stdout(writer).output().unwrap();
+        let complaint = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.success() && complaint.is_empty(), "{args:?}: {} {complaint}", ended.status);
+    }
+    assert!(project.file("made/partykit.json").exists());
 }

@@ -59,25 +59,13 @@ pub(crate) fn open(folder: Option<&Path>) -> Result<Connection, BindingError> {
 /// Writes a copy of the database in `folder`, as it is now, into the folder `to`, which exists and has none yet. Answers its
 /// path, or `None` where there is no database.
 pub(crate) fn back_up(folder: &Path, to: &Path) -> Result<Option<PathBuf>, BindingError> {
-    let refused = |path: &Path| {
-        let path = path.display().to_string();
-        move |error: std::io::Error| BindingError::refused(format!("{path}: {error}"))
-    };
-    let (source, target, draft) = (folder.join(FILE), to.join(FILE), to.join("bindings.draft"));
+    let (source, target) = (folder.join(FILE), to.join(FILE));
     if !source.exists() {
         return Ok(None);
     }
     let connection = Connection::open_with_flags(&source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let Some(name) = draft.to_str() else {
-        return Err(BindingError::refused(format!("{}: the name is no UTF-8", draft.display())));
-    };
-    let written = connection
-        .execute("VACUUM INTO ?1", [name])
-        .map_err(BindingError::from)
-        .and_then(|_| std::fs::File::open(&draft).and_then(|file| file.sync_all()).map_err(refused(&draft)))
-        .and_then(|()| std::fs::hard_link(&draft, &target).map_err(refused(&target)));
-    let _gone = std::fs::remove_file(&draft);
-    written.map(|()| Some(target))
+    partyrun_sqlite::copy(&connection, &target)?;
+    Ok(Some(target))
 }
 
 /// The first key after all that start with `prefix`, in byte order; none if there is no end.

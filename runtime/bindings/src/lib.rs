@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use partyrun_limits::Limits;
+use partyrun_sqlite::CopyError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -61,6 +62,15 @@ pub enum BindingError {
     /// The process is stopping.
     #[error("the server is stopping")]
     Closed,
+}
+
+impl From<CopyError> for BindingError {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Database(error) => error.into(),
+            other => Self::Refused(other.to_string()),
+        }
+    }
 }
 
 impl BindingError {

@@ -19,9 +19,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::close::CloseFrame;
+use crate::handshake::accept_value;
 use crate::pipe::{self, PipeEnd, PipeMessage, PipeReceiver, PipeSender};
-use crate::socket::CloseFrame;
-use crate::upgrade::accept_value;
 
 /// A server's answer to a handshake.
 #[derive(Debug)]

@@ -6,20 +6,24 @@
 //! The crate knows nothing of V8, of storage or of configuration files: its bounds come from `partyrun_limits`.
 
 pub mod client;
+pub mod close;
 pub mod coding;
 pub mod front;
+mod handshake;
 pub mod host;
 pub mod message;
+mod negotiation;
 pub mod pipe;
 pub mod route;
 pub mod socket;
 pub mod upgrade;
 pub mod url;
 
+pub use close::CloseFrame;
 pub use coding::Coding;
 pub use front::{Front, FrontOptions, Guest, Guests, Handler, Seats, Tls, TlsError, bind, bind_family};
 pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, counted};
 pub use route::{Route, RouteError};
-pub use socket::{CloseFrame, SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};
+pub use socket::{SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};
 pub use upgrade::{Place, Transport, Upgrade, UpgradeError, UpgradeOffer, Witness};
 pub use url::RequestUrl;

@@ -14,7 +14,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::coding::Coder;
-use crate::{RequestUrl, Upgrade};
+use crate::upgrade::Upgrade;
+use crate::url::RequestUrl;
 
 /// A request, from the network or from another room.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub struct Response {
     /// The body; ignored where the status or the method allows none.
     pub body: Body,
     /// Whether the body is already in the coding that `Content-Encoding` names. Otherwise it is plain, and is packed when
-    /// it leaves (see `coding.rs`).
+    /// it leaves (see `negotiation.rs`).
     pub packed: bool,
 }
 

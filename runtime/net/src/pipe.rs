@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::socket::CloseFrame;
+use crate::close::CloseFrame;
 
 /// Messages that wait in one direction.
 pub const PIPE_MESSAGES_MAX: usize = 32;

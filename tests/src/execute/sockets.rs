@@ -1,6 +1,7 @@
 //! The WebSocket steps: open, send, expect, silence, ping, close.
 
-use super::{Context, hex};
+use super::hex;
+use crate::context::Context;
 use crate::frame::{self, Message};
 use crate::matcher::{differs, quoted, shortened};
 use crate::socket::{self, Event, Opened, Socket};

@@ -27,8 +27,9 @@ const APART: &[(&str, &[&str])] = &[
     ("room::inbox", &["room::sockets", "room::output_gate", "isolate"]),
     ("room::line", &["room", "isolate"]),
 ];
-/// Crates in which files still stand in circles.
-const WITH_CIRCLES: &[&str] = &["cli", "runtime/net", "runtime/extensions", "runtime/store", "tests"];
+/// Circles that are right as they are, by the file that all the others of the circle lead to: an op finds its method through
+/// the host, which is the sum of what the ops need. Each noun names only `host`, and `host` names them in one place.
+const CIRCLES: &[(&str, &str)] = &[("runtime/extensions", "host")];
 
 /// What reaches beyond a room.
 const REACHES_OUT: &[&str] =
@@ -212,6 +213,13 @@ fn circles(arrows: &Arrows) -> Vec<BTreeSet<&str>> {
     circles
 }
 
+// Whether all arrows of a circle come from its center or lead there.
+fn is_a_star(arrows: &Arrows, circle: &BTreeSet<&str>, center: &str) -> bool {
+    let mut others = circle.iter().filter(|module| **module != center);
+    circle.contains(center)
+        && others.all(|module| arrows[*module].iter().all(|to| to == center || !circle.contains(to.as_str())))
+}
+
 #[test]
 fn no_file_of_the_engine_names_a_floor_above_its_own() {
     let files = files();
@@ -265,7 +273,8 @@ fn files_stand_in_no_circle() {
         println!("{folder}: {} files, {count} arrows", arrows.len());
         for circle in circles(&arrows) {
             println!("    circle: {circle:?}");
-            if !WITH_CIRCLES.contains(&folder) {
+            let center = CIRCLES.iter().find(|(crate_folder, _)| *crate_folder == folder);
+            if !center.is_some_and(|(_, center)| is_a_star(&arrows, &circle, center)) {
                 violations.push(format!("{folder}: a circle of {circle:?}"));
             }
         }
@@ -286,6 +295,9 @@ fn paths_are_read_as_the_compiler_reads_them() {
     assert!(circles(&arrows(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[])])).is_empty());
     let found = arrows(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]);
     assert_eq!(circles(&found), [BTreeSet::from(["b", "c"])]);
+    assert!(is_a_star(&found, &circles(&found)[0], "b"));
+    let found = arrows(&[("a", &["b", "c"]), ("b", &["a", "c"]), ("c", &["a"])]);
+    assert!(!is_a_star(&found, &circles(&found)[0], "a"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::{Rc, Weak};
 
 use partyrun_limits::{Budget, Limits};
-use partyrun_net::socket::close_code_allowed;
+use partyrun_net::close::close_code_allowed;
 use partyrun_net::{
     CloseFrame, Response, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink, Upgrade,
 };

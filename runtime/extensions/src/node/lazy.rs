@@ -10,7 +10,9 @@ use std::mem::{MaybeUninit, align_of, size_of};
 use deno_core::_ops::OpDecl;
 use deno_core::{AccessorType, OpMetadata, v8};
 
-/// The declaration of `op_node_ops`: answers an object with a function for each op of [`super::table`], and under `async`
+use super::table::table;
+
+/// The declaration of `op_node_ops`: answers an object with a function for each op of [`table`], and under `async`
 /// the names of those that answer a promise, which `js/node/ops.js` wraps as deno_core wraps its own.
 pub(crate) const fn declaration() -> OpDecl {
     declare(deno_core::__op_name_fast!(op_node_ops), op_node_ops)
@@ -51,7 +53,7 @@ fn build<'s>(
     let place = callback_place()?;
     let ops = v8::Object::new(scope);
     let mut asynchronous: Vec<v8::Local<v8::Value>> = Vec::new();
-    for declaration in super::table() {
+    for declaration in table() {
         // SAFETY: `callback_place` found at this offset of an `OpDecl` the callback that it had put there.
         let callback = unsafe { read_callback(&declaration, place) };
         let name = v8::String::new(scope, declaration.name)?;
@@ -110,7 +112,7 @@ mod tests {
     fn every_lazy_op_has_a_callback_of_its_own() {
         let place = super::callback_place().expect("deno_core keeps an op's callback in its declaration");
         let mut seen = std::collections::HashSet::new();
-        for declaration in super::super::table() {
+        for declaration in super::table() {
             // SAFETY: `place` comes from `callback_place`.
             let callback = unsafe { super::read_callback(&declaration, place) };
             assert!(seen.insert(callback as usize), "{} shares its callback", declaration.name);

@@ -18,12 +18,14 @@ use partyrun_limits::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::guests::{Guest, Origin, Seated};
 use super::io::Io;
+use super::listen::Ends;
+use super::seats::{Guest, Origin, Seated};
 use super::service::{self, Connection};
 use super::state::{Phase, State};
-use super::way::{self, Side, Way};
-use super::{Ends, Handler, Shared};
+use super::target;
+use super::trunk::{Handler, Shared};
+use super::way::{Side, Way};
 use crate::upgrade::Place;
 
 /// How long, and how much, is read from a client that was told to go away.
@@ -194,7 +196,7 @@ fn moves<H: Handler>(shared: &Shared<H>, state: &State) -> bool {
         Side::Guest(_) => true,
         Side::Fixed => false,
         Side::Front => {
-            way::names(&way.room).is_some_and(|(party, room)| shared.trunk.handler.lodges(party, room))
+            target::names(&way.room).is_some_and(|(party, room)| shared.trunk.handler.lodges(party, room))
         }
     }
 }
@@ -205,7 +207,7 @@ fn depart<H: Handler>(handler: &H, guest: Guest, is_guest: bool) {
         return guest.go_back();
     }
     let room = guest.room.clone();
-    let lodged = match way::names(&room) {
+    let lodged = match target::names(&room) {
         Some((party, room)) => handler.lodge(party, room, guest),
         None => Err(guest),
     };

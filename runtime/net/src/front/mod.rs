@@ -2,7 +2,7 @@
 //!
 //! Each thread is a current-thread runtime, so a connection's state needs no locks. Rooms run on other threads and answer
 //! through channels. A connection that asks one room again and again is handed to that room's thread for as long as it
-//! does (see `guests.rs` and `way.rs`). One coarse sweep per thread checks every time limit, instead of one timer per
+//! does (see `seats.rs` and `way.rs`). One coarse sweep per thread checks every time limit, instead of one timer per
 //! connection. The server calls [`Front::start`] once and [`Front::stop`] at the end.
 
 mod body;
@@ -11,93 +11,41 @@ mod descriptors;
 mod framing;
 mod guests;
 mod io;
+mod listen;
+mod seats;
+mod secured;
 mod service;
 mod state;
+mod sweep;
+mod target;
 mod tls;
+mod trunk;
 mod way;
 
-use std::cell::Cell;
-use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use partyrun_limits::{Limits, Total};
-use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
 use crate::upgrade::Place;
-use crate::{Request, Response};
+use listen::Ends;
+use trunk::{Course, Shared, Trunk};
 
 pub use descriptors::raise_descriptor_limit;
-pub use guests::{Guest, Guests, Seats};
+pub use listen::{bind, bind_family};
+pub use seats::{Guest, Guests, Seats};
 pub use tls::{Tls, TlsError};
+pub use trunk::{FrontOptions, Handler};
 
-/// Connections that wait in the kernel for being accepted.
-const BACKLOG: i32 = 4096;
-/// Silence after which the kernel probes a connection; then the interval and the number of probes.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(45))
-    .with_interval(Duration::from_secs(10))
-    .with_retries(3);
-/// Time that sent bytes may stay unacknowledged.
-const USER_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long accepting rests when the process has no descriptors left.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
-
-/// Answers requests. It is called on the front's threads and must not block them.
-pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. The future is dropped when the client goes away before the answer.
-    fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
-
-    /// Whether one other thread alone answers the requests of a room, and can serve connections (see [`Guests`]).
-    fn lodges(&self, _party: &str, _room: &str) -> bool {
-        false
-    }
-
-    /// Gives a connection to the thread of a room, or back if that cannot take it now.
-    #[expect(clippy::result_large_err, reason = "the connection goes back where it came from")]
-    fn lodge(&self, _party: &str, _room: &str, guest: Guest) -> Result<(), Guest> {
-        Err(guest)
-    }
-}
-
-/// What the front needs to know besides the limits.
-#[derive(Clone, Debug)]
-pub struct FrontOptions {
-    /// Threads that accept and serve connections.
-    pub threads: usize,
-    /// Connections that may be without a complete first request head; beyond it the oldest of them is closed.
-    pub pending_heads_max: usize,
-    /// The identity for connections that are secured; none serves plain ones.
-    pub tls: Option<Tls>,
-}
-
-impl Default for FrontOptions {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads: (cores / 4).max(1), pending_heads_max: 1024, tls: None }
-    }
-}
-
-impl FrontOptions {
-    /// The scheme in the URLs that rooms see.
-    fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
-    }
-}
-
-/// What happens to the front as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    Serving,
-    Stopping(Duration),
-}
 
 /// A running front. Call [`Front::stop`] and then [`Front::join`] to end it.
 #[derive(Debug)]
@@ -105,80 +53,6 @@ pub struct Front {
     course: watch::Sender<Course>,
     threads: Vec<JoinHandle<()>>,
     connections: Arc<AtomicUsize>,
-}
-
-/// The addresses of a connection's two ends.
-#[derive(Clone, Copy, Debug)]
-struct Ends {
-    peer: SocketAddr,
-    local: Option<SocketAddr>,
-}
-
-/// What all threads of a front share, those of its guests included.
-struct Trunk<H> {
-    handler: Arc<H>,
-    limits: Arc<Limits>,
-    /// Of what nobody has read yet of request bodies, for the process.
-    bodies: Arc<Total>,
-    options: FrontOptions,
-    connections: Arc<AtomicUsize>,
-    connections_max: usize,
-    course: watch::Receiver<Course>,
-    /// The beginning of all clocks.
-    start: Instant,
-    /// For each thread of the front the way back to it.
-    returns: Vec<mpsc::UnboundedSender<Guest>>,
-    /// The threads that have had guests.
-    seats: Mutex<Vec<Weak<Seats>>>,
-}
-
-/// What all connections of a thread share.
-struct Shared<H> {
-    trunk: Arc<Trunk<H>>,
-    roster: state::Roster,
-    /// Whether somebody watches the time limits.
-    swept: Cell<bool>,
-}
-
-impl<H> Shared<H> {
-    fn new(trunk: Arc<Trunk<H>>) -> Self {
-        let roster = state::Roster::new(trunk.options.pending_heads_max, trunk.start);
-        Self { trunk, roster, swept: Cell::new(false) }
-    }
-
-    /// Ends the connection that has waited longest for its next request: false if none waits.
-    fn make_way(&self) -> bool {
-        if self.roster.make_way() {
-            return true;
-        }
-        let seats = guests::lock(&self.trunk.seats);
-        let all: Vec<Arc<Seats>> = seats.iter().filter_map(Weak::upgrade).collect();
-        drop(seats);
-        let longest =
-            all.iter().filter_map(|seats| Some((seats.longest_idle()?, seats))).min_by_key(|(at, _)| *at);
-        longest.is_some_and(|(_, seats)| seats.end_longest_idle())
-    }
-}
-
-/// Opens a listener with the options that all accepted connections inherit. `::` means IPv4 as well.
-pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    listener(address, false)
-}
-
-/// As [`bind`], for an address's own family only: another listener has the other one, and peers keep their IPv4 addresses.
-pub fn bind_family(address: SocketAddr) -> std::io::Result<TcpListener> {
-    listener(address, address.is_ipv6())
-}
-
-fn listener(address: SocketAddr, only_v6: bool) -> std::io::Result<TcpListener> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if only_v6 {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 impl Front {
@@ -190,12 +64,7 @@ impl Front {
         options: FrontOptions,
     ) -> std::io::Result<Self> {
         for listener in &listeners {
-            let socket = SockRef::from(listener);
-            socket.set_nonblocking(true)?;
-            // Accepted connections inherit these on Linux, which saves system calls for each of them.
-            socket.set_tcp_nodelay(true)?;
-            socket.set_tcp_keepalive(&KEEPALIVE)?;
-            socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+            listen::prepare(listener)?;
         }
         let course = watch::Sender::new(Course::Serving);
         let connections = Arc::new(AtomicUsize::new(0));
@@ -261,7 +130,7 @@ async fn run<H: Handler>(
         .filter_map(|listener| tokio::net::TcpListener::from_std(listener).ok())
         .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&shared), index, listener)))
         .collect();
-    let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&shared)));
+    let sweeping = tokio::task::spawn_local(sweep::sweep(Rc::clone(&shared)));
     tokio::task::spawn_local(take_back(Rc::clone(&shared), returned));
     let mut course = shared.trunk.course.clone();
     // An error means that the `Front` itself is gone: stop at once.
@@ -306,7 +175,7 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: tokio
                 match shared.trunk.options.tls.clone() {
                     None => tokio::task::spawn_local(connection::serve(Rc::clone(&shared), arrival)),
                     Some(identity) => {
-                        tokio::task::spawn_local(tls::serve(Rc::clone(&shared), identity, arrival))
+                        tokio::task::spawn_local(secured::serve(Rc::clone(&shared), identity, arrival))
                     }
                 };
             }
@@ -316,44 +185,4 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: tokio
             Err(_) => tokio::time::sleep(ACCEPT_BACK_OFF).await,
         }
     }
-}
-
-/// Watches the time limits of a thread's connections.
-async fn sweep<H>(shared: Rc<Shared<H>>) {
-    let mut ticks = ticks(&shared.trunk.limits);
-    loop {
-        ticks.tick().await;
-        shared.roster.sweep(&shared.trunk.limits);
-    }
-}
-
-/// Watches the time limits of a thread's guests, and that they leave when the front stops, while there are any.
-async fn sweep_guests<H>(shared: Rc<Shared<H>>) {
-    let mut ticks = ticks(&shared.trunk.limits);
-    let mut course = shared.trunk.course.clone();
-    let mut serving = true;
-    while !shared.roster.is_empty() {
-        tokio::select! {
-            _ = ticks.tick() => shared.roster.sweep(&shared.trunk.limits),
-            // An error means that the front is gone.
-            _stopped = course.wait_for(|course| *course != Course::Serving), if serving => serving = false,
-            () = shared.roster.empty() => {}
-        }
-        if !serving {
-            shared.roster.drain();
-        }
-    }
-    shared.swept.set(false);
-}
-
-fn ticks(limits: &Limits) -> tokio::time::Interval {
-    let shortest =
-        [limits.header_time_max, limits.body_idle_max, limits.keep_alive_idle_max, limits.request_time_max]
-            .into_iter()
-            .min()
-            .unwrap_or_default();
-    let period = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
-    let mut ticks = tokio::time::interval(period);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    ticks
 }

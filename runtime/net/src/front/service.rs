@@ -17,11 +17,14 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{self, OutBody, OutStream};
 use super::framing::HeadNote;
+use super::listen::Ends;
 use super::state::{Phase, State, Verdict};
-use super::{Ends, Handler, Shared};
-use crate::coding::Wishes;
-use crate::upgrade::{self, Handshake};
-use crate::{Body, BodyError, Request, RequestUrl, Response, Upgrade};
+use super::trunk::{Handler, Shared};
+use crate::handshake::{self, Handshake};
+use crate::message::{Body, BodyError, Request, Response};
+use crate::negotiation::Wishes;
+use crate::upgrade::Upgrade;
+use crate::url::RequestUrl;
 
 type HttpResponse = http::Response<OutBody>;
 
@@ -85,7 +88,7 @@ impl<H: Handler> Connection<H> {
         let limits = &self.shared.trunk.limits;
         let mut request =
             Request { method, url, headers, body: Body::Empty, peer: self.ends.peer, upgrade: None };
-        let accept = match upgrade::handshake(&request.method, version, &request.headers) {
+        let accept = match handshake::handshake(&request.method, version, &request.headers) {
             Handshake::None => None,
             Handshake::Valid(accept) => {
                 let (upgrade, offer) = Upgrade::offer();

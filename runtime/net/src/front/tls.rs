@@ -1,38 +1,21 @@
-//! TLS in front of a connection.
-//!
-//! After the handshake, a task copies bytes between the TLS stream and one end of a local socket pair. The other end is
-//! served like any accepted connection, including its hand-over as a WebSocket. So nothing behind the front knows about
-//! TLS, and plain connections don't pay for it. A client that speaks plain HTTP gets a response that says so.
+//! The certificate and key of a front, and whether clients would accept them.
 
 use std::iter;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnixStream;
-use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use thiserror::Error;
-use tokio::io::{AsyncWriteExt, copy, split};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
-use tokio_rustls::server::TlsStream;
-
-use super::connection::{self, Arrival, LINGER_TIME};
-use super::way::{Side, Way};
-use super::{Handler, Shared};
 
 /// The certificate and key with which a front secures its connections.
 #[derive(Clone, Debug)]
-pub struct Tls(Arc<ServerConfig>);
+pub struct Tls(pub(super) Arc<ServerConfig>);
 
 /// Why a certificate cannot be used.
 #[derive(Debug, Error)]
@@ -87,72 +70,5 @@ impl Tls {
         };
         let mut names = iter::once(name).chain(addresses.map(ServerName::from));
         names.all(|name| times.iter().all(|time| accepts(&name, time)))
-    }
-}
-
-/// Serves one connection, and carries its bytes to its end.
-pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, identity: Tls, arrival: Arrival) {
-    let Arrival { stream, read, ends, place, front, .. } = arrival;
-    let shaking = timeout(shared.trunk.limits.header_time_max, shake_hands(identity, stream));
-    let Ok(Some(secured)) = shaking.await else { return };
-    let Ok((inside, outside)) = pair() else { return };
-    shared.roster.enter();
-    // Its bytes come from this thread in any case: with a worker it would have a hop as well.
-    let way = Way::new(Side::Fixed);
-    let inside = Arrival { stream: inside, read, ends, place, way, front, seated: None };
-    let serving = connection::serve(Rc::clone(&shared), inside);
-    tokio::join!(serving, carry(secured, outside));
-    shared.roster.leave();
-}
-
-/// The handshake; none if the client cannot, or does not want to, make it.
-async fn shake_hands(identity: Tls, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
-    let mut first = [0];
-    let length = stream.peek(&mut first).await.ok()?;
-    // A method's name, where TLS begins with the number of a record.
-    if length == 1 && first[0].is_ascii_uppercase() {
-        refuse(stream).await;
-        return None;
-    }
-    TlsAcceptor::from(identity.0).accept(stream).await.ok()
-}
-
-/// Answers a plain request.
-async fn refuse(mut stream: TcpStream) {
-    const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
-        content-length: 47\r\n\r\nThis server speaks https: use an https:// URL.\n";
-    // Whoever cannot even take this finds the connection closed.
-    let _written = stream.write_all(PLAIN).await;
-    connection::linger(stream).await;
-}
-
-/// Two joined sockets. The first goes where connections go: to the standard library any stream socket is a
-/// `TcpStream`, and nobody behind the front asks it for addresses or options.
-fn pair() -> std::io::Result<(TcpStream, UnixStream)> {
-    let (inside, outside) = StdUnixStream::pair()?;
-    inside.set_nonblocking(true)?;
-    outside.set_nonblocking(true)?;
-    let inside = TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(inside)))?;
-    Ok((inside, UnixStream::from_std(outside)?))
-}
-
-/// Carries bytes both ways until the server is done; each side hears of the other's end.
-async fn carry(secured: TlsStream<TcpStream>, outside: UnixStream) {
-    let (mut from_client, mut to_client) = split(secured);
-    let (mut from_server, mut to_server) = outside.into_split();
-    let mut up = pin!(async {
-        // However the client ends, the server learns that nothing more comes.
-        let _broken = copy(&mut from_client, &mut to_server).await;
-        let _gone = to_server.shutdown().await;
-    });
-    let mut down = pin!(async {
-        let _broken = copy(&mut from_server, &mut to_client).await;
-        // A connection that is broken already needs no farewell.
-        let _gone = to_client.shutdown().await;
-    });
-    tokio::select! {
-        () = &mut up => down.await,
-        // Whoever goes on sending after that is cut off.
-        () = &mut down => drop(timeout(LINGER_TIME, up).await),
     }
 }

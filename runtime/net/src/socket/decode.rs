@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use super::close::{Farewell, parse_close};
+use crate::close::{Farewell, Violation, parse_close};
 
 /// The longest head: two bytes, eight of length, four of mask.
 const HEAD_BYTES_MAX: usize = 14;
@@ -21,32 +21,6 @@ const CONTROL_BYTES_MAX: u64 = 125;
 const CLOSE_BYTES_MAX: u64 = 4096;
 /// The first piece of memory that an incomplete message gets, whatever length it declares.
 const FIRST_RESERVE_BYTES: usize = 16 * 1024;
-
-/// Why a peer's bytes are refused: the code and reason of the close frame that it gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) code: u16,
-    pub(crate) reason: Cow<'static, str>,
-}
-
-impl Violation {
-    pub(crate) const fn protocol(reason: &'static str) -> Self {
-        Self { code: 1002, reason: Cow::Borrowed(reason) }
-    }
-
-    pub(crate) const fn utf8() -> Self {
-        Self { code: 1007, reason: Cow::Borrowed("Invalid UTF-8") }
-    }
-
-    pub(crate) const fn policy(reason: &'static str) -> Self {
-        Self { code: 1008, reason: Cow::Borrowed(reason) }
-    }
-
-    /// In the words of the original (spec 2.7).
-    pub(crate) fn too_large(length: u64, limit: usize) -> Self {
-        Self { code: 1009, reason: Cow::Owned(format!("Message is too large: {length} > {limit}")) }
-    }
-}
 
 /// What the decoder found.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! The tasks of a socket: one that reads and emits events, one that writes while the kernel does not take everything.
+//! The reading task of a socket over TCP, which emits its events.
 //!
 //! Reading uses one buffer per thread, so an idle socket holds none. The reader also carries out orders from others (see
-//! `Orders`), and closes the connection properly: it writes the queue, shuts our side and reads the peer's last bytes,
-//! all within `socket_close_max`.
+//! `Orders`), and closes the connection properly: it lets the queue be written, shuts our side and reads the peer's last
+//! bytes, all within `socket_close_max`.
 
 use std::cell::Cell;
 use std::io;
@@ -15,16 +15,15 @@ use bytes::Bytes;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 
-use super::close::Farewell;
-use super::decode::{Bounds, Decoder, Incoming, Violation};
+use super::decode::{Bounds, Decoder, Incoming};
 use super::encode::PONG;
 use super::outbox::Outbox;
+use super::writer::Writer;
 use super::{Inner, SocketEvent, Stage, pipe_driver, sweep};
-use crate::Transport;
-use crate::pipe::{PipeSender, Refused};
-use crate::upgrade::Place;
+use crate::close::Violation;
+use crate::upgrade::{Place, Transport};
 
 /// What is read at once of a socket while the room has no memory for unfinished messages: a small message still comes whole.
 const STARVED_READ_BYTES: usize = 4096;
@@ -35,14 +34,6 @@ const LAST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 thread_local! {
     static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
-}
-
-/// The writing side of the connection.
-pub(super) enum Writer {
-    /// There is none yet, or none any more.
-    None,
-    Tcp(Rc<OwnedWriteHalf>),
-    Pipe(PipeSender),
 }
 
 /// What woke the reader.
@@ -81,90 +72,6 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
     sweep::join(inner);
     inner.flush_own();
     Ok(())
-}
-
-/// Writes what is queued; a task takes over where the kernel, or the pipe, is full.
-pub(super) fn flush(inner: &Rc<Inner>) {
-    if inner.writing.get() || inner.outbox.borrow().queued() == 0 {
-        return;
-    }
-    let full = match &*inner.writer.borrow() {
-        Writer::None => false,
-        Writer::Tcp(writer) => !write(inner, writer),
-        Writer::Pipe(sender) => !send(inner, sender),
-    };
-    inner.recount();
-    if full {
-        inner.writing.set(true);
-        tokio::task::spawn_local(write_on(Rc::clone(inner)));
-    }
-}
-
-/// Writes once; false when the kernel's buffer is full.
-fn write(inner: &Inner, writer: &OwnedWriteHalf) -> bool {
-    let mut outbox = inner.outbox.borrow_mut();
-    let Outbox::Frames(frames) = &mut *outbox else {
-        return true;
-    };
-    let written = frames.write(|slices| match slices {
-        [slice] => writer.try_write(slice),
-        slices => writer.try_write_vectored(slices),
-    });
-    match written {
-        Ok(done) => done,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-        Err(_) => {
-            // The peer is gone. What it sent before, perhaps a close frame, is still for the reader to find.
-            frames.clear();
-            true
-        }
-    }
-}
-
-/// Sends into a pipe; false when it is full.
-fn send(inner: &Inner, sender: &PipeSender) -> bool {
-    let mut outbox = inner.outbox.borrow_mut();
-    let Outbox::Messages(messages) = &mut *outbox else {
-        return true;
-    };
-    while let Some(message) = messages.pop() {
-        match sender.try_send(message) {
-            Ok(()) => {}
-            Err(Refused::Full(message)) => {
-                messages.unpop(message);
-                return false;
-            }
-            Err(Refused::Gone) => {
-                *messages = Default::default();
-                return true;
-            }
-        }
-    }
-    true
-}
-
-/// Writes whenever there is room, until all is written.
-async fn write_on(inner: Rc<Inner>) {
-    loop {
-        let tcp = match &*inner.writer.borrow() {
-            Writer::Tcp(writer) => Ok(Rc::clone(writer)),
-            Writer::Pipe(sender) => Err(sender.clone()),
-            Writer::None => break,
-        };
-        let done = match tcp {
-            Ok(writer) => writer.writable().await.is_err() || write(&inner, &writer),
-            Err(sender) => {
-                let next = inner.outbox.borrow().next_length();
-                sender.has_room(next).await.is_err() || send(&inner, &sender)
-            }
-        };
-        inner.recount();
-        if done {
-            break;
-        }
-    }
-    inner.writing.set(false);
-    inner.order(|_| {});
 }
 
 struct Reader {
@@ -244,7 +151,7 @@ impl Reader {
                 Ok(Some(Incoming::Binary(bytes))) => sink.event(SocketEvent::Binary(bytes)),
                 Ok(Some(Incoming::Ping(payload))) => self.control(Some(&payload)),
                 Ok(Some(Incoming::Pong)) => self.control(None),
-                Ok(Some(Incoming::Close(close))) => close_received(&self.inner, close),
+                Ok(Some(Incoming::Close(close))) => self.inner.take_farewell(close),
                 Ok(None) => break,
                 Err(violation) => self.inner.fail(violation),
             }
@@ -338,15 +245,4 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.inner.budgets.unfinished.give(self.counted);
     }
-}
-
-/// Takes the peer's close frame, answering it if ours was not sent before (RFC 6455, 5.5.1; spec 2.7).
-pub(super) fn close_received(inner: &Rc<Inner>, close: Farewell) {
-    if inner.stage.get() == Stage::Open {
-        inner.outbox.borrow_mut().push_close(close.answer());
-        inner.sweep.begin_ending();
-        inner.stage.set(Stage::Closing);
-    }
-    inner.flush_own();
-    inner.end(SocketEvent::Close(close.said));
 }

@@ -5,7 +5,6 @@
 use bytes::Bytes;
 use partyrun_limits::Budget;
 
-use super::outbox::COPY_BYTES_MAX;
 use crate::counted;
 
 /// Opcodes that a server sends.
@@ -14,6 +13,9 @@ pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
+
+/// Shared frames up to this length are copied: cheaper than one more slice in a vectored write.
+pub(crate) const COPY_BYTES_MAX: usize = 4096;
 
 /// A data frame that many sockets may send.
 #[derive(Clone, Debug)]

@@ -8,13 +8,13 @@
 //! Events go to the [`SocketSink`], which may be replaced while a room hibernates. Exactly one of the events `Close`,
 //! `Lost` and `Failed` ends it, always from the socket's own task, never from inside a call of the room.
 
-mod close;
 mod decode;
 mod driver;
 mod encode;
 mod outbox;
 mod pipe_driver;
 mod sweep;
+mod writer;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -25,11 +25,9 @@ use partyrun_limits::{Budget, Limits};
 use thiserror::Error;
 
 use crate::Transport;
-use decode::Violation;
+use crate::close::{self, CloseFrame, Farewell, LOST, Violation};
 use outbox::{Frames, Outbox};
 
-pub(crate) use close::LOST;
-pub use close::{CloseFrame, REASON_BYTES_MAX, close_code_allowed, close_code_receivable, truncate_reason};
 pub use encode::SharedFrame;
 
 /// Queues up to this length do not count.
@@ -132,7 +130,7 @@ struct Inner {
     starved: Cell<bool>,
     sink: RefCell<Rc<dyn SocketSink>>,
     outbox: RefCell<Outbox>,
-    writer: RefCell<driver::Writer>,
+    writer: RefCell<writer::Writer>,
     stage: Cell<Stage>,
     /// The code of the last event, once it was given.
     end_code: Cell<u16>,
@@ -161,7 +159,7 @@ impl Socket {
             starved: Cell::new(false),
             sink: RefCell::new(sink),
             outbox: RefCell::new(Outbox::Frames(Frames::default())),
-            writer: RefCell::new(driver::Writer::None),
+            writer: RefCell::new(writer::Writer::None),
             stage: Cell::new(Stage::Open),
             end_code: Cell::new(LOST),
             orders: Cell::default(),
@@ -210,7 +208,7 @@ impl Socket {
     }
 
     /// Queues a close frame and begins to wait for the peer's. A second call does nothing (spec 2.7). The reason is
-    /// cut to what fits; whether the code is allowed is for the caller to ask ([`close_code_allowed`]).
+    /// cut to what fits; whether the code is allowed is for the caller to ask ([`crate::close::close_code_allowed`]).
     pub fn close(&self, close: Option<CloseFrame>) {
         if self.0.stage.get() != Stage::Open {
             return;
@@ -224,7 +222,7 @@ impl Socket {
     /// Writes all that is queued, as far as the kernel takes it; the rest follows by itself.
     pub fn flush(&self) {
         self.0.held.set(false);
-        driver::flush(&self.0);
+        writer::flush(&self.0);
     }
 
     /// Forgets every message of which no byte was written, for a room whose words must not be heard.
@@ -341,7 +339,7 @@ impl Inner {
     /// Writes what the socket itself had to say, unless the room has not released what stands before it.
     fn flush_own(self: &Rc<Self>) {
         if !self.held.get() {
-            driver::flush(self);
+            writer::flush(self);
         }
     }
 
@@ -361,6 +359,17 @@ impl Inner {
             };
             self.fail(Violation { code: 1013, reason: reason.into() });
         }
+    }
+
+    /// Takes the peer's close frame, answering it if ours was not sent before (RFC 6455, 5.5.1; spec 2.7).
+    fn take_farewell(self: &Rc<Self>, close: Farewell) {
+        if self.stage.get() == Stage::Open {
+            self.outbox.borrow_mut().push_close(close.answer());
+            self.sweep.begin_ending();
+            self.stage.set(Stage::Closing);
+        }
+        self.flush_own();
+        self.end(SocketEvent::Close(close.said));
     }
 
     /// Gives the last event.
@@ -388,7 +397,7 @@ impl Inner {
         self.held.set(false);
         self.sweep.begin_ending();
         self.recount();
-        driver::flush(self);
+        writer::flush(self);
         self.end(SocketEvent::Failed(close));
     }
 }

@@ -10,12 +10,10 @@ use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 
-use super::close::{CloseFrame, close_payload, parse_close};
-use super::encode::{self, SharedFrame};
+use super::encode::{self, COPY_BYTES_MAX, SharedFrame};
+use crate::close::{CloseFrame, close_payload, parse_close};
 use crate::pipe::PipeMessage;
 
-/// Shared frames up to this length are copied: cheaper than one more slice in a vectored write.
-pub(crate) const COPY_BYTES_MAX: usize = 4096;
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 16;
 /// Buffers that a thread keeps, and the capacity above which they are not worth keeping.

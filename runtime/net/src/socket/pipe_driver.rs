@@ -6,10 +6,9 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::close::{Farewell, check_close};
-use super::decode::Violation;
-use super::driver::{self, Writer};
+use super::writer::Writer;
 use super::{Inner, SocketEvent, Stage};
+use crate::close::{Farewell, Violation, check_close};
 use crate::pipe::{PipeMessage, PipeReceiver};
 
 enum Step {
@@ -63,10 +62,10 @@ fn take_in(inner: &Rc<Inner>, message: PipeMessage) {
             Err(_) => inner.fail(Violation::utf8()),
         },
         PipeMessage::Binary(bytes) => inner.sink().event(SocketEvent::Binary(Cow::Borrowed(&bytes))),
-        PipeMessage::Close(None) => driver::close_received(inner, Farewell { said: None, flaw: None }),
+        PipeMessage::Close(None) => inner.take_farewell(Farewell { said: None, flaw: None }),
         PipeMessage::Close(Some(close)) => {
             let text = close.reason.clone();
-            driver::close_received(inner, check_close(close, text.as_bytes()));
+            inner.take_farewell(check_close(close, text.as_bytes()));
         }
     }
 }

@@ -70,31 +70,9 @@ impl Look {
     pub fn back_up(&self, to: &Path) -> Result<PathBuf, StoreError> {
         let target = to.join(DATABASE_FILE);
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        back_up(&connection, &target)?;
+        partyrun_sqlite::copy(&connection, &target)?;
         Ok(target)
     }
-}
-
-/// Writes what `connection` sees into a new file, durably. A copy that could not be finished leaves nothing.
-fn back_up(connection: &Connection, target: &Path) -> Result<(), StoreError> {
-    let exists = || StoreError::Io(format!("`{}` exists already", target.display()));
-    if target.try_exists()? {
-        return Err(exists());
-    }
-    let draft = target.with_extension("draft");
-    let name = draft.to_str().ok_or_else(|| StoreError::Io(format!("`{}` is no UTF-8", draft.display())))?;
-    let written = connection
-        .execute("VACUUM INTO ?1", [name])
-        .map_err(StoreError::from)
-        // SQLite does not sync such a file.
-        .and_then(|_| Ok(std::fs::File::open(&draft)?.sync_all()?))
-        .and_then(|()| Ok(std::fs::hard_link(&draft, target)?));
-    let _gone = std::fs::remove_file(&draft);
-    written?;
-    if let Some(folder) = target.parent() {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }
 
 impl Store for Look {

@@ -3,7 +3,7 @@
 use deno_error::JsErrorBox;
 use partyrun_extensions as ext;
 use partyrun_extensions::wire::{SENT, TOO_LONG, TOO_MUCH_HELD};
-use partyrun_net::socket::close_code_allowed;
+use partyrun_net::close::close_code_allowed;
 use partyrun_net::{CloseFrame, SharedFrame};
 
 use super::HostSlot;

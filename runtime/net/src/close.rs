@@ -1,14 +1,14 @@
-//! Close codes and reasons: which may be sent, which may be received, and how long a reason may be.
+//! How WebSockets end: close codes and reasons, which may be sent or received, and what a peer may be closed for.
 //!
 //! Pure functions over RFC 6455, sections 5.5.1 and 7.4, and over what `close()` accepts in the original (spec 2.7).
 
-use super::decode::Violation;
+use std::borrow::Cow;
 
 /// The longest reason: a control frame carries 125 bytes, two of which are the code.
 pub const REASON_BYTES_MAX: usize = 123;
 
 /// The code of a close frame that says nothing (RFC 6455, 7.1.5).
-pub(super) const NOTHING_SAID: u16 = 1005;
+pub(crate) const NOTHING_SAID: u16 = 1005;
 /// The code of a connection that broke.
 pub(crate) const LOST: u16 = 1006;
 
@@ -48,6 +48,32 @@ pub(crate) fn close_payload(frame: Option<&CloseFrame>) -> Vec<u8> {
     let mut payload = frame.code.to_be_bytes().to_vec();
     payload.extend_from_slice(truncate_reason(&frame.reason).as_bytes());
     payload
+}
+
+/// Why a peer's bytes are refused: the code and reason of the close frame that it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) code: u16,
+    pub(crate) reason: Cow<'static, str>,
+}
+
+impl Violation {
+    pub(crate) const fn protocol(reason: &'static str) -> Self {
+        Self { code: 1002, reason: Cow::Borrowed(reason) }
+    }
+
+    pub(crate) const fn utf8() -> Self {
+        Self { code: 1007, reason: Cow::Borrowed("Invalid UTF-8") }
+    }
+
+    pub(crate) const fn policy(reason: &'static str) -> Self {
+        Self { code: 1008, reason: Cow::Borrowed(reason) }
+    }
+
+    /// In the words of the original (spec 2.7).
+    pub(crate) fn too_large(length: u64, limit: usize) -> Self {
+        Self { code: 1009, reason: Cow::Owned(format!("Message is too large: {length} > {limit}")) }
+    }
 }
 
 /// A close frame that we received: what it says, and what is wrong with it. A broken one is a close as well, as on the

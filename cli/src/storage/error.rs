@@ -1,0 +1,38 @@
+//! Why `partyrun storage` shows or copies nothing, in words that say what to do next.
+
+use partyrun_bindings::BindingError;
+use partyrun_config::ConfigError;
+use partyrun_engine::StartError;
+use partyrun_store::StoreError;
+
+/// Why nothing is shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StorageError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("Storage is not kept (`persist` is false): name a folder with `--persist PATH`.")]
+    NotKept,
+    #[error("There is no storage in {path}. Name its folder with `--persist PATH`.")]
+    Nothing { path: String },
+    #[error("The storage in {path} cannot be read: {error}")]
+    Store { path: String, error: StoreError },
+    #[error("The room {room} has stored nothing. `partyrun storage list` shows the rooms that have.")]
+    NoRoom { room: String },
+    #[error("{room} has no value under {key:?}.")]
+    NoValue { room: String, key: String },
+    #[error("The values of {room} cannot be read: {what}")]
+    Values { room: String, what: String },
+    #[error("The copy could not be written: {0}")]
+    Copy(StoreError),
+    #[error("The copy of the bindings could not be written: {0}")]
+    CopyBindings(#[from] BindingError),
+    #[error("The values cannot be read: {0}")]
+    Start(#[from] StartError),
+    #[error("{what}: {error}")]
+    Machine { what: &'static str, error: std::io::Error },
+}
+
+/// What the machine refused, as an error of the command.
+pub(super) fn machine(what: &'static str) -> impl FnOnce(std::io::Error) -> StorageError {
+    move |error| StorageError::Machine { what, error }
+}

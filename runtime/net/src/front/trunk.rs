@@ -1,0 +1,110 @@
+//! What the threads of a front share, and the connections of one thread: who answers, under which limits, until when.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use partyrun_limits::{Limits, Total};
+use tokio::sync::{mpsc, watch};
+
+use super::seats::{Guest, Seats, lock};
+use super::state::Roster;
+use super::tls::Tls;
+use crate::message::{Request, Response};
+
+/// Answers requests. It is called on the front's threads and must not block them.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request. The future is dropped when the client goes away before the answer.
+    fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
+
+    /// Whether one other thread alone answers the requests of a room, and can serve connections (see [`super::Guests`]).
+    fn lodges(&self, _party: &str, _room: &str) -> bool {
+        false
+    }
+
+    /// Gives a connection to the thread of a room, or back if that cannot take it now.
+    #[expect(clippy::result_large_err, reason = "the connection goes back where it came from")]
+    fn lodge(&self, _party: &str, _room: &str, guest: Guest) -> Result<(), Guest> {
+        Err(guest)
+    }
+}
+
+/// What the front needs to know besides the limits.
+#[derive(Clone, Debug)]
+pub struct FrontOptions {
+    /// Threads that accept and serve connections.
+    pub threads: usize,
+    /// Connections that may be without a complete first request head; beyond it the oldest of them is closed.
+    pub pending_heads_max: usize,
+    /// The identity for connections that are secured; none serves plain ones.
+    pub tls: Option<Tls>,
+}
+
+impl Default for FrontOptions {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads: (cores / 4).max(1), pending_heads_max: 1024, tls: None }
+    }
+}
+
+impl FrontOptions {
+    /// The scheme in the URLs that rooms see.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// What happens to the front as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    Serving,
+    Stopping(Duration),
+}
+
+/// What all threads of a front share, those of its guests included.
+pub(super) struct Trunk<H> {
+    pub(super) handler: Arc<H>,
+    pub(super) limits: Arc<Limits>,
+    /// Of what nobody has read yet of request bodies, for the process.
+    pub(super) bodies: Arc<Total>,
+    pub(super) options: FrontOptions,
+    pub(super) connections: Arc<AtomicUsize>,
+    pub(super) connections_max: usize,
+    pub(super) course: watch::Receiver<Course>,
+    /// The beginning of all clocks.
+    pub(super) start: Instant,
+    /// For each thread of the front the way back to it.
+    pub(super) returns: Vec<mpsc::UnboundedSender<Guest>>,
+    /// The threads that have had guests.
+    pub(super) seats: Mutex<Vec<Weak<Seats>>>,
+}
+
+/// What all connections of a thread share.
+pub(super) struct Shared<H> {
+    pub(super) trunk: Arc<Trunk<H>>,
+    pub(super) roster: Roster,
+    /// Whether somebody watches the time limits.
+    pub(super) swept: Cell<bool>,
+}
+
+impl<H> Shared<H> {
+    pub(super) fn new(trunk: Arc<Trunk<H>>) -> Self {
+        let roster = Roster::new(trunk.options.pending_heads_max, trunk.start);
+        Self { trunk, roster, swept: Cell::new(false) }
+    }
+
+    /// Ends the connection that has waited longest for its next request: false if none waits.
+    pub(super) fn make_way(&self) -> bool {
+        if self.roster.make_way() {
+            return true;
+        }
+        let seats = lock(&self.trunk.seats);
+        let all: Vec<Arc<Seats>> = seats.iter().filter_map(Weak::upgrade).collect();
+        drop(seats);
+        let longest =
+            all.iter().filter_map(|seats| Some((seats.longest_idle()?, seats))).min_by_key(|(at, _)| *at);
+        longest.is_some_and(|(_, seats)| seats.end_longest_idle())
+    }
+}
