@@ -7,7 +7,7 @@
 
 (function () {
 const { core, primordials } = __bootstrap;
-const { SafeMap } = primordials;
+const { ArrayPrototypePush, SafeMap } = primordials;
 const { AsyncVariable, getAsyncContext, setAsyncContext } = core;
 const { FIRST_ROOM, NO_ROOM } = core.loadExtScript("ext:partyrun/01_wire.js");
 
@@ -95,10 +95,20 @@ function forgetRoom(number) {
   return room;
 }
 
+// The rooms that have started, for debuggers.
+function liveRooms() {
+  const live = [];
+  for (let i = 0; i < rooms.length; i++) {
+    const room = rooms[i];
+    if (room !== undefined && room.party !== null) ArrayPrototypePush(live, room);
+  }
+  return live;
+}
+
 // The snapshot's build lets a room run once, so that its functions are compiled, and then forgets it.
 function forgetRooms() {
   rooms.length = 0;
 }
 
-return { currentRoom, enterRoom, forgetRoom, forgetRooms, leaveRooms, roomOf, setShared, sharesIsolate };
+return { currentRoom, enterRoom, forgetRoom, forgetRooms, leaveRooms, liveRooms, roomOf, setShared, sharesIsolate };
 })();

@@ -11,7 +11,9 @@ const { Console, setNoColorFns } = core.loadExtScript("ext:deno_web/01_console.j
 setNoColorFns(() => true, () => true);
 
 // Levels of deno_web's Console: 0 debug, 1 log and info, 2 warn, 3 error; 4 is `console.trace`, which prints to stderr.
+// It ends with a line of its own, which the host adds.
 function print(text, level) {
+  if (level === 4 && text === "\n") return;
   core.ops.op_console_write(currentRoom().number, text, level);
 }
 

@@ -147,6 +147,7 @@ function createServer(party, exported) {
   const instance = new exported(party);
   const options = instance.options ?? {};
   return {
+    instance,
     hibernate: options.hibernate === true,
     start: () => typeof instance.onStart === "function" ? instance.onStart() : undefined,
     get onMessage() {
@@ -171,6 +172,7 @@ function createServer(party, exported) {
 
 function objectServer(party, object) {
   return {
+    instance: object,
     // An object hibernates when it has onMessage, or has no onConnect (spec 2.8).
     hibernate: "onMessage" in object || !("onConnect" in object),
     start: () => undefined,

@@ -59,7 +59,7 @@ function configure(settings) {
   setOverrides(cf);
   setConcealing(conceal);
   // Debuggers see what user code prints; the host sees it as well.
-  if (debug) core.wrapConsole(globalThis.console, core.v8Console);
+  if (debug) core.loadExtScript("ext:partyrun/inspected.js").install();
   printedMax = limits.rejections_printed_max;
 }
 

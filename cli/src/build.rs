@@ -132,7 +132,7 @@ impl Builder {
         let mut program = program(&parts, &self.config, self.port)?;
         program.conceal_errors = self.conceal_errors;
         if self.debug {
-            program.debug_map = debugger::map_url(parts.source_map.as_ref(), &self.config.root);
+            program.debug = debugger::debug_map(parts.source_map.as_ref(), &self.config.root);
         }
         self.code_cache(&parts.hash).load(&program);
         Ok(Built { program: Arc::new(program), hash: parts.hash, inputs, warnings })

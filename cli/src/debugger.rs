@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use partyrun_engine::Inspector;
+use partyrun_engine::{DebugMap, Inspector};
 use partyrun_net::Front;
 
 use crate::args::DevArgs;
@@ -52,15 +52,22 @@ impl Debugger {
     }
 }
 
-/// The source map as a `data:` URL whose sources are the project's own files, so that an editor finds them and
-/// DevTools, which has their text inside, need not.
-pub(crate) fn map_url(source_map: &[u8], root: &Path) -> Option<String> {
+/// The source map whose sources are the project's own files, so that an editor finds them and DevTools, which has their text
+/// inside, need not.
+pub(crate) fn debug_map(source_map: &[u8], root: &Path) -> Option<DebugMap> {
     let mut map: serde_json::Value = serde_json::from_slice(source_map).ok()?;
+    let folder = folder_url(root)?;
     for source in map.get_mut("sources")?.as_array_mut()? {
         if let Some(name) = source.as_str().and_then(|source| source.strip_prefix("file:///")) {
-            *source = format!("file://{}/{name}", root.display()).into();
+            *source = format!("{folder}{name}").into();
         }
     }
-    let encoded = base64::engine::general_purpose::STANDARD.encode(map.to_string());
-    Some(format!("data:application/json;base64,{encoded}"))
+    let json = map.to_string().into_bytes();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&json);
+    Some(DebugMap { json, url: format!("data:application/json;base64,{encoded}") })
+}
+
+/// The URL of a folder, with a slash at its end.
+pub(crate) fn folder_url(folder: &Path) -> Option<String> {
+    url::Url::from_directory_path(folder).ok().map(String::from)
 }

@@ -3,6 +3,7 @@
 //! The input is an inspected error whose stack is already mapped to the project's files. The code is shown once, below
 //! the stack of the first error in the text; causes have their own stacks.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Lines of code above the one that is marked.
@@ -32,13 +33,15 @@ pub(crate) struct Files {
     root: PathBuf,
     /// What stands in front of the project's paths, so that a terminal or an editor opens them.
     prefix: String,
+    /// The folder as a URL, which stands before names where a debugger may attach.
+    url: Option<String>,
 }
 
 impl Files {
     /// The files of the project in `root`, as somebody in the folder `shell` names them.
     pub(crate) fn new(root: &Path, shell: &Path) -> Self {
         let prefix = root.strip_prefix(shell).unwrap_or(root).join("").to_string_lossy().into_owned();
-        Self { root: root.to_owned(), prefix }
+        Self { root: root.to_owned(), prefix, url: crate::debugger::folder_url(root) }
     }
 
     // A file that is not here, as those of a release, keeps its name in the project.
@@ -61,6 +64,7 @@ impl Files {
 
     /// The same as [`Files::explain`] for what a module threw while it was loaded, with a line before it that says so.
     pub(crate) fn explain_load(&self, text: &str) -> String {
+        let text = &*self.in_project(text);
         let mut places = text.lines().filter_map(frame).filter_map(|frame| place(frame.location));
         let own = places.find(|place| !place.is_foreign());
         match own {
@@ -71,7 +75,16 @@ impl Files {
         }
     }
 
+    // The text with names of files as they are in the project, whoever else shall be able to open them.
+    fn in_project<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match &self.url {
+            Some(url) if text.contains(url.as_str()) => Cow::Owned(text.replace(url.as_str(), "file:///")),
+            _ => Cow::Borrowed(text),
+        }
+    }
+
     fn fold_lines(&self, text: &str) -> (Vec<String>, Option<Vec<String>>) {
+        let text = &*self.in_project(text);
         let mut lines: Vec<String> = Vec::new();
         // The code of a package is shown only when no frame lies in the project's own files.
         let (mut own, mut foreign) = (None, None);
@@ -197,6 +210,12 @@ mod tests {
         let shown = Files::new(folder.path(), folder.path())
             .explain(&format!("{text}\n    at file:///server.ts:1:1"));
         assert!(shown.ends_with("  1 | f();\n    | ^"), "{shown}");
+    }
+
+    #[test]
+    fn files_that_debuggers_can_open_are_named_as_always() {
+        let files = Files::new(Path::new("/a b/p"), Path::new("/"));
+        assert_eq!(files.fold("Error\n    at f (file:///a%20b/p/s.ts:1:1)"), "Error\n    at f (s.ts:1:1)");
     }
 
     #[test]

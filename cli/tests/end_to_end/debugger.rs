@@ -18,6 +18,10 @@ export default class Server implements Party.Server {
     if (message === 'spin') for (const end = Date.now() + 200; Date.now() < end; ) spin(doubled);
     connection.send(doubled);
   }
+
+  fail() {
+    throw new Error('failed');
+  }
 }
 ";
 
@@ -39,7 +43,7 @@ fn breakpoints_in_typescript_hit() {
     // The room exists when the client connects to it; line 11 prints.
     let Some(text) = server.client("debugger.mjs", &[&format!("127.0.0.1:{debugger}"), "11"]) else { return };
     for line in [
-        "targets edge main/abc",
+        "targets edge main/abc partyrun (all rooms)",
         "unknown target Unexpected server response: 404",
         "breakpoints 1",
         "paused in onMessage abab!",
@@ -53,6 +57,52 @@ fn breakpoints_in_typescript_hit() {
     server.wait_for("[main/abc] paused by the debugger; other rooms of its thread wait");
     // The terminal sees what the debugger's console saw.
     server.wait_for("[main/abc] got abab");
+    server.stop();
+}
+
+#[test]
+fn one_attach_debugs_every_room_from_its_first_message() {
+    let project = Project::new(&[("server.ts", TYPESCRIPT)]);
+    let (server, debugger) = debugged(&project, "--inspect");
+    server.wait_for("Ready on");
+    let file = project.path().canonicalize().unwrap().join("server.ts");
+    let args = [&format!("127.0.0.1:{debugger}"), file.to_str().unwrap(), "11"];
+    let Some(text) = server.client("vscode.mjs", &args) else { return };
+    let expected = "first partyrun (all rooms)
+process Cannot find context with specified id
+console 23
+unknown 'No.such' wasn't found
+echo abab
+waited true
+frames onMessage file:///bundle.js
+grouped startGroup g, log in, endGroup console.groupEnd, trace t
+stack true
+stored 5
+named abc
+echo cdcd 2
+lost false
+main/abc onMessage true 11 0 abab,abc,true,main/abc
+main/abc onMessage true 11 0 cdcd,abc,true,main/abc
+flat true 42
+";
+    assert_eq!(text, expected);
+    server.stop();
+}
+
+#[test]
+fn rooms_that_share_an_isolate_are_one_target() {
+    let project = Project::new(&[("server.ts", TYPESCRIPT), ("partykit.json", r#"{"isolation":"worker"}"#)]);
+    let (port, debugger) = (free_port(), free_port());
+    let mut command = partyrun();
+    command.args(["dev", "server.ts", "--persist", "false", "--workers", "1", "--port", &port.to_string()]);
+    command.arg(format!("--inspect={debugger}")).current_dir(project.path());
+    let server = Server::start(command, port);
+    server.wait_for("Ready on");
+    for room in ["one", "two"] {
+        let _no_handler = server.get(&format!("/party/{room}"));
+    }
+    let (_, list) = get(debugger, "/json/list", "localhost").unwrap();
+    assert!(list.contains("\"title\":\"main/one, main/two\""), "{list}");
     server.stop();
 }
 
@@ -97,19 +147,24 @@ fn only_this_machine_by_its_own_name_is_answered() {
         .next()
         .unwrap()
         .to_string();
-    let opened = |origin: &str| {
+    let named = |name: &str, origin: &str| {
         let lines = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
                      sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
-        let head = format!("GET /{id} HTTP/1.1\r\nhost: localhost:{debugger}\r\n{lines}{origin}\r\n");
+        let head = format!("GET /{name} HTTP/1.1\r\nhost: localhost:{debugger}\r\n{lines}{origin}\r\n");
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", debugger)).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         let mut status = [0; 12];
         stream.read_exact(&mut status).unwrap();
         String::from_utf8(status.to_vec()).unwrap()
     };
+    let opened = |origin: &str| named(&id, origin);
     for origin in ["", "origin: devtools://devtools\r\n", "origin: http://localhost:3000\r\n"] {
         assert_eq!(opened(origin), "HTTP/1.1 101", "{origin}");
     }
+    // A room's name can be guessed, so that no page may use it.
+    assert_eq!(named("edge", ""), "HTTP/1.1 101");
+    assert_eq!(named("edge", "origin: devtools://devtools\r\n"), "HTTP/1.1 101");
+    assert_eq!(named("edge", "origin: http://localhost:3000\r\n"), "HTTP/1.1 403");
     for origin in ["origin: http://evil.test\r\n", "origin: null\r\n", "origin: http://10.1.2.3\r\n"] {
         assert_eq!(opened(origin), "HTTP/1.1 403", "{origin}");
     }

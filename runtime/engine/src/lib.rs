@@ -23,8 +23,8 @@ pub use api::{
     StartError,
 };
 pub use engine::{Engine, EngineOptions, Warm, Workers};
-pub use ground::inspect::{Inspector, Session, Target};
-pub use ground::program::{BUNDLE_NAME, Program, ProgramError};
+pub use ground::inspect::{Arrival, Follow, Inspector, Session, Target};
+pub use ground::program::{BUNDLE_NAME, DebugMap, Program, ProgramError};
 pub use partyrun_extensions::{BindingCall, BindingReply};
 
 /// The version of the V8 that is linked.

@@ -189,6 +189,7 @@ deno_core::extension!(
         "crypto_old.js",
         "crypto_subtle.js",
         "html_rewriter.js",
+        "inspected.js",
         "lanes.js",
         "urlpattern.js",
         "workers.js",

@@ -1,87 +1,58 @@
-//! One debugger's WebSocket, joined to its target.
+//! One debugger's WebSocket, joined to one target.
 //!
-//! Text messages go to the isolate as they are: V8 answers garbage with an error of the protocol. Binary messages are no
-//! part of it and end the connection. When the target goes, the debugger is told so by the close frame.
+//! Text messages go to the isolate nearly as they are (`view.rs`): V8 answers garbage with an error of the protocol. Binary
+//! messages are no part of it and end the connection. When the target goes, the debugger is told so by the close frame.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
-use crate::Paused;
 use partyrun_engine::Session;
 use partyrun_limits::Limits;
-use partyrun_net::{CloseFrame, Socket, SocketEvent, SocketSink, Upgrade};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use partyrun_net::Upgrade;
 
-/// How V8 tells that code waits at a breakpoint.
-const PAUSED: &str = r#"{"method":"Debugger.paused""#;
+use crate::Paused;
+use crate::client::{self, Client};
+use crate::view;
 
 /// Joins both ends; must be called on a front's thread. It goes on until one of them ends.
 pub(crate) fn start(upgrade: Upgrade, session: Session, limits: &Limits, paused: Paused) {
-    let limits = Rc::new(limits.clone());
-    tokio::task::spawn_local(async move {
-        // A client that left during the handshake ends the session with it.
-        let Ok(transport) = upgrade.transport().await else { return };
-        let (sender, messages) = unbounded_channel();
-        let socket = Socket::new(limits, Rc::new(Debugger { sender: RefCell::new(Some(sender)) }));
-        if socket.attach(transport).is_ok() {
-            carry(&socket, session, messages, &paused).await;
-        }
-    });
+    client::start(upgrade, limits, async move |client| carry(client, session, &paused).await);
 }
 
-async fn carry(
-    socket: &Socket,
-    mut session: Session,
-    mut messages: tokio::sync::mpsc::UnboundedReceiver<String>,
-    paused: &Paused,
-) {
-    let close = |code, reason: &str| {
-        socket.close(Some(CloseFrame { code, reason: reason.to_string() }));
-        socket.flush();
-    };
+async fn carry(mut client: Client, mut session: Session, paused: &Paused) {
     loop {
         tokio::select! {
-            message = messages.recv() => match message {
+            message = client.next() => match message {
                 Some(message) => {
-                    if !session.send(message) {
-                        return close(1001, "The target is gone.");
+                    if !forward(&mut session, message) {
+                        return client.close(1001, "The target is gone.");
                     }
                 }
-                None => return close(1000, ""),
+                None => return client.close(1000, ""),
             },
-            answer = session.next() => match answer {
+            answer = next(&mut session, paused) => match answer {
                 Some(answer) => {
-                    if answer.starts_with(PAUSED) {
-                        paused(session.title());
-                    }
-                    if socket.send_text(&answer).is_err() {
+                    if !client.send(&answer) {
                         return;
                     }
-                    socket.flush();
                 }
-                None => return close(1001, "The target is gone."),
+                None => return client.close(1001, "The target is gone."),
             },
         }
     }
 }
 
-// Takes what the debugger says. Without its sender the session ends.
-struct Debugger {
-    sender: RefCell<Option<UnboundedSender<String>>>,
+/// Gives an isolate a debugger's message. False when it is gone.
+pub(crate) fn forward(session: &mut Session, message: String) -> bool {
+    view::to_isolate(message).into_iter().all(|message| session.send(message))
 }
 
-impl SocketSink for Debugger {
-    fn event(&self, event: SocketEvent<'_>) {
-        match event {
-            SocketEvent::Text(text) => {
-                if let Some(sender) = &*self.sender.borrow() {
-                    // A session that has ended takes nothing more.
-                    let _ended = sender.send(text.into_owned());
-                }
-            }
-            SocketEvent::Binary(_) | SocketEvent::Close(_) | SocketEvent::Lost | SocketEvent::Failed(_) => {
-                self.sender.borrow_mut().take();
-            }
+/// The isolate's next message that a debugger shall see.
+pub(crate) async fn next(session: &mut Session, paused: &Paused) -> Option<String> {
+    loop {
+        let message = session.next().await?;
+        if view::is_pause(&message) {
+            paused(session.title());
+        }
+        if let Some(seen) = view::from_isolate(message) {
+            return Some(seen);
         }
     }
 }

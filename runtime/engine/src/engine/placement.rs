@@ -143,13 +143,21 @@ impl Inner {
             who(whose),
             step.subject()
         );
-        self.observer.console(source.unwrap_or(&Source::Edge), Level::Warn, &text);
+        self.tell_of(source, &text);
+    }
+
+    // Of a room, or of several of which nobody knows which one it is.
+    fn tell_of(&self, source: Option<&Source>, text: &str) {
+        match source {
+            Some(source) => self.observer.console(source, Level::Warn, text),
+            None => self.observer.warn(text.trim_end()),
+        }
     }
 
     fn tell_released(&self, after: Duration, whose: &Whose) {
         let text =
             format!("{} no longer holds its thread up, after {}.\n", who(whose), overrun::seconds(after));
-        self.observer.console(whose.source.as_ref().unwrap_or(&Source::Edge), Level::Warn, &text);
+        self.tell_of(whose.source.as_ref(), &text);
     }
 
     // Gives everything that needs no isolate of this worker's thread to others.
@@ -246,5 +254,9 @@ impl Whereabouts for Inner {
 }
 
 fn who(whose: &Whose) -> String {
-    whose.source.as_ref().map_or_else(|| "A room that is being made".to_string(), overrun::name)
+    match &whose.source {
+        Some(source) => overrun::name(source),
+        None if whose.shared => "One of the rooms that share an isolate".to_string(),
+        None => "A room that is being made".to_string(),
+    }
 }

@@ -12,6 +12,9 @@ use crate::ground::pulse::{Step, TimeLimit};
 /// How long no second warning of the same room and handler is printed.
 const WARN_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// Rooms that a message names.
+const NAMED_MAX: usize = 4;
+
 /// Which warnings were printed lately.
 #[derive(Default)]
 pub(crate) struct Warnings(Mutex<HashMap<(Source, Step), Instant>>);
@@ -43,6 +46,21 @@ pub(crate) fn name(source: &Source) -> String {
         Source::Room(key) => format!("Room `{}/{}`", key.party(), key.id()),
         Source::Edge => "The isolate of the static handlers".to_string(),
     }
+}
+
+/// Rooms that share an isolate as the subject of a sentence that is about one of them.
+pub(crate) fn one_of<'a>(sources: impl Iterator<Item = &'a Source>) -> String {
+    let mut names: Vec<String> = sources
+        .filter_map(|source| match source {
+            Source::Room(key) => Some(format!("`{}/{}`", key.party(), key.id())),
+            Source::Edge => None,
+        })
+        .collect();
+    names.sort_unstable();
+    let more = names.len().saturating_sub(NAMED_MAX);
+    names.truncate(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("One of the rooms {}{more}", names.join(", "))
 }
 
 /// Why a step was ended that took too long.
@@ -98,6 +116,19 @@ mod tests {
         assert!(!warnings.is_due(&room("c"), Step::Message, 3, now), "more than are kept");
         assert!(warnings.is_due(&room("c"), Step::Message, 3, now + WARN_AGAIN_AFTER));
         assert!(warnings.is_due(&room("a"), Step::Message, 3, now + WARN_AGAIN_AFTER));
+    }
+
+    #[test]
+    fn rooms_that_share_an_isolate_are_named() {
+        let rooms = |ids: &[&str]| -> Vec<Source> {
+            ids.iter().map(|id| Source::Room(RoomKey::new("main", *id))).collect()
+        };
+        let said = |ids: &[&str]| one_of(rooms(ids).iter());
+        assert_eq!(said(&["b", "a"]), "One of the rooms `main/a`, `main/b`");
+        assert_eq!(
+            said(&["f", "b", "a", "c", "d", "e"]),
+            "One of the rooms `main/a`, `main/b`, `main/c`, `main/d` and 2 more"
+        );
     }
 
     #[test]

@@ -47,8 +47,8 @@ pub struct Program {
     pub host: String,
     /// Whether clients get a constant text where user code failed, and only the log its message.
     pub conceal_errors: bool,
-    /// The source map as debuggers shall have it: a `data:` URL.
-    pub debug_map: Option<String>,
+    /// What debuggers shall have.
+    pub debug: Option<DebugMap>,
     /// Modules that rooms share compiled.
     pub wasm: Vec<Bytes>,
     /// Files imported as ArrayBuffer.
@@ -56,6 +56,15 @@ pub struct Program {
     code_cache: Mutex<CodeCache>,
     compiled_wasm: Mutex<HashMap<u32, Arc<v8::CompiledWasmModule>>>,
     import_times: OnceLock<HashMap<String, Duration>>,
+}
+
+/// The source map with the paths of this machine, so that what debuggers show can be opened.
+#[derive(Debug)]
+pub struct DebugMap {
+    /// The map, which stacks are made with.
+    pub json: Vec<u8>,
+    /// The same as a `data:` URL.
+    pub url: String,
 }
 
 /// A code cache as it is now, and how many there were before it.
@@ -85,7 +94,7 @@ impl Program {
             parties: vec!["main".to_string()],
             host: "127.0.0.1:1999".to_string(),
             conceal_errors: false,
-            debug_map: None,
+            debug: None,
             wasm: Vec::new(),
             binaries: Vec::new(),
             code_cache: Mutex::default(),
@@ -106,7 +115,7 @@ impl Program {
 
     /// The settings that `boot` in `js/90_dispatch.js` reads; `shared` says that rooms share the isolate.
     pub(crate) fn settings(&self, limits: &Limits, shared: bool) -> String {
-        let debug = self.debug_map.is_some();
+        let debug = self.debug.is_some();
         let limits = serde_json::json!({
             "timers_max": limits.timers_max,
             "attachment_bytes_max": limits.attachment_bytes_max,
@@ -257,6 +266,8 @@ impl ModuleLoader for Loader {
         if file_name != BUNDLE_NAME {
             return None;
         }
-        self.0.get()?.source_map.as_deref().map(|map| Cow::Borrowed(map.as_ref()))
+        let program = self.0.get()?;
+        let plain = || program.source_map.as_deref().map(AsRef::as_ref);
+        program.debug.as_ref().map(|debug| debug.json.as_slice()).or_else(plain).map(Cow::Borrowed)
     }
 }

@@ -5,13 +5,15 @@
 //! that it sees and marks a step that takes long; only then does the worker measure, when the step ends. A mark that comes
 //! too late finds another number and does nothing, so that no step pays for the one before it.
 
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deno_core::v8::IsolateHandle;
+use deno_core::v8::{IsolateHandle, UnsafeRawIsolatePtr};
 
 use crate::api::Source;
+use crate::ground::held_stack;
 use crate::ground::import_cost;
 use crate::ground::memory;
 
@@ -94,14 +96,18 @@ pub(crate) enum TimeLimit {
 }
 
 /// A step that took long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Overrun {
+    /// Whose it was; where rooms share an isolate, nobody knows whose timers ran.
+    pub(crate) source: Option<Source>,
     /// Which one.
     pub(crate) step: Step,
     /// What it used of the CPU.
     pub(crate) cpu: Duration,
     /// The limit that ended it, if one did.
     pub(crate) ended: Option<TimeLimit>,
+    /// Where it was, as lines of a stack each after a line break. The isolate knows.
+    pub(crate) stack: String,
 }
 
 // The state's bits: whether the worker is in an isolate, the watchdog's two marks, the step, and a number that no two
@@ -112,6 +118,9 @@ const ENDED: u64 = 4;
 const STEP_SHIFT: u32 = 3;
 const STEP_MASK: u64 = 31;
 const NUMBER_SHIFT: u32 = 8;
+
+/// What V8 calls between two instructions of the code that runs.
+type Interrupt = unsafe extern "C" fn(UnsafeRawIsolatePtr, *mut c_void);
 
 /// What one worker tells the watchdog.
 pub(crate) struct Pulse {
@@ -140,8 +149,10 @@ struct Entered {
 /// Whose isolate is entered.
 #[derive(Clone, Default)]
 pub(crate) struct Whose {
-    /// The room or the edge; a spare belongs to nobody yet.
+    /// The room or the edge; a spare belongs to nobody yet, and where rooms share an isolate nobody knows whose timers run.
     pub(crate) source: Option<Source>,
+    /// Whether several rooms share the isolate.
+    pub(crate) shared: bool,
     /// How many debuggers are attached: code that pauses for one waits rightly.
     pub(crate) debuggers: Option<Arc<AtomicUsize>>,
 }
@@ -182,8 +193,9 @@ impl Pulse {
         whose: impl FnOnce() -> Whose,
     ) {
         let mut current = self.current();
-        // A spare that was the last isolate here has a room by now.
-        let known = |known: &Entered| known.serial == serial && known.whose.source.is_some();
+        // A spare that was the last isolate here has a room by now. The rooms of a shared one name themselves.
+        let named = |known: &Entered| known.whose.source.is_some() && !known.whose.shared;
+        let known = |known: &Entered| known.serial == serial && named(known);
         if !current.isolate.as_ref().is_some_and(known) {
             current.isolate = Some(Entered { serial, handle: handle.clone(), whose: whose() });
         }
@@ -194,6 +206,15 @@ impl Pulse {
     /// The turn's next step begins. True if the one before it was ended by force.
     pub(crate) fn step(&self, step: Step) -> bool {
         self.advance(INSIDE | (step as u64) << STEP_SHIFT)
+    }
+
+    /// The step that runs is this room's, in an isolate that rooms share; or nobody knows whose.
+    pub(crate) fn now_of(&self, source: Option<&Source>) {
+        if let Some(entered) = &mut self.current().isolate
+            && entered.whose.source.as_ref() != source
+        {
+            entered.whose.source = source.cloned();
+        }
     }
 
     /// The turn has ended. True if its last step was ended by force.
@@ -216,9 +237,10 @@ impl Pulse {
         let mut current = self.current();
         let cpu = self.cpu().unwrap_or_default().saturating_sub(current.cpu_at_start);
         let ended = current.ended.take().filter(|_| was & ENDED != 0);
-        let overrun = Overrun { step: step_of(was), cpu, ended };
+        let source = current.isolate.as_ref().and_then(|entered| entered.whose.source.clone());
+        let overrun = Overrun { source, step: step_of(was), cpu, ended, stack: String::new() };
         // Of several steps of a turn the one that counts most is remembered.
-        if current.overrun.is_none_or(|known| known.ended.is_none() && (ended.is_some() || known.cpu < cpu)) {
+        if current.overrun.as_ref().is_none_or(|known| known.ended.is_none() && (ended.is_some() || known.cpu < cpu)) {
             current.overrun = Some(overrun);
         }
         self.overran.store(true, Ordering::Relaxed);
@@ -275,11 +297,20 @@ impl Pulse {
 
     /// Notes where an import is, if it still is the step.
     pub(crate) fn sample_import(&self, seen: Seen) {
+        self.interrupt(seen, import_cost::sample);
+    }
+
+    /// Notes where this step is, if it still runs.
+    pub(crate) fn note_stack(&self, seen: Seen) {
+        self.interrupt(seen, held_stack::note);
+    }
+
+    fn interrupt(&self, seen: Seen, call: Interrupt) {
         let current = self.current();
         if self.seen() == Some(seen)
             && let Some(entered) = &current.isolate
         {
-            entered.handle.request_interrupt(import_cost::sample, std::ptr::null_mut());
+            entered.handle.request_interrupt(call, std::ptr::null_mut());
         }
     }
 
@@ -291,12 +322,7 @@ impl Pulse {
 
     /// Has the isolate look at what it uses outside of its heap, if its worker is still in that step.
     pub(crate) fn look_at_memory(&self, seen: Seen) {
-        let current = self.current();
-        if self.seen() == Some(seen)
-            && let Some(entered) = &current.isolate
-        {
-            entered.handle.request_interrupt(memory::look, std::ptr::null_mut());
-        }
+        self.interrupt(seen, memory::look);
     }
 
     // True if the step was still running when it got the mark.

@@ -63,6 +63,9 @@ struct Watched {
     looked: Instant,
     // The engine has heard that the worker is busy with this step.
     told: bool,
+    // Its stack was noted because it is slow, and because it is about to be ended.
+    noted_slow: bool,
+    noted_end: bool,
     // Whose step holds the worker up.
     held: Option<Whose>,
 }
@@ -109,6 +112,8 @@ impl Watchdog {
             waited: Duration::ZERO,
             looked: now,
             told: false,
+            noted_slow: false,
+            noted_end: false,
             held: None,
         };
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
@@ -134,6 +139,7 @@ impl Watched {
             self.since = now;
             self.looked = now;
             self.told = false;
+            (self.noted_slow, self.noted_end) = (false, false);
             self.waited = Duration::ZERO;
             if seen.is_some() {
                 self.cpu_at_start = pulse.cpu().unwrap_or_default();
@@ -168,12 +174,23 @@ impl Watched {
             pulse.sample_import(seen);
         }
         if used >= bounds.cpu_warn {
+            if !std::mem::replace(&mut self.noted_slow, true) {
+                pulse.note_stack(seen);
+            }
             pulse.mark_slow(seen, self.cpu_at_start);
         }
-        if used > if imports { bounds.start_cpu_max } else { bounds.cpu_max } {
-            pulse.terminate(seen, self.cpu_at_start, TimeLimit::Cpu);
-        } else if bounds.wait_max.is_some_and(|max| self.waited > max) {
-            pulse.terminate(seen, self.cpu_at_start, TimeLimit::Wait);
+        let beyond = if used > if imports { bounds.start_cpu_max } else { bounds.cpu_max } {
+            Some(TimeLimit::Cpu)
+        } else {
+            bounds.wait_max.filter(|max| self.waited > *max).map(|_| TimeLimit::Wait)
+        };
+        if let Some(limit) = beyond {
+            // Where it was is asked first: by the next look the code has told.
+            if std::mem::replace(&mut self.noted_end, true) {
+                pulse.terminate(seen, self.cpu_at_start, limit);
+            } else {
+                pulse.note_stack(seen);
+            }
         }
         // Making a room takes every thread as long.
         if !imports && self.held.is_none() && used + self.waited > bounds.held_after {

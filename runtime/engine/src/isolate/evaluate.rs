@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use deno_core::v8;
 
+use crate::ground::held_stack::HeldStack;
 use crate::ground::import_cost::ImportCost;
 use crate::ground::program::{BUNDLE_NAME, Program};
 use crate::isolate::call::{CallError, Calls, call, caught, describe, text};
@@ -18,6 +19,7 @@ impl Entered<'_> {
         let inspector = self.isolate.debuggable().then(|| self.isolate.heap.runtime.inspector());
         let runtime = &mut *self.isolate.heap.runtime;
         let context = runtime.main_context();
+        runtime.v8_isolate().set_slot(HeldStack::new(context.clone()));
         runtime.v8_isolate().set_slot(ImportCost::new(context));
         deno_core::scope!(scope, runtime);
         scope.get_current_context().set_allow_generation_from_strings(false);
@@ -154,8 +156,8 @@ fn run_bundle<'s>(
     use v8::script_compiler::{CachedData, CompileOptions, NoCacheReason, Source, compile_unbound_script};
     let code = program.source(scope).ok_or(CallError::Failed("making the bundle's string"))?;
     let name = text(scope, BUNDLE_NAME)?;
-    let map = match program.debug_map.as_deref().filter(|_| debuggable) {
-        Some(map) => Some(text(scope, map)?),
+    let map = match program.debug.as_ref().filter(|_| debuggable) {
+        Some(map) => Some(text(scope, &map.url)?),
         None => None,
     };
     let origin = v8::ScriptOrigin::new(scope, name, 0, 0, false, 0, map, false, false, false, None);

@@ -19,6 +19,7 @@ use partyrun_extensions::{Host, HostRef};
 use partyrun_limits::Limits;
 
 use crate::api::Source;
+use crate::ground::held_stack::HeldStack;
 use crate::ground::import_cost::ImportCost;
 use crate::ground::inspect::{Debuggee, Inspector};
 use crate::ground::memory::{self, MemoryUse};
@@ -54,6 +55,8 @@ pub(crate) struct Isolate {
     program: Arc<Program>,
     // Whose it is, once it is somebody's.
     source: Option<Source>,
+    // Whether several rooms live in it.
+    shared: bool,
 }
 
 impl Isolate {
@@ -81,13 +84,13 @@ impl Isolate {
             serial,
             program: program.clone(),
             source: None,
+            shared,
         };
         isolate.heap.runtime.op_state().borrow_mut().put(HostRef(host));
         let settings = program.settings(limits, shared);
         let mut pause = false;
         if let Some((inspector, source)) = shown {
-            isolate.show_to_debuggers(source);
-            pause = inspector.pauses_on_start();
+            pause = isolate.show_to_debuggers(source) || inspector.pauses_on_start();
         }
         let frozen = isolate.heap.frozen.is_some();
         let evaluated = isolate.turn(pulse, Step::Import, |entered| {
@@ -136,6 +139,14 @@ impl Isolate {
         }
     }
 
+    /// Where the step was that the watchdog looked at last, as lines of a stack. It is forgotten then.
+    pub(crate) fn held_stack(&mut self) -> String {
+        let loader = self.heap.loader.clone();
+        let entered = self.enter();
+        let held = entered.isolate.heap.runtime.v8_isolate().get_slot_mut::<HeldStack>();
+        held.map(|held| held.take(loader)).unwrap_or_default()
+    }
+
     /// Begins to evaluate modules, if none are evaluated yet. They are ready when [`Isolate::poll_ready`] says so.
     pub(crate) fn load(&mut self, pulse: &Pulse, limits: &Limits, wanted: Loaded) -> Result<(), CallError> {
         if self.loaded != Loaded::Nothing {
@@ -166,7 +177,8 @@ impl Isolate {
         body: impl FnOnce(&mut Entered<'_>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         pulse.begin(self.serial, &self.heap.handle, step, || Whose {
-            source: self.source.clone(),
+            source: self.source.clone().filter(|_| !self.shared),
+            shared: self.shared,
             debuggers: self.heap.debuggee.as_ref().map(Debuggee::sessions),
         });
         let mut entered = self.enter();
@@ -218,14 +230,25 @@ impl Isolate {
     /// Says whose the isolate is, to the watchdog and to debuggers.
     pub(crate) fn give_to(&mut self, source: &Source) {
         self.source = Some(source.clone());
-        self.show_to_debuggers(source);
+        // A spare has nothing left to wait before, and none is taken while somebody follows.
+        let _waits = self.show_to_debuggers(source);
     }
 
-    // Puts the isolate on the list of debuggers, if there is one.
-    fn show_to_debuggers(&mut self, source: &Source) {
-        if let Some(debuggee) = &mut self.heap.debuggee {
-            debuggee.list(source);
+    /// The same for one more room of an isolate that rooms share.
+    pub(crate) fn also_give_to(&mut self, source: &Source) {
+        let _waits = self.show_to_debuggers(source);
+    }
+
+    /// One of the rooms that share it has left.
+    pub(crate) fn take_from(&self, source: &Source) {
+        if let Some(debuggee) = &self.heap.debuggee {
+            debuggee.unlist(source);
         }
+    }
+
+    // Puts the isolate on the list of debuggers, if there is one. Answers whether it must wait for one.
+    fn show_to_debuggers(&mut self, source: &Source) -> bool {
+        self.heap.debuggee.as_mut().is_some_and(|debuggee| debuggee.list(source))
     }
 
     /// Whether debuggers can attach.
@@ -282,6 +305,8 @@ impl Drop for Isolate {
         entered.isolate.evaluating = None;
         entered.isolate.script = None;
         entered.isolate.forget_import();
+        // It holds a handle, too.
+        let _stack = entered.isolate.heap.runtime.v8_isolate().remove_slot::<HeldStack>();
     }
 }
 

@@ -120,31 +120,57 @@ impl Home {
         self.line.park(context.waker());
         self.shared.note_activity();
         let outcome = self.turn(context);
-        let overrun = self.shared.pulse.take_overrun();
-        if let Some(overrun) = &overrun {
-            self.live().iter().for_each(|room| room.overran(overrun));
+        let mut overrun = self.shared.pulse.take_overrun();
+        if let Some(overrun) = &mut overrun {
+            let mut isolate = self.isolate.borrow_mut();
+            overrun.stack = isolate.as_mut().map(|prepared| prepared.isolate.held_stack()).unwrap_or_default();
+            drop(isolate);
+            self.tell_overrun(overrun);
         }
         let mut touched = self.line.take_touched(|serial| self.room(serial));
         if let Err(error) = outcome {
+            let guilty = overrun.as_ref().and_then(|overrun| overrun.source.clone());
             let reason = self.why_failed(&error, overrun);
             let mut others = self.live();
             others.retain(|room| !touched.iter().any(|one| Rc::ptr_eq(one, room)));
             touched.append(&mut others);
-            touched.iter().for_each(|room| room.reset_soon(&reason));
+            for room in &touched {
+                match &guilty {
+                    Some(guilty) if *guilty != room.source => {
+                        let other = overrun::name(guilty);
+                        room.reset_soon(&format!("{other}, which shares its isolate, was reset: {reason}"));
+                    }
+                    _ => room.reset_soon(&reason),
+                }
+            }
             self.end_isolate();
         }
         touched.iter().for_each(|room| room.end_of_turn());
         Poll::Pending
     }
 
+    // A step took long: of one room, or of one among those that share the isolate.
+    fn tell_overrun(&self, overrun: &Overrun) {
+        let live = self.live();
+        let Some(first) = live.first() else { return };
+        match &overrun.source {
+            Some(source) => {
+                if let Some(room) = live.iter().find(|room| room.source == *source) {
+                    room.overran(overrun, &overrun::name(source));
+                }
+            }
+            None => first.overran(overrun, &overrun::one_of(live.iter().map(|room| &room.source))),
+        }
+    }
+
     fn why_failed(&self, error: &CallError, overrun: Option<Overrun>) -> String {
         let (pulse, limits) = (&self.shared.pulse, &self.shared.limits);
         let subject = pulse.last_step().subject();
         let beyond = self.beyond(subject);
-        let ended = overrun.and_then(|overrun| Some((overrun.step, overrun.ended?)));
+        let ended = overrun.and_then(|overrun| Some((overrun.step, overrun.ended?, overrun.stack)));
         match (error, ended) {
             (CallError::Terminated, _) if beyond.is_some() => beyond.unwrap_or_default(),
-            (CallError::Terminated, Some((step, limit))) => overrun::time(step, limit, limits),
+            (CallError::Terminated, Some((step, limit, stack))) => overrun::time(step, limit, limits) + &stack,
             (CallError::Terminated, None) => format!("{subject} was ended by a debugger"),
             (other, _) => other.to_string(),
         }
@@ -165,8 +191,11 @@ impl Home {
             if guard.is_none() {
                 *guard = Some(self.make(room)?);
             }
-            if let Some(prepared) = &*guard {
+            if let Some(prepared) = &mut *guard {
                 room.placing.moved_in(prepared.host.bind(room));
+                if self.shared.shares_isolate {
+                    prepared.isolate.also_give_to(&room.source);
+                }
             }
         }
         let Some(prepared) = guard.as_mut() else { return Ok(()) };
@@ -259,6 +288,9 @@ impl Home {
         if self.shared.pulse.step(Step::Later) {
             return Err(CallError::Terminated);
         }
+        if self.shared.shares_isolate {
+            self.shared.pulse.now_of(None);
+        }
         let idle = match entered.poll_event_loop(context) {
             Poll::Pending => false,
             Poll::Ready(result) => {
@@ -318,6 +350,11 @@ impl Landlord for Home {
         let goes = !self.stays || self.ends.get();
         if !goes {
             self.forget_in_isolate(number);
+        }
+        if let Some(prepared) = &*self.isolate.borrow()
+            && let Some(room) = prepared.host.peek(number)
+        {
+            prepared.isolate.take_from(&room.source);
         }
         let last = self.isolate.borrow().as_ref().is_none_or(|prepared| prepared.host.release(number));
         if last && goes {

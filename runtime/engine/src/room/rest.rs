@@ -22,6 +22,8 @@ impl Actor {
     /// What was durable stays; what the turn wrote or wanted to say is forgotten.
     pub(crate) fn reset(&self, reason: &str) {
         self.shared.report_reset(&self.source, reason);
+        // The stack is for the log.
+        let reason = reason.split('\n').next().unwrap_or_default();
         let concealed = self.shared.program.borrow().conceal_errors;
         let reason = if concealed { "The room was reset." } else { reason };
         self.gate.discard();

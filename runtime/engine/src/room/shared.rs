@@ -78,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) program: RefCell<Arc<Program>>,
     pub(crate) places: Arc<Places>,
     pub(crate) totals: Totals,
+    /// Whether the rooms of the worker share an isolate.
+    pub(crate) shares_isolate: bool,
     pub(crate) worker: Weak<dyn Worker>,
     pub(crate) neighbours: std::sync::Weak<dyn Neighbours>,
     /// Counts turns.

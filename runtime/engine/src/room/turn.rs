@@ -17,7 +17,11 @@ const EVENTS_PER_TURN_MAX: usize = 256;
 impl Actor {
     /// What runs from now on is `step`.
     pub(crate) fn step(&self, step: Step) -> Result<(), CallError> {
-        if self.shared.pulse.step(step) { Err(CallError::Terminated) } else { Ok(()) }
+        let was_ended = self.shared.pulse.step(step);
+        if self.shared.shares_isolate {
+            self.shared.pulse.now_of(Some(&self.source));
+        }
+        if was_ended { Err(CallError::Terminated) } else { Ok(()) }
     }
 
     /// Whether events may be given to JavaScript.
@@ -81,8 +85,9 @@ impl Actor {
         }
     }
 
-    /// A step of this turn took long: the room is a slow one, and its owner hears of it.
-    pub(crate) fn overran(&self, overrun: &Overrun) {
+    /// A step of this turn took long: the room is a slow one, and its owner hears of it. Of rooms that share an isolate it may
+    /// be any, and `who` names them.
+    pub(crate) fn overran(&self, overrun: &Overrun, who: &str) {
         // All rooms import the same project; the edge has told it.
         if overrun.step == Step::Import {
             return;
@@ -94,11 +99,15 @@ impl Actor {
             return;
         }
         let text = format!(
-            "{}: {} used {} of CPU time in one go. The other rooms of its thread waited meanwhile (limit `turn_cpu_warn`).\n",
-            overrun::name(&self.source),
+            "{}: {} used {} of CPU time in one go. The other rooms of its thread waited meanwhile (limit `turn_cpu_warn`).{}\n",
+            who,
             overrun.step.subject(),
             overrun::seconds(overrun.cpu),
+            overrun.stack,
         );
-        self.shared.observer.console(&self.source, Level::Warn, &text);
+        match &overrun.source {
+            Some(source) => self.shared.observer.console(source, Level::Warn, &text),
+            None => self.shared.observer.warn(text.trim_end()),
+        }
     }
 }

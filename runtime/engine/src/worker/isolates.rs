@@ -58,6 +58,7 @@ impl Isolates {
         heap: Option<Heap>,
     ) -> Rc<Self> {
         let spares = Spares::new(setup.spares, &setup.program);
+        let shares_isolate = setup.isolation == Isolation::Worker && mailbox.kind != Kind::Edge;
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             shared: Rc::new(Shared {
                 limits: Rc::new(setup.limits),
@@ -67,6 +68,7 @@ impl Isolates {
                 program: RefCell::new(setup.program),
                 places: setup.places,
                 totals: setup.totals,
+                shares_isolate,
                 worker: this.clone(),
                 neighbours: setup.neighbours,
                 activity: Cell::new(0),
@@ -131,7 +133,6 @@ impl Isolates {
         let program = shared.program.borrow().clone();
         let top_level = matches!(source, Some(Source::Edge)).then(|| shared.observer.clone());
         let host = HostSlot::new(program.clone(), top_level);
-        let shared_by_rooms = self.isolation == Isolation::Worker && self.mailbox.kind != Kind::Edge;
         let early = self.early.take();
         let heap = early.map_or_else(|| Heap::new(&shared.limits, self.inspector.as_ref()), Ok)?;
         let mut isolate = Isolate::create(
@@ -142,7 +143,7 @@ impl Isolates {
             serial,
             &shared.pulse,
             self.inspector.as_ref().zip(source),
-            shared_by_rooms,
+            shared.shares_isolate,
         )?;
         if let Some(source) = source {
             self.load(&mut isolate, self.wanted_by(source))?;
@@ -223,7 +224,9 @@ impl Isolates {
 impl Housing for Isolates {
     fn isolate(&self, source: &Source) -> Result<Prepared, CallError> {
         let wanted = self.wanted_by(source);
-        let spare = self.spares.borrow_mut().take(&wanted);
+        // A spare has run the modules, where a debugger that follows may want to stop.
+        let followed = self.inspector.as_ref().is_some_and(|inspector| inspector.is_followed());
+        let spare = if followed { None } else { self.spares.borrow_mut().take(&wanted) };
         self.refill();
         match spare {
             Some(mut spare) => {

@@ -65,6 +65,11 @@ impl HostSlot {
         free.len() == rooms.len()
     }
 
+    /// The room with this number.
+    pub(crate) fn peek(&self, number: u32) -> Option<Rc<Actor>> {
+        self.rooms.borrow().get(number as usize)?.as_ref()?.upgrade()
+    }
+
     // The room that an op names. The turn that runs is one of that room.
     fn room(&self, number: u32) -> Option<Rc<Actor>> {
         let room = self.rooms.borrow().get(number as usize)?.as_ref()?.upgrade()?;
