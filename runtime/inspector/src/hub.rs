@@ -199,7 +199,8 @@ impl Hub {
             "Target.detachFromTarget" => self.detach(asked.text("sessionId")),
             "Target.getTargets" => {
                 let targets = self.inspector.targets();
-                let infos: Vec<Value> = targets.iter().map(|target| info(target, target.sessions > 0)).collect();
+                let infos: Vec<Value> =
+                    targets.iter().map(|target| info(target, target.sessions > 0)).collect();
                 return Reply::Result(json!({ "targetInfos": infos }));
             }
             "Target.attachToTarget" => return self.attach_to(asked),

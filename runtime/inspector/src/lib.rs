@@ -44,7 +44,8 @@ pub fn serve(
 ) -> std::io::Result<Front> {
     let address = listener.local_addr()?;
     let limits = limits();
-    let endpoint = Endpoint { server_id: inspector.id(""), inspector, address, product, limits: limits.clone(), paused };
+    let endpoint =
+        Endpoint { server_id: inspector.id(""), inspector, address, product, limits: limits.clone(), paused };
     let options = FrontOptions { threads: 1, ..FrontOptions::default() };
     Front::start(vec![listener], Arc::new(endpoint), limits, options)
 }

@@ -38,7 +38,9 @@ impl HeldStack {
         frames.iter().fold(String::new(), |mut text, frame| {
             let place = mapper.apply_source_map(BUNDLE_NAME, frame.line, frame.column);
             // Code of the linker's own is in no file.
-            if let SourceMapApplication::LineAndColumnAndFileName { file_name, line_number, column_number } = place {
+            if let SourceMapApplication::LineAndColumnAndFileName { file_name, line_number, column_number } =
+                place
+            {
                 let place = format!("{file_name}:{line_number}:{column_number}");
                 let _infallible = match frame.function.as_str() {
                     "" => write!(text, "\n    at {place}"),

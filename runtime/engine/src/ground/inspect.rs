@@ -189,7 +189,13 @@ impl Entry {
         let kind = InspectorSessionKind::NonBlocking { wait_for_disconnect: false };
         self.sender.unbounded_send(InspectorSessionProxy { channels, kind }).ok()?;
         self.sessions.fetch_add(1, Ordering::Relaxed);
-        Some(Session { to_isolate, from_isolate, title: self.title(), sessions: self.sessions.clone(), waits })
+        Some(Session {
+            to_isolate,
+            from_isolate,
+            title: self.title(),
+            sessions: self.sessions.clone(),
+            waits,
+        })
     }
 
     // Whether the follower got it.

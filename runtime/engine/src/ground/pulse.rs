@@ -240,7 +240,11 @@ impl Pulse {
         let source = current.isolate.as_ref().and_then(|entered| entered.whose.source.clone());
         let overrun = Overrun { source, step: step_of(was), cpu, ended, stack: String::new() };
         // Of several steps of a turn the one that counts most is remembered.
-        if current.overrun.as_ref().is_none_or(|known| known.ended.is_none() && (ended.is_some() || known.cpu < cpu)) {
+        if current
+            .overrun
+            .as_ref()
+            .is_none_or(|known| known.ended.is_none() && (ended.is_some() || known.cpu < cpu))
+        {
             current.overrun = Some(overrun);
         }
         self.overran.store(true, Ordering::Relaxed);

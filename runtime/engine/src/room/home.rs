@@ -123,7 +123,8 @@ impl Home {
         let mut overrun = self.shared.pulse.take_overrun();
         if let Some(overrun) = &mut overrun {
             let mut isolate = self.isolate.borrow_mut();
-            overrun.stack = isolate.as_mut().map(|prepared| prepared.isolate.held_stack()).unwrap_or_default();
+            overrun.stack =
+                isolate.as_mut().map(|prepared| prepared.isolate.held_stack()).unwrap_or_default();
             drop(isolate);
             self.tell_overrun(overrun);
         }
@@ -170,7 +171,9 @@ impl Home {
         let ended = overrun.and_then(|overrun| Some((overrun.step, overrun.ended?, overrun.stack)));
         match (error, ended) {
             (CallError::Terminated, _) if beyond.is_some() => beyond.unwrap_or_default(),
-            (CallError::Terminated, Some((step, limit, stack))) => overrun::time(step, limit, limits) + &stack,
+            (CallError::Terminated, Some((step, limit, stack))) => {
+                overrun::time(step, limit, limits) + &stack
+            }
             (CallError::Terminated, None) => format!("{subject} was ended by a debugger"),
             (other, _) => other.to_string(),
         }
