@@ -62,6 +62,8 @@ pub(crate) enum RunError {
     Assets(#[from] AssetsError),
     #[error("{0}")]
     Bindings(#[from] BindingError),
+    #[error("{0}")]
+    Backup(#[from] crate::backup::CommandError),
     #[error("The flag `--limit`: {0}.")]
     Limit(#[from] SettingError),
     #[error("{what}: {error}")]

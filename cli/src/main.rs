@@ -4,6 +4,7 @@
 //! a `supervisor`.
 
 mod args;
+mod backup;
 mod banner;
 mod bindings;
 mod build;
@@ -72,6 +73,8 @@ fn main() -> ExitCode {
         Command::Init(args) => reported(init::run(&args)),
         Command::Import(args) => reported(import::run(&args)),
         Command::Storage(args) => reported(storage::run(&args)),
+        Command::Backup(args) => reported(backup::back_up(&args)),
+        Command::Restore(args) => reported(backup::restore(&args)),
     }
 }
 

@@ -14,6 +14,7 @@ use partyrun_engine::{Engine, Program};
 use partyrun_limits::Limits;
 
 use crate::args::StartArgs;
+use crate::backup;
 use crate::banner::{self, Banner};
 use crate::build::{Builder, CodeCache, Mode};
 use crate::client;
@@ -77,6 +78,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             &output,
         );
         link.ready(port);
+        let backups = backup::start(&args.backups, config.persist.path(), &output)?;
         tokio::select! {
             () = requests.next() => (),
             () = tokio::time::sleep(CODE_CACHE_AFTER) => {
@@ -85,6 +87,8 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             }
         }
         output.note("Stopping.");
+        // One in progress ends early: it would hold the log of the database.
+        drop(backups);
         running.stop(grace, &mut requests).await;
         cache.keep(&program);
         Ok(())

@@ -3,6 +3,7 @@
 //! Help, shell completions and the manual are generated from these types (`completions`). `partyrun_config` decides what
 //! flags mean together with the project's files. `dev` has the flags of the original (spec 5.2) and a few of our own.
 
+mod backup;
 mod project;
 mod storage;
 mod values;
@@ -14,6 +15,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use partyrun_config::Request;
 
+pub(crate) use backup::{BackupArgs, DataArgs, RestoreArgs, ScheduleArgs};
 pub(crate) use project::{ListenArgs, ProjectArgs};
 pub(crate) use storage::{StorageArgs, StorageCommand};
 pub(crate) use values::CompletionTarget;
@@ -36,7 +38,8 @@ const DEV_EXAMPLES: &str = "Examples:
 const START_EXAMPLES: &str = "Examples:
   partyrun start chat.partyrun --port 8080    serve a file that `partyrun build` wrote
   partyrun start                              bundle and serve the project of this folder
-  partyrun start /srv/chat --persist /var/lib/chat";
+  partyrun start /srv/chat --persist /var/lib/chat
+  partyrun start --backup-to /backup/chat --backup-every 1h --backup-keep 24";
 
 const BUILD_EXAMPLES: &str = "Examples:
   partyrun build                              writes NAME.partyrun
@@ -97,6 +100,12 @@ pub(crate) enum Command {
     /// Show what rooms have stored, and copy it, whether a server runs or not.
     #[command(after_help = storage::EXAMPLES)]
     Storage(StorageArgs),
+    /// Copy all data into a folder, consistently, while a server runs or not.
+    #[command(after_help = backup::BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Verify a backup and put it back.
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
     /// Print a script that completes commands and flags, or the manual page.
     Completions {
         /// The shell, or `man` for the manual page.
@@ -183,6 +192,8 @@ pub(crate) struct StartArgs {
     pub(crate) project: ProjectArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) backups: ScheduleArgs,
 }
 
 #[derive(Debug, Args)]

@@ -8,8 +8,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   partyrun storage list                       the rooms, with how much each has stored
   partyrun storage list lobby                 the keys of a room, with their values
   partyrun storage get game/7 score           one value
-  partyrun storage export > values.jsonl      all values as JSON, one a line
-  partyrun storage backup /backup/today       a copy of the databases, while the server runs or not";
+  partyrun storage export > values.jsonl      all values as JSON, one a line";
 
 #[derive(Debug, Args)]
 pub(crate) struct StorageArgs {
@@ -45,7 +44,8 @@ pub(crate) enum StorageCommand {
         #[arg(value_name = "[PARTY/]ROOM")]
         room: Option<String>,
     },
-    /// Copy the databases into a folder.
+    /// The same as `partyrun backup`.
+    #[command(hide = true)]
     Backup {
         /// The folder; it is created if it does not exist, and must have no copy yet.
         folder: PathBuf,

@@ -1,6 +1,5 @@
 //! Why `partyrun storage` shows or copies nothing, in words that say what to do next.
 
-use partyrun_bindings::BindingError;
 use partyrun_config::ConfigError;
 use partyrun_engine::StartError;
 use partyrun_store::StoreError;
@@ -22,10 +21,8 @@ pub(crate) enum StorageError {
     NoValue { room: String, key: String },
     #[error("The values of {room} cannot be read: {what}")]
     Values { room: String, what: String },
-    #[error("The copy could not be written: {0}")]
-    Copy(StoreError),
-    #[error("The copy of the bindings could not be written: {0}")]
-    CopyBindings(#[from] BindingError),
+    #[error("{0}")]
+    Backup(#[from] crate::backup::CommandError),
     #[error("The values cannot be read: {0}")]
     Start(#[from] StartError),
     #[error("{what}: {error}")]

@@ -7,7 +7,7 @@
 mod error;
 mod viewer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use partyrun_config::{Config, ConfigError, Overrides, Request};
 use partyrun_store::{Look, RoomKey, RoomOnDisk};
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
         .map_err(|error| StorageError::Store { path: path.clone(), error })?
         .ok_or_else(|| StorageError::Nothing { path: path.clone() })?;
     if let StorageCommand::Backup { folder: to } = &args.command {
-        return back_up(&look, folder, &cwd.join(to));
+        return Ok(crate::backup::back_up_to(folder, &cwd.join(to))?);
     }
     let rooms = look.rooms().map_err(|error| StorageError::Store { path, error })?;
     match &args.command {
@@ -115,16 +115,4 @@ fn print_all<'rooms>(
 
 fn print(text: &str) -> Result<(), StorageError> {
     crate::stdout::print(text.as_bytes()).map_err(machine("The output cannot be written"))
-}
-
-fn back_up(look: &Look, from: &Path, to: &Path) -> Result<(), StorageError> {
-    std::fs::create_dir_all(to).map_err(machine("The folder of the copy cannot be made"))?;
-    let rooms = look.back_up(to).map_err(StorageError::Copy)?;
-    let bindings = partyrun_bindings::back_up(from, to)?;
-    let paths: Vec<PathBuf> = [rooms].into_iter().chain(bindings).collect();
-    for path in paths {
-        let bytes = path.metadata().map_or(0, |file| file.len());
-        print(&format!("Wrote {} ({})\n", path.display(), partyrun_limits::shown_bytes(bytes)))?;
-    }
-    Ok(())
 }

@@ -12,6 +12,7 @@
 
 mod altered;
 mod assets;
+mod backup;
 mod bounds;
 mod command;
 mod debugger;

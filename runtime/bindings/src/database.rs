@@ -1,12 +1,14 @@
 //! The database of the bindings: its file, its tables, its version.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use md5::{Digest, Md5};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::BindingError;
 
-const FILE: &str = "bindings.sqlite";
+/// The file of the database in a data folder.
+pub const DATABASE_FILE: &str = "bindings.sqlite";
 const VERSION: i64 = 1;
 
 const TABLES: &str = "
@@ -33,7 +35,7 @@ pub(crate) fn open(folder: Option<&Path>) -> Result<Connection, BindingError> {
         Some(folder) => {
             std::fs::create_dir_all(folder)
                 .map_err(|error| BindingError::refused(format!("{}: {error}", folder.display())))?;
-            Connection::open(folder.join(FILE))?
+            Connection::open(folder.join(DATABASE_FILE))?
         }
     };
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -47,25 +49,46 @@ pub(crate) fn open(folder: Option<&Path>) -> Result<Connection, BindingError> {
             transaction.pragma_update(None, "user_version", VERSION)?;
             transaction.commit()?;
         }
-        newer => {
-            return Err(BindingError::refused(format!(
-                "`{FILE}` has schema version {newer}, this version of partyrun knows up to {VERSION}; use a newer partyrun"
-            )));
-        }
+        newer => return Err(newer_schema(newer)),
     }
     Ok(connection)
 }
 
-/// Writes a copy of the database in `folder`, as it is now, into the folder `to`, which exists and has none yet. Answers its
-/// path, or `None` where there is no database.
-pub(crate) fn back_up(folder: &Path, to: &Path) -> Result<Option<PathBuf>, BindingError> {
-    let (source, target) = (folder.join(FILE), to.join(FILE));
-    if !source.exists() {
-        return Ok(None);
+fn newer_schema(found: i64) -> BindingError {
+    BindingError::refused(format!(
+        "`{DATABASE_FILE}` has schema version {found}, this version of partyrun knows up to {VERSION}; use a newer partyrun"
+    ))
+}
+
+/// Reads a database that nobody writes to whole: SQLite's own check, the schema's version, and the sum of each object.
+pub fn verify(path: &Path) -> Result<(), BindingError> {
+    let damaged = |what: String| BindingError::refused(format!("the bindings' database is damaged: {what}"));
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        VERSION => {}
+        0 => return Err(damaged("it was not written by partyrun".to_string())),
+        newer => return Err(newer_schema(newer)),
     }
-    let connection = Connection::open_with_flags(&source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    partyrun_sqlite::copy(&connection, &target)?;
-    Ok(Some(target))
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Err(damaged(found));
+    }
+    let mut statement = connection.prepare("SELECT bucket, key, etag, body FROM object")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (bucket, key, etag): (String, Vec<u8>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let body = row.get_ref(3)?.as_blob().unwrap_or_default();
+        if hex(&Md5::digest(body)) != etag {
+            let key = String::from_utf8_lossy(&key);
+            return Err(damaged(format!("the object {key:?} of the bucket {bucket} is not what was written")));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first key after all that start with `prefix`, in byte order; none if there is no end.

@@ -12,16 +12,17 @@ mod kv;
 mod r2;
 mod vectorize;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use partyrun_limits::Limits;
-use partyrun_sqlite::CopyError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
+
+pub use database::{DATABASE_FILE, verify};
 
 /// One call of a binding's method.
 #[derive(Debug)]
@@ -64,15 +65,6 @@ pub enum BindingError {
     Closed,
 }
 
-impl From<CopyError> for BindingError {
-    fn from(error: CopyError) -> Self {
-        match error {
-            CopyError::Database(error) => error.into(),
-            other => Self::Refused(other.to_string()),
-        }
-    }
-}
-
 impl BindingError {
     pub(crate) fn refused(text: impl Into<String>) -> Self {
         Self::Refused(text.into())
@@ -84,12 +76,6 @@ type Answer = oneshot::Sender<Result<Reply, BindingError>>;
 enum Message {
     Call(Call, Answer),
     Close,
-}
-
-/// Writes a copy of the database in the folder `from`, as it is now, into the folder `to`, which exists and has none yet.
-/// Answers its path, or `None` where there is no database.
-pub fn back_up(from: &Path, to: &Path) -> Result<Option<PathBuf>, BindingError> {
-    database::back_up(from, to)
 }
 
 /// The open bindings of a project. Clones are the same.

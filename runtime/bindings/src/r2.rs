@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::arguments::{self, Condition, Keys, List, R2Get, R2Put, Range};
-use crate::database::end_of_prefix;
+use crate::database::{end_of_prefix, hex};
 use crate::{BindingError, Call, Reply, now_ms};
 
 const LIST_MAX: i64 = 1000;
@@ -245,10 +245,6 @@ fn list(database: &Transaction<'_>, call: &Call) -> Result<Reply, BindingError> 
     Reply::json(
         &json!({ "objects": objects, "prefixes": prefixes, "truncated": truncated, "cursor": cursor }),
     )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

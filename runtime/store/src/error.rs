@@ -5,7 +5,6 @@
 //! the batches of many rooms.
 
 use partyrun_limits::Limits;
-use partyrun_sqlite::CopyError;
 
 /// What went wrong below the rooms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,15 +102,6 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DiskFull) => Self::Full(text),
             Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Self::Io(text),
             _ => Self::Other(text),
-        }
-    }
-}
-
-impl From<CopyError> for StoreError {
-    fn from(error: CopyError) -> Self {
-        match error {
-            CopyError::Database(error) => error.into(),
-            other => Self::Io(other.to_string()),
         }
     }
 }

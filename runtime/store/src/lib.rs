@@ -40,7 +40,7 @@ pub use error::{JsErrorClass, StorageError, StoreError};
 pub use key::RoomKey;
 pub use memory::Memory;
 pub use room::{AlarmEnd, AlarmOutcome, ListOptions, RoomStorage, TransactionId, WorkerStore};
-pub use sqlite::{Look, RoomOnDisk, Sqlite, SqliteOptions};
+pub use sqlite::{DATABASE_FILE, FolderLock, Look, RoomOnDisk, Sqlite, SqliteOptions, Whole, verify};
 pub use store::{
     AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, KeyRange, Reader, RoomHandle, Store, StoredAlarm,
     StoredRoom, Visit,

@@ -14,12 +14,13 @@ const LOCK_FILE: &str = "partyrun.lock";
 
 /// Holds the lock as long as it lives.
 #[derive(Debug)]
-pub(super) struct FolderLock {
+pub struct FolderLock {
     file: File,
 }
 
 impl FolderLock {
-    pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
+    /// Takes the lock of the folder `dir`, which exists; [`StoreError::Locked`] names the process that has it.
+    pub fn take(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(LOCK_FILE);
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {

@@ -65,14 +65,6 @@ impl Look {
         })?;
         Ok(rooms.collect::<Result<Vec<_>, _>>()?)
     }
-
-    /// Writes a copy of the database as it is now into the folder `to`, which exists and has none yet. Writers are not held up.
-    pub fn back_up(&self, to: &Path) -> Result<PathBuf, StoreError> {
-        let target = to.join(DATABASE_FILE);
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        partyrun_sqlite::copy(&connection, &target)?;
-        Ok(target)
-    }
 }
 
 impl Store for Look {

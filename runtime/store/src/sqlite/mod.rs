@@ -14,6 +14,7 @@ mod schema;
 mod test_disk;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
@@ -28,12 +29,14 @@ use crate::alarms::{AlarmBoard, retry_delay_ms};
 use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
 use crate::{RoomKey, StoreError, now_ms};
 use committer::{Committer, Message, Pending};
-use lock::FolderLock;
+pub use lock::FolderLock;
 pub use look::{Look, RoomOnDisk};
 use place::{HeldLock, Place};
 use reader::SqliteReader;
+pub use verify::{Whole, verify};
 
-const DATABASE_FILE: &str = "partyrun.sqlite";
+/// The file of the database in a data folder.
+pub const DATABASE_FILE: &str = "partyrun.sqlite";
 /// A reader meets a lock only while the log is being recovered or reset.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A log that one huge transaction made longer is cut back to this.

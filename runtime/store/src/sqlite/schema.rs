@@ -109,7 +109,8 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
     Ok(())
 }
 
-fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+/// The version of the schema that a database has; an error if it is later than this program.
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let known = MIGRATIONS.len() as i64;
     if found > known || found < 0 {
