@@ -89,8 +89,12 @@ mod tests {
     #[test]
     fn times_are_read() {
         let seconds = |text: &str| every(text).ok().map(|time| time.as_secs());
-        assert_eq!(["90s", "15m", "1h", "2 d"].map(seconds), [Some(90), Some(900), Some(3600), Some(172_800)]);
-        for bad in ["", "1", "h", "0s", "-1h", "1w", "1.5h", "99999999999999999999s", "9999999999999999999d"] {
+        assert_eq!(
+            ["90s", "15m", "1h", "2 d"].map(seconds),
+            [Some(90), Some(900), Some(3600), Some(172_800)]
+        );
+        for bad in ["", "1", "h", "0s", "-1h", "1w", "1.5h", "99999999999999999999s", "9999999999999999999d"]
+        {
             assert!(every(bad).is_err(), "{bad}");
         }
         assert_eq!((keep("1"), keep("0").is_err(), keep("x").is_err()), (Ok(1), true, true));

@@ -36,7 +36,10 @@ fn a_running_server_is_backed_up_and_goes_back_to_that_moment() {
     assert_eq!(server.get("/party/a"), (200, "1 1".to_string()));
     let (code, text) = project.run(&["backup", "kept/one"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("kept/one/partyrun.sqlite (") && text.contains("kept/one/bindings.sqlite ("), "{text}");
+    assert!(
+        text.contains("kept/one/partyrun.sqlite (") && text.contains("kept/one/bindings.sqlite ("),
+        "{text}"
+    );
     assert_eq!(server.get("/party/a").1, "2 2");
     let (code, text) = project.run(&["restore", "kept/one", "--check"]);
     assert!(code == Some(0) && text.contains("kept/one: 1 room, 2 values, "), "{text}");
@@ -60,7 +63,8 @@ fn a_running_server_is_backed_up_and_goes_back_to_that_moment() {
 #[test]
 fn start_takes_backups_by_itself() {
     let project = project();
-    let server = project.serve(&["start", "--backup-to", "kept", "--backup-every", "1s", "--backup-keep", "2"]);
+    let server =
+        project.serve(&["start", "--backup-to", "kept", "--backup-every", "1s", "--backup-keep", "2"]);
     server.wait_for("one every 1 s, and the last 2 are kept");
     server.get("/party/a");
     server.wait_for_times("Backup: ", 3);
@@ -99,7 +103,10 @@ fn a_full_disk_keeps_the_backups_that_are_there() {
     );
     let mut command = Command::new("unshare");
     command.args(["-Urm", "sh", "-c", &script, env!("CARGO_BIN_EXE_partyrun")]).current_dir(project.path());
-    command.env("NO_COLOR", "1").env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR")).env_remove("PARTYKIT_LOG");
+    command
+        .env("NO_COLOR", "1")
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env_remove("PARTYKIT_LOG");
     let server = Server::start(command, port);
     server.wait_for("Ready on");
     server.get("/party/a");

@@ -68,7 +68,9 @@ pub enum BackupError {
         examples: Vec<String>,
     },
     /// A server uses the data folder.
-    #[error("{path} is in use by process {pid}. Stop the server first: `partyrun restore` replaces its files.")]
+    #[error(
+        "{path} is in use by process {pid}. Stop the server first: `partyrun restore` replaces its files."
+    )]
     InUse {
         /// The data folder.
         path: String,
@@ -85,7 +87,9 @@ pub enum BackupError {
         path: String,
     },
     /// The bindings were written to again and again while a common moment was looked for.
-    #[error("The databases could not be read at one moment, because the bindings are written to without a pause. Try again.")]
+    #[error(
+        "The databases could not be read at one moment, because the bindings are written to without a pause. Try again."
+    )]
     NoMoment,
     /// The database cannot be read.
     #[error("{path} cannot be read: {what}")]

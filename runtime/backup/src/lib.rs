@@ -16,9 +16,9 @@ mod restore;
 mod schedule;
 mod snapshot;
 mod take;
-mod verify;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -63,7 +63,8 @@ impl Manifest {
             .and_then(|value| value.get("format")?.as_u64())
             .ok_or_else(|| BackupError::unfit(&path, "it is damaged"))?;
         if format > u64::from(FORMAT) {
-            let what = format!("it has format {format}, and this partyrun reads {FORMAT}; use a newer partyrun");
+            let what =
+                format!("it has format {format}, and this partyrun reads {FORMAT}; use a newer partyrun");
             return Err(BackupError::unfit(&path, what));
         }
         let manifest: Self = serde_json::from_slice(&text)
@@ -76,8 +77,10 @@ impl Manifest {
 
     pub(crate) fn write(&self, folder: &Path) -> Result<(), BackupError> {
         let (path, draft) = (folder.join(MANIFEST), folder.join(format!("{MANIFEST}.draft")));
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|error| BackupError::File { path: path.display().to_string(), what: error.to_string() })?;
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| BackupError::File {
+            path: path.display().to_string(),
+            what: error.to_string(),
+        })?;
         text.push(b'\n');
         let written = File::create(&draft)
             .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))

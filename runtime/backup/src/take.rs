@@ -75,7 +75,8 @@ fn is_free(to: &Path) -> Result<(), BackupError> {
 }
 
 fn write(data: &Path, to: &Path, stop: &Stop) -> Result<Taken, BackupError> {
-    let data = data.canonicalize().map_err(|_| BackupError::NoStorage { path: data.display().to_string() })?;
+    let data =
+        data.canonicalize().map_err(|_| BackupError::NoStorage { path: data.display().to_string() })?;
     let sources = snapshot::open(&data)?;
     let taken = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let mut pace = Pace::new(stop, true);

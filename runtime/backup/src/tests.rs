@@ -40,7 +40,13 @@ fn filled(folder: &Path) -> (Arc<dyn Store>, Bindings) {
         let value = |key: usize| (format!("key/{key:03}"), vec![u8::try_from(room).unwrap(); key * 37]);
         let values: Vec<_> = (0..60).map(value).collect();
         let alarm = (room % 3 == 0).then(|| 4e12 + room as f64);
-        put(&store, if room % 2 == 0 { "main" } else { "game" }, &format!("room {room} \u{e9}"), &values, alarm);
+        put(
+            &store,
+            if room % 2 == 0 { "main" } else { "game" },
+            &format!("room {room} \u{e9}"),
+            &values,
+            alarm,
+        );
     }
     let bindings = Bindings::open(Some(folder), Arc::new(Limits::default())).unwrap();
     let calls = [
@@ -67,9 +73,9 @@ fn rows(folder: &Path) -> BTreeSet<String> {
     for name in DATABASES {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let connection = Connection::open_with_flags(folder.join(name), flags).unwrap();
-        let mut tables =
-            connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
-        let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+        let tables: Vec<String> =
+            tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         for table in tables {
             let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
             let columns = statement.column_count();
@@ -189,7 +195,10 @@ fn what_is_not_whole_is_refused() {
     for name in DATABASES {
         assert!(refused(&to, |copy| flip(copy.join(name))).contains("its SHA-256 sum is another"));
         let missing = refused(&to, |copy| std::fs::remove_file(copy.join(name)).unwrap());
-        assert!(missing.contains(&format!("{name} is no backup that can be restored: it is missing")), "{missing}");
+        assert!(
+            missing.contains(&format!("{name} is no backup that can be restored: it is missing")),
+            "{missing}"
+        );
         let cut = refused(&to, |copy| {
             std::fs::OpenOptions::new().write(true).open(copy.join(name)).unwrap().set_len(5000).unwrap();
         });
@@ -209,7 +218,8 @@ fn what_is_not_whole_is_refused() {
         let foreign = refused(&to, |copy| sql(copy, "PRAGMA user_version = 0"));
         assert!(foreign.contains("it was not written by partyrun"), "{foreign}");
     }
-    let manifest = |text: &'static str| refused(&to, |copy| std::fs::write(copy.join(MANIFEST), text).unwrap());
+    let manifest =
+        |text: &'static str| refused(&to, |copy| std::fs::write(copy.join(MANIFEST), text).unwrap());
     assert!(manifest("{").contains("it is damaged"));
     assert!(manifest(r#"{ "format": 1 }"#).contains("it is damaged"));
     assert!(manifest(r#"{ "format": 2, "else": 1 }"#).contains("use a newer partyrun"));
@@ -233,7 +243,9 @@ fn altered_values_are_named_and_may_be_accepted() {
     let (_folder, data, to) = taken();
     let later = to.parent().unwrap().join("later");
     let connection = Connection::open(data.join(DATABASES[0])).unwrap();
-    connection.execute_batch("UPDATE entries SET value = x'00' WHERE room = 1 AND key = x'6b65792f303031'").unwrap();
+    connection
+        .execute_batch("UPDATE entries SET value = x'00' WHERE room = 1 AND key = x'6b65792f303031'")
+        .unwrap();
     drop(connection);
     backup(&data, &later).unwrap();
     let error = verify(&later, false).unwrap_err().to_string();
@@ -250,7 +262,10 @@ fn a_data_folder_in_use_is_left_alone() {
     let before = rows(&data);
     let lock = FolderLock::take(&data).unwrap();
     let refused = restore(&to, &data, true, false).unwrap_err().to_string();
-    assert!(refused.contains("is in use by process") && refused.contains("Stop the server first"), "{refused}");
+    assert!(
+        refused.contains("is in use by process") && refused.contains("Stop the server first"),
+        "{refused}"
+    );
     drop(lock);
     assert_eq!(rows(&data), before);
 }
@@ -279,7 +294,9 @@ fn both_databases_are_of_one_moment() {
     let mut seen = BTreeSet::new();
     for _ in 0..300 {
         let sources = snapshot::open(folder.path()).unwrap();
-        let n = |at: usize| sources[at].connection.query_row("SELECT n FROM n", [], |row| row.get::<_, i64>(0)).unwrap();
+        let n = |at: usize| {
+            sources[at].connection.query_row("SELECT n FROM n", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
         let (rooms, bindings) = (n(0), n(1));
         assert!(bindings == rooms || bindings == rooms + 1, "rooms {rooms}, bindings {bindings}");
         seen.insert(rooms);
@@ -377,7 +394,9 @@ fn a_folder_that_went_away_is_told_and_not_made_again() {
     std::fs::rename(&to, &away).unwrap();
     loop {
         // One that was in progress fails otherwise.
-        if let Event::Failed { error: BackupError::Gone { path }, .. } = events.recv_timeout(PATIENCE).unwrap() {
+        if let Event::Failed { error: BackupError::Gone { path }, .. } =
+            events.recv_timeout(PATIENCE).unwrap()
+        {
             assert_eq!(path, to.display().to_string());
             break;
         }

@@ -66,7 +66,9 @@ pub(crate) fn contents(folder: &Path) -> Result<(Option<Manifest>, Vec<&'static 
         }
         // A copy of a running server's files needs its log, and is no backup without it.
         if folder.join(format!("{name}-wal")).metadata().is_ok_and(|log| log.len() > 0) {
-            let what = format!("recent writes are in `{name}-wal` beside it; stop the server cleanly, or use `partyrun backup`");
+            let what = format!(
+                "recent writes are in `{name}-wal` beside it; stop the server cleanly, or use `partyrun backup`"
+            );
             return Err(BackupError::unfit(&path, what));
         }
     }
@@ -88,7 +90,8 @@ pub(crate) fn compare(
     length: u64,
     sum: &str,
 ) -> Result<(), BackupError> {
-    let Some(written) = manifest.and_then(|manifest| manifest.files.iter().find(|file| file.name == name)) else {
+    let Some(written) = manifest.and_then(|manifest| manifest.files.iter().find(|file| file.name == name))
+    else {
         return Ok(());
     };
     let Copied { bytes, sha256, .. } = written;
@@ -109,7 +112,8 @@ pub(crate) fn databases(
 ) -> Result<Verified, BackupError> {
     let [rooms, bindings] = DATABASES;
     let path = path_of(rooms);
-    let whole = partyrun_store::verify(&path, EXAMPLES_MAX).map_err(|error| BackupError::of_store(&path, error))?;
+    let whole =
+        partyrun_store::verify(&path, EXAMPLES_MAX).map_err(|error| BackupError::of_store(&path, error))?;
     if names.contains(&bindings) {
         let path = path_of(bindings);
         partyrun_bindings::verify(&path).map_err(|error| BackupError::of_bindings(&path, error))?;

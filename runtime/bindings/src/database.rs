@@ -80,7 +80,9 @@ pub fn verify(path: &Path) -> Result<(), BindingError> {
         let body = row.get_ref(3)?.as_blob().unwrap_or_default();
         if hex(&Md5::digest(body)) != etag {
             let key = String::from_utf8_lossy(&key);
-            return Err(damaged(format!("the object {key:?} of the bucket {bucket} is not what was written")));
+            return Err(damaged(format!(
+                "the object {key:?} of the bucket {bucket} is not what was written"
+            )));
         }
     }
     Ok(())
