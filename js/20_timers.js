@@ -20,7 +20,7 @@ const waiting = new SafeMap();
 function roomWithPlace() {
   const room = currentRoom();
   if (room.timers < limits.timers_max) return room;
-  throw new RangeError(`A room cannot have more than ${limits.timers_max} timers waiting.`);
+  throw new RangeError(`A room cannot have more than ${limits.timers_max} timers waiting (limit \`timers_max\`).`);
 }
 
 function add(room, id) {

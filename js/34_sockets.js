@@ -19,6 +19,7 @@ const { bytesOf, isBinary } = core.loadExtScript("ext:partyrun/03_bytes.js");
 const { EventTargetPrototypeDispatchEvent: callListeners } = core.loadExtScript("ext:partyrun/06_captured.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { ENDED_BY_PEER, ENDED_FAILED, ENDED_HERE, NO_CODE, SENT, TOO_LONG } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { limits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { hot } = core.loadExtScript("ext:partyrun/25_hot.js");
 
 const kRoom = Symbol("room");
@@ -41,8 +42,8 @@ function checkSent(status) {
   if (status === SENT) return;
   throw new RangeError(
     status === TOO_LONG
-      ? "The WebSocket message is longer than this server allows."
-      : "Too many messages of this room wait for its writes to be stored (limit `held_bytes_max`).",
+      ? `A WebSocket message cannot be longer than ${limits.message_out_bytes_max} bytes (limit \`message_out_bytes_max\`).`
+      : "Too many messages wait for writes to be stored (limits `held_bytes_max` and `held_total_bytes_max`).",
   );
 }
 

@@ -56,7 +56,7 @@ core.ops.op_compression_write = (resource, chunk) => {
     const piece = op_compression_write(resource, part(bytes, at, at + most));
     length += TypedArrayPrototypeGetByteLength(piece);
     if (length > limits.inflated_chunk_bytes_max) {
-      throw new TypeError(`A chunk inflates to more than ${limits.inflated_chunk_bytes_max} bytes.`);
+      throw new TypeError(`A chunk inflates to more than ${limits.inflated_chunk_bytes_max} bytes (limit \`inflated_chunk_bytes_max\`).`);
     }
     if (TypedArrayPrototypeGetByteLength(piece) > 0) ArrayPrototypePush(pieces, piece);
   }

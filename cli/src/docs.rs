@@ -48,23 +48,11 @@ fn limits() -> String {
     let limits = Limits::default();
     let mut table = String::from("| Limit | What | Default | Beyond it |\n|---|---|---|---|\n");
     for row in TABLE {
-        let value = with_unit(&(row.default)(&limits), row.unit);
+        let value = row.shown(&limits);
         let meaning = row.meaning.trim().trim_end_matches('.');
         writeln!(table, "| `{}` | {meaning} | {value} | {} |", row.name, row.beyond).unwrap();
     }
     table
-}
-
-fn with_unit(value: &str, unit: &str) -> String {
-    match value.parse::<u64>() {
-        Ok(bytes) if unit == "bytes" && bytes >= 1 << 20 && bytes % (1 << 20) == 0 => {
-            format!("{} MiB", bytes >> 20)
-        }
-        Ok(bytes) if unit == "bytes" && bytes >= 1024 && bytes % 1024 == 0 => format!("{} KiB", bytes >> 10),
-        Ok(_) => format!("{value} {unit}"),
-        // Durations say their unit themselves, and shares have none.
-        Err(_) => value.to_string(),
-    }
 }
 
 fn flags() -> String {

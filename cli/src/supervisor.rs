@@ -117,12 +117,12 @@ fn supervise(json: bool, limits: &Limits, first: Server) -> std::io::Result<Exit
             let end = watch(server, limits, &mut children, &mut requests, &mut port).await?;
             terminal.restore();
             if let Some(waited) = end.killed {
-                print(
-                    json,
-                    &format!(
-                        "The server did not stop within {waited:?} and was killed. Everything that was on disk is safe."
-                    ),
+                let again = waited == limits.stop_again_time_max;
+                let limit = limits.cite(if again { "stop_again_time_max" } else { "stop_time_max" });
+                let text = format!(
+                    "The server did not stop in time ({limit}) and was killed. Everything that was on disk is safe."
                 );
+                print(json, &text);
                 return Ok(ExitCode::FAILURE);
             }
             if end.asked || !is_fatal(end.status) {

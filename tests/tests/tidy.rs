@@ -207,6 +207,87 @@ fn every_limit_is_named_by_a_test() {
     holds(&violations);
 }
 
+/// Limits beyond which no message of ours is read, and why.
+const UNNAMED: &[(&str, &[&str])] = &[
+    (
+        "the message is the original's, or Cloudflare's, and programs may compare it",
+        &[
+            "message_in_bytes_max",
+            "key_bytes_max",
+            "value_bytes_max",
+            "keys_per_call_max",
+            "attachment_bytes_max",
+            "tags_max",
+            "tag_chars_max",
+            "kv_key_bytes_max",
+            "kv_value_bytes_max",
+            "kv_metadata_bytes_max",
+            "r2_key_bytes_max",
+            "r2_value_bytes_max",
+            "vectors_per_call_max",
+        ],
+    ),
+    ("the answer has no body", &["header_bytes_max", "header_count_max", "connections_max"]),
+    (
+        "the message names the limit of memory or rooms that was reached",
+        &["unfinished_time_max", "waking_reserve_share", "room_place_wait_max"],
+    ),
+];
+
+// Whoever meets a limit must learn which one to change.
+#[test]
+fn messages_name_the_limit_that_causes_them() {
+    const TURNED_AWAY: &[&str] = &[
+        "throws",
+        "rejects",
+        "fails",
+        "closed with",
+        "reset",
+        "refuse",
+        "408",
+        "413",
+        "414",
+        "431",
+        "503",
+        "504",
+    ];
+    let files = files();
+    let names = limits(&files);
+    let table = files.iter().find(|file| file.path == "runtime/limits/src/lib.rs").unwrap();
+    let turns_away = |name: &str| {
+        let row = table.text.lines().find(|line| line.starts_with(&format!("    {name}: ")));
+        let beyond = row.and_then(|row| row.rsplit('"').nth(1)).unwrap();
+        !name.ends_with("_ceiling") && TURNED_AWAY.iter().any(|word| beyond.contains(word))
+    };
+    let code: String = files
+        .iter()
+        .filter(|file| (file.is("rs") || file.path.starts_with("js/")) && !file.path.contains("tests"))
+        .filter(|file| ["cli/", "runtime/", "js/"].iter().any(|folder| file.path.starts_with(folder)))
+        // The table itself, and the list that scripts are given.
+        .filter(|file| {
+            !file.path.starts_with("runtime/limits/") && file.path != "runtime/engine/src/ground/program.rs"
+        })
+        .flat_map(|file| file.text.split("#[cfg(test)]\nmod tests {").next())
+        .flat_map(str::lines)
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let is_named = |name: &str| {
+        ["`NAME`", "`NAME\\`", "\"NAME\"", "(NAME)"]
+            .iter()
+            .any(|form| code.contains(&form.replace("NAME", name)))
+    };
+    let excused: Vec<&str> = UNNAMED.iter().flat_map(|(_, names)| *names).copied().collect();
+    let mut violations: Vec<String> = names
+        .iter()
+        .filter(|name| turns_away(name) && !is_named(name) && !excused.contains(*name))
+        .map(|name| format!("no message names the limit `{name}`: see `Limits::cite`"))
+        .collect();
+    let useless = excused.iter().filter(|name| !names.contains(*name) || !turns_away(name) || is_named(name));
+    violations.extend(useless.map(|name| format!("`{name}` needs no exception any more: see `UNNAMED`")));
+    holds(&violations);
+}
+
 // A limit that nothing reads holds nothing.
 #[test]
 fn every_limit_is_read_outside_of_its_crate() {

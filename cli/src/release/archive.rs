@@ -92,7 +92,7 @@ fn checked(name: Vec<u8>, limits: &Limits) -> Result<String, String> {
     let name = String::from_utf8(name).map_err(|_| "a name in it is no text".to_string())?;
     if name.len() > limits.release_name_bytes_max {
         return Err(format!(
-            "the name {} is longer than {} bytes",
+            "the name {} is longer than {} bytes (limit `release_name_bytes_max`)",
             shown(&name),
             limits.release_name_bytes_max
         ));
@@ -110,15 +110,17 @@ fn checked(name: Vec<u8>, limits: &Limits) -> Result<String, String> {
 }
 
 /// What the files may still be long.
-struct Budget {
+struct Budget<'limits> {
+    limits: &'limits Limits,
     assets: u64,
     parts: u64,
     files: usize,
 }
 
-impl Budget {
-    fn new(limits: &Limits) -> Self {
+impl<'limits> Budget<'limits> {
+    fn new(limits: &'limits Limits) -> Self {
         Self {
+            limits,
             assets: limits.release_assets_bytes_max as u64,
             parts: limits.release_code_bytes_max as u64,
             files: limits.release_files_max,
@@ -132,8 +134,9 @@ impl Budget {
         };
         *left = left
             .checked_sub(bytes)
-            .ok_or_else(|| format!("with {} it is longer than `{limit}`", shown(name)))?;
-        self.files = self.files.checked_sub(1).ok_or("it has more files than `release_files_max`")?;
+            .ok_or_else(|| format!("with {} it is too long ({})", shown(name), self.limits.cite(limit)))?;
+        let too_many = || format!("it has too many files ({})", self.limits.cite("release_files_max"));
+        self.files = self.files.checked_sub(1).ok_or_else(too_many)?;
         Ok(())
     }
 }

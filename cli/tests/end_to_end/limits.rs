@@ -83,11 +83,14 @@ fn what_a_room_asks_for_is_bounded() {
         "rsa_bits_max=2000",
     ]);
     let expected = [
-        ("timers", "RangeError: A room cannot have more than 5 timers waiting."),
+        ("timers", "RangeError: A room cannot have more than 5 timers waiting (limit `timers_max`)."),
         ("key", "RangeError: Keys cannot be larger than 10 bytes. A key of size 11 was provided."),
         ("value", "RangeError: Values cannot be larger than 1000 bytes. A value of size "),
         ("keys", "RangeError: Maximum number of key value pairs is 3. 4 pairs were provided."),
-        ("html", "TypeError: Parser error: The memory limit has been exceeded."),
+        (
+            "html",
+            "TypeError: Parser error: The memory limit has been exceeded. (limit `html_bytes_max`: 1000 bytes)",
+        ),
         // The first made way for the third.
         ("cache", "[false,true,true]"),
         ("kvKey", "Error: KV PUT failed: 414 UTF-8 encoded length of 11 exceeds key length limit of 10."),
@@ -118,7 +121,8 @@ fn what_a_connection_may_be_is_bounded() {
         "room_id_bytes_max=10",
     ]);
     let _only = socket(&server, "/party/a");
-    let too_long = "RangeError: The WebSocket message is longer than this server allows.";
+    let too_long =
+        "RangeError: A WebSocket message cannot be longer than 1000 bytes (limit `message_out_bytes_max`).";
     server.wait_for(&format!("send: {too_long}"));
     server.wait_for(&format!("broadcast: {too_long}"));
     server.wait_for("state: Error: A WebSocket 'attachment' cannot be larger than 50 bytes.");
@@ -136,7 +140,13 @@ fn servers_that_a_room_asks_for_a_socket_are_waited_for_and_read_within_limits()
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
     let answer = server.get(&format!("/party/a?refusal=http://127.0.0.1:{port}/"));
-    assert_eq!(answer, (200, format!("TypeError: 127.0.0.1:{port} did not answer in time")));
+    assert_eq!(
+        answer,
+        (
+            200,
+            format!("TypeError: 127.0.0.1:{port} did not answer in time (limit `socket_connect_max`: 200ms)")
+        )
+    );
     let refusing = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = refusing.local_addr().unwrap().port();
     let answering = std::thread::spawn(move || {

@@ -26,12 +26,14 @@ impl Answer {
         if self.inflates && bytes > self.inflated_bytes_max {
             let max = self.inflated_bytes_max;
             return Err(JsErrorBox::type_error(format!(
-                "The answer's body inflates to more than {max} bytes."
+                "The answer's body inflates to more than {max} bytes (limit `answer_inflated_bytes_max`)."
             )));
         }
         if gathered && bytes > self.bytes_max {
             let max = self.bytes_max;
-            return Err(JsErrorBox::type_error(format!("The answer's body has more than {max} bytes.")));
+            return Err(JsErrorBox::type_error(format!(
+                "The answer's body has more than {max} bytes (limit `answer_bytes_max`)."
+            )));
         }
         Ok(())
     }

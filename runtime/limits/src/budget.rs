@@ -194,6 +194,13 @@ impl Budget {
         self.is_used_up() || self.used() >= FAIR_BYTES && self.total.is_full()
     }
 
+    /// How a message names what is used up, as [`crate::Limits::cite`] does: `own` is the limit of this part, `total` that of
+    /// the process, which may be lower than its setting.
+    pub fn cite(&self, own: &str, total: &str) -> String {
+        let (name, max) = if self.is_used_up() { (own, self.max()) } else { (total, self.total.max()) };
+        format!("limit `{name}`: {}", crate::shown_bytes(max as u64))
+    }
+
     /// The limit of this part, in bytes.
     pub fn max(&self) -> usize {
         self.shared.max()

@@ -73,6 +73,19 @@ pub struct Row {
     pub default: fn(&Limits) -> String,
 }
 
+impl Row {
+    /// The value that `limits` has for this row, as people read it: `64 MiB`, `100 fields`, `10s`.
+    pub fn shown(&self, limits: &Limits) -> String {
+        let value = (self.default)(limits);
+        match value.parse() {
+            Ok(bytes) if self.unit == "bytes" => shown_bytes(bytes),
+            Ok(_number) => format!("{value} {}", self.unit),
+            // Durations say their unit themselves, and shares have none.
+            Err(_) => value,
+        }
+    }
+}
+
 /// Why a limit could not be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingError {
@@ -408,6 +421,14 @@ limits! {
 }
 
 impl Limits {
+    /// How a message names the limit that caused it, so that whoever reads it knows what to change: "limit `rooms_max`: 100000
+    /// rooms".
+    pub fn cite(&self, name: &str) -> String {
+        let row = TABLE.iter().find(|row| row.name == name);
+        let value = row.map(|row| format!(": {}", row.shown(self))).unwrap_or_default();
+        format!("limit `{name}`{value}")
+    }
+
     // Every limit that has a ceiling stays below it.
     fn check_ceilings(&self, name: &str) -> Result<(), SettingError> {
         let (value, ceiling, most) = match name {
@@ -452,6 +473,21 @@ mod tests {
         {
             assert!(matches!(limits.set(name, text), Err(SettingError::Value { .. })), "{name}={text}");
         }
+    }
+
+    #[test]
+    fn messages_name_a_limit_with_its_value() {
+        let limits = Limits { key_bytes_max: 1500, ..Limits::default() };
+        let cited = ["rooms_max", "key_bytes_max", "body_bytes_max", "request_time_max", "memory_share_max"]
+            .map(|name| limits.cite(name));
+        let expected = [
+            "limit `rooms_max`: 100000 rooms",
+            "limit `key_bytes_max`: 1.5 KiB",
+            "limit `body_bytes_max`: 100 MiB",
+            "limit `request_time_max`: 300s",
+            "limit `memory_share_max`: 0.8",
+        ];
+        assert_eq!(cited, expected);
     }
 
     #[test]

@@ -66,8 +66,8 @@ impl Violation {
         Self { code: 1007, reason: Cow::Borrowed("Invalid UTF-8") }
     }
 
-    pub(crate) const fn policy(reason: &'static str) -> Self {
-        Self { code: 1008, reason: Cow::Borrowed(reason) }
+    pub(crate) fn policy(reason: String) -> Self {
+        Self { code: 1008, reason: Cow::Owned(reason) }
     }
 
     /// In the words of the original (spec 2.7).

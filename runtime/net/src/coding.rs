@@ -103,7 +103,7 @@ impl Coder {
 
     /// Unpacks what goes through it; more than `bytes_max` is an error.
     pub(crate) fn unpacking(coding: Coding, bytes_max: usize) -> Self {
-        let output = Bounded { bytes: Vec::new(), left: bytes_max };
+        let output = Bounded { bytes: Vec::new(), left: bytes_max, max: bytes_max };
         match coding {
             Coding::Gzip => Self::UnpackGzip(MultiGzDecoder::new(output)),
             Coding::Brotli => {
@@ -155,12 +155,17 @@ impl Coder {
 pub(crate) struct Bounded {
     bytes: Vec<u8>,
     left: usize,
+    max: usize,
 }
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.left = self.left.checked_sub(bytes.len()).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::FileTooLarge, "the body inflates to more than this server allows")
+            let text = format!(
+                "the body inflates to more than {} bytes (limit `answer_inflated_bytes_max`)",
+                self.max
+            );
+            io::Error::new(io::ErrorKind::FileTooLarge, text)
         })?;
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -135,7 +135,7 @@ pub enum BodyError {
     #[error("the body stopped arriving")]
     Idle,
     /// It is longer than `body_bytes_max`.
-    #[error("the body is longer than {0} bytes")]
+    #[error("the body is longer than {0} bytes (limit `body_bytes_max`)")]
     TooLarge(usize),
     /// The chunks of the body are malformed.
     #[error("the body is malformed")]

@@ -274,8 +274,16 @@ fn peers_that_break_the_rules() {
         (huge, 1009, "Message is too large: 9223372036854775808 > 1048576"),
         (frame(0x82, &vec![0; 1_048_577]), 1009, too_large),
         ([frame(0x01, &vec![b'a'; 1 << 20]), frame(0x80, b"b")].concat(), 1009, too_large),
-        ([frame(0x01, b""), frame(0x00, b"").repeat(2000)].concat(), 1008, "Too many fragments"),
-        (frame(0x89, b"").repeat(5000), 1008, "Too many control frames"),
+        (
+            [frame(0x01, b""), frame(0x00, b"").repeat(2000)].concat(),
+            1008,
+            "More than 1024 fragments (limit `message_fragments_max`)",
+        ),
+        (
+            frame(0x89, b"").repeat(5000),
+            1008,
+            "More than 1000 control frames in a second (limit `control_frames_per_second_max`)",
+        ),
         (frame(0x81, &[0xc3, 0x28]), 1007, "Invalid UTF-8"),
         (vec![0x81, 1, b'a'], 1002, "Frames from a client must be masked"),
         (frame(0xf1, b"a"), 1002, "Reserved bits are set"),
@@ -359,7 +367,10 @@ fn a_slow_reader_is_closed_with_1013() {
     let mut client = Client::socket(server.address, "/party/a");
     client.say(frame(0x81, b"flood:1000"));
     assert_eq!(event(&server), "flood: QueueFull");
-    assert_eq!(event(&server), "failed 1013 The peer does not read what it is sent");
+    assert_eq!(
+        event(&server),
+        "failed 1013 The peer does not read what it is sent (limit `send_queue_bytes_max`: 4 MiB)"
+    );
     // Who reads at last finds whole frames and the reason.
     assert_eq!(client.closing().0, 1013);
     let mut client = Client::socket(server.address, "/party/b");

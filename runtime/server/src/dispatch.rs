@@ -15,7 +15,10 @@ impl Server {
         match Route::parse(&path, self.options.limits.room_id_bytes_max) {
             Ok(Route::Room { party, room }) => self.room(RoomKey::new(party, room), request).await,
             Ok(Route::Other) => self.other(request).await,
-            Err(RouteError::RoomIdTooLong(_)) => Response::text(414, "The room id is too long."),
+            Err(RouteError::RoomIdTooLong(_)) => {
+                let limit = self.options.limits.cite("room_id_bytes_max");
+                Response::text(414, format!("The room id is too long ({limit})."))
+            }
         }
     }
 

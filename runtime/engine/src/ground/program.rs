@@ -117,6 +117,7 @@ impl Program {
     pub(crate) fn settings(&self, limits: &Limits, shared: bool) -> String {
         let debug = self.debug.is_some();
         let limits = serde_json::json!({
+            "message_out_bytes_max": limits.message_out_bytes_max,
             "timers_max": limits.timers_max,
             "attachment_bytes_max": limits.attachment_bytes_max,
             "tags_max": limits.tags_max,

@@ -62,7 +62,8 @@ impl Actor {
             Ok(AlarmEnd::GivenUp) => {
                 let runs = due.attempt + 1;
                 self.tell(&format!(
-                    "The alarm failed {runs} times and is dropped. Set it again with `storage.setAlarm`."
+                    "The alarm failed {runs} times and is dropped (limit `alarm_retries_max`). \
+                     Set it again with `storage.setAlarm`."
                 ));
             }
             Ok(_) => {}
@@ -87,7 +88,8 @@ impl Actor {
             .map(|(token, _)| *token)
             .collect();
         for token in overdue {
-            self.tell(&format!("`onAlarm` did not end within {max:?}; the run counts as failed."));
+            let limit = self.shared.limits.cite("alarm_time_max");
+            self.tell(&format!("`onAlarm` did not end in time ({limit}); the run counts as failed."));
             self.alarm_done(token, false);
             self.wake();
         }

@@ -89,6 +89,14 @@ impl Inbox {
         count > 0 && (count >= self.events_max || self.budget.is_full())
     }
 
+    /// How a message names the limit that makes it full.
+    pub(crate) fn cite(&self, limits: &Limits) -> String {
+        if self.events.borrow().len() >= self.events_max {
+            return limits.cite("inbox_events_max");
+        }
+        self.budget.cite("inbox_bytes_max", "inboxes_total_bytes_max")
+    }
+
     /// Whether a socket must stop reading. If so, [`Inbox::lets_go_on`] says when it may go on.
     pub(crate) fn holds_back(&self) -> bool {
         let full = self.is_full();

@@ -77,7 +77,7 @@ impl Actor {
 
     /// Sends an answer now, or when what was written before it is durable.
     pub(crate) fn respond(&self, id: u32, response: Response) {
-        let full = !self.gate.is_open() && self.gate.is_full();
+        let full = (!self.gate.is_open()).then(|| self.gate.full()).flatten();
         let mut response = self.requests.within_memory(response, &self.shared.limits, full);
         response.reason = self.requests.take_reason(id);
         if self.gate.is_open() {

@@ -25,15 +25,16 @@ pub(crate) async fn connect(
 ) -> Result<ext::Reply, JsErrorBox> {
     let url = Url::parse(url).map_err(|error| JsErrorBox::type_error(format!("Invalid URL: {error}")))?;
     if actor.sockets.borrow().len() >= actor.shared.limits.connections_per_room_max {
-        return Err(JsErrorBox::range_error(
-            "The room has too many connections (limit `connections_per_room_max`).",
-        ));
+        let limit = actor.shared.limits.cite("connections_per_room_max");
+        return Err(JsErrorBox::range_error(format!("The room has too many connections ({limit}).")));
     }
     actor.written().await.map_err(|gone| JsErrorBox::generic(gone.to_string()))?;
     let asking = ask(&actor, &url, protocols, headers);
-    let answer = tokio::time::timeout(actor.shared.limits.socket_connect_max, asking)
-        .await
-        .map_err(|_| JsErrorBox::type_error(format!("{} did not answer in time", url.authority())))??;
+    let answer =
+        tokio::time::timeout(actor.shared.limits.socket_connect_max, asking).await.map_err(|_| {
+            let limit = actor.shared.limits.cite("socket_connect_max");
+            JsErrorBox::type_error(format!("{} did not answer in time ({limit})", url.authority()))
+        })??;
     let mut response = Response::new(answer.status, Body::Full(answer.body));
     response.reason = Some(answer.reason);
     response.headers = answer.headers;

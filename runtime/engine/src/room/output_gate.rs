@@ -106,6 +106,11 @@ impl OutputGate {
         self.budget.refuses()
     }
 
+    /// The limit that lets nothing more be held, as messages name it.
+    pub(crate) fn full(&self) -> Option<String> {
+        self.is_full().then(|| self.budget.cite("held_bytes_max", "held_total_bytes_max"))
+    }
+
     /// The room wrote something.
     pub(crate) fn wrote(&self) {
         self.wrote.set(true);

@@ -50,10 +50,16 @@ impl Actor {
 
     fn refuse_requests(&self, why: &Full) {
         let asks = |event: &Event| matches!(event, Event::Request(..) | Event::Connect(..));
+        let limits = &self.shared.limits;
         for event in self.inbox.take_if(asks) {
             self.shared.places.refused(why);
-            let text = "This server has no place for another room at the moment.";
-            self.refuse(event, || busy(&self.shared.limits, text));
+            self.refuse(event, || {
+                let limit = limits.cite(match why {
+                    Full::Rooms => "rooms_max",
+                    Full::Memory(_) => "memory_share_max",
+                });
+                busy(limits, &format!("This server has no place for another room at the moment ({limit})."))
+            });
         }
     }
 }

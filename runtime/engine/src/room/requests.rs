@@ -192,14 +192,28 @@ impl Requests {
         self.table.borrow_mut().get_mut(&id)?.reason.take()
     }
 
-    /// The answer itself if memory allows it, else 503. A long one counts until its client has read it. `full` says that no
-    /// more of them can wait for the disk.
-    pub(crate) fn within_memory(&self, mut response: Response, limits: &Limits, full: bool) -> Response {
+    /// The answer itself if memory allows it, else 503. A long one counts until its client has read it. `full` names the
+    /// limit that lets no more of them wait for the disk.
+    pub(crate) fn within_memory(
+        &self,
+        mut response: Response,
+        limits: &Limits,
+        full: Option<String>,
+    ) -> Response {
         if let Body::Full(bytes) = &mut response.body
             && bytes.len() >= LONG_ANSWER_BYTES
         {
-            if full || self.answers.refuses() {
-                return busy(limits, "The room has too many answers that were not read yet.");
+            if let Some(limit) = full {
+                let text =
+                    format!("The room has too many answers that wait for its writes to be stored ({limit}).");
+                return busy(limits, &text);
+            }
+            if self.answers.refuses() {
+                let limit = self.answers.cite("answers_bytes_max", "answers_total_bytes_max");
+                return busy(
+                    limits,
+                    &format!("The room has too many answers that were not read yet ({limit})."),
+                );
             }
             let charge = self.answers.charge(bytes.len());
             *bytes = counted(std::mem::take(bytes), charge);
@@ -242,13 +256,20 @@ mod tests {
         let total = partyrun_limits::Total::new(1 << 20);
         let requests = Requests::new(Budget::new(&total, 30_000), Budget::unbounded());
         let limits = Limits::default();
-        let answer = |full| requests.within_memory(Response::text(200, "x".repeat(20_000)), &limits, full);
-        let first = answer(false);
-        let second = answer(false);
+        let answer = |full: Option<&str>| {
+            let full = full.map(str::to_string);
+            requests.within_memory(Response::text(200, "x".repeat(20_000)), &limits, full)
+        };
+        let text = |response: Response| match response.body {
+            Body::Full(bytes) if response.status == 503 => String::from_utf8(bytes.to_vec()).unwrap(),
+            other => panic!("{} {other:?}", response.status),
+        };
+        let first = answer(None);
+        let second = answer(None);
         assert_eq!((first.status, second.status), (200, 200));
-        assert_eq!(answer(false).status, 503);
+        assert!(text(answer(None)).ends_with("not read yet (limit `answers_bytes_max`: 29.3 KiB)."));
         drop((first, second));
         assert_eq!(total.used(), 0);
-        assert_eq!(answer(true).status, 503);
+        assert!(text(answer(Some("limit `x`"))).ends_with("to be stored (limit `x`)."));
     }
 }

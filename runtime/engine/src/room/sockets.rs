@@ -205,15 +205,15 @@ impl Sockets {
         while budget.is_full()
             && let Some((_, index)) = longest.pop()
         {
-            self.overflow(index);
+            self.overflow(index, false);
         }
         self.relieve_from = if budget.is_full() { budget.used().saturating_add(FAIR_QUEUE_BYTES) } else { 0 };
     }
 
-    /// Closes a socket whose peer does not read what it is sent.
-    pub(crate) fn overflow(&mut self, index: u32) {
+    /// Closes a socket whose peer does not read what it is sent; `alone` says that its own queue is too long.
+    pub(crate) fn overflow(&mut self, index: u32, alone: bool) {
         if let Some(entry) = self.get(index) {
-            entry.socket.overflow();
+            entry.socket.overflow(alone);
         }
     }
 

@@ -107,7 +107,7 @@ fn an_alarm_that_does_not_end_in_time_has_failed() {
         let limits = Limits { alarm_time_max: Duration::from_millis(50), ..Limits::default() };
         let bench = rooms(ALARMS, limits).await;
         assert_eq!(bench.get("endless").await, (200, "set".into()));
-        let said = "[endless] `onAlarm` did not end within 50ms; the run counts as failed.";
+        let said = "[endless] `onAlarm` did not end in time (limit `alarm_time_max`: 50ms); the run counts as failed.";
         until("the run is ended", async || bench.printed().contains(said)).await;
         bench.engine.stop(Duration::from_secs(2)).await;
     });

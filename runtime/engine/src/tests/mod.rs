@@ -331,7 +331,7 @@ fn a_room_that_does_not_end_is_reset_and_its_neighbour_lives() {
             ("reviver", &[cpu]),
             ("recursion", &[cpu]),
             ("queue", &[cpu, HEAP]),
-            ("timers", &["A room cannot have more than 10000 timers waiting."]),
+            ("timers", &["A room cannot have more than 10000 timers waiting (limit `timers_max`)."]),
             // What has to be written to grow may take longer than it may take.
             ("resizable", &[cpu, HEAP, OUTSIDE]),
             ("shared", &[cpu, HEAP, OUTSIDE, REFUSED]),

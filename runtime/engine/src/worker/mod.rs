@@ -307,12 +307,16 @@ impl Worker {
         reply: oneshot::Sender<Answer>,
     ) {
         if room.inbox.is_full() {
-            let _gone = reply.send(Ok(busy(&self.shared.limits, "The room has too many events waiting.")));
+            let text =
+                format!("The room has too many events waiting ({}).", room.inbox.cite(&self.shared.limits));
+            let _gone = reply.send(Ok(busy(&self.shared.limits, &text)));
             return;
         }
         if let Some(upgrade) = request.upgrade.take() {
             if room.sockets.borrow().len() >= self.shared.limits.connections_per_room_max {
-                let _gone = reply.send(Ok(busy(&self.shared.limits, "The room has too many connections.")));
+                let limit = self.shared.limits.cite("connections_per_room_max");
+                let text = format!("The room has too many connections ({limit}).");
+                let _gone = reply.send(Ok(busy(&self.shared.limits, &text)));
                 return;
             }
             let connection = Connection {
@@ -328,8 +332,9 @@ impl Worker {
             let bodies = room.requests.bodies();
             let body = match &request.body {
                 Body::Stream(_) if bodies.refuses() => {
-                    let text = "The room has too many requests whose bodies wait for it.";
-                    let _gone = reply.send(Ok(busy(&self.shared.limits, text)));
+                    let limit = self.shared.limits.cite("bodies_bytes_max");
+                    let text = format!("The room has too many requests whose bodies wait for it ({limit}).");
+                    let _gone = reply.send(Ok(busy(&self.shared.limits, &text)));
                     return;
                 }
                 Body::Stream(_) => Some(bodies.charge(BODY_PIECES * self.shared.limits.header_bytes_max)),

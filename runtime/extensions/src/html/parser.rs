@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use lol_html::errors::RewritingError;
 use lol_html::html_content::{Comment, ContentType, Doctype, DocumentEnd, Element, EndTag, TextChunk};
 use lol_html::{
     DocumentContentHandlers, ElementContentHandlers, HandlerResult, HtmlRewriter, MemorySettings, OutputSink,
@@ -335,7 +336,15 @@ pub(crate) fn parse(talk: Talk, wanted: &[Handler], bytes_max: usize, tell: impl
         let kind = if rewriter.is_some() { "input" } else { "done" };
         let happening = match result {
             Ok(()) => Happening { kind, output: Some(holding.take()), ..Happening::default() },
-            Err(error) => Happening { kind: "error", name: error.to_string(), ..Happening::default() },
+            Err(error) => {
+                let limit = match error {
+                    RewritingError::MemoryLimitExceeded(_) => {
+                        format!(" (limit `html_bytes_max`: {bytes_max} bytes)")
+                    }
+                    _ => String::new(),
+                };
+                Happening { kind: "error", name: format!("{error}{limit}"), ..Happening::default() }
+            }
         };
         let last = happening.kind != "input";
         if talk.borrow().happenings.blocking_send(happening).is_err() || last {

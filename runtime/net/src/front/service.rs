@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request, uri};
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
+use partyrun_limits::Limits;
 
 use super::body::{self, OutBody, OutStream};
 use super::framing::HeadNote;
@@ -35,6 +36,15 @@ pub(super) struct Connection<H> {
     pub(super) ends: Ends,
     /// The `Host` of the last request with the origin made of it.
     pub(super) origin: RefCell<Option<(HeaderValue, Rc<str>)>>,
+}
+
+fn too_large(limits: &Limits) -> Response {
+    Response::text(413, format!("The request body is too large ({}).", limits.cite("body_bytes_max")))
+}
+
+fn stalled(limits: &Limits) -> Response {
+    let bounds = [limits.cite("body_idle_max"), limits.cite("body_bytes_per_second_min")].join(", ");
+    Response::text(408, format!("The request body stopped arriving, or came too slowly ({bounds})."))
 }
 
 /// A request that is answered without a handler.
@@ -110,8 +120,8 @@ impl<H: Handler> Connection<H> {
                 request.body = body;
                 Ok((request, accept))
             }
-            Err(BodyError::TooLarge(_)) => Err(Refusal::new(413, "The request body is too large.")),
-            Err(BodyError::Idle) => Err(Refusal::new(408, "The request body stopped arriving.")),
+            Err(BodyError::TooLarge(_)) => Err(Refusal(Box::new(too_large(limits)))),
+            Err(BodyError::Idle) => Err(Refusal(Box::new(stalled(limits)))),
             Err(error) => Err(Refusal::new(400, &error.to_string())),
         }
     }
@@ -158,12 +168,16 @@ impl<H: Handler> Connection<H> {
 
     /// Asks the handler, unless the sweep says meanwhile that it is too late.
     async fn ask(&self, request: Request) -> Response {
+        let limits = &self.shared.trunk.limits;
         let mut answer = pin!(self.shared.trunk.handler.call(request));
         let late = std::future::poll_fn(|context| match self.state.verdict() {
             Verdict::None => answer.as_mut().poll(context),
-            Verdict::Overdue => Poll::Ready(Response::text(504, "The room did not answer in time.")),
-            Verdict::BodyIdle => Poll::Ready(Response::text(408, "The request body stopped arriving.")),
-            Verdict::BodyTooLarge => Poll::Ready(Response::text(413, "The request body is too large.")),
+            Verdict::Overdue => {
+                let limit = limits.cite("request_time_max");
+                Poll::Ready(Response::text(504, format!("The room did not answer in time ({limit}).")))
+            }
+            Verdict::BodyIdle => Poll::Ready(stalled(limits)),
+            Verdict::BodyTooLarge => Poll::Ready(too_large(limits)),
             Verdict::BodyMalformed => Poll::Ready(Response::text(400, "The request body is malformed.")),
         });
         late.await

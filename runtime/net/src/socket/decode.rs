@@ -144,7 +144,9 @@ impl Decoder {
                 };
                 *fragments += 1;
                 if *fragments > bounds.fragments_max {
-                    return Err(Violation::policy("Too many fragments"));
+                    let max = bounds.fragments_max;
+                    let reason = format!("More than {max} fragments (limit `message_fragments_max`)");
+                    return Err(Violation::policy(reason));
                 }
             }
             Opcode::Text | Opcode::Binary => {
@@ -391,7 +393,7 @@ mod tests {
         let huge = [0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
         assert_eq!(one(&huge), "1009 Message is too large: 9223372036854775808 > 100000");
         let fragments: Vec<u8> = [frame(0x01, b""), frame(0x00, b"").repeat(4)].concat();
-        assert_eq!(one(&fragments), "1008 Too many fragments");
+        assert_eq!(one(&fragments), "1008 More than 4 fragments (limit `message_fragments_max`)");
         let fragments: Vec<u8> = [frame(0x02, &[0; 60_000]), frame(0x00, &[0; 60_000])].concat();
         assert_eq!(one(&fragments), "1009 Message is too large: 120000 > 100000");
     }

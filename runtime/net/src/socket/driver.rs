@@ -176,8 +176,11 @@ impl Reader {
     /// Answers a ping, counts a pong.
     fn control(&self, ping: Option<&[u8]>) {
         let inner = &self.inner;
-        if !inner.sweep.count_control(inner.limits.control_frames_per_second_max) {
-            return inner.fail(Violation::policy("Too many control frames"));
+        let max = inner.limits.control_frames_per_second_max;
+        if !inner.sweep.count_control(max) {
+            return inner.fail(Violation::policy(format!(
+                "More than {max} control frames in a second (limit `control_frames_per_second_max`)"
+            )));
         }
         if let Some(payload) = ping
             && inner.stage.get() == Stage::Open

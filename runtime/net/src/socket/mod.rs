@@ -97,7 +97,10 @@ struct Orders {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
+    /// This socket's queue.
     QueueFull,
+    /// Those of the room, or of the process.
+    QueuesFull,
     Unfinished,
 }
 
@@ -242,9 +245,10 @@ impl Socket {
     }
 
     /// Closes the socket with 1013, as one whose peer does not read: what is queued and not begun is forgotten at once.
-    pub fn overflow(&self) {
+    /// `alone` says that its own queue is too long; otherwise those of its room, or of the process, are.
+    pub fn overflow(&self, alone: bool) {
         if self.0.stage.get() == Stage::Open {
-            self.0.overflow();
+            self.0.overflow(if alone { Failure::QueueFull } else { Failure::QueuesFull });
         }
     }
 
@@ -284,18 +288,18 @@ impl Inner {
         }
         let queued = self.outbox.borrow().queued();
         if queued > 0 && queued.saturating_add(length) > self.limits.send_queue_bytes_max {
-            self.overflow();
+            self.overflow(Failure::QueueFull);
             return Err(SendError::QueueFull);
         }
         self.held.set(true);
         Ok(())
     }
 
-    fn overflow(&self) {
+    fn overflow(&self, failure: Failure) {
         self.stage.set(Stage::Closing);
         self.outbox.borrow_mut().cut();
         self.recount();
-        self.order(|orders| orders.fail = Some(Failure::QueueFull));
+        self.order(|orders| orders.fail = Some(failure));
     }
 
     /// Tells the budget what is queued now. A queue that takes no more than the socket itself does not count: it is what
@@ -353,9 +357,17 @@ impl Inner {
             // The end of the connection, which comes next, must know not to wait for the peer.
             self.orders.set(Orders { kill: true, ..Orders::default() });
         } else if let Some(failure) = orders.fail {
+            let (limits, budgets) = (&self.limits, &self.budgets);
+            let unread = |limit| format!("The peer does not read what it is sent ({limit})");
             let reason = match failure {
-                Failure::QueueFull => "The peer does not read what it is sent",
-                Failure::Unfinished => "The message did not become whole while memory was short",
+                Failure::QueueFull => unread(limits.cite("send_queue_bytes_max")),
+                Failure::QueuesFull => {
+                    unread(budgets.queued.cite("send_queues_bytes_max", "send_queues_total_bytes_max"))
+                }
+                Failure::Unfinished => {
+                    let limit = budgets.unfinished.cite("unfinished_bytes_max", "unfinished_total_bytes_max");
+                    format!("The message did not become whole while memory was short ({limit})")
+                }
             };
             self.fail(Violation { code: 1013, reason: reason.into() });
         }

@@ -93,7 +93,7 @@ pub(super) fn overflows(actor: &Actor, index: u32, bytes: usize) -> bool {
     let waiting = actor.gate.held_bytes(index) + sockets.queued_bytes(index);
     let too_much = waiting > 0 && waiting.saturating_add(bytes) > actor.shared.limits.send_queue_bytes_max;
     if too_much {
-        sockets.overflow(index);
+        sockets.overflow(index, true);
     }
     too_much
 }
