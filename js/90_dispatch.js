@@ -51,7 +51,9 @@ function rejected(reasons) {
   for (let i = 0; i < reasons.length; i++) tellRejection(reasons[i]);
 }
 
-function configure(settings) {
+function boot(settings) {
+  installShared();
+  install(core.loadExtScript("ext:partyrun/99_fast.js"));
   const { limits, env, cf, debug, conceal, shared } = JSONParse(settings);
   setShared(shared === true);
   setLimits(limits);
@@ -61,40 +63,11 @@ function configure(settings) {
   // Debuggers see what user code prints; the host sees it as well.
   if (debug) core.loadExtScript("ext:partyrun/inspected.js").install();
   printedMax = limits.rejections_printed_max;
-}
-
-// What is not part of a snapshot.
-function enter() {
-  installShared();
-  install(core.loadExtScript("ext:partyrun/99_fast.js"));
   // What a timer, a microtask or a listener throws is an event of the global object first (HTML, "report an exception").
   core.setReportExceptionCallback(reportException);
   // User code must not find the runtime's own insides, and packages must not take partyrun for Deno.
   delete globalThis.Deno;
   delete globalThis.__bootstrap;
-}
-
-function boot(settings) {
-  configure(settings);
-  enter();
-}
-
-let hidden;
-
-function freeze(settings) {
-  configure(settings);
-  const { Deno, __bootstrap } = globalThis;
-  hidden = { Deno, __bootstrap };
-  delete globalThis.Deno;
-  delete globalThis.__bootstrap;
-}
-
-function frozen(table) {
-  for (const name in hidden) {
-    ObjectDefineProperty(globalThis, name, { __proto__: null, configurable: true, enumerable: true, writable: true, value: hidden[name] });
-  }
-  ObjectDefineProperty(globalThis, "__partyrun", { __proto__: null, configurable: true, value: table });
-  hidden = undefined;
 }
 
 // Evaluates the modules of a party, or of all: rooms that share an isolate share them.
@@ -114,9 +87,6 @@ ObjectDefineProperty(globalThis, "__partyrun", {
   configurable: true,
   value: {
     boot,
-    freeze,
-    frozen,
-    enter,
     evaluate: bundle.evaluate,
     load,
     leave,

@@ -35,7 +35,7 @@ pub mod wire;
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use deno_core::{Extension, v8};
+use deno_core::Extension;
 
 pub use assets::Assets;
 pub use bindings::{BindingCall, BindingReply, Bindings};
@@ -224,27 +224,8 @@ deno_core::extension!(
 // deno_fetch's Request module loads deno_net for TLS client certificates, which partyrun does not offer.
 deno_core::extension!(deno_net, lazy_loaded_js = [dir "../../js", "02_tls.js"]);
 
-/// The text of a bundle where the heap that has evaluated it refers to it: V8 finds it by its place among the external references.
-pub type BundleText = v8::OneByteConst;
-
-static NO_BUNDLE: BundleText = v8::String::create_external_onebyte_const(b"");
-
-// Every snapshot has a place for the text, so that those of the same build of partyrun count their references alike.
-fn bundle_text(text: Option<&'static BundleText>) -> Extension {
-    let pointer = std::ptr::from_ref(text.unwrap_or(&NO_BUNDLE)).cast_mut().cast();
-    Extension {
-        name: "partyrun_bundle",
-        external_references: Cow::Owned(vec![v8::ExternalReference { pointer }]),
-        ..Default::default()
-    }
-}
-
 /// All extensions, in the order in which both the snapshot and every isolate need them.
 pub fn all() -> Vec<Extension> {
-    with_text(None)
-}
-
-fn with_text(text: Option<&'static BundleText>) -> Vec<Extension> {
     vec![
         deno_webidl::deno_webidl::init(),
         web(),
@@ -257,7 +238,6 @@ fn with_text(text: Option<&'static BundleText>) -> Vec<Extension> {
             ..Default::default()
         }),
         own(),
-        bundle_text(text),
     ]
 }
 
@@ -299,10 +279,9 @@ fn web() -> Extension {
     web
 }
 
-/// The same extensions for an isolate that starts from a snapshot: the ops, without any script. A snapshot of an evaluated
-/// program needs the text of its bundle.
-pub fn without_scripts(text: Option<&'static BundleText>) -> Vec<Extension> {
-    let mut extensions = with_text(text);
+/// The same extensions for an isolate that starts from the snapshot: the ops, without any script.
+pub fn without_scripts() -> Vec<Extension> {
+    let mut extensions = all();
     for extension in &mut extensions {
         extension.js_files = Cow::Borrowed(&[]);
         extension.esm_files = Cow::Borrowed(&[]);

@@ -26,6 +26,14 @@ const WASM_PAGES_MAX: usize = 1 << 16;
 /// Sets V8's flags for containment and memory; V8 reads them when the platform is initialized.
 pub(crate) fn set_v8_flags(limits: &Limits) {
     let wasm_pages_max = (limits.external_bytes_max / WASM_PAGE_BYTES).clamp(1, WASM_PAGES_MAX);
+    #[cfg(test)]
+    let _unknown = v8_set_flags(std::env::var("V8_FLAGS").unwrap_or_default().split_whitespace().fold(
+        vec![String::new()],
+        |mut all, flag| {
+            all.push(flag.to_string());
+            all
+        },
+    ));
     let unknown = v8_set_flags(vec![
         "partyrun".to_string(),
         // V8 150 takes the interrupt check out of a loop of known length, but where that loop has none (the loop inside an
@@ -180,6 +188,12 @@ impl MemoryUse {
 pub(crate) fn create_params(heap_bytes_max: usize, memory: &Arc<MemoryUse>) -> v8::CreateParams {
     // SAFETY: the allocator owns one reference of the Arc and gives it back in `drop_allocator`.
     let allocator = unsafe { v8::new_rust_allocator(Arc::into_raw(memory.clone()), &ALLOCATOR) };
+    #[cfg(test)]
+    if let Ok(initial) = std::env::var("INITIAL") {
+        return v8::CreateParams::default()
+            .heap_limits(initial.parse::<usize>().unwrap_or_default() << 20, heap_bytes_max)
+            .array_buffer_allocator(allocator);
+    }
     v8::CreateParams::default().heap_limits(0, heap_bytes_max).array_buffer_allocator(allocator)
 }
 

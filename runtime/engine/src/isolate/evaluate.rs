@@ -36,22 +36,27 @@ impl Entered<'_> {
         let promise = call_named(scope, table, "evaluate", &[value])?;
         let evaluating =
             v8::Local::<v8::Promise>::try_from(promise).ok().map(|promise| v8::Global::new(scope, promise));
-        let calls = calls(scope, table)?;
+        let calls = Calls {
+            load: function(scope, table, "load")?,
+            rejected: function(scope, table, "rejected")?,
+            start: function(scope, table, "start")?,
+            request: function(scope, table, "request")?,
+            connect: function(scope, table, "connect")?,
+            message: function(scope, table, "message")?,
+            end: function(scope, table, "end")?,
+            alarm: function(scope, table, "alarm")?,
+            leave: function(scope, table, "leave")?,
+            describe: function(scope, table, "describe")?,
+            before: function(scope, table, "before")?,
+            fetch: function(scope, table, "fetch")?,
+            socket: function(scope, table, "socket")?,
+            cron: function(scope, table, "cron")?,
+        };
         scope.perform_microtask_checkpoint();
         let script = v8::Global::new(scope, script);
         self.isolate.calls = Some(Rc::new(calls));
         self.isolate.script = Some(script);
         self.isolate.evaluating = evaluating;
-        Ok(())
-    }
-
-    // Goes on where the snapshot of the program ends.
-    pub(super) fn thaw(&mut self) -> Result<(), CallError> {
-        let runtime = &mut *self.isolate.heap.runtime;
-        deno_core::scope!(scope, runtime);
-        let table = take_table(scope)?;
-        call_named(scope, table, "enter", &[])?;
-        self.isolate.calls = Some(Rc::new(calls(scope, table)?));
         Ok(())
     }
 
@@ -96,34 +101,12 @@ impl Entered<'_> {
 }
 
 // The dispatch table, which user code must not find: its property of the global object is deleted.
-pub(super) fn take_table<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-) -> Result<v8::Local<'s, v8::Object>, CallError> {
+fn take_table<'s>(scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Object>, CallError> {
     let global = scope.get_current_context().global(scope);
     let name = text(scope, "__partyrun")?;
     let table = global.get(scope, name).and_then(|value| v8::Local::<v8::Object>::try_from(value).ok());
     global.delete(scope, name);
     table.ok_or(CallError::Failed("reading the snapshot"))
-}
-
-// The functions of the table that are called per event.
-fn calls(scope: &mut v8::PinScope<'_, '_>, table: v8::Local<v8::Object>) -> Result<Calls, CallError> {
-    Ok(Calls {
-        load: function(scope, table, "load")?,
-        rejected: function(scope, table, "rejected")?,
-        start: function(scope, table, "start")?,
-        request: function(scope, table, "request")?,
-        connect: function(scope, table, "connect")?,
-        message: function(scope, table, "message")?,
-        end: function(scope, table, "end")?,
-        alarm: function(scope, table, "alarm")?,
-        leave: function(scope, table, "leave")?,
-        describe: function(scope, table, "describe")?,
-        before: function(scope, table, "before")?,
-        fetch: function(scope, table, "fetch")?,
-        socket: function(scope, table, "socket")?,
-        cron: function(scope, table, "cron")?,
-    })
 }
 
 fn function(
@@ -136,7 +119,7 @@ fn function(
     value.map(|function| v8::Global::new(scope, function)).ok_or(CallError::Failed(name))
 }
 
-pub(super) fn call_named<'s>(
+fn call_named<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     table: v8::Local<'s, v8::Object>,
     name: &'static str,

@@ -11,7 +11,6 @@ use crate::ground::inspect::{Debuggee, Inspector};
 use crate::ground::memory::{self, AfterCollection, MemoryUse};
 use crate::ground::program::Loader;
 use crate::isolate::call::CallError;
-use crate::isolate::freeze::Frozen;
 use crate::isolate::rejections::Rejections;
 
 // Takes the resource id 0.
@@ -29,31 +28,17 @@ pub(crate) struct Heap {
     pub(super) rejections: Rc<Rejections>,
     pub(super) loader: Rc<Loader>,
     pub(super) debuggee: Option<Debuggee>,
-    // What it was made from, which lives longer than the isolate.
-    pub(super) frozen: Option<Arc<Frozen>>,
 }
 
 impl Heap {
     /// Makes one on this thread, for good. Needs a tokio runtime.
     pub(crate) fn new(limits: &Limits, inspector: Option<&Arc<Inspector>>) -> Result<Self, CallError> {
-        Self::from_snapshot(limits, inspector, None)
-    }
-
-    /// The same from the snapshot of a program.
-    pub(crate) fn from_snapshot(
-        limits: &Limits,
-        inspector: Option<&Arc<Inspector>>,
-        frozen: Option<Arc<Frozen>>,
-    ) -> Result<Self, CallError> {
-        // SAFETY: the heap keeps the snapshot longer than its isolate.
-        let borrowed: Option<&'static Frozen> =
-            frozen.as_ref().map(|frozen| unsafe { &*Arc::as_ptr(frozen) });
         let memory = MemoryUse::new(limits);
         let loader = Rc::new(Loader::default());
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
             module_loader: Some(loader.clone()),
-            extensions: partyrun_extensions::without_scripts(borrowed.map(|frozen| &frozen.text)),
-            startup_snapshot: Some(borrowed.map_or(partyrun_snapshot::SNAPSHOT, |frozen| &frozen.bytes)),
+            extensions: partyrun_extensions::without_scripts(),
+            startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
             skip_op_registration: true,
             residual_lazy_js_sources: partyrun_snapshot::RESIDUAL_SCRIPTS,
             // Buffers that message ports of this isolate transfer wait in it.
@@ -95,7 +80,6 @@ impl Heap {
             rejections,
             loader,
             debuggee,
-            frozen,
         })
     }
 }

@@ -6,7 +6,6 @@
 
 mod call;
 mod evaluate;
-pub(crate) mod freeze;
 mod heap;
 mod rejections;
 
@@ -92,13 +91,7 @@ impl Isolate {
         if let Some((inspector, source)) = shown {
             pause = isolate.show_to_debuggers(source) || inspector.pauses_on_start();
         }
-        let frozen = isolate.heap.frozen.is_some();
-        let evaluated = isolate.turn(pulse, Step::Import, |entered| {
-            if frozen { entered.thaw() } else { entered.evaluate(&settings, pause) }
-        });
-        if frozen {
-            isolate.loaded = Loaded::Party("main".to_string());
-        }
+        let evaluated = isolate.turn(pulse, Step::Import, |entered| entered.evaluate(&settings, pause));
         if let Err(error) = evaluated {
             return Err(isolate.why_not_imported(error, pulse, limits));
         }
@@ -274,7 +267,15 @@ impl Isolate {
     /// Collects garbage as far as it goes, for an isolate that will be left alone: what its start left behind is
     /// about a fifth of it.
     pub(crate) fn tidy(&mut self) {
-        self.enter().isolate.heap.runtime.v8_isolate().low_memory_notification();
+        let entered = self.enter();
+        let isolate = entered.isolate.heap.runtime.v8_isolate();
+        #[cfg(test)]
+        if std::env::var("LOW").is_ok() {
+            return isolate.low_memory_notification();
+        }
+        // One full collection that gives pages back. `low_memory_notification` makes at least two.
+        isolate.memory_pressure_notification(v8::MemoryPressureLevel::Critical);
+        isolate.memory_pressure_notification(v8::MemoryPressureLevel::None);
     }
 
     /// Whether the program's code cache is still the one that this isolate was made with.

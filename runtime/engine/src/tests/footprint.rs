@@ -34,18 +34,9 @@ fn what_an_isolate_takes() {
         let program = Arc::new(Program::new(&code, None).unwrap());
         let limits = Limits::default();
         let pulse = crate::ground::pulse::Pulse::of_this_thread();
-        let frozen = std::env::var("FREEZE").ok().map(|_| {
-            let _base = Heap::new(&limits, None).unwrap();
-            let began = std::time::Instant::now();
-            let host = HostSlot::new(program.clone(), None);
-            let frozen =
-                crate::isolate::freeze::freeze(&program, host, &limits, code.as_bytes().into()).unwrap();
-            println!("frozen in {:?}", began.elapsed());
-            frozen
-        });
         let create = |serial| {
             Isolate::create(
-                Heap::from_snapshot(&limits, None, frozen.clone()).unwrap(),
+                Heap::new(&limits, None).unwrap(),
                 &program,
                 HostSlot::new(program.clone(), None),
                 &limits,
@@ -62,9 +53,7 @@ fn what_an_isolate_takes() {
         };
         let create = |serial| load(create(serial));
         let mut _first = create(0);
-        if frozen.is_none() {
-            _first.make_code_cache();
-        }
+        _first.make_code_cache();
         let (pss, malloc, began) = (kib("Pss:"), malloc_kib(), std::time::Instant::now());
         let mut isolates: Vec<Isolate> = (1..=COUNT as u64).map(create).collect();
         let took = began.elapsed().as_secs_f64() * 1000.0 / COUNT as f64;
@@ -84,6 +73,14 @@ fn what_an_isolate_takes() {
             each(malloc_kib(), malloc)
         );
         println!("{}", isolates[0].footprint());
+        if let Ok(seconds) = std::env::var("WAIT") {
+            std::thread::sleep(std::time::Duration::from_secs(seconds.parse().unwrap()));
+            let began = std::time::Instant::now();
+            isolates.iter_mut().for_each(Isolate::tidy);
+            let took = began.elapsed().as_secs_f64() * 1000.0 / COUNT as f64;
+            println!("tidied again in {took:.2} ms: PSS {:.0} KiB", each(kib("Pss:"), pss));
+            println!("{}", isolates[0].footprint());
+        }
         let began = std::time::Instant::now();
         while !isolates.is_empty() {
             isolates.swap_remove(isolates.len() / 2);

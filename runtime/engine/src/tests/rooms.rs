@@ -244,7 +244,7 @@ impl Shared {
         super::platform();
         let limits = Limits::default();
         let runtime = JsRuntime::new(RuntimeOptions {
-            extensions: ext::without_scripts(None),
+            extensions: ext::without_scripts(),
             startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
             skip_op_registration: true,
             residual_lazy_js_sources: partyrun_snapshot::RESIDUAL_SCRIPTS,
