@@ -8,12 +8,31 @@ const { ErrorPrototype, ObjectPrototypeIsPrototypeOf, String } = primordials;
 // In production strangers get a constant text, and the message stands in the log only: it may name hosts, files, secrets.
 let concealing = false;
 
+// The file of each party, where it is known.
+let files = { __proto__: null };
+
+function setFiles(value) {
+  files = { __proto__: null, ...value };
+}
+
+// A party as messages name it, whose code has thrown nothing that would tell the file.
+function partyNamed(name) {
+  const file = files[name];
+  return file === undefined ? `party ${name}` : `party ${name} (${file})`;
+}
+
 function setConcealing(value) {
   concealing = value;
 }
 
+// A getter or `toString` of user code that throws says nothing: its room goes on as after any other error.
 function messageOf(error, fallback) {
-  const message = ObjectPrototypeIsPrototypeOf(ErrorPrototype, error) ? `${error.message}` : String(error);
+  let message = "";
+  try {
+    message = ObjectPrototypeIsPrototypeOf(ErrorPrototype, error) ? `${error.message}` : String(error);
+  } catch {
+    // The log shows what can be shown of it.
+  }
   return message === "" ? fallback : message;
 }
 
@@ -41,5 +60,5 @@ function textFor(error, fallback, constant) {
 
 const FAILED = "Internal Server Error";
 
-return { codeOf, FAILED, messageOf, setConcealing, textFor };
+return { codeOf, FAILED, messageOf, partyNamed, setConcealing, setFiles, textFor };
 })();

@@ -29,7 +29,7 @@ const {
 } = core.loadExtScript("ext:partyrun/01_wire.js");
 const { enterRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
-const { codeOf, FAILED: REQUEST_FAILED, messageOf, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
+const { codeOf, FAILED: REQUEST_FAILED, messageOf, partyNamed, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { inSection } = core.loadExtScript("ext:partyrun/45_input_gate.js");
 const { incomingRequest, isResponse, kWebSocket, toInnerResponse } = core.loadExtScript("ext:partyrun/30_http.js");
 const { reject, respond, respondText } = core.loadExtScript("ext:partyrun/31_responses.js");
@@ -269,7 +269,7 @@ const SOCKET_UNASKED = "Worker tried to return a WebSocket in a response to a re
 // What was returned in place of a Response, and by whom: nothing else tells, because no code of the project has thrown.
 function returned(room, value) {
   const kind = value === undefined || value === null ? `${value}` : `a value of type ${typeof value}`;
-  return `${NOT_A_RESPONSE} The \`onRequest\` of party ${room.partyName} returned ${kind}: return a Response.`;
+  return `${NOT_A_RESPONSE} The \`onRequest\` of ${partyNamed(room.partyName)} returned ${kind}: return a Response.`;
 }
 
 function answer(room, id, response, viaStub) {

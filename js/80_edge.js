@@ -20,7 +20,7 @@ const { createParties } = core.loadExtScript("ext:partyrun/60_parties.js");
 const { createAssets } = core.loadExtScript("ext:partyrun/61_assets.js");
 const { createResources } = core.loadExtScript("ext:partyrun/58_resources.js");
 const { cfOf } = core.loadExtScript("ext:partyrun/65_cf.js");
-const { FAILED, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
+const { FAILED, partyNamed, textFor } = core.loadExtScript("ext:partyrun/17_failures.js");
 
 const servers = new SafeMap();
 // What an isolate of the edge has in place of a room.
@@ -128,10 +128,16 @@ async function before(id, name, party, room, method, url, headers, body, cf) {
     if (isResponse(result)) answer(id, result);
     else if (isRequest(result)) forward(id, result);
     else if (name === "onBeforeConnect") forward(id, request);
-    else throw new TypeError(`Invalid URL: ${String(result)}`);
+    else edgeFailed(id, new TypeError(`Invalid URL: ${String(result)}`), notARequest(name, party, result));
   } catch (error) {
     edgeFailed(id, error);
   }
+}
+
+// The log says more than the original's message, which speaks of what it did with the value.
+function notARequest(name, party, value) {
+  const kind = value === undefined || value === null ? `${value}` : `a value of type ${typeof value}`;
+  return new TypeError(`The \`${name}\` of ${partyNamed(party)} returned ${kind}: return the request, or a Response.`);
 }
 
 // Hands the request on to the room. One that was made anew has lost its `cf`.
@@ -149,8 +155,9 @@ function forward(id, request) {
   );
 }
 
-function edgeFailed(id, error) {
-  console.warn("fetch error", error);
+// The log may have an error that says more.
+function edgeFailed(id, error, logged = error) {
+  console.warn("fetch error", logged);
   respondText(edge, id, 500, textFor(error, "", FAILED));
 }
 

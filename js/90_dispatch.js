@@ -11,7 +11,7 @@ const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { clearTimersOf } = core.loadExtScript("ext:partyrun/20_timers.js");
 const { reportException } = core.loadExtScript("ext:deno_web/02_event.js");
-const { setConcealing } = core.loadExtScript("ext:partyrun/17_failures.js");
+const { setConcealing, setFiles } = core.loadExtScript("ext:partyrun/17_failures.js");
 const { setLimits } = core.loadExtScript("ext:partyrun/18_limits.js");
 const { setEnv } = core.loadExtScript("ext:partyrun/15_process.js");
 core.loadExtScript("ext:partyrun/32_fetch.js");
@@ -54,12 +54,13 @@ function rejected(reasons) {
 function boot(settings) {
   installShared();
   install(core.loadExtScript("ext:partyrun/99_fast.js"));
-  const { limits, env, cf, debug, conceal, shared } = JSONParse(settings);
+  const { limits, env, cf, debug, conceal, shared, files } = JSONParse(settings);
   setShared(shared === true);
   setLimits(limits);
   setEnv(env);
   setOverrides(cf);
   setConcealing(conceal);
+  if (files !== undefined) setFiles(files);
   // Debuggers see what user code prints; the host sees it as well.
   if (debug) core.loadExtScript("ext:partyrun/inspected.js").install();
   printedMax = limits.rejections_printed_max;

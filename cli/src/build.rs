@@ -2,6 +2,7 @@
 //!
 //! The cache is named after the bundle's hash and V8's version and flags; V8 checks it once more before it uses it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -131,11 +132,20 @@ impl Builder {
         let Bundled { parts, inputs, warnings } = self.parts()?;
         let mut program = program(&parts, &self.config, self.port)?;
         program.conceal_errors = self.conceal_errors;
+        program.files = self.files();
         if self.debug {
             program.debug = debugger::debug_map(parts.source_map.as_ref(), &self.config.root);
         }
         self.code_cache(&parts.hash).load(&program);
         Ok(Built { program: Arc::new(program), hash: parts.hash, inputs, warnings })
+    }
+
+    // The file of each party.
+    fn files(&self) -> HashMap<String, String> {
+        let main = self.config.main.iter().map(|path| ("main", path));
+        let parties = self.config.parties.iter().map(|(name, path)| (name.as_str(), path));
+        let named = |path: &Path| path.strip_prefix(&self.config.root).unwrap_or(path).display().to_string();
+        main.chain(parties).map(|(name, path)| (name.to_string(), named(path))).collect()
     }
 
     /// Where the code cache of the bundle with this hash is kept.

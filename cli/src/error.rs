@@ -64,10 +64,24 @@ pub(crate) enum RunError {
     Bindings(#[from] BindingError),
     #[error("{0}")]
     Backup(#[from] crate::backup::CommandError),
-    #[error("The flag `--limit`: {0}.")]
+    #[error("The flag `--limit`: {0}{}", near_limit(.0))]
     Limit(#[from] SettingError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
+}
+
+// The end of the sentence: the limit that was probably meant.
+fn near_limit(error: &SettingError) -> String {
+    let SettingError::Unknown(name) = error else { return ".".to_string() };
+    let rows = partyrun_limits::TABLE.iter().filter(|row| !row.name.ends_with("_ceiling"));
+    let distance = |known: &str| {
+        let is_part = name.len() > 3 && known.contains(name.as_str());
+        if is_part { 0 } else { strsim::osa_distance(name, known) }
+    };
+    match rows.map(|row| (distance(row.name), row.name)).min() {
+        Some((distance, near)) if distance <= 3 => format!("; did you mean `{near}`?"),
+        _ => ": docs/limits.md names them all.".to_string(),
+    }
 }
 
 // What to do about a folder that cannot be used; one that is in use says so itself.
@@ -104,6 +118,11 @@ impl RunError {
 pub(crate) fn files(config: &Config) -> Files {
     let shell = std::env::current_dir().unwrap_or_else(|_| config.cwd.clone());
     Files::new(&config.root, &shell)
+}
+
+/// The text of an error with the word before it that clap and the bundler write, too.
+pub(crate) fn labelled(text: &str) -> String {
+    if text.starts_with("error") { text.to_string() } else { format!("error: {text}") }
 }
 
 /// Makes the error of something that the machine refused.

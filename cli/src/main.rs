@@ -82,7 +82,7 @@ fn reported<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", output::escape_lines(&error.to_string()));
+            eprintln!("{}", output::escape_lines(&error::labelled(&error.to_string())));
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 const LINES_ABOVE: usize = 2;
 /// Longer lines are cut: a minified file is one line.
 const LINE_CHARS_MAX: usize = 120;
+/// Longer lines of a message are cut: nobody reads more, and a value may be all that a request has sent.
+const MESSAGE_CHARS_MAX: usize = 4000;
+/// What the linker adds to a bundle is in none of the project's files.
+const LINKED: &str = "bundle.js";
 
 /// A place in a file of the project, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,7 @@ impl Files {
     /// Folds the runtime's frames, and adds the code of the first frame that lies in the project.
     pub(crate) fn explain(&self, text: &str) -> String {
         let (mut lines, code) = self.fold_lines(text);
+        lines.iter_mut().for_each(cut);
         lines.extend(code.into_iter().flatten());
         lines.join("\n")
     }
@@ -83,17 +88,31 @@ impl Files {
         }
     }
 
+    // Whether a frame is the linker's: a file of the project may have the bundle's name.
+    fn is_linked(&self, location: &str) -> bool {
+        place(location).is_some_and(|place| place.file == LINKED && !self.root.join(LINKED).is_file())
+    }
+
     fn fold_lines(&self, text: &str) -> (Vec<String>, Option<Vec<String>>) {
         let text = &*self.in_project(text);
         let mut lines: Vec<String> = Vec::new();
         // The code of a package is shown only when no frame lies in the project's own files.
         let (mut own, mut foreign) = (None, None);
+        // How often the last frame came once more: recursion would fill the screen.
+        let mut again = 0;
+        let mut last_frame = "";
         for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+            if line == last_frame {
+                again += 1;
+                continue;
+            }
+            close_repeats(&mut lines, &mut again, last_frame);
+            last_frame = "";
             let Some(frame) = frame(line) else {
                 lines.push(line.to_string());
                 continue;
             };
-            if is_own(frame.location) {
+            if is_own(frame.location) || self.is_linked(frame.location) {
                 // What stands behind the last frame belongs to the object that holds the error.
                 if let Some(last) = lines.last_mut() {
                     last.push_str(frame.behind);
@@ -110,8 +129,33 @@ impl Files {
             }
             let named = format!("file:///{}", place.file);
             lines.push(line.replacen(&named, &self.shown(&place.file), 1));
+            last_frame = line;
         }
+        close_repeats(&mut lines, &mut again, last_frame);
         (lines, own.or(foreign))
+    }
+}
+
+// Cuts a line that is too long to be read.
+fn cut(line: &mut String) {
+    // Most are short, whatever their letters.
+    if line.len() <= MESSAGE_CHARS_MAX {
+        return;
+    }
+    let count = line.chars().count();
+    if let Some((at, _)) = line.char_indices().nth(MESSAGE_CHARS_MAX) {
+        line.truncate(at);
+        line.push_str(&format!("... ({} more characters)", count - MESSAGE_CHARS_MAX));
+    }
+}
+
+// Says how often the last frame was there once more.
+fn close_repeats(lines: &mut Vec<String>, again: &mut usize, frame: &str) {
+    let indent = frame.len() - frame.trim_start().len();
+    match std::mem::take(again) {
+        0 => {}
+        1 => lines.extend(lines.last().cloned()),
+        times => lines.push(format!("{:indent$}... {times} more times", "")),
     }
 }
 
@@ -158,20 +202,21 @@ fn excerpt(root: &Path, place: &Place) -> Option<Vec<String>> {
     let lines: Vec<&str> = text.lines().collect();
     let at = place.line - 1;
     let marked = lines.get(at)?;
-    if marked.chars().count() > LINE_CHARS_MAX * 2 {
-        return None;
-    }
     let first = at.saturating_sub(LINES_ABOVE);
     let width = place.line.to_string().len();
+    // A long line is shown around its mark, and the lines above it from the same column.
+    let skip = if place.column > LINE_CHARS_MAX { place.column - 1 - LINE_CHARS_MAX / 2 } else { 0 };
+    let left = if skip > 0 { "... " } else { "" };
     let mut shown = vec![String::new()];
     for (offset, line) in lines.get(first..=at)?.iter().enumerate() {
-        let line: String = line.chars().take(LINE_CHARS_MAX).collect();
-        shown.push(format!("  {:>width$} | {line}", first + offset + 1));
+        let part: String = line.chars().skip(skip).take(LINE_CHARS_MAX).collect();
+        let right = if line.chars().nth(skip + LINE_CHARS_MAX).is_some() { " ..." } else { "" };
+        shown.push(format!("  {:>width$} | {left}{part}{right}", first + offset + 1));
     }
     // Tabs stay tabs, so that the mark stands below its character whatever their width.
-    let indent: String =
-        marked.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    shown.push(format!("  {:>width$} | {indent}^", ""));
+    let before = marked.chars().skip(skip).take(place.column - 1 - skip);
+    let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    shown.push(format!("  {:>width$} | {:2$}{indent}^", "", "", left.len()));
     Some(shown)
 }
 
@@ -210,6 +255,36 @@ mod tests {
         let shown = Files::new(folder.path(), folder.path())
             .explain(&format!("{text}\n    at file:///server.ts:1:1"));
         assert!(shown.ends_with("  1 | f();\n    | ^"), "{shown}");
+    }
+
+    #[test]
+    fn long_lines_are_shown_around_the_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("s.ts"), format!("short\n{}X{}\n", "a".repeat(300), "b".repeat(300))).unwrap();
+        let files = Files::new(folder.path(), folder.path());
+        let shown = files.explain("Error: x\n    at f (file:///s.ts:2:301)");
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[3], "  1 | ... ");
+        assert_eq!(lines[4], format!("  2 | ... {}X{} ...", "a".repeat(60), "b".repeat(59)));
+        assert_eq!(lines[5].find('^'), lines[4].find('X'));
+    }
+
+    #[test]
+    fn what_nobody_reads_is_left_out() {
+        let files = Files::new(Path::new("/nowhere"), Path::new("/"));
+        let frame = "    at f (file:///s.ts:1:2)";
+        let text = ["RangeError: deep", frame, frame, frame, "    at g (file:///s.ts:2:2)"].join("\n");
+        assert_eq!(
+            files.fold(&text),
+            "RangeError: deep\n    at f (s.ts:1:2)\n    ... 2 more times\n    at g (s.ts:2:2)"
+        );
+        assert_eq!(files.fold(&format!("E\n{frame}\n{frame}")), "E\n    at f (s.ts:1:2)\n    at f (s.ts:1:2)");
+        // The linker's own functions.
+        let text = format!("Error: no\n    at __pk_missing (file:///bundle.js:12:22)\n{frame}");
+        assert_eq!(files.fold(&text), "Error: no\n    at f (s.ts:1:2)");
+        let long = format!("Error: {}\n{frame}", "x".repeat(5000));
+        let cut = format!("Error: {}... (1007 more characters)\n    at f (s.ts:1:2)", "x".repeat(3993));
+        assert_eq!(files.explain(&long), cut);
     }
 
     #[test]

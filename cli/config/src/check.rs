@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::discover::{self, absolute};
 use crate::document::{self, Data, Document, Node};
 use crate::file::{RawConfig, Short};
+use crate::near;
 use crate::problem::{ConfigError, Problem, Spot, brief};
 use crate::validate::{self, Findings, Issue, Mark};
 
@@ -152,7 +153,8 @@ fn rules(root: &Node, path: &Path) -> Vec<Issue> {
         } else if let Data::Text(file) = &entry.value.data {
             let full = absolute(folder, file);
             if !full.exists() {
-                let fix = format!("there is no file {}", full.display());
+                let near = near::hint(&full, folder, folder);
+                let fix = format!("there is no file {}{near}", full.display());
                 issue(format!("Could not find party: {}", brief(file)), entry.value.offset, field, fix);
             }
         }

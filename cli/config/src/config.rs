@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::discover::{self, Source};
+use crate::near;
 use crate::file::Format;
 use crate::host::Host;
 use crate::problem::ConfigError;
@@ -181,7 +182,8 @@ impl Config {
             return Ok(path);
         }
         let shown = format!("./{}", discover::shown(&self.cwd, path).display());
-        Err(ConfigError::MainNotFound { shown, place: self.main_place.clone(), path: path.to_owned() })
+        let near = near::hint(path, &self.root, &self.cwd);
+        Err(ConfigError::MainNotFound { shown, place: self.main_place.clone(), path: path.to_owned(), near })
     }
 
     fn missing_main_hint(&self) -> String {

@@ -17,6 +17,7 @@ pub mod field;
 mod file;
 mod host;
 mod merge;
+mod near;
 mod problem;
 mod reference;
 mod schema;

@@ -122,7 +122,7 @@ fn merge(
     raw: RawConfig,
     mut env: environment::EnvFiles,
     notes: Vec<String>,
-    warnings: Vec<String>,
+    mut warnings: Vec<String>,
 ) -> Config {
     let Request { cwd, overrides, .. } = request;
     let root = source.path().and_then(Path::parent).unwrap_or(cwd).to_owned();
@@ -137,6 +137,12 @@ fn merge(
     };
     // Constants are of the build; what the process is given later is not.
     let with_env = overrides.with_env.then(|| env.variables.clone());
+    let serve = serve(overrides, raw.serve, cwd, base);
+    // One that a build makes need not be there yet.
+    let is_made = raw.build.command.is_some() || serve.as_ref().is_some_and(|serve| serve.build.is_some());
+    if let Some(serve) = serve.as_ref().filter(|serve| !is_made && !serve.path.is_dir()) {
+        warnings.push(format!("`serve`: there is no folder {}; nothing is served from it", serve.path.display()));
+    }
     env.variables.extend(request.environment.iter().cloned());
     Config {
         name: overrides.name.clone().or(raw.name),
@@ -145,7 +151,7 @@ fn merge(
         parties: raw.parties.into_iter().map(|(name, path)| (name, absolute(&root, &path))).collect(),
         port: overrides.port.or(raw.port),
         host: overrides.host.unwrap_or_default(),
-        serve: serve(overrides, raw.serve, cwd, base),
+        serve,
         persist: persist(overrides.persist.as_deref(), raw.persist, cwd, &root),
         vars: environment::room_env(raw.vars, &env.variables, &overrides.vars),
         defines: environment::defines(with_env.as_ref(), raw.define, &overrides.defines),

@@ -67,7 +67,7 @@ pub enum ConfigError {
         hint: String,
     },
     /// The entry does not exist.
-    #[error("Could not find main: {shown}\n  {place}: there is no file {}", .path.display())]
+    #[error("Could not find main: {shown}\n  {place}: there is no file {}{near}", .path.display())]
     MainNotFound {
         /// The entry as the original shows it.
         shown: String,
@@ -75,6 +75,8 @@ pub enum ConfigError {
         place: String,
         /// Where it was looked for.
         path: PathBuf,
+        /// The guess what was meant, or nothing.
+        near: String,
     },
 }
 

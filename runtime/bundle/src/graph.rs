@@ -300,7 +300,7 @@ impl<'a> Walk<'a> {
             if self.errors.last().is_some_and(told) {
                 continue;
             }
-            problem.help = elements_hint(file, &problem.frame);
+            problem.help = elements_hint(file, &problem.frame).or_else(|| loader_hint(file, &problem.message));
             problem.chain.clone_from(&files);
             self.errors.push(problem);
         }
@@ -553,6 +553,23 @@ impl<'a> Walk<'a> {
         problem.help = missing.help;
         self.errors.push(problem);
     }
+}
+
+/// What to do about a file that is no code.
+fn loader_hint(file: &Path, message: &str) -> Option<String> {
+    if !message.starts_with("No loader") {
+        return None;
+    }
+    let ending = file.extension()?.to_str()?;
+    Some(match ending {
+        "css" | "scss" | "sass" | "less" => {
+            "a server has no styles: import it from the client's code (`serve.build` in partykit.json)".to_string()
+        }
+        _ => format!(
+            "put it into the folder that `serve` names and fetch it from `room.context.assets`, or rename a copy to \
+             `.bin` (ArrayBuffer) or `.txt` (text) instead of `.{ending}`"
+        ),
+    })
 }
 
 /// What to do about elements in a file whose name says that it has none.

@@ -91,6 +91,27 @@ pub(crate) fn misspelled(name: &str) -> Option<Missing> {
     })
 }
 
+/// What a relative import was probably to name: a file or folder in the same place whose name differs in its case or by one
+/// letter.
+fn near_file(importer: &Path, specifier: &str) -> Option<String> {
+    /// Names that are looked at.
+    const NAMES_MAX: usize = 1000;
+    if !specifier.starts_with('.') {
+        return None;
+    }
+    let (prefix, wanted) = specifier.rsplit_once('/')?;
+    let wanted_low = wanted.to_lowercase();
+    let entries = std::fs::read_dir(importer.parent()?.join(prefix)).ok()?.flatten().take(NAMES_MAX);
+    let named = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'))?;
+        // As it was written: with or without the ending.
+        let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_string();
+        Some(if wanted.contains('.') { name } else { stem })
+    });
+    let near = named.filter(|name| is_near(&name.to_lowercase(), &wanted_low) || name.to_lowercase() == wanted_low);
+    near.filter(|name| name != wanted).min().map(|name| format!("{prefix}/{name}"))
+}
+
 /// Whether two names differ by one letter that was added, left out, replaced, or swapped with the next.
 fn is_near(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
@@ -314,7 +335,10 @@ impl Resolve {
             );
             return Missing { message, help: Some(help) };
         }
-        let help = package.map(|package| format!("{command} {package}"));
+        let help = match package {
+            Some(package) => Some(format!("{command} {package}")),
+            None => near_file(file, specifier).map(|near| format!("did you mean \"{near}\"?")),
+        };
         if let (Err(problem), Some(_), Some(list)) = (&self.list, &help, &self.files.manifest) {
             return self.unlisted(message, list, problem);
         }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// The files that `import()` of a pattern can mean; a `*` matches anything, also across folders.
+/// The files that `import()` of a pattern can mean; a `*` matches anything, also across folders. Packages and hidden files,
+/// such as the build's own cache, are none of the project's sources.
 pub(super) fn glob(importer: &Path, pattern: &[String]) -> Vec<(String, PathBuf)> {
     let (Some(folder), Some(first)) = (importer.parent(), pattern.first()) else { return Vec::new() };
     let prefix = first.rfind('/').map_or("", |at| first.get(..=at).unwrap_or_default());
@@ -10,7 +11,11 @@ pub(super) fn glob(importer: &Path, pattern: &[String]) -> Vec<(String, PathBuf)
     let mut folders = vec![(prefix.to_string(), folder.join(prefix))];
     while let Some((name, folder)) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let file = format!("{name}{}", entry.file_name().to_string_lossy());
+            let own = entry.file_name().to_string_lossy().into_owned();
+            let file = format!("{name}{own}");
+            if own.starts_with('.') && !names_hidden(pattern) {
+                continue;
+            }
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() && entry.file_name() != "node_modules" => {
                     folders.push((format!("{file}/"), entry.path()));
@@ -22,6 +27,14 @@ pub(super) fn glob(importer: &Path, pattern: &[String]) -> Vec<(String, PathBuf)
     }
     found.sort();
     found
+}
+
+// Whether the pattern itself asks for hidden files.
+fn names_hidden(pattern: &[String]) -> bool {
+    pattern.iter().any(|piece| {
+        let mut parts = piece.split('/');
+        parts.any(|part| part.starts_with('.') && part.trim_start_matches('.') != "")
+    })
 }
 
 fn matches(name: &str, pattern: &[String]) -> bool {

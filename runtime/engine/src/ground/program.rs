@@ -41,6 +41,8 @@ pub struct Program {
     pub cf: String,
     /// All parties that a stub can name, in the order of the configuration, `main` last (spec 2.9).
     pub parties: Vec<String>,
+    /// The file of each party as the project names it, where it is known.
+    pub files: HashMap<String, String>,
     /// The local bindings: `{ kv, r2, vectorize }` by name, and the options of `ai` (spec 2.14), as JSON.
     pub resources: String,
     /// The host that URLs of stubs carry.
@@ -92,6 +94,7 @@ impl Program {
             process_env: HashMap::new(),
             cf: "{}".to_string(),
             parties: vec!["main".to_string()],
+            files: HashMap::new(),
             host: "127.0.0.1:1999".to_string(),
             conceal_errors: false,
             debug: None,
@@ -144,6 +147,7 @@ impl Program {
             "debug": debug,
             "conceal": self.conceal_errors,
             "shared": shared,
+            "files": self.files,
         });
         settings.to_string()
     }
