@@ -84,19 +84,17 @@ async function debug(title, worker) {
     }
     const [top] = callFrames;
     const at = originalPositionFor(worker.map, { line: top.location.lineNumber + 1, column: top.location.columnNumber });
-    const own = callFrames.filter(({ url }) => url.startsWith("ext:")).length;
     const look = async (expression) => {
       const { result } = await worker.call("Debugger.evaluateOnCallFrame", { callFrameId: top.callFrameId, expression });
       return result.result.value ?? result.result.description;
     };
     const seen = await look("[doubled, $room.id, $server === this, Object.keys($rooms)].join()");
-    hits.push(`${title} ${top.functionName} ${at.source === pathToFileURL(file).href} ${at.line} ${own} ${seen}`);
+    hits.push(`${title} ${top.functionName} ${at.source === pathToFileURL(file).href} ${at.line} ${callFrames.length} ${seen}`);
     await worker.call("Debugger.resume");
     hit();
   });
   await worker.call("Runtime.enable");
   await worker.call("Debugger.enable");
-  await worker.call("Debugger.setInstrumentationBreakpoint", { instrumentation: "beforeScriptWithSourceMapExecution" });
   // One that is there already has its script.
   if (worker.script !== undefined) await breakAt(worker);
   await worker.call("Runtime.runIfWaitingForDebugger");

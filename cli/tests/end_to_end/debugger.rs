@@ -81,8 +81,8 @@ stored 5
 named abc
 echo cdcd 2
 lost false
-main/abc onMessage true 11 0 abab,abc,true,main/abc
-main/abc onMessage true 11 0 cdcd,abc,true,main/abc
+main/abc onMessage true 11 1 abab,abc,true,main/abc
+main/abc onMessage true 11 1 cdcd,abc,true,main/abc
 flat true 42
 ";
     assert_eq!(text, expected);

@@ -14,6 +14,7 @@ mod altered;
 mod assets;
 mod backup;
 mod bounds;
+mod broken;
 mod command;
 mod debugger;
 mod ends;

@@ -14,8 +14,9 @@ use partyrun_net::Upgrade;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::Paused;
 use crate::client::{self, Client};
-use crate::{Paused, session};
+use crate::session::Line;
 
 /// The name of the edge's target.
 const EDGE: &str = "edge";
@@ -269,7 +270,7 @@ impl Hub {
         let Some(session) = self.inspector.connect(EDGE) else {
             return Reply::Error(FAILED, "The edge is not running: see the terminal.".to_string());
         };
-        let console = self.carry(CONSOLE, session);
+        let console = self.carry(CONSOLE, Line::new(session, self.paused.clone(), false));
         let _gone = console.send(message);
         self.console = Some(console);
         Reply::None
@@ -285,7 +286,8 @@ impl Hub {
     fn attach(&mut self, arrival: Arrival, way: Way) -> u64 {
         let Arrival { target, session, waits } = arrival;
         let number = self.number();
-        let messages = self.carry(number, session);
+        let line = Line::new(session, self.paused.clone(), way == Way::NodeWorker);
+        let messages = self.carry(number, line);
         let event = match way {
             Way::NodeWorker => json!({ "method": "NodeWorker.attachedToWorker", "params": {
                 "sessionId": number.to_string(),
@@ -306,21 +308,21 @@ impl Hub {
     }
 
     // A task carries a session, so that none waits for another.
-    fn carry(&self, number: u64, mut session: partyrun_engine::Session) -> UnboundedSender<String> {
+    fn carry(&self, number: u64, mut line: Line) -> UnboundedSender<String> {
         let (messages, mut asked) = unbounded_channel::<String>();
-        let (said, paused) = (self.said.clone(), self.paused.clone());
+        let said = self.said.clone();
         tokio::task::spawn_local(async move {
             loop {
                 tokio::select! {
                     message = asked.recv() => match message {
                         Some(message) => {
-                            if !session::forward(&mut session, message) {
+                            if !line.send(message) {
                                 break;
                             }
                         }
                         None => return,
                     },
-                    message = session::next(&mut session, &paused) => match message {
+                    message = line.next() => match message {
                         Some(message) => {
                             if said.send((number, Some(message))).is_err() {
                                 return;
