@@ -260,7 +260,11 @@ mod tests {
     #[test]
     fn long_lines_are_shown_around_the_mark() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("s.ts"), format!("short\n{}X{}\n", "a".repeat(300), "b".repeat(300))).unwrap();
+        std::fs::write(
+            folder.path().join("s.ts"),
+            format!("short\n{}X{}\n", "a".repeat(300), "b".repeat(300)),
+        )
+        .unwrap();
         let files = Files::new(folder.path(), folder.path());
         let shown = files.explain("Error: x\n    at f (file:///s.ts:2:301)");
         let lines: Vec<&str> = shown.lines().collect();
@@ -278,7 +282,10 @@ mod tests {
             files.fold(&text),
             "RangeError: deep\n    at f (s.ts:1:2)\n    ... 2 more times\n    at g (s.ts:2:2)"
         );
-        assert_eq!(files.fold(&format!("E\n{frame}\n{frame}")), "E\n    at f (s.ts:1:2)\n    at f (s.ts:1:2)");
+        assert_eq!(
+            files.fold(&format!("E\n{frame}\n{frame}")),
+            "E\n    at f (s.ts:1:2)\n    at f (s.ts:1:2)"
+        );
         // The linker's own functions.
         let text = format!("Error: no\n    at __pk_missing (file:///bundle.js:12:22)\n{frame}");
         assert_eq!(files.fold(&text), "Error: no\n    at f (s.ts:1:2)");

@@ -9,9 +9,9 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::discover::{self, Source};
-use crate::near;
 use crate::file::Format;
 use crate::host::Host;
+use crate::near;
 use crate::problem::ConfigError;
 
 /// Everything that flags, files and environment say about a project.

@@ -141,7 +141,8 @@ fn merge(
     // One that a build makes need not be there yet.
     let is_made = raw.build.command.is_some() || serve.as_ref().is_some_and(|serve| serve.build.is_some());
     if let Some(serve) = serve.as_ref().filter(|serve| !is_made && !serve.path.is_dir()) {
-        warnings.push(format!("`serve`: there is no folder {}; nothing is served from it", serve.path.display()));
+        warnings
+            .push(format!("`serve`: there is no folder {}; nothing is served from it", serve.path.display()));
     }
     env.variables.extend(request.environment.iter().cloned());
     Config {

@@ -12,11 +12,21 @@ const CLASS: &str = "export default class {}";
 
 const BROKEN: &[Broken] = &[
     Broken {
-        files: &[("server.ts", "import { z } from './util';\nconsole.log(z);\n"), ("utils.ts", "export const z = 1;")],
-        lines: &["error: Could not resolve \"./util\"", "  --> server.ts:1:19", "  help: did you mean \"./utils\"?"],
+        files: &[
+            ("server.ts", "import { z } from './util';\nconsole.log(z);\n"),
+            ("utils.ts", "export const z = 1;"),
+        ],
+        lines: &[
+            "error: Could not resolve \"./util\"",
+            "  --> server.ts:1:19",
+            "  help: did you mean \"./utils\"?",
+        ],
     },
     Broken {
-        files: &[("server.ts", "import { z } from './Util.ts';\nconsole.log(z);\n"), ("util.ts", "export const z = 1;")],
+        files: &[
+            ("server.ts", "import { z } from './Util.ts';\nconsole.log(z);\n"),
+            ("util.ts", "export const z = 1;"),
+        ],
         lines: &["  help: did you mean \"./util.ts\"?"],
     },
     Broken {
@@ -31,7 +41,11 @@ const BROKEN: &[Broken] = &[
         lines: &["error: Could not find main: ./sever.ts"],
     },
     Broken {
-        files: &[("server.ts", CLASS), ("src/other.ts", CLASS), ("partykit.json", "{\"main\":\"server.ts\",\"parties\":{\"a\":\"src/othr.ts\"}}")],
+        files: &[
+            ("server.ts", CLASS),
+            ("src/other.ts", CLASS),
+            ("partykit.json", "{\"main\":\"server.ts\",\"parties\":{\"a\":\"src/othr.ts\"}}"),
+        ],
         lines: &["error: Could not find party: src/othr.ts"],
     },
     Broken {
@@ -45,7 +59,9 @@ const BROKEN: &[Broken] = &[
     },
     Broken {
         files: &[("server.ts", "export class Server {}\n")],
-        lines: &["error: server.ts (party main): The module has no default export: export a class or an object with handlers."],
+        lines: &[
+            "error: server.ts (party main): The module has no default export: export a class or an object with handlers.",
+        ],
     },
 ];
 
@@ -130,7 +146,8 @@ fn handlers_that_fail_are_told() {
     assert_eq!(server.get("/party/any").0, 500);
     server.wait_for("[main/any]     TypeError: two");
     let output = server.output();
-    let mark = output.lines().rev().find(|line| line.starts_with("[main/long]") && line.ends_with('^')).unwrap();
+    let mark =
+        output.lines().rev().find(|line| line.starts_with("[main/long]") && line.ends_with('^')).unwrap();
     let code = output.lines().find(|line| line.contains(" 17 | ... ")).unwrap();
     assert_eq!(code.find("new Error"), mark.find('^'), "{output}");
     for own in ["was reset", "ext:", "file:///", "bundle.js"] {
@@ -145,7 +162,10 @@ fn a_loop_is_told_with_its_place() {
     let project = Project::new(&[("server.js", text)]);
     let server = project.serve(&["dev", "server.js", "--persist", "false", "--limit", "turn_cpu_max=300ms"]);
     let (status, body) = server.get("/party/x");
-    assert_eq!((status, body.as_str()), (500, "`onRequest` ran for more than 300 ms of CPU time (limit `turn_cpu_max`)"));
+    assert_eq!(
+        (status, body.as_str()),
+        (500, "`onRequest` ran for more than 300 ms of CPU time (limit `turn_cpu_max`)")
+    );
     server.wait_for("[main/x] Room `main/x` was reset: `onRequest` ran for more than 300 ms");
     server.wait_for("(server.js:3:");
     server.wait_for("[main/x]   3 |     for (;;);");

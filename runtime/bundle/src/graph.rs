@@ -300,7 +300,8 @@ impl<'a> Walk<'a> {
             if self.errors.last().is_some_and(told) {
                 continue;
             }
-            problem.help = elements_hint(file, &problem.frame).or_else(|| loader_hint(file, &problem.message));
+            problem.help =
+                elements_hint(file, &problem.frame).or_else(|| loader_hint(file, &problem.message));
             problem.chain.clone_from(&files);
             self.errors.push(problem);
         }
@@ -563,7 +564,8 @@ fn loader_hint(file: &Path, message: &str) -> Option<String> {
     let ending = file.extension()?.to_str()?;
     Some(match ending {
         "css" | "scss" | "sass" | "less" => {
-            "a server has no styles: import it from the client's code (`serve.build` in partykit.json)".to_string()
+            "a server has no styles: import it from the client's code (`serve.build` in partykit.json)"
+                .to_string()
         }
         _ => format!(
             "put it into the folder that `serve` names and fetch it from `room.context.assets`, or rename a copy to \

@@ -108,7 +108,8 @@ fn near_file(importer: &Path, specifier: &str) -> Option<String> {
         let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_string();
         Some(if wanted.contains('.') { name } else { stem })
     });
-    let near = named.filter(|name| is_near(&name.to_lowercase(), &wanted_low) || name.to_lowercase() == wanted_low);
+    let near =
+        named.filter(|name| is_near(&name.to_lowercase(), &wanted_low) || name.to_lowercase() == wanted_low);
     near.filter(|name| name != wanted).min().map(|name| format!("{prefix}/{name}"))
 }
 

@@ -45,7 +45,9 @@ impl Line {
 
 /// Joins both ends; must be called on a front's thread. It goes on until one of them ends.
 pub(crate) fn start(upgrade: Upgrade, session: Session, limits: &Limits, paused: Paused) {
-    client::start(upgrade, limits, async move |client| carry(client, Line::new(session, paused, false)).await);
+    client::start(upgrade, limits, async move |client| {
+        carry(client, Line::new(session, paused, false)).await
+    });
 }
 
 async fn carry(mut client: Client, mut line: Line) {
