@@ -143,13 +143,47 @@ fn every_command_line_in_the_pages_is_valid() {
     assert!(seen > 20, "{seen} command lines");
 }
 
+// The name that a heading has in a link, as forges and mdBook make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+// The page without its blocks of code.
+fn prose(text: &str) -> String {
+    text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn links_between_pages_lead_somewhere() {
+    let mut seen = 0;
     for path in pages() {
-        let text = std::fs::read_to_string(&path).unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
-            let outside = target.starts_with("http") || target.is_empty();
-            assert!(outside || path.with_file_name(target).exists(), "{}: {target}", path.display());
+        let text = prose(&std::fs::read_to_string(&path).unwrap());
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("http") {
+                continue;
+            }
+            let (file, part) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            assert!(file.exists(), "{}: {target}", path.display());
+            if !part.is_empty() {
+                let text = prose(&std::fs::read_to_string(&file).unwrap());
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                let is_there = headings.any(|line| anchor(line.trim_start_matches('#')) == part);
+                assert!(is_there, "{}: {target}: no such heading", path.display());
+            }
+            seen += 1;
         }
+    }
+    assert!(seen > 100, "{seen} links");
+}
+
+#[test]
+fn every_page_is_in_the_table_of_contents() {
+    let summary = std::fs::read_to_string(folder().join("SUMMARY.md")).unwrap();
+    for path in pages() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_named = summary.contains(&format!("]({name})")) || summary.contains(&format!("](../{name})"));
+        assert!(is_named || name == "SUMMARY.md", "docs/SUMMARY.md has no line for {}", path.display());
     }
 }

@@ -117,7 +117,7 @@ const IGNORED: &str = include_str!("../templates/shared/gitignore");
 /// Runs the command.
 pub(crate) fn run(args: &InitArgs) -> Result<(), InitError> {
     if args.list {
-        print!("{}", list());
+        note!("{}", list().trim_end());
         return Ok(());
     }
     let cwd = std::env::current_dir().map_err(InitError::NoFolder)?;
@@ -166,6 +166,12 @@ fn filled(text: &str, name: &str) -> String {
     text.replace("$NAME", name).replace("$VERSION", env!("CARGO_PKG_VERSION"))
 }
 
+/// Whether npm has started this process. Then `partyrun` is probably not on the user's path, but the project's own is there for
+/// `npx` and `npm run`.
+pub(crate) fn through_npm() -> bool {
+    std::env::var_os("npm_execpath").is_some()
+}
+
 fn next_steps(args: &InitArgs, cwd: &Path, folder: &Path) {
     if args.dry_run {
         return note!("Nothing was written (--dry-run).");
@@ -174,11 +180,12 @@ fn next_steps(args: &InitArgs, cwd: &Path, folder: &Path) {
     if folder != cwd {
         note!("  cd {}", quoted(&shown(cwd, folder)));
     }
-    if has_client_build(args.template) {
+    let through_npm = through_npm();
+    if has_client_build(args.template) || through_npm {
         note!("  npm install");
     }
-    note!("  partyrun dev");
-    if !has_client_build(args.template) {
+    note!("  {}", if through_npm { "npm run dev" } else { "partyrun dev" });
+    if !has_client_build(args.template) && !through_npm {
         note!("Types for your editor, and `npm run dev`: npm install");
     }
 }

@@ -43,7 +43,8 @@ pub(crate) fn run(args: &BuildArgs, begun: Instant) -> Result<(), RunError> {
         bytes.div_ceil(1024),
         begun.elapsed().as_millis()
     ));
-    output.note(&format!("Serve it with: partyrun start {shown}"));
+    let npx = if crate::init::through_npm() { "npx " } else { "" };
+    output.note(&format!("Serve it with: {npx}partyrun start {shown}"));
     output.flush();
     Ok(())
 }

@@ -53,6 +53,8 @@ fn the_packed_tarballs_put_the_command_on_the_path() {
     let shown =
         done(&project, Command::new("npx").args(["--offline", "partyrun", "init", "made", "--dry-run"]));
     assert!(shown.contains("made/partykit.json"), "{shown}");
+    let shown = done(&project, Command::new("npx").args(["--offline", "partyrun", "init", "made"]));
+    assert!(shown.contains("  cd made\n  npm install\n  npm run dev\n"), "npx puts nothing on the path: {shown}");
     let read =
         |name: &str| std::fs::read_to_string(project.file("node_modules/partyrun").join(name)).unwrap();
     let shown = done(&project, Command::new("node_modules/.bin/partyrun").arg("licenses"));
@@ -158,9 +160,30 @@ fn the_debian_package_has_what_it_promises() {
 }
 
 #[test]
+fn systemd_takes_the_unit_and_finds_little_exposed() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return skip("there is no systemd-analyze");
+    }
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("deb/partyrun@.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    // The program is not installed here.
+    let project = Project::new(&[]);
+    let unit = unit.replace("/usr/bin/partyrun", env!("CARGO_BIN_EXE_partyrun"));
+    project.write("partyrun@chat.service", &unit);
+    let analyze = |args: &[&str]| {
+        let mut command = Command::new("systemd-analyze");
+        done(&project, command.args(args).arg(project.file("partyrun@chat.service")))
+    };
+    // A mistake in a setting is a line, and no failure.
+    assert_eq!(analyze(&["verify"]), "");
+    // Of 10; without the settings for hardening it is 9.2.
+    analyze(&["security", "--offline=true", "--threshold=40"]);
+}
+
+#[test]
 fn the_unit_of_the_docs_is_that_of_the_package() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let unit = std::fs::read_to_string(here.join("deb/partyrun@.service")).unwrap();
     let page = std::fs::read_to_string(here.join("../docs/operate.md")).unwrap();
-    assert!(page.contains(&format!("```\n{unit}```")), "docs/operate.md shows another unit");
+    assert!(page.contains(&format!("```ini\n{unit}```")), "docs/operate.md shows another unit");
 }

@@ -1,0 +1,55 @@
+//! The blocks of the pages that `documents.rs` does not run, by page and first words: which test shows them, or why none does.
+
+/// Who runs a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown {
+    /// The test with this name in this file.
+    By(&'static str, &'static str),
+    /// Nobody, for this reason.
+    NotRun(#[expect(dead_code, reason = "for who reads this file")] &'static str),
+}
+
+use Shown::{By, NotRun};
+
+const PACKAGE: &str = "cli/tests/end_to_end/package.rs";
+const PROXIES: &str = "cli/tests/end_to_end/proxies.rs";
+const DOCKER: Shown = NotRun("it needs a Docker daemon; CI runs a linter on the Dockerfile");
+const COMPILES: Shown = NotRun("it compiles everything; .ci/run does so with the last command of the README");
+
+/// Page, first words of the block, who runs it.
+pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
+    ("CONTRIBUTING.md", "npm ci --prefix tests", COMPILES),
+    ("CONTRIBUTING.md", "cargo build --release", COMPILES),
+    ("CONTRIBUTING.md", "cargo test --release", COMPILES),
+    ("CONTRIBUTING.md", "target/release/conformance", COMPILES),
+    ("CONTRIBUTING.md", "docs/book/build", By("tests/tests/book.rs", "every_link_of_the_site_leads_somewhere")),
+    ("CONTRIBUTING.md", ".ci/run", NotRun("it runs this test")),
+    ("CONTRIBUTING.md", "{\n  name: \"Passing", NotRun("it is a case of fixtures/addressing, which the conformance run runs")),
+    ("CONTRIBUTING.md", "cargo deny check", NotRun("its database is on a host that CI must not need, as the page says")),
+    ("README.md", "npm ci --prefix tests", COMPILES),
+    ("cli/npm/README.md", "import type", By(PACKAGE, "the_types_know_what_servers_use")),
+    ("docs/backup.md", "partyrun storage get game/7", By("cli/tests/end_to_end/storage.rs", "storage_is_shown_as_people_read_it")),
+    ("docs/benchmarks.md", "cargo build", NotRun("a benchmark takes a quiet machine and minutes")),
+    ("docs/benchmarks.md", "target/release/wpt", NotRun("the tests of the web platform are not in this repository")),
+    ("docs/commands.md", "partyrun import", By("cli/tests/end_to_end/import.rs", "rooms_of_the_original_come_over")),
+    ("docs/debug.md", "partyrun dev --inspect-brk", By("cli/tests/end_to_end/debugger.rs", "the_start_waits_for_a_debugger")),
+    ("docs/docker.md", "docker build", DOCKER),
+    ("docs/docker.md", "FROM partyrun", DOCKER),
+    (
+        "docs/first-project.md",
+        "curl localhost:1999/parties/counter",
+        By("cli/tests/end_to_end/documents.rs", "the_second_party_of_the_first_project_counts"),
+    ),
+    ("docs/install.md", "cargo build", By(PACKAGE, "the_packed_tarballs_put_the_command_on_the_path")),
+    ("docs/install.md", "sh cli/deb/pack.sh", By(PACKAGE, "the_debian_package_has_what_it_promises")),
+    ("docs/install.md", "cargo install", COMPILES),
+    ("docs/install.md", "export RUSTY_V8_ARCHIVE", NotRun("it is for other platforms than the one that is tested")),
+    ("docs/install.md", "import type", By(PACKAGE, "the_types_know_what_servers_use")),
+    ("docs/migrate.md", "partyrun import", By("cli/tests/end_to_end/import.rs", "rooms_of_the_original_come_over")),
+    ("docs/operate.md", "[Unit]", By(PACKAGE, "the_unit_of_the_docs_is_that_of_the_package")),
+    ("docs/proxies.md", "chat.example.com {", By(PROXIES, "caddy_does_what_the_page_says")),
+    ("docs/proxies.md", "map $http_upgrade", By(PROXIES, "nginx_does_what_the_page_says")),
+    ("docs/proxies.md", "defaults\n", By(PROXIES, "haproxy_does_what_the_page_says")),
+    ("docs/testing.md", "import assert", By("cli/tests/end_to_end/errors.rs", "the_test_of_the_docs_passes")),
+    ("tests/README.md", "node tests/packages/run.mjs", NotRun("it installs 355 packages of the npm registry")),
+];
