@@ -62,5 +62,8 @@ fn every_link_of_the_site_leads_somewhere() {
         }
     }
     assert!(links > 1000 && parts > 100, "{links} links, {parts} of them to headings");
-    assert!(found.keys().any(|path| path.to_string_lossy().starts_with("searchindex")), "the site has no search");
+    assert!(
+        found.keys().any(|path| path.to_string_lossy().starts_with("searchindex")),
+        "the site has no search"
+    );
 }

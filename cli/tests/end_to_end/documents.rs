@@ -118,7 +118,8 @@ impl Reader {
     fn with_server(&self, command: &str, visit: impl FnOnce(&Server)) {
         let port = free_port();
         let mut words = Vec::new();
-        let mut given = self.placed(command).split_whitespace().map(ToString::to_string).collect::<Vec<_>>().into_iter();
+        let mut given =
+            self.placed(command).split_whitespace().map(ToString::to_string).collect::<Vec<_>>().into_iter();
         assert_eq!(given.next().as_deref(), Some("partyrun"), "{command}");
         while let Some(word) = given.next() {
             if word == "--port" {
@@ -201,7 +202,8 @@ fn every_command_and_every_block_is_run_or_named() {
             ran += 1;
         }
     }
-    let unused: Vec<_> = (0..NAMED.len()).filter(|index| !used.contains(index)).map(|index| NAMED[index]).collect();
+    let unused: Vec<_> =
+        (0..NAMED.len()).filter(|index| !used.contains(index)).map(|index| NAMED[index]).collect();
     assert!(unused.is_empty(), "no page has these any more: {unused:?}");
     assert!(ran > 60, "{ran} blocks");
 }
@@ -218,7 +220,8 @@ fn the_tests_that_are_named_exist() {
 // A partykit.json, with the modules that it names.
 fn is_a_configuration(page: &str, text: &str) {
     let project = Project::new(&[("partykit.json", text), ("public/index.html", "")]);
-    let config: serde_json::Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{page}: {error}"));
+    let config: serde_json::Value =
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{page}: {error}"));
     let parties = config["parties"].as_object().into_iter().flat_map(|parties| parties.values());
     for module in [&config["main"]].into_iter().chain(parties).filter_map(serde_json::Value::as_str) {
         project.write(module, SERVER);
@@ -246,7 +249,8 @@ fn module(text: &str) -> String {
 fn compared(text: &str) -> String {
     let line = |line: &str| {
         let (call, value) = line.split_once("; ").map(|(call, rest)| (call, rest.trim_start()))?;
-        let value = value.strip_prefix("// ").filter(|value| !value.contains("...") && call.starts_with("await "))?;
+        let value =
+            value.strip_prefix("// ").filter(|value| !value.contains("...") && call.starts_with("await "))?;
         let message = serde_json::to_string(line).ok()?;
         Some(format!("if (JSON.stringify({call}) !== JSON.stringify({value})) throw new Error({message});"))
     };
@@ -255,7 +259,8 @@ fn compared(text: &str) -> String {
 
 // Loads a block as a module in a project with the page's configuration. Statements and `onRequest` run, too.
 fn is_code_that_runs(page: &str, text: &str, blocks: &[Block]) {
-    let config = blocks.iter().find(|block| block.language == "json").map_or("{}", |block| block.text.as_str());
+    let config =
+        blocks.iter().find(|block| block.language == "json").map_or("{}", |block| block.text.as_str());
     let mut config: serde_json::Value = serde_json::from_str(config).unwrap();
     config["name"] = "page".into();
     config["main"] = "server.ts".into();
@@ -275,7 +280,8 @@ fn is_code_that_runs(page: &str, text: &str, blocks: &[Block]) {
 #[test]
 fn the_second_party_of_the_first_project_counts() {
     let page = std::fs::read_to_string(root().join("docs/first-project.md")).unwrap();
-    let block = |language: &str| blocks(&page).into_iter().find(|block| block.language == language).unwrap().text;
+    let block =
+        |language: &str| blocks(&page).into_iter().find(|block| block.language == language).unwrap().text;
     let project = Project::new(&[]);
     let (code, text) = project.run(&["init", "my-party", "--template", "chat"]);
     assert_eq!(code, Some(0), "{text}");

@@ -54,7 +54,10 @@ fn the_packed_tarballs_put_the_command_on_the_path() {
         done(&project, Command::new("npx").args(["--offline", "partyrun", "init", "made", "--dry-run"]));
     assert!(shown.contains("made/partykit.json"), "{shown}");
     let shown = done(&project, Command::new("npx").args(["--offline", "partyrun", "init", "made"]));
-    assert!(shown.contains("  cd made\n  npm install\n  npm run dev\n"), "npx puts nothing on the path: {shown}");
+    assert!(
+        shown.contains("  cd made\n  npm install\n  npm run dev\n"),
+        "npx puts nothing on the path: {shown}"
+    );
     let read =
         |name: &str| std::fs::read_to_string(project.file("node_modules/partyrun").join(name)).unwrap();
     let shown = done(&project, Command::new("node_modules/.bin/partyrun").arg("licenses"));

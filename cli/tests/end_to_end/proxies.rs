@@ -40,7 +40,10 @@ fn block(heading: &str, first: &str) -> String {
     let (_, part) = page.split_once(&format!("\n## {heading}\n")).unwrap();
     let part = part.split("\n## ").next().unwrap();
     let mut blocks = part.split("\n```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap().1);
-    blocks.find(|block| block.starts_with(first)).unwrap_or_else(|| panic!("{heading} has no {first}")).to_string()
+    blocks
+        .find(|block| block.starts_with(first))
+        .unwrap_or_else(|| panic!("{heading} has no {first}"))
+        .to_string()
 }
 
 // The configuration with what differs here; each of these must be in it.
@@ -101,8 +104,24 @@ impl Proxied {
         let url = format!("https://chat.example.com:{}/party/lobby", self.port);
         let resolve = format!("chat.example.com:{}:127.0.0.1", self.port);
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--insecure", "--http1.1", "--noproxy", "*", "--resolve", &resolve, "--max-time"]);
-        curl.args([&PATIENCE.as_secs().to_string(), "--output", "/dev/null", "--write-out", "%{http_code}", &url]);
+        curl.args([
+            "--silent",
+            "--insecure",
+            "--http1.1",
+            "--noproxy",
+            "*",
+            "--resolve",
+            &resolve,
+            "--max-time",
+        ]);
+        curl.args([
+            &PATIENCE.as_secs().to_string(),
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            &url,
+        ]);
         move || String::from_utf8(curl.output().unwrap().stdout).unwrap()
     }
 
@@ -149,12 +168,15 @@ fn nginx_does_what_the_page_says() {
         return;
     }
     let at = Proxied::new();
-    let text = adapted(block("nginx", "map "), &[
-        ("listen 443 ssl", format!("listen 127.0.0.1:{} ssl", at.port)),
-        ("/etc/ssl/chat.pem", certificate("host.pem").display().to_string()),
-        ("/etc/ssl/chat.key", certificate("key.pem").display().to_string()),
-        ("127.0.0.1:8080", at.upstream()),
-    ]);
+    let text = adapted(
+        block("nginx", "map "),
+        &[
+            ("listen 443 ssl", format!("listen 127.0.0.1:{} ssl", at.port)),
+            ("/etc/ssl/chat.pem", certificate("host.pem").display().to_string()),
+            ("/etc/ssl/chat.key", certificate("key.pem").display().to_string()),
+            ("127.0.0.1:8080", at.upstream()),
+        ],
+    );
     // What the main configuration of a distribution has around it. Temporary files stay in the project's folder.
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {name};\n"))
@@ -182,18 +204,23 @@ fn caddy_does_what_the_page_says() {
     let at = Proxied::new();
     let admin = format!("127.0.0.1:{}", free_port());
     let (certificate, key) = (certificate("host.pem"), certificate("key.pem"));
-    let text = adapted(block("Caddy", "chat.example.com {"), &[
-        // In place of the certificate that Caddy would get for a public name.
-        (
-            "chat.example.com {",
-            format!("chat.example.com:{} {{\n\ttls {} {}", at.port, certificate.display(), key.display()),
-        ),
-        ("127.0.0.1:8080", at.upstream()),
-    ]);
-    at.project.write("Caddyfile", &format!("{{\n\tadmin {admin}\n\tauto_https disable_redirects\n}}\n{text}"));
+    let text = adapted(
+        block("Caddy", "chat.example.com {"),
+        &[
+            // In place of the certificate that Caddy would get for a public name.
+            (
+                "chat.example.com {",
+                format!("chat.example.com:{} {{\n\ttls {} {}", at.port, certificate.display(), key.display()),
+            ),
+            ("127.0.0.1:8080", at.upstream()),
+        ],
+    );
+    at.project
+        .write("Caddyfile", &format!("{{\n\tadmin {admin}\n\tauto_https disable_redirects\n}}\n{text}"));
     let file = at.path("Caddyfile");
     let proxy = at.run("caddy", &["run", "--config", &file, "--adapter", "caddyfile"]);
-    let reload = ["caddy", "reload", "--force", "--config", &file, "--adapter", "caddyfile", "--address", &admin];
+    let reload =
+        ["caddy", "reload", "--force", "--config", &file, "--adapter", "caddyfile", "--address", &admin];
     let Some(seen) = at.seen(&proxy, &reload) else { return };
     let told = ["closed with 1001", "closed with 1006", "echo stays"];
     assert!(told.iter().any(|told| seen == expected(told)), "{seen}\n{}", proxy.output());
@@ -207,13 +234,17 @@ fn haproxy_does_what_the_page_says() {
     }
     let at = Proxied::new();
     // HAProxy reads certificate and key from one file.
-    let pem = ["host.pem", "key.pem"].map(|name| std::fs::read_to_string(certificate(name)).unwrap()).concat();
+    let pem =
+        ["host.pem", "key.pem"].map(|name| std::fs::read_to_string(certificate(name)).unwrap()).concat();
     at.project.write("chat.pem", &pem);
-    let text = adapted(block("HAProxy", "defaults"), &[
-        ("bind :443", format!("bind 127.0.0.1:{}", at.port)),
-        ("/etc/haproxy/chat.pem", at.path("chat.pem")),
-        ("127.0.0.1:8080", at.upstream()),
-    ]);
+    let text = adapted(
+        block("HAProxy", "defaults"),
+        &[
+            ("bind :443", format!("bind 127.0.0.1:{}", at.port)),
+            ("/etc/haproxy/chat.pem", at.path("chat.pem")),
+            ("127.0.0.1:8080", at.upstream()),
+        ],
+    );
     at.project.write("haproxy.cfg", &text);
     let proxy = at.run("haproxy", &["-W", "-f", &at.path("haproxy.cfg")]);
     let reload = format!("kill -USR2 {}", proxy.pid());

@@ -16,7 +16,8 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
     let mut within = false;
     while let Some(line) = lines.next() {
         if let Some(language) = line.trim_start().strip_prefix("```") {
-            let code: Vec<&str> = lines.by_ref().take_while(|line| !line.trim_start().starts_with("```")).collect();
+            let code: Vec<&str> =
+                lines.by_ref().take_while(|line| !line.trim_start().starts_with("```")).collect();
             let language = if language.is_empty() { "none" } else { language };
             found.push(Block { language: language.to_string(), text: code.join("\n") });
         } else if line.starts_with("    ") && (may_begin || within) {
