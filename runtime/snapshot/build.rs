@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 // Where scripts of deno_web and deno_crypto are not right for many isolates in a process that lives on: (specifier, what is
 // there, what takes its place).
-const AMENDMENTS: [(&str, &str, &str); 14] = [
+const AMENDMENTS: [(&str, &str, &str); 16] = [
     (
         // Header values and reason phrases may have any characters: they are UTF-8 on the wire, as on Workers.
         "ext:deno_webidl/00_webidl.js",
@@ -95,6 +95,13 @@ const AMENDMENTS: [(&str, &str, &str); 14] = [
         "data.data = core.loadExtScript(\"ext:partyrun/08_counted.js\").counted(data.data);
     op_message_port_post_message(currentPortId, data);",
     ),
+    // The bytes of a blob go when it is collected, not in a task that comes later: a room may need them at once.
+    (
+        "ext:deno_web/09_file.js",
+        "const registry = new SafeFinalizationRegistry((uuid) => {\n  op_blob_remove_part(uuid);\n});",
+        "const { op_blob_keep_part } = core.ops;",
+    ),
+    ("ext:deno_web/09_file.js", "registry.register(this, id);", "this._kept = op_blob_keep_part(id);"),
     // deno_crypto keeps symbols of one isolate for its thread, so that keys of the thread's other isolates would get them, and
     // the process would end. Nothing is registered here; js/crypto.js gives keys what node:crypto asks them for.
     (

@@ -112,9 +112,6 @@ fn calls_everything(workers: &str) {
         "false",
         "--limit",
         "room_idle_max=1s",
-        // Each function of zlib is called, and what holds a brotli encoder is left to the garbage collector.
-        "--limit",
-        "external_bytes_max=512MiB",
     ]);
     let process = server.served_by();
     let (answers, begun) = (Mutex::default(), Instant::now());

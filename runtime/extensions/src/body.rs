@@ -97,7 +97,7 @@ pub(crate) fn copy(state: &OpState, bytes: &[u8]) -> Result<Bytes, JsErrorBox> {
     if bytes.len() < COUNTED_FROM_BYTES {
         return Ok(copy);
     }
-    let charge = memory::take_now(state, bytes.len())?;
+    let charge = memory::take_here(state, bytes.len())?;
     Ok(Bytes::from_owner(Copied { bytes: copy, _charge: charge }))
 }
 

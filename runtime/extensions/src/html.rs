@@ -147,7 +147,7 @@ pub(crate) async fn op_html_step(
         (None, None) => 0,
     };
     // The parser has the copy until it answers.
-    let _copy = memory::take_now(&state.borrow(), length)?;
+    let _copy = memory::take_here(&state.borrow(), length)?;
     let command = match (bytes, changes) {
         (Some(bytes), _) => Command::Write(bytes.to_vec()),
         (None, Some(changes)) => Command::Changes(changes),

@@ -3,12 +3,16 @@
 //! V8 counts only what its allocator gave out. Parts of blobs, states of compressors, and copies on their way to other rooms
 //! are not among it. Ops charge for those before they make them. A charge that does not fit first makes V8 collect garbage,
 //! and then throws a RangeError. V8 is also told what is held, so that it collects in time.
+//!
+//! What cannot be refused is counted anyway. Where that goes beyond the limit, garbage is collected before anything else
+//! happens ([`RoomMemory::is_beyond`]). A collection that leaves nearly the whole limit in use is the last one, so that each is
+//! paid for by what was taken since the one before.
 
 use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use deno_core::_ops::OpDecl;
 use deno_core::url::Url;
@@ -20,6 +24,8 @@ use uuid::Uuid;
 
 /// What the entry of a part, and of an object URL, takes beside its bytes: two tables, and a URL with its text.
 const ENTRY_BYTES: usize = 512;
+/// A collection beyond the limit must free this part of it at least.
+const FREED_PART: usize = 16;
 
 /// The memory of one room outside of V8's heap. Clones are the same.
 #[derive(Clone, Debug)]
@@ -29,12 +35,31 @@ pub struct RoomMemory {
     /// What Rust holds of it, and how much of that V8 knows of.
     held: Arc<Total>,
     told: Arc<AtomicUsize>,
+    /// Set for good when more was used than may be, and collecting garbage did not help.
+    exceeded: Arc<AtomicBool>,
+}
+
+/// The isolate whose memory is counted, for ops that cannot be given it.
+pub(crate) struct Collected(v8::UnsafeRawIsolatePtr);
+
+impl Collected {
+    pub(crate) fn of(isolate: &v8::Isolate) -> Self {
+        // SAFETY: the pointer is used by ops only, which run in this isolate.
+        Self(unsafe { isolate.as_raw_isolate_ptr() })
+    }
+
+    // Takes memory where garbage may have to be collected first.
+    fn take(&self, memory: &RoomMemory, bytes: usize) -> Result<Charge, JsErrorBox> {
+        let mut isolate = self.0;
+        // SAFETY: an op runs, so that the isolate lives and this thread has entered it.
+        memory.take(unsafe { v8::Isolate::ref_from_raw_isolate_ptr_mut(&mut isolate) }, bytes)
+    }
 }
 
 impl RoomMemory {
     /// One of which `all` is the count.
     pub fn new(all: Arc<Total>) -> Self {
-        Self { all, held: Total::new(usize::MAX), told: Arc::default() }
+        Self { all, held: Total::new(usize::MAX), told: Arc::default(), exceeded: Arc::default() }
     }
 
     /// Counts `bytes` until the answer is dropped; a RangeError where they do not fit.
@@ -59,15 +84,33 @@ impl RoomMemory {
         Charge::of([&self.all, &self.held], bytes)
     }
 
-    /// Counts `bytes` that are there whether they fit or not, until the answer is dropped. Whoever does so looks at
-    /// [`RoomMemory::is_exceeded`] when it can refuse again.
+    /// Counts `bytes` that are there whether they fit or not, until the answer is dropped. Whoever does so asks
+    /// [`RoomMemory::check`] when it can refuse again.
     pub(crate) fn charge_anyway(&self, bytes: usize) -> Charge {
         Charge::both([&self.all, &self.held], bytes)
     }
 
-    /// A RangeError where more is used than may be.
-    pub(crate) fn check(&self) -> Result<(), JsErrorBox> {
-        if self.is_exceeded() { Err(self.refusal()) } else { Ok(()) }
+    /// A RangeError where more is used than may be, garbage apart.
+    pub(crate) fn check(&self, isolate: &mut v8::Isolate) -> Result<(), JsErrorBox> {
+        if self.is_beyond(isolate) { Err(self.refusal()) } else { Ok(()) }
+    }
+
+    /// Whether more is used than may be by what is no garbage. What V8 counts as outside of its heap, WebAssembly memories
+    /// among it, may be twice the limit: array buffers are in both counts.
+    pub fn is_beyond(&self, isolate: &mut v8::Isolate) -> bool {
+        let max = self.all.max();
+        if !self.is_exceeded() && self.uses_more_than(max, isolate) {
+            isolate.low_memory_notification();
+            self.tell(isolate);
+            let spent = self.uses_more_than(max - max / FREED_PART, isolate);
+            self.exceeded.store(spent, Ordering::Release);
+        }
+        self.is_exceeded()
+    }
+
+    fn uses_more_than(&self, bytes: usize, isolate: &mut v8::Isolate) -> bool {
+        let counted = isolate.adjust_amount_of_external_allocated_memory(0);
+        self.all.used() > bytes || usize::try_from(counted).unwrap_or(0) > bytes.saturating_mul(2)
     }
 
     // Whether `bytes` fit that are counted by whoever keeps them; what nobody needs is collected first.
@@ -89,9 +132,9 @@ impl RoomMemory {
         }
     }
 
-    /// Whether more is used than may be: by what could not be refused.
+    /// Whether [`RoomMemory::is_beyond`] has found that more is used than may be: the isolate must end.
     pub fn is_exceeded(&self) -> bool {
-        self.all.is_exceeded()
+        self.exceeded.load(Ordering::Acquire)
     }
 }
 
@@ -134,18 +177,46 @@ pub(crate) fn take(
     state.try_borrow::<RoomMemory>().map(|memory| memory.take(isolate, bytes)).transpose()
 }
 
-/// The same for what is given back without a collection: V8 hears of it at the end of the turn.
-pub(crate) fn take_now(state: &OpState, bytes: usize) -> Result<Option<Charge>, JsErrorBox> {
-    let memory = state.try_borrow::<RoomMemory>();
-    memory.map(|memory| memory.charge(bytes).ok_or_else(|| memory.refusal())).transpose()
+/// The same for an op that is not given its isolate.
+pub(crate) fn take_here(state: &OpState, bytes: usize) -> Result<Option<Charge>, JsErrorBox> {
+    let (memory, isolate) = (state.try_borrow::<RoomMemory>(), state.try_borrow::<Collected>());
+    memory.zip(isolate).map(|(memory, isolate)| isolate.take(memory, bytes)).transpose()
 }
 
 /// The names of deno_web's ops that are replaced.
-pub(crate) const REPLACED: [&str; 2] = ["op_blob_create_part", "op_blob_create_object_url"];
+pub(crate) const REPLACED: [&str; 3] =
+    ["op_blob_create_part", "op_blob_create_object_url", "op_blob_remove_part"];
 
 /// Their replacements.
-pub(crate) fn ops() -> [OpDecl; 2] {
-    [op_blob_create_part(), op_blob_create_object_url()]
+pub(crate) fn ops() -> [OpDecl; 3] {
+    [op_blob_create_part(), op_blob_create_object_url(), op_blob_keep_part()]
+}
+
+/// A part of a blob as long as JavaScript has it: it goes with the collection itself, not with a task that comes after it.
+pub(crate) struct Kept {
+    store: Arc<dyn BlobStoreTrait>,
+    id: Uuid,
+}
+
+// SAFETY: it holds no handles of the heap.
+unsafe impl GarbageCollected for Kept {
+    fn trace(&self, _visitor: &mut v8::cppgc::Visitor) {}
+
+    fn get_name(&self) -> &'static std::ffi::CStr {
+        c"BlobPart"
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        drop(self.store.remove_part(&self.id));
+    }
+}
+
+#[op2]
+#[cppgc]
+pub(crate) fn op_blob_keep_part(state: &OpState, #[scoped] id: Uuid) -> Kept {
+    Kept { store: state.borrow::<Arc<dyn BlobStoreTrait>>().clone(), id }
 }
 
 #[op2]

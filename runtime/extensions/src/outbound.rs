@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use deno_core::OpState;
+use deno_core::{OpState, v8};
 use deno_fetch::dns::{Resolve, Resolving};
 use deno_fetch::{Client, Options, create_client_from_options};
 use deno_permissions::{
@@ -24,7 +24,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use partyrun_limits::Limits;
 
 use crate::codes::NoAddress;
-use crate::memory::{Blobs, RoomMemory};
+use crate::memory::{Blobs, Collected, RoomMemory};
 
 // Deno asks its permissions before every request. Rooms may ask whom they like, as in the original.
 static PERMISSIONS: LazyLock<PermissionsContainer> =
@@ -60,12 +60,13 @@ thread_local! {
     static CLIENT: RefCell<Option<Client>> = const { RefCell::new(None) };
 }
 
-/// Puts the limits, the count of memory, the client of this thread and the permissions into `state`. An isolate whose
+/// Puts the limits, the count of memory, the client of this thread and the permissions into the `state` of `isolate`. An isolate whose
 /// client cannot be made, because the operator's certificates are unusable, makes its own at the first `fetch`, which then
 /// fails with the reason.
-pub fn prepare(state: &mut OpState, limits: &Limits, memory: RoomMemory) {
+pub fn prepare(state: &mut OpState, limits: &Limits, memory: RoomMemory, isolate: &v8::Isolate) {
     state.put(limits.clone());
     state.put(Blobs::within(&memory));
+    state.put(Collected::of(isolate));
     state.put(memory);
     state.put(PERMISSIONS.clone());
     CLIENT.with_borrow_mut(|client| {

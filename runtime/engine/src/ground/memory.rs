@@ -4,8 +4,9 @@
 //! can unwind. Array buffers come from an allocator that counts: beyond the limit an allocation fails, which JavaScript sees as a
 //! RangeError. What ops hold for the room in Rust is counted with them (`extensions/src/memory.rs`). Resizable buffers and
 //! WebAssembly memories take their pages past the allocator: a flag bounds each memory, and V8's own count of external
-//! bytes is looked at after each collection, at the end of each turn and now and then within a long one. Growable shared
-//! buffers are in neither count. Some allocations V8 itself treats as fatal; those end the process (design, section 3).
+//! bytes is looked at after each collection, at the end of each turn and now and then within a long one. Where one of the
+//! counts is beyond its limit, garbage is collected and the room ends only if that frees too little. Growable shared buffers
+//! are in neither count, and held in Rust's. Some allocations V8 itself treats as fatal; those end the process (design, section 3).
 
 use std::alloc::Layout;
 use std::ffi::c_void;
@@ -55,8 +56,6 @@ pub(crate) struct MemoryUse {
     pub(crate) held: RoomMemory,
     /// Set when the heap limit was reached.
     heap_exhausted: AtomicBool,
-    /// Set when V8's count of external bytes went beyond their limit.
-    external_exhausted: AtomicBool,
     /// Bytes of the heap after its last collection.
     heap_bytes: AtomicUsize,
     /// Set when the process ran out of memory and this isolate used the most.
@@ -96,12 +95,10 @@ pub(crate) unsafe extern "C" fn look(mut isolate: v8::UnsafeRawIsolatePtr, _data
     }
 }
 
-/// Looks at what V8 counts outside of the heap, WebAssembly memories included: their growth alone provokes no collection. What
-/// is counted here is looked at, too: not all of it could be refused.
+/// Looks at what is used outside of the heap, WebAssembly memories included: their growth alone provokes no collection. What is
+/// garbage is collected before it ends anybody.
 pub(crate) fn look_outside(isolate: &mut v8::Isolate, memory: &MemoryUse) {
-    let counted = usize::try_from(isolate.adjust_amount_of_external_allocated_memory(0)).unwrap_or(0);
-    if counted > 2 * memory.external.max() || memory.external.is_exceeded() {
-        memory.external_exhausted.store(true, Ordering::Release);
+    if memory.held.is_beyond(isolate) {
         isolate.terminate_execution();
     }
 }
@@ -116,12 +113,11 @@ unsafe extern "C" fn after_collection(
     let (isolate, this) = unsafe {
         (v8::Isolate::ref_from_raw_isolate_ptr_mut(&mut isolate), &*data.cast::<AfterCollection>())
     };
-    // Buffers of the allocator are in V8's count too. Twice the limit: they must not end a room by themselves.
     let statistics = isolate.get_heap_statistics();
     this.memory.heap_bytes.store(statistics.total_heap_size(), Ordering::Relaxed);
+    // It may have collected new objects only, and cannot be followed by another one from here.
     if statistics.external_memory() > 2 * this.memory.external.max() {
-        this.memory.external_exhausted.store(true, Ordering::Release);
-        this.handle.terminate_execution();
+        this.handle.request_interrupt(look, ptr::null_mut());
     }
 }
 
@@ -133,7 +129,6 @@ impl MemoryUse {
             external,
             heap_bytes_max: limits.heap_bytes_max,
             heap_exhausted: AtomicBool::new(false),
-            external_exhausted: AtomicBool::new(false),
             heap_bytes: AtomicUsize::new(0),
             singled_out: AtomicBool::new(false),
         })
@@ -158,9 +153,8 @@ impl MemoryUse {
     pub(crate) fn beyond_any(&self) -> bool {
         let set = |flag: &AtomicBool| flag.load(Ordering::Acquire);
         set(&self.heap_exhausted)
-            || set(&self.external_exhausted)
             || set(&self.singled_out)
-            || self.external.is_exceeded()
+            || self.held.is_exceeded()
     }
 
     /// The limit that `subject` went beyond, as a sentence without its end; none if it is beyond none.

@@ -56,7 +56,7 @@ impl Heap {
             let mut state = state.borrow_mut();
             // Ops say "no resource" with 0, so that no stream may have it.
             let _zero = state.resource_table.add(NoResource);
-            partyrun_extensions::prepare(&mut state, limits, memory.held.clone());
+            partyrun_extensions::prepare(&mut state, limits, memory.held.clone(), runtime.v8_isolate());
         }
         let debuggee =
             inspector.map(|inspector| Debuggee::new(inspector, runtime.inspector().get_session_sender()));

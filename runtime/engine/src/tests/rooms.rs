@@ -243,7 +243,7 @@ impl Shared {
     fn new() -> Self {
         super::platform();
         let limits = Limits::default();
-        let runtime = JsRuntime::new(RuntimeOptions {
+        let mut runtime = JsRuntime::new(RuntimeOptions {
             extensions: ext::without_scripts(),
             startup_snapshot: Some(partyrun_snapshot::SNAPSHOT),
             skip_op_registration: true,
@@ -252,7 +252,8 @@ impl Shared {
         });
         let noted = Rc::new(Noted::default());
         let state = runtime.op_state();
-        ext::prepare(&mut state.borrow_mut(), &limits, MemoryUse::new(&limits).held.clone());
+        let held = MemoryUse::new(&limits).held.clone();
+        ext::prepare(&mut state.borrow_mut(), &limits, held, runtime.v8_isolate());
         state.borrow_mut().put(ext::HostRef(noted.clone()));
         let mut shared = Self { runtime, noted };
         shared.run(BOOT);

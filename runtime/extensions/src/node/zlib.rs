@@ -279,7 +279,7 @@ pub(super) fn op_node_crc32(#[buffer] bytes: &[u8], seed: u32) -> u32 {
 // --- brotli -----------------------------------------------------------------------------------------------------------
 
 /// Brotli's memory, which counts as its room's: what it takes depends on the window and on what it is given. It cannot be
-/// refused in the middle of a write, but the write is the last one then.
+/// refused in the middle of a write, but the write is the last one then. What a stream takes is given back when it is closed.
 #[derive(Clone, Default)]
 struct Counting(Option<RoomMemory>);
 
@@ -379,10 +379,11 @@ pub(super) fn op_node_brotli_decoder(
     Ok(Brotli { stream, memory, _charge: charge })
 }
 
-// Answers 0 when all went well, 1 for a stream that ended, -1 for broken data.
-#[op2(fast)]
+// Answers 0 when all went well, 1 for a stream that ended, -1 for broken data. Not a fast one, because it may collect garbage.
+#[op2(nofast)]
 #[smi]
 pub(super) fn op_node_brotli_write(
+    isolate: &mut v8::Isolate,
     #[cppgc] handle: &Brotli,
     #[smi] operation: u32,
     #[buffer] input: &[u8],
@@ -435,10 +436,10 @@ pub(super) fn op_node_brotli_write(
             }
         }
     };
-    handle.memory.0.as_ref().map_or(Ok(()), RoomMemory::check)?;
     if let [out, rest, ..] = left {
         *out = u32::try_from(out_left).unwrap_or(u32::MAX);
         *rest = u32::try_from(in_left).unwrap_or(u32::MAX);
     }
+    handle.memory.0.as_ref().map_or(Ok(()), |memory| memory.check(isolate))?;
     Ok(status)
 }
