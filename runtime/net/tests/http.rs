@@ -10,12 +10,13 @@ mod client;
 mod support;
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use client::Client;
 use partyrun_limits::Limits;
+use partyrun_net::{Front, FrontOptions, Handler, Request, Response, bind};
 use support::{Server, server, short};
 
 fn event(server: &Server) -> String {
@@ -184,4 +185,72 @@ fn idle_connections_make_way() {
     assert_eq!(Client::connect(server.address).say(get("/party/a")).answer().status, 200);
     assert!(idle.iter_mut().all(Client::is_closed));
     assert_eq!(socket.say(client::frame(0x81, b"alive")).text(), "alive");
+}
+
+/// Says which thread it is on; a request may block that one, or be answered never.
+struct Threads {
+    log: mpsc::Sender<String>,
+    release: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Handler for Threads {
+    async fn call(&self, request: Request) -> Response {
+        let thread = std::thread::current().name().unwrap_or_default().to_string();
+        if request.path() != "/party/where" {
+            self.log.send(thread.clone()).unwrap();
+        }
+        match request.path() {
+            "/party/block" => self.release.lock().unwrap().recv().unwrap(),
+            "/party/never" => std::future::pending().await,
+            _ => {}
+        }
+        Response::text(200, &*thread)
+    }
+}
+
+#[test]
+fn idle_connections_of_all_threads_make_way() {
+    let (log, told) = mpsc::channel();
+    let (go, release) = mpsc::channel();
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits { connections_max: 7, ..Limits::default() };
+    let options = FrontOptions { threads: 2, ..FrontOptions::default() };
+    let handler = Arc::new(Threads { log, release: Mutex::new(release) });
+    let front = Front::start(vec![listener], handler, limits, options).unwrap();
+    let heard = || told.recv_timeout(Duration::from_secs(20)).expect("a request");
+    // While one thread is blocked, the other one accepts.
+    let three_beside = |blocked: &mut Client| {
+        blocked.say(get("/party/block"));
+        let thread = heard();
+        let others: Vec<Client> = (0..3)
+            .map(|_| {
+                let mut client = Client::connect(address);
+                let answer = client.say(get("/party/where")).answer();
+                assert_ne!(String::from_utf8(answer.body).unwrap(), thread);
+                client
+            })
+            .collect();
+        go.send(()).unwrap();
+        assert_eq!(blocked.answer().status, 200);
+        others
+    };
+    let mut first = Client::connect(address);
+    let mut there = three_beside(&mut first);
+    let here = three_beside(&mut there[0]);
+    let mut idle: Vec<Client> = std::iter::once(first).chain(there).chain(here).collect();
+    let mut busy: Vec<Client> = (0..7)
+        .map(|_| {
+            let mut client = Client::connect(address);
+            client.say(get("/party/never"));
+            heard();
+            client
+        })
+        .collect();
+    assert!(idle.iter_mut().all(Client::is_closed));
+    // Now all of them have a request.
+    assert_eq!(Client::connect(address).answer().status, 503);
+    busy.clear();
+    front.stop(Duration::ZERO);
+    front.join();
 }

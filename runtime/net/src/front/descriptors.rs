@@ -23,6 +23,13 @@ pub(super) fn connections_possible() -> usize {
     usize::try_from(soft - reserved).unwrap_or(usize::MAX)
 }
 
+/// How many connections may be open twice for a moment, on their way from one thread to another: half of what is free.
+pub fn connections_possible_twice() -> usize {
+    // Where nobody says how many are open, none are free.
+    let open = std::fs::read_dir("/proc/self/fd").map_or(usize::MAX, Iterator::count);
+    connections_possible().saturating_sub(open) / 2
+}
+
 fn limits() -> (u64, u64) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live `rlimit`, which the call only fills.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::connection::{self, Arrival};
 use super::seats::{Guest, Guests, Origin, Seat, lock};
 use super::sweep::sweep_guests;
-use super::trunk::{Course, Handler, Shared, Trunk};
+use super::trunk::{Call, Course, Handler, Shared, Trunk};
 use super::way::Way;
 use crate::upgrade::Place;
 
@@ -51,9 +51,9 @@ impl<H: Handler> Origin for Trunk<H> {
     }
 
     fn take_back(&self, guest: Guest) {
-        if let Some(front) = self.returns.get(guest.front) {
+        if let Some(calls) = self.calls.get(guest.front) {
             // A front that has ended closes it.
-            let _ended = front.send(guest);
+            let _ended = calls.send(Call::Return(guest));
         }
     }
 

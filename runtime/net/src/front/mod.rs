@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::upgrade::Place;
 use listen::Ends;
-use trunk::{Course, Shared, Trunk};
+use trunk::{Call, Course, Shared, Trunk};
 
 pub use descriptors::raise_descriptor_limit;
 pub use listen::{bind, bind_family};
@@ -69,7 +69,7 @@ impl Front {
         let course = watch::Sender::new(Course::Serving);
         let connections = Arc::new(AtomicUsize::new(0));
         let count = options.threads.max(1);
-        let (returns, returned): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let (calls, called): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let trunk = Arc::new(Trunk {
             handler,
             bodies: Total::new(limits.bodies_total_bytes_max),
@@ -79,11 +79,11 @@ impl Front {
             options,
             course: course.subscribe(),
             start: Instant::now(),
-            returns,
+            calls,
             seats: Mutex::default(),
         });
         let mut threads = Vec::new();
-        for (index, returned) in returned.into_iter().enumerate() {
+        for (index, called) in called.into_iter().enumerate() {
             let listeners = listeners.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
             let trunk = Arc::clone(&trunk);
             let body = move || {
@@ -92,7 +92,7 @@ impl Front {
                 else {
                     return;
                 };
-                runtime.block_on(run(Rc::new(Shared::new(trunk)), index, listeners, returned));
+                runtime.block_on(run(Rc::new(Shared::new(trunk)), index, listeners, called));
             };
             threads.push(std::thread::Builder::new().name(format!("front-{index}")).spawn(body)?);
         }
@@ -123,7 +123,7 @@ async fn run<H: Handler>(
     shared: Rc<Shared<H>>,
     index: usize,
     listeners: Vec<TcpListener>,
-    returned: mpsc::UnboundedReceiver<Guest>,
+    called: mpsc::UnboundedReceiver<Call>,
 ) {
     let accepting: Vec<_> = listeners
         .into_iter()
@@ -131,7 +131,7 @@ async fn run<H: Handler>(
         .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&shared), index, listener)))
         .collect();
     let sweeping = tokio::task::spawn_local(sweep::sweep(Rc::clone(&shared)));
-    tokio::task::spawn_local(take_back(Rc::clone(&shared), returned));
+    tokio::task::spawn_local(take_calls(Rc::clone(&shared), called));
     let mut course = shared.trunk.course.clone();
     // An error means that the `Front` itself is gone: stop at once.
     let stopping = course.wait_for(|course| *course != Course::Serving).await.map(|course| *course);
@@ -146,9 +146,16 @@ async fn run<H: Handler>(
     sweeping.abort();
 }
 
-/// Takes connections in that come back from the threads of rooms.
-async fn take_back<H: Handler>(shared: Rc<Shared<H>>, mut returned: mpsc::UnboundedReceiver<Guest>) {
-    while let Some(guest) = returned.recv().await {
+/// Takes connections in that come back from the threads of rooms, and ends idle ones where another thread has no place.
+async fn take_calls<H: Handler>(shared: Rc<Shared<H>>, mut called: mpsc::UnboundedReceiver<Call>) {
+    while let Some(call) = called.recv().await {
+        let guest = match call {
+            Call::Return(guest) => guest,
+            Call::MakeWay(answer) => {
+                let _gone = answer.send(shared.roster.make_way());
+                continue;
+            }
+        };
         let Guest { stream, read, ends, place, patience, front, .. } = guest;
         // A connection that no reactor takes is closed.
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
@@ -165,7 +172,7 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: tokio
             Ok((stream, peer)) => {
                 let open = shared.trunk.connections.fetch_add(1, Ordering::Relaxed);
                 let place = Place::new(Arc::clone(&shared.trunk.connections));
-                if open >= shared.trunk.connections_max && !shared.make_way() {
+                if open >= shared.trunk.connections_max && !shared.make_way(front).await {
                     connection::refuse(&stream);
                     continue;
                 }

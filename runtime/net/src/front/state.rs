@@ -299,6 +299,8 @@ pub(super) struct Roster {
     /// Connections that wait for a next request, the one that has waited longest first, as of the time at which they were sought.
     idle: RefCell<VecDeque<Weak<State>>>,
     sought_at: Cell<Option<Duration>>,
+    /// When the other threads were found to have none either.
+    asked_at: Cell<Option<Duration>>,
     open: Cell<usize>,
     emptied: Notify,
     draining: Cell<bool>,
@@ -315,6 +317,7 @@ impl Roster {
             pending_max: pending_max.max(1),
             idle: RefCell::default(),
             sought_at: Cell::new(None),
+            asked_at: Cell::new(None),
             open: Cell::new(0),
             emptied: Notify::new(),
             draining: Cell::new(false),
@@ -387,6 +390,16 @@ impl Roster {
             }
         }
         false
+    }
+
+    /// Whether the other threads were found in this tick to have no connection that waits: asking costs more than refusing.
+    pub(super) fn asked_in_vain(&self) -> bool {
+        self.asked_at.get() == Some(self.clock.now.get())
+    }
+
+    /// Takes note that they have none.
+    pub(super) fn note_asked_in_vain(&self) {
+        self.asked_at.set(Some(self.clock.now.get()));
     }
 
     /// Takes note of a task that must be waited for as for a connection. It ends with [`Roster::leave`].

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use partyrun_limits::{Limits, Total};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::seats::{Guest, Seats, lock};
 use super::state::Roster;
@@ -63,6 +63,14 @@ pub(super) enum Course {
     Stopping(Duration),
 }
 
+/// What a thread of the front is asked by others.
+pub(super) enum Call {
+    /// To take a guest back.
+    Return(Guest),
+    /// To end the connection that has waited longest for its next request; the answer says whether there was one.
+    MakeWay(oneshot::Sender<bool>),
+}
+
 /// What all threads of a front share, those of its guests included.
 pub(super) struct Trunk<H> {
     pub(super) handler: Arc<H>,
@@ -75,8 +83,8 @@ pub(super) struct Trunk<H> {
     pub(super) course: watch::Receiver<Course>,
     /// The beginning of all clocks.
     pub(super) start: Instant,
-    /// For each thread of the front the way back to it.
-    pub(super) returns: Vec<mpsc::UnboundedSender<Guest>>,
+    /// For each thread of the front the way to it.
+    pub(super) calls: Vec<mpsc::UnboundedSender<Call>>,
     /// The threads that have had guests.
     pub(super) seats: Mutex<Vec<Weak<Seats>>>,
 }
@@ -95,11 +103,29 @@ impl<H> Shared<H> {
         Self { trunk, roster, swept: Cell::new(false) }
     }
 
-    /// Ends the connection that has waited longest for its next request: false if none waits.
-    pub(super) fn make_way(&self) -> bool {
-        if self.roster.make_way() {
+    /// Ends a connection that waits for its next request, the one that has waited longest on its thread: false if none waits on
+    /// any thread. `front` is this one.
+    pub(super) async fn make_way(&self, front: usize) -> bool {
+        if self.roster.make_way() || self.guest_makes_way() {
             return true;
         }
+        if self.roster.asked_in_vain() {
+            return false;
+        }
+        let others = self.trunk.calls.iter().enumerate().filter(|(other, _)| *other != front);
+        for (_, calls) in others {
+            let (answer, answered) = oneshot::channel();
+            // A thread that has ended has no connections.
+            let _ended = calls.send(Call::MakeWay(answer));
+            if answered.await.unwrap_or(false) {
+                return true;
+            }
+        }
+        self.roster.note_asked_in_vain();
+        false
+    }
+
+    fn guest_makes_way(&self) -> bool {
         let seats = lock(&self.trunk.seats);
         let all: Vec<Arc<Seats>> = seats.iter().filter_map(Weak::upgrade).collect();
         drop(seats);
