@@ -30,9 +30,11 @@ class Room {
     this.hiddenCount = 0;
     this.live = null;
     this.hibernating = false;
-    // How many hold it, and the section that all of its sections are in (45_input_gate.js).
+    // How many hold it, and the section that all of its sections are in (45_input_gate.js); who waits for one to end
+    // (26_held.js).
     this.holders = 0;
     this.section = null;
+    this.heldBack = [];
     // Open transactions, outermost first, as the host has them (52_transaction.js).
     this.transactions = [];
     // Party.Room, and the user's server as functions that take the arguments of the class form (70_room.js).

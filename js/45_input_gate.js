@@ -1,6 +1,6 @@
 // Holding a room, and the sections that hold it: while it is held, the host delivers no further event to it (design,
 // section 4). `onStart`, `blockConcurrencyWhile` and `transaction` hold. Timers and finished fetches of the room go on: the
-// code that holds may be waiting for them.
+// code that holds may be waiting for them. What else is read of bodies waits (26_held.js).
 // The closures of `blockConcurrencyWhile` and `transaction` are sections: of those begun side by side one runs after the
 // other, in the order in which they were begun, and one begun inside another's closure runs within it. Whose closure begins
 // a section is told by V8's async context.
@@ -9,7 +9,8 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ArrayPrototypePush, ArrayPrototypeShift, Promise } = primordials;
-const { AsyncVariable, setAsyncContext } = core;
+const { setAsyncContext } = core;
+const { current, released } = core.loadExtScript("ext:partyrun/26_held.js");
 
 function hold(room) {
   if (room.holders++ === 0) core.ops.op_room_hold(room.number, true);
@@ -34,9 +35,6 @@ class Section {
   wake = null;
   idle = null;
 }
-
-// The section whose closure runs now, of whichever room.
-const current = new AsyncVariable();
 
 // The section that one which begins now in `room` is inside: another room's closure is not around it.
 function around(room) {
@@ -132,6 +130,7 @@ async function inSection(room, closure, open, close) {
   } finally {
     end(section);
     release(room);
+    released(room);
   }
 }
 

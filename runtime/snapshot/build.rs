@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 // Where scripts of deno_web and deno_crypto are not right for many isolates in a process that lives on: (specifier, what is
 // there, what takes its place).
-const AMENDMENTS: [(&str, &str, &str); 16] = [
+const AMENDMENTS: [(&str, &str, &str); 19] = [
     (
         // Header values and reason phrases may have any characters: they are UTF-8 on the wire, as on Workers.
         "ext:deno_webidl/00_webidl.js",
@@ -95,6 +95,23 @@ const AMENDMENTS: [(&str, &str, &str); 16] = [
         "data.data = core.loadExtScript(\"ext:partyrun/08_counted.js\").counted(data.data);
     op_message_port_post_message(currentPortId, data);",
     ),
+    // Pieces of a body wait for the room to be released.
+    (
+        STREAMS,
+        "const chunk = await core.readAll(rid);",
+        "const chunk = await core.loadExtScript(\"ext:partyrun/26_held.js\").whenReleased(core.readAll(rid));",
+    ),
+    (
+        STREAMS,
+        "const bytesRead = await core.read(rid, v);",
+        "const bytesRead = await core.loadExtScript(\"ext:partyrun/26_held.js\").whenReleased(core.read(rid, v));",
+    ),
+    (
+        STREAMS,
+        "const buf = await promise;\n      stream[promiseSymbol] = undefined;\n      readableStreamThrowIfErrored(stream);",
+        "const buf = await core.loadExtScript(\"ext:partyrun/26_held.js\").whenReleased(promise);
+      stream[promiseSymbol] = undefined;\n      readableStreamThrowIfErrored(stream);",
+    ),
     // The bytes of a blob go when it is collected, not in a task that comes later: a room may need them at once.
     (
         "ext:deno_web/09_file.js",
@@ -124,6 +141,7 @@ const AMENDMENTS: [(&str, &str, &str); 16] = [
     (CRYPTO, "  SubtleCrypto,\n};\n})();", "  SubtleCrypto,\n});\n})();"),
 ];
 const CRYPTO: &str = "ext:deno_crypto/00_crypto.js";
+const STREAMS: &str = "ext:deno_web/06_streams.js";
 
 fn amended(mut extensions: Vec<Extension>) -> Result<Vec<Extension>, Box<dyn Error>> {
     for (specifier, from, to) in AMENDMENTS {

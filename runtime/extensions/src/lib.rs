@@ -156,6 +156,7 @@ deno_core::extension!(
         "18_limits.js",
         "20_timers.js",
         "25_hot.js",
+        "26_held.js",
         "27_values.js",
         "28_bodies.js",
         "29_output_gate.js",
