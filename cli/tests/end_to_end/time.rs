@@ -4,7 +4,8 @@ use std::io::Read;
 use std::io::Write;
 use std::net::TcpStream;
 
-use crate::support::{PATIENCE, Project};
+use crate::raw::{ask, frame, say, socket};
+use crate::support::{PATIENCE, Project, Server};
 
 const CONFIG: &str = r#"{ "name": "time", "main": "server.js" }"#;
 
@@ -112,4 +113,100 @@ fn a_thread_that_nothing_can_end_holds_up_only_the_rooms_that_it_has() {
         "Room `main/sorter` was reset: `onRequest` ran for more than 300 ms of CPU time (limit `turn_cpu_max`)",
     );
     assert!(held < place("/party/new") && place("/party/other") < ended, "new rooms have waited:\n{output}");
+}
+
+const SLEEPERS: &str = r#"
+export default class Sleeper {
+  options = { hibernate: true };
+  constructor(room) { this.room = room; }
+  onStart() { console.log(`${this.room.id} starts`); }
+  onConnect(connection) { connection.setState(0); }
+  onMessage(message, connection) {
+    connection.setState(connection.state + 1);
+    const all = [...this.room.getConnections()].map(({ id, state }) => `${id}${state}`);
+    this.room.broadcast(`${message} ${all.join(" ")}`);
+  }
+  onClose(connection) { this.room.broadcast(`${connection.id} left`); }
+  onRequest() { return new Response(String([...this.room.getConnections()].length)); }
+}
+"#;
+
+fn hibernate(server: &Server, room: &str) {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let path = format!("/__partyrun__/rooms/{room}/hibernate");
+    write!(stream, "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+}
+
+fn heard(stream: &mut TcpStream) -> String {
+    String::from_utf8(frame(stream).expect("a message").1).unwrap()
+}
+
+// Rooms that hibernate need nothing of the thread that is held up: their next life is on another one, with their sockets.
+#[test]
+fn a_room_that_hibernates_with_sockets_does_not_wait_for_a_thread_that_is_held_up() {
+    let config = r#"{ "name": "time", "main": "sorter.js", "parties": { "sleeper": "sleeper.js" } }"#;
+    let project =
+        Project::new(&[("sorter.js", SORTER), ("sleeper.js", SLEEPERS), ("partykit.json", config)]);
+    let server = project.serve(&[
+        "dev",
+        "--persist",
+        "false",
+        "--workers",
+        "1",
+        "--limit",
+        "room_idle_max=600s",
+        "--limit",
+        "turn_held_after=100ms",
+        // The thread stays what it is for others when the sorter has ended.
+        "--limit",
+        "slow_workers_max=0",
+    ]);
+    let connect = |id: &str| socket(&server, &format!("/parties/sleeper/quiet?_pk={id}"));
+    let (mut a, mut b) = (connect("a"), connect("b"));
+    // Nothing of a whole message waits in a socket that is half way into the next one.
+    let mut torn = socket(&server, "/parties/sleeper/torn?_pk=c");
+    say(&mut torn, "whole");
+    assert_eq!(heard(&mut torn), "whole c1");
+    hibernate(&server, "sleeper/quiet");
+    hibernate(&server, "sleeper/torn");
+    torn.write_all(&[0x81]).unwrap();
+    for round in 1..=2 {
+        // A new room, on the thread that names lead to: the second time that is the one to which the sleeper has moved.
+        let sorter = format!("/party/sorter{round}?sort");
+        let mut sorter = ask(server.port, &sorter, "Connection: close\r\n");
+        server.wait_for_times("sorting", round);
+        say(&mut a, "during");
+        let said = format!("during a{} b{}", 2 * round - 1, round - 1);
+        assert_eq!([heard(&mut a), heard(&mut b)], [said.clone(), said]);
+        let released = server.output().matches("no longer holds its thread up").count();
+        assert_eq!(released, round - 1, "{}", server.output());
+        // A half message is read again where it was begun.
+        if round == 1 {
+            torn.write_all(&[0x82, 0, 0, 0, 0]).unwrap();
+            torn.write_all(b"up").unwrap();
+        }
+        let mut answer = String::new();
+        sorter.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        server.wait_for_times("no longer holds its thread up", round);
+        say(&mut a, "after");
+        let said = format!("after a{} b{}", 2 * round, round - 1);
+        assert_eq!([heard(&mut a), heard(&mut b)], [said.clone(), said]);
+        say(&mut b, "too");
+        let said = format!("too a{} b{round}", 2 * round);
+        assert_eq!([heard(&mut a), heard(&mut b)], [said.clone(), said]);
+        assert_eq!(server.get("/parties/sleeper/quiet"), (200, "2".to_string()));
+        hibernate(&server, "sleeper/quiet");
+    }
+    assert_eq!(heard(&mut torn), "up c2");
+    drop(a);
+    assert_eq!(heard(&mut b), "a left");
+    assert_eq!(server.get("/parties/sleeper/quiet"), (200, "1".to_string()));
+    let output = server.stop();
+    // The room has had one life for each time that it woke, and none beside another one.
+    assert_eq!(output.matches("quiet starts").count(), 4, "{output}");
 }

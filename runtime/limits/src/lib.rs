@@ -307,6 +307,8 @@ limits! {
     slow_rooms_max: usize = 1000, "rooms", "the oldest one is forgotten";
     /// Extra threads that take over from threads that are held up.
     replacement_workers_max: usize = 4, "threads", "the other threads take over";
+    /// Sockets of hibernating rooms that move at once from a thread that is held up to another one.
+    moved_sockets_max: usize = 10_000, "sockets", "the other rooms wait until the thread is free";
     /// Threads for static handlers: another one takes over while a handler holds one up.
     edge_workers_max: usize = 3, "threads", "static handlers wait for the one that is held up";
     /// JavaScript heap of one room.

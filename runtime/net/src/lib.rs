@@ -24,6 +24,6 @@ pub use coding::Coding;
 pub use front::{Front, FrontOptions, Guest, Guests, Handler, Seats, Tls, TlsError, bind, bind_family};
 pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, counted};
 pub use route::{Route, RouteError};
-pub use socket::{SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};
+pub use socket::{Mooring, SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};
 pub use upgrade::{Place, Transport, Upgrade, UpgradeError, UpgradeOffer, Witness};
 pub use url::RequestUrl;

@@ -6,7 +6,8 @@
 //!
 //! - A worker takes a room in only while the table leads to it, and holds the table locked meanwhile
 //!   ([`Whereabouts::admit`]). Messages that are no longer for it go where the table now leads.
-//! - A worker that is relieved keeps the rooms it has, as exceptions ([`Inner::relieve`]).
+//! - A worker that is relieved keeps the rooms that live there, as exceptions ([`Inner::relieve`]). Those that hibernate go
+//!   to another worker with their connections (`room/lodging.rs`).
 //! - An exception ends when its room has left memory ([`Whereabouts::left`]).
 //!
 //! A worker is relieved when one turn has held it up for `turn_held_after`: its share of names, and the messages for rooms that
@@ -19,6 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use partyrun_net::Guest;
+use partyrun_net::front::connections_possible_twice;
 use partyrun_store::RoomKey;
 
 use crate::api::{Level, Source, StartError};
@@ -105,10 +107,11 @@ impl Inner {
             (Notice::Busy, Some(mailbox)) => mailbox.seats.rescue(),
             (Notice::Held(step, whose), Some(mailbox)) => {
                 mailbox.held.store(true, Ordering::Release);
+                let moved = self.relieve(&mailbox);
                 self.tell_held(&mailbox, step, &whose);
-                match mailbox.kind {
-                    Kind::Edge => self.relieve_edge(&mailbox),
-                    Kind::Share | Kind::Slow | Kind::Room => self.relieve(&mailbox),
+                moved.into_iter().for_each(|message| self.send_on(message));
+                if mailbox.kind == Kind::Edge {
+                    self.relieve_edge(&mailbox);
                 }
             }
             (Notice::Released(after, whose), Some(mailbox)) => {
@@ -160,30 +163,50 @@ impl Inner {
         self.tell_of(whose.source.as_ref(), &text);
     }
 
-    // Gives everything that needs no isolate of this worker's thread to others.
-    fn relieve(&self, mailbox: &Arc<Mailbox>) {
-        if self.stopping.load(Ordering::Acquire) || mailbox.kind == Kind::Room {
-            return;
+    // Gives everything that needs no isolate of this worker's thread to others. Answers the messages that are to be sent on.
+    fn relieve(&self, mailbox: &Arc<Mailbox>) -> Vec<Message> {
+        if self.stopping.load(Ordering::Acquire) || matches!(mailbox.kind, Kind::Room | Kind::Edge) {
+            return Vec::new();
         }
         let mut guard = self.placement.write();
         let table = &mut *guard;
         if mailbox.kind == Kind::Share && !self.hand_over(table, mailbox) {
-            return;
+            return Vec::new();
         }
+        self.move_resting(table, mailbox);
         let moved = mailbox.take_for_others();
         // Slow rooms that were on their way here.
         for room in moved.iter().filter_map(Message::room) {
             table.exceptions.remove(room);
         }
-        drop(guard);
-        for message in moved {
-            if let Message::Guest(guest) = message {
-                guest.go_back();
-                continue;
-            }
-            let Some(room) = message.room().cloned() else { continue };
+        moved
+    }
+
+    fn send_on(&self, message: Message) {
+        if let Message::Guest(guest) = message {
+            return guest.go_back();
+        }
+        if let Some(room) = message.room().cloned() {
             let _stopping = self.send_to_room(&room, message);
         }
+    }
+
+    // Rooms that hibernate with a worker begin their next life on another one, with their connections.
+    fn move_resting(&self, table: &mut Table, mailbox: &Arc<Mailbox>) {
+        let connections_max = self.options.limits.moved_sockets_max.min(connections_possible_twice());
+        let taken = mailbox.take_resting(connections_max);
+        if taken.is_empty() {
+            return;
+        }
+        for (room, parcel) in taken {
+            table.exceptions.remove(&room);
+            let found = table.find(&room, &self.placement.hasher).cloned();
+            if let Some(other) = found.or_else(|| self.own_worker(table, &room)) {
+                // A worker that has ended ends with the process.
+                let _ended = other.send(Message::Adopt(room, parcel));
+            }
+        }
+        let _ended = mailbox.send(Message::LetGo);
     }
 
     // Lets all names that lead to a worker lead to another one. False where there is no other.

@@ -18,6 +18,7 @@ use crate::ground::totals::Totals;
 use crate::room::event::Event;
 use crate::room::inbox::Inbox;
 use crate::room::line::{Bell, Line};
+use crate::room::lodging::Lodger;
 use crate::room::output_gate::OutputGate;
 use crate::room::records::Records;
 use crate::room::requests::Requests;
@@ -41,6 +42,8 @@ pub(crate) struct Actor {
     pub(crate) startup: Startup,
     pub(crate) rest: Rest,
     pub(crate) placing: Placing,
+    /// Claimed before anything of a hibernating room is touched.
+    pub(crate) lodger: Rc<Lodger>,
 }
 
 impl Actor {
@@ -62,10 +65,11 @@ impl Actor {
             unfinished: Rc::new(totals.unfinished(limits)),
             queued: Rc::new(totals.send_queues(limits)),
         };
+        let lodger = Rc::<Lodger>::default();
         Rc::new(Self {
             source,
             serial,
-            sockets: RefCell::new(Sockets::new(limits.clone(), inbox.clone(), budgets)),
+            sockets: RefCell::new(Sockets::new(limits.clone(), inbox.clone(), lodger.clone(), budgets)),
             inbox,
             requests: Requests::new(totals.answers(limits), Totals::bodies(limits)),
             records,
@@ -74,6 +78,7 @@ impl Actor {
             startup: Startup::default(),
             rest: Rest::default(),
             placing: Placing::default(),
+            lodger,
             shared,
             home,
         })

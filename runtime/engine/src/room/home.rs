@@ -195,6 +195,7 @@ impl Home {
                 *guard = Some(self.make(room)?);
             }
             if let Some(prepared) = &mut *guard {
+                room.lodger.wake();
                 room.placing.moved_in(prepared.host.bind(room));
                 if self.shared.shares_isolate {
                     prepared.isolate.also_give_to(&room.source);

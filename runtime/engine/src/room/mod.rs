@@ -11,6 +11,7 @@ pub(crate) mod http;
 pub(crate) mod inbox;
 pub(crate) mod leave;
 pub(crate) mod line;
+pub(crate) mod lodging;
 pub(crate) mod outgoing;
 pub(crate) mod output_gate;
 pub(crate) mod placing;

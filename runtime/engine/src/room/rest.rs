@@ -1,10 +1,12 @@
 //! How a room's life ends, and what decides that it may: it is idle, it was reset, or its code was swapped.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use partyrun_net::Response;
 
 use crate::room::actor::Actor;
+use crate::room::lodging::{Lodging, Parcel};
 use crate::room::state::Start;
 
 /// Under pressure idle rooms leave after this part of their time.
@@ -50,10 +52,11 @@ impl Actor {
         self.rest.waits.set(0);
     }
 
-    /// Changes to a new program: a hibernating room keeps its sockets, others are closed with 1012 (design, section 4).
-    pub(crate) fn swap(&self) {
+    /// Changes to a new program: a hibernating room keeps its sockets, others are closed with 1012 (design, section 4). Answers
+    /// whether the room lived.
+    pub(crate) fn swap(&self) -> bool {
         if !self.is_live() {
-            return;
+            return false;
         }
         self.gate.discard();
         self.leave_home();
@@ -64,6 +67,7 @@ impl Actor {
         }
         self.fail_alarms();
         self.leave_turn();
+        true
     }
 
     /// Whether the room may leave its isolate now: nothing is in progress, and no socket needs the instance. Where rooms are
@@ -122,6 +126,30 @@ impl Actor {
             && self.requests.is_empty()
             && self.sockets.borrow().is_empty()
             && self.gate.is_open()
+    }
+
+    /// Lets other threads have the room, if all that is left of it is connections that can go elsewhere.
+    pub(crate) fn rests(&self) -> Option<Arc<Lodging>> {
+        let only_sockets = !self.is_live() && self.inbox.is_empty() && !self.sockets.borrow().is_empty();
+        let berths = only_sockets.then(|| self.sockets.borrow().berths()).flatten()?;
+        Some(self.lodger.rest(berths, self.rest.is_slow()))
+    }
+
+    /// Takes in what was left of the room on another worker.
+    pub(crate) fn adopt(&self, parcel: Parcel) {
+        self.rest.set_hibernates(true);
+        if parcel.slow {
+            self.rest.note_slow();
+        }
+        for (connection, transport) in parcel.connections {
+            self.sockets.borrow_mut().adopt(connection, transport);
+        }
+    }
+
+    /// Forgets the room here, without a word to anybody: another worker has it.
+    pub(crate) fn abandon(&self) {
+        self.sockets.borrow_mut().abandon();
+        self.close();
     }
 
     /// Whether the room is to begin its next life on another worker, and may do so now.

@@ -5,32 +5,25 @@
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use partyrun_limits::{Budget, Limits};
 use partyrun_net::close::close_code_allowed;
 use partyrun_net::{
-    CloseFrame, Response, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink, Upgrade,
+    CloseFrame, Response, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink, Transport, Upgrade,
 };
 use tokio::sync::oneshot;
 
 use crate::room::event::{Ending, Event};
 use crate::room::inbox::Inbox;
+use crate::room::lodging::{Berth, Connection, Lodger};
 use crate::room::requests::Answer;
-
-/// What a connection needs to come back after hibernation.
-#[derive(Default)]
-pub(crate) struct Connection {
-    pub(crate) id: String,
-    pub(crate) uri: String,
-    pub(crate) tags: Vec<String>,
-    pub(crate) attachment: Option<Vec<u8>>,
-}
 
 struct Entry {
     socket: Socket,
     sink: Rc<Sink>,
     /// A connection of a room; other sockets are those that user code opened or was given.
-    connection: Option<Connection>,
+    connection: Option<Arc<Connection>>,
     handshake: Option<Handshake>,
     listed: bool,
     skipped: bool,
@@ -54,6 +47,7 @@ const FAIR_QUEUE_BYTES: usize = 256 << 10;
 pub(crate) struct Sockets {
     limits: Rc<Limits>,
     inbox: Rc<Inbox>,
+    lodger: Rc<Lodger>,
     budgets: SocketBudgets,
     /// Nothing more can be done about long queues until this much is queued.
     relieve_from: usize,
@@ -65,11 +59,17 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// None yet; what they say goes to `inbox`.
-    pub(crate) fn new(limits: Rc<Limits>, inbox: Rc<Inbox>, budgets: SocketBudgets) -> Self {
+    /// None yet; what they say goes to `inbox`. Their room is claimed from `lodger` before they are touched.
+    pub(crate) fn new(
+        limits: Rc<Limits>,
+        inbox: Rc<Inbox>,
+        lodger: Rc<Lodger>,
+        budgets: SocketBudgets,
+    ) -> Self {
         Self {
             limits,
             inbox,
+            lodger,
             budgets,
             relieve_from: 0,
             entries: Vec::new(),
@@ -91,12 +91,17 @@ impl Sockets {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         });
-        let sink = Rc::new(Sink { inbox: Rc::downgrade(&self.inbox), index, closed_here: Cell::new(false) });
+        let sink = Rc::new(Sink {
+            inbox: Rc::downgrade(&self.inbox),
+            lodger: self.lodger.clone(),
+            index,
+            closed_here: Cell::new(false),
+        });
         let socket = Socket::within(self.limits.clone(), self.budgets.clone(), sink.clone());
         let entry = Entry {
             socket,
             sink,
-            connection,
+            connection: connection.map(Arc::new),
             handshake,
             listed: false,
             skipped: false,
@@ -108,6 +113,38 @@ impl Sockets {
             self.count += 1;
         }
         index
+    }
+
+    /// Takes in a connection that hibernated with another worker.
+    pub(crate) fn adopt(&mut self, connection: Arc<Connection>, transport: Transport) {
+        let index = self.add(None, None);
+        self.arrivals += 1;
+        let arrival = self.arrivals;
+        let Some(entry) = self.get(index) else { return };
+        (entry.connection, entry.arrival) = (Some(connection), arrival);
+        let (socket, sink) = (entry.socket.clone(), entry.sink.clone());
+        if socket.attach(transport).is_err() {
+            sink.event(SocketEvent::Lost);
+        }
+    }
+
+    /// What others can take the connections of the room by; none where one of them cannot be taken.
+    pub(crate) fn berths(&self) -> Option<Vec<Berth>> {
+        let mut found = Vec::new();
+        for entry in self.entries.iter().flatten() {
+            let connection = entry.connection.clone().filter(|_| entry.handshake.is_none())?;
+            found.push((entry.arrival, Berth { connection, mooring: entry.socket.moor()? }));
+        }
+        found.sort_unstable_by_key(|(arrival, _)| *arrival);
+        Some(found.into_iter().map(|(_, berth)| berth).collect())
+    }
+
+    /// Forgets all of them: another worker has the room.
+    pub(crate) fn abandon(&mut self) {
+        std::mem::take(&mut self.entries).iter().flatten().for_each(|entry| entry.socket.abandon());
+        self.free.clear();
+        self.dirty.clear();
+        self.count = 0;
     }
 
     fn get(&mut self, index: u32) -> Option<&mut Entry> {
@@ -266,13 +303,13 @@ impl Sockets {
 
     pub(crate) fn attach(&mut self, index: u32, bytes: &[u8]) {
         if let Some(connection) = self.get(index).and_then(|entry| entry.connection.as_mut()) {
-            connection.attachment = Some(bytes.to_vec());
+            Arc::make_mut(connection).attachment = Some(bytes.to_vec());
         }
     }
 
     pub(crate) fn tag(&mut self, index: u32, tags: Vec<String>) {
         if let Some(connection) = self.get(index).and_then(|entry| entry.connection.as_mut()) {
-            connection.tags = tags;
+            Arc::make_mut(connection).tags = tags;
         }
     }
 
@@ -371,7 +408,7 @@ impl Sockets {
             .enumerate()
             .filter_map(|(index, place)| {
                 let entry = place.as_ref()?;
-                let connection = entry.connection.as_ref()?;
+                let connection = entry.connection.as_deref()?;
                 // A handshake that waits is no connection yet: its event is still to come.
                 entry.handshake.is_none().then_some((entry.arrival, u32::try_from(index).ok()?, connection))
             })
@@ -390,6 +427,7 @@ impl Sockets {
 // room is borrowed.
 struct Sink {
     inbox: Weak<Inbox>,
+    lodger: Rc<Lodger>,
     index: u32,
     // This side closed the socket: broadcasts leave it out although the frame may still wait in the gate.
     closed_here: Cell<bool>,
@@ -431,6 +469,16 @@ impl SocketSink for Sink {
 
     fn full(&self) -> bool {
         self.inbox.upgrade().is_some_and(|inbox| inbox.holds_back())
+    }
+
+    fn claim(&self) -> bool {
+        self.lodger.claim()
+    }
+
+    fn rest(&self) {
+        if self.inbox.upgrade().is_some_and(|inbox| inbox.is_empty()) {
+            self.lodger.settle();
+        }
     }
 }
 

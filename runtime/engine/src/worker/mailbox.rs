@@ -1,6 +1,6 @@
 //! A worker as other threads see it, and what it asks of whoever knows where rooms are.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -9,6 +9,7 @@ use partyrun_net::Seats;
 use partyrun_store::RoomKey;
 use tokio::sync::mpsc;
 
+use crate::room::lodging::{Lodging, Parcel};
 use crate::worker::message::Message;
 
 /// What a worker asks about the place of rooms.
@@ -51,6 +52,8 @@ pub(crate) struct Mailbox {
     pub(crate) held: AtomicBool,
     /// The connections that it serves.
     pub(crate) seats: Arc<Seats>,
+    /// The rooms that hibernate with it, and some that have woken.
+    resting: Mutex<HashMap<RoomKey, Arc<Lodging>>>,
 }
 
 /// The receiving end of a mailbox, which is a worker's, but for those who take from it what belongs elsewhere.
@@ -67,7 +70,39 @@ impl Mailbox {
         let inbox = Mutex::new(Waiting { receiver, rooms: HashSet::new() });
         let shares = AtomicBool::new(kind == Kind::Share);
         let (held, seats) = (AtomicBool::new(false), Arc::default());
-        Arc::new(Self { id, kind, sender, inbox, shares, held, seats })
+        Arc::new(Self { id, kind, sender, inbox, shares, held, seats, resting: Mutex::default() })
+    }
+
+    fn resting(&self) -> MutexGuard<'_, HashMap<RoomKey, Arc<Lodging>>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A room hibernates.
+    pub(crate) fn rests(&self, room: &RoomKey, lodging: Arc<Lodging>) {
+        self.resting().insert(room.clone(), lodging);
+    }
+
+    /// A room leaves memory.
+    pub(crate) fn no_longer_rests(&self, room: &RoomKey) {
+        self.resting().remove(room);
+    }
+
+    /// Takes the rooms that hibernate with the worker, as long as they have no more than so many connections together.
+    pub(crate) fn take_resting(&self, mut connections_max: usize) -> Vec<(RoomKey, Parcel)> {
+        let mut taken = Vec::new();
+        self.resting().retain(|room, lodging| match lodging.take(connections_max) {
+            None => true,
+            Some(parcel) => {
+                connections_max -= parcel.connections.len();
+                taken.push((room.clone(), parcel));
+                false
+            }
+        });
+        let mut inbox = self.inbox();
+        for (room, _) in &taken {
+            inbox.rooms.remove(room);
+        }
+        taken
     }
 
     /// What waits, and for which rooms.

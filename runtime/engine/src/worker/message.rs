@@ -11,6 +11,7 @@ use crate::api::{Before, Described, Fetched, RoomState, StartError};
 use crate::ground::places::Full;
 use crate::ground::program::Program;
 use crate::room::event::{self, Origin};
+use crate::room::lodging::Parcel;
 use crate::room::requests::Answer;
 
 /// How the commit of a batch ended.
@@ -43,6 +44,10 @@ pub(crate) enum Message {
     MakeWay(Full),
     /// Memory has run out, and the isolate of this room uses the most.
     Relieve(RoomKey),
+    /// What is left of a room that hibernated with a worker which is held up.
+    Adopt(RoomKey, Parcel),
+    /// Rooms that hibernated here were given to other workers.
+    LetGo,
     /// A connection that asks a room of this worker again and again.
     Guest(Guest),
     Stop,
@@ -52,7 +57,7 @@ impl Message {
     /// The room that takes it, and comes into memory for it.
     pub(crate) fn room(&self) -> Option<&RoomKey> {
         match self {
-            Self::Request(key, ..) => Some(key),
+            Self::Request(key, ..) | Self::Adopt(key, _) => Some(key),
             Self::Alarm(due) => Some(&due.room),
             _ => None,
         }

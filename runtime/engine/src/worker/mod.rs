@@ -30,9 +30,10 @@ use crate::room::actor::Actor;
 use crate::room::event::{Event, Origin, connection_id};
 use crate::room::home::{Home, Housing};
 use crate::room::http::busy;
+use crate::room::lodging::Connection;
 use crate::room::requests::{Answer, Pending, Waiting};
 use crate::room::shared::{Landlord as _, Shared, Worker as _};
-use crate::room::sockets::{Connection, Handshake};
+use crate::room::sockets::Handshake;
 use crate::worker::isolates::Isolates;
 use crate::worker::mailbox::{Mailbox, Whereabouts};
 use crate::worker::message::{Durable, Message};
@@ -111,7 +112,8 @@ impl Worker {
                 }
             }
         }
-        for (_, room) in self.rooms.drain() {
+        self.let_go();
+        for (_, room) in self.rooms.drain().filter(|(_, room)| room.lodger.claim()) {
             room.sockets.borrow_mut().close_all(1012, "Service Restart");
             room.close();
         }
@@ -160,7 +162,9 @@ impl Worker {
     fn take(&mut self, message: Message) {
         // The way of nearly all requests: each look for a room costs as much as a short handler.
         let live = match &message {
-            Message::Request(key, ..) => self.rooms.get(key).filter(|room| !room.moves_on()).cloned(),
+            Message::Request(key, ..) => {
+                self.rooms.get(key).filter(|room| room.lodger.claim() && !room.moves_on()).cloned()
+            }
             _ => None,
         };
         let message = match (message, live) {
@@ -182,10 +186,13 @@ impl Worker {
     // Answers a message for a room that is here or may come here.
     fn admit(&mut self, key: &RoomKey, message: Message) -> Option<Message> {
         if let Some(room) = self.rooms.get(key).cloned() {
-            if !room.moves_on() {
+            if !room.lodger.claim() {
+                self.abandon(key, &room);
+            } else if room.moves_on() {
+                self.retire(key, &room);
+            } else {
                 return Some(message);
             }
-            self.retire(key, &room);
         }
         match self.whereabouts.upgrade() {
             Some(engine) => engine.admit(&self.isolates.mailbox, key, message),
@@ -248,7 +255,8 @@ impl Worker {
                     live: room.is_live(),
                     connections: room.sockets.borrow().len(),
                 };
-                let _gone = reply.send(self.rooms.iter().map(state).collect());
+                let here = self.rooms.iter().filter(|(_, room)| !room.lodger.is_gone());
+                let _gone = reply.send(here.map(state).collect());
             }
             Message::MakeWay(why) => self.make_way(&why),
             Message::Relieve(key) => {
@@ -261,6 +269,12 @@ impl Worker {
                 trim::now();
             }
             Message::Guest(guest) => self.guests.seat(guest),
+            Message::Adopt(key, parcel) => {
+                let room = self.room(key.clone());
+                room.adopt(parcel);
+                self.rests(&key, &room);
+            }
+            Message::LetGo => self.let_go(),
             Message::Drain(_) | Message::Stop => {}
         }
     }
@@ -377,6 +391,30 @@ impl Worker {
         room.leave_home();
         if room.is_empty() {
             self.retire(key, room);
+        } else {
+            self.rests(key, room);
+        }
+    }
+
+    // While the room hibernates, others may take it from here.
+    fn rests(&self, key: &RoomKey, room: &Actor) {
+        if let Some(lodging) = room.rests() {
+            self.isolates.mailbox.rests(key, lodging);
+        }
+    }
+
+    // Another worker has the room.
+    fn abandon(&mut self, key: &RoomKey, room: &Actor) {
+        room.abandon();
+        self.rooms.remove(key);
+        self.by_serial.remove(&room.serial);
+    }
+
+    fn let_go(&mut self) {
+        let gone = self.rooms.iter().filter(|(_, room)| room.lodger.is_gone());
+        let gone: Vec<(RoomKey, Rc<Actor>)> = gone.map(|(key, room)| (key.clone(), room.clone())).collect();
+        for (key, room) in gone {
+            self.abandon(&key, &room);
         }
     }
 
@@ -396,6 +434,7 @@ impl Worker {
         room.close();
         self.rooms.remove(key);
         self.by_serial.remove(&room.serial);
+        self.isolates.mailbox.no_longer_rests(key);
         // Where rooms share an isolate, they stay together.
         let slow = room.rest.is_slow() && self.isolates.isolation == Isolation::Room;
         let mailbox = &self.isolates.mailbox;
@@ -451,8 +490,10 @@ impl Worker {
     fn swap(&mut self, program: Arc<Program>) {
         self.isolates.swap(program);
         self.common.iter().for_each(|common| common.end_isolate());
-        for room in self.rooms.values() {
-            room.swap();
+        for (key, room) in &self.rooms {
+            if room.swap() {
+                self.rests(key, room);
+            }
         }
         self.isolates.refill();
     }

@@ -38,7 +38,7 @@ use crate::upgrade::Place;
 use listen::Ends;
 use trunk::{Call, Course, Shared, Trunk};
 
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{connections_possible_twice, raise_descriptor_limit};
 pub use listen::{bind, bind_family};
 pub use seats::{Guest, Guests, Seats};
 pub use tls::{Tls, TlsError};

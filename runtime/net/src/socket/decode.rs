@@ -72,6 +72,11 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
+    /// Whether nothing of a message or of a frame has come.
+    pub(crate) fn is_between(&self) -> bool {
+        self.head_length == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
     /// Takes the next message or control frame off the input. `None` means that the input is used up.
     pub(crate) fn next<'buffer>(
         &mut self,

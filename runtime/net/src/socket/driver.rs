@@ -23,7 +23,7 @@ use super::outbox::Outbox;
 use super::writer::Writer;
 use super::{Inner, SocketEvent, Stage, pipe_driver, sweep};
 use crate::close::Violation;
-use crate::upgrade::{Place, Transport};
+use crate::upgrade::Transport;
 
 /// What is read at once of a socket while the room has no memory for unfinished messages: a small message still comes whole.
 const STARVED_READ_BYTES: usize = 4096;
@@ -41,6 +41,8 @@ enum Step {
     Read(Box<[u8]>, usize),
     Orders,
     Broken,
+    /// Another thread has the connection.
+    Taken,
 }
 
 /// Gives a socket its connection.
@@ -49,13 +51,14 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
         Transport::Tcp { stream, read, place } => {
             let (reader, writer) = TcpStream::from_std(stream)?.into_split();
             *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(writer));
+            *inner.place.borrow_mut() = place;
+            inner.midway.set(!read.is_empty());
             let reading = Reader {
                 inner: Rc::clone(inner),
                 reader,
                 decoder: Decoder::default(),
                 backlog: read,
                 counted: 0,
-                place,
             };
             tokio::task::spawn_local(reading.run());
         }
@@ -82,8 +85,6 @@ struct Reader {
     backlog: Bytes,
     /// What the budget of unfinished messages knows of this socket.
     counted: usize,
-    /// The connection's place among those of the process.
-    place: Option<Place>,
 }
 
 impl Reader {
@@ -107,17 +108,24 @@ impl Reader {
                 }
                 Step::Orders => self.inner.obey(),
                 Step::Broken => self.inner.end(SocketEvent::Lost),
+                Step::Taken => self.inner.abandon(),
             }
         }
-        self.finish().await;
+        if !self.inner.abandoned.get() {
+            self.finish().await;
+        }
     }
 
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         self.inner.park(context.waker());
+        if !self.inner.claim() {
+            return Poll::Ready(Step::Taken);
+        }
         if self.inner.orders.get().look {
             return Poll::Ready(Step::Orders);
         }
         if self.inner.paused.get() {
+            self.inner.rest();
             return Poll::Pending;
         }
         let mut buffer = READ_BUFFER.take().unwrap_or_else(|| vec![0; READ_BUFFER_BYTES].into_boxed_slice());
@@ -130,6 +138,9 @@ impl Reader {
             return Poll::Ready(Step::Read(buffer, length));
         }
         READ_BUFFER.set(Some(buffer));
+        if polled.is_pending() {
+            self.inner.rest();
+        }
         polled.map(|_| Step::Broken)
     }
 
@@ -162,6 +173,7 @@ impl Reader {
     /// Tells the budget, and the sweep, what the decoder keeps.
     fn note_kept(&mut self) {
         let unfinished = self.decoder.kept();
+        self.inner.midway.set(!self.decoder.is_between() || !self.backlog.is_empty());
         self.inner.sweep.note_unfinished(unfinished > 0);
         let kept = unfinished + self.backlog.len();
         let budget = &self.inner.budgets.unfinished;
@@ -214,8 +226,9 @@ impl Reader {
         .await;
         self.inner.outbox.borrow_mut().clear();
         self.inner.recount();
+        let place = self.inner.unmoor();
         *self.inner.writer.borrow_mut() = Writer::None;
-        if let Some(place) = &mut self.place {
+        if let Some(mut place) = place {
             place.ended(self.inner.end_code.get());
         }
     }

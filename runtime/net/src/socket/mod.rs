@@ -11,6 +11,7 @@
 mod decode;
 mod driver;
 mod encode;
+mod mooring;
 mod outbox;
 mod pipe_driver;
 mod sweep;
@@ -26,9 +27,11 @@ use thiserror::Error;
 
 use crate::Transport;
 use crate::close::{self, CloseFrame, Farewell, LOST, Violation};
+use crate::upgrade::Place;
 use outbox::{Frames, Outbox};
 
 pub use encode::SharedFrame;
+pub use mooring::Mooring;
 
 /// Queues up to this length do not count.
 const UNCOUNTED_BYTES: usize = 1024;
@@ -60,6 +63,15 @@ pub trait SocketSink {
     fn full(&self) -> bool {
         false
     }
+
+    /// Whether the connection is still this thread's. It is asked, once there is a [`Mooring`], before anything is done with the
+    /// connection.
+    fn claim(&self) -> bool {
+        true
+    }
+
+    /// There is nothing to do with the connection for now.
+    fn rest(&self) {}
 }
 
 /// Why a message was not queued.
@@ -144,6 +156,14 @@ struct Inner {
     /// A task writes, so a flush need not.
     writing: Cell<bool>,
     paused: Cell<bool>,
+    /// A part of a message or of a frame has been read, or nothing was looked at yet.
+    midway: Cell<bool>,
+    /// The connection's place among those of the process, unless the mooring has it.
+    place: RefCell<Option<Place>>,
+    /// What another thread can take the connection by.
+    mooring: RefCell<Option<Mooring>>,
+    /// Another thread has the connection.
+    abandoned: Cell<bool>,
     sweep: sweep::Record,
 }
 
@@ -170,6 +190,10 @@ impl Socket {
             held: Cell::new(false),
             writing: Cell::new(false),
             paused: Cell::new(false),
+            midway: Cell::new(true),
+            place: RefCell::default(),
+            mooring: RefCell::default(),
+            abandoned: Cell::new(false),
             sweep: sweep::Record::default(),
         }))
     }
@@ -184,6 +208,26 @@ impl Socket {
     pub fn set_sink(&self, sink: Rc<dyn SocketSink>) {
         *self.0.sink.borrow_mut() = sink;
         self.resume();
+    }
+
+    /// What another thread can take the connection by from now on, as long as the taker of events lets it; none where it cannot
+    /// be taken.
+    pub fn moor(&self) -> Option<Mooring> {
+        let inner = &self.0;
+        let fd = match &*inner.writer.borrow() {
+            writer::Writer::Tcp(writer) if inner.stage.get() == Stage::Open => writer::descriptor(writer),
+            _ => return None,
+        };
+        let mut mooring = inner.mooring.borrow_mut();
+        let mooring = mooring.get_or_insert_with(|| Mooring::new(fd, inner.place.take()));
+        mooring.note(inner.is_clean());
+        Some(mooring.clone())
+    }
+
+    /// Forgets the connection without a word and without an event: another thread has it.
+    pub fn abandon(&self) {
+        self.0.abandon();
+        self.0.order(|_| {});
     }
 
     /// Queues a text message; [`Self::flush`] writes it. An error means that the socket is closing or closed.
@@ -336,6 +380,46 @@ impl Inner {
         }
     }
 
+    /// Whether the connection is still this thread's.
+    fn claim(&self) -> bool {
+        self.mooring.borrow().is_none() || self.sink().claim()
+    }
+
+    /// There is nothing to do with the connection for now.
+    fn rest(&self) {
+        if let Some(mooring) = &*self.mooring.borrow() {
+            mooring.note(self.is_clean());
+            self.sink().rest();
+        }
+    }
+
+    // Whether the connection could go on elsewhere with nothing but itself.
+    fn is_clean(&self) -> bool {
+        self.stage.get() == Stage::Open
+            && !self.midway.get()
+            && !self.writing.get()
+            && !self.paused.get()
+            && self.outbox.borrow().queued() == 0
+    }
+
+    fn abandon(&self) {
+        self.abandoned.set(true);
+        self.stage.set(Stage::Ended);
+        self.sweep.end_once();
+        self.outbox.borrow_mut().clear();
+        self.recount();
+        writer::forget(&mut self.writer.borrow_mut());
+    }
+
+    /// The connection is about to be closed.
+    fn unmoor(&self) -> Option<Place> {
+        let mooring = self.mooring.borrow();
+        if let Some(mooring) = &*mooring {
+            mooring.close();
+        }
+        self.place.take().or_else(|| mooring.as_ref()?.take_place())
+    }
+
     fn sink(&self) -> Rc<dyn SocketSink> {
         Rc::clone(&self.sink.borrow())
     }
@@ -417,5 +501,9 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.budgets.queued.give(self.counted.get());
+        // The thread ends, perhaps before it has heard that another one has the connection.
+        if self.mooring.get_mut().as_ref().is_some_and(Mooring::close) {
+            writer::forget(self.writer.get_mut());
+        }
     }
 }

@@ -162,10 +162,11 @@ fn sweep(inner: &Rc<Inner>, now: Duration) {
         Some(since) if now.saturating_sub(since) > limits.socket_pong_max => {
             inner.order(|orders| orders.kill = true);
         }
-        None if now.saturating_sub(record.heard_at.get()) > limits.socket_ping_after => {
+        None if now.saturating_sub(record.heard_at.get()) > limits.socket_ping_after && inner.claim() => {
             record.pinged_at.set(Some(now));
             inner.outbox.borrow_mut().push_control(PING, &[]);
             inner.flush_own();
+            inner.rest();
         }
         _ => {}
     }

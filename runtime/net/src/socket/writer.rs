@@ -1,8 +1,10 @@
 //! The writing half of a socket: at once as far as the kernel, or the pipe, takes it, then by a task of its own.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::Inner;
@@ -15,6 +17,21 @@ pub(super) enum Writer {
     None,
     Tcp(Rc<OwnedWriteHalf>),
     Pipe(PipeSender),
+}
+
+/// The descriptor of a connection.
+pub(super) fn descriptor(writer: &OwnedWriteHalf) -> RawFd {
+    let stream: &TcpStream = writer.as_ref();
+    stream.as_raw_fd()
+}
+
+/// Drops this side of a connection that goes on elsewhere: it must not be shut.
+pub(super) fn forget(writer: &mut Writer) {
+    if let Writer::Tcp(writer) = std::mem::replace(writer, Writer::None)
+        && let Some(writer) = Rc::into_inner(writer)
+    {
+        writer.forget();
+    }
 }
 
 /// Writes what is queued; a task takes over where the kernel, or the pipe, is full.
