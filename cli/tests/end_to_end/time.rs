@@ -135,7 +135,11 @@ fn hibernate(server: &Server, room: &str) {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let path = format!("/__partyrun__/rooms/{room}/hibernate");
-    write!(stream, "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
@@ -149,8 +153,7 @@ fn heard(stream: &mut TcpStream) -> String {
 #[test]
 fn a_room_that_hibernates_with_sockets_does_not_wait_for_a_thread_that_is_held_up() {
     let config = r#"{ "name": "time", "main": "sorter.js", "parties": { "sleeper": "sleeper.js" } }"#;
-    let project =
-        Project::new(&[("sorter.js", SORTER), ("sleeper.js", SLEEPERS), ("partykit.json", config)]);
+    let project = Project::new(&[("sorter.js", SORTER), ("sleeper.js", SLEEPERS), ("partykit.json", config)]);
     let server = project.serve(&[
         "dev",
         "--persist",

@@ -152,9 +152,7 @@ impl MemoryUse {
     /// Whether the isolate is beyond a limit and must end.
     pub(crate) fn beyond_any(&self) -> bool {
         let set = |flag: &AtomicBool| flag.load(Ordering::Acquire);
-        set(&self.heap_exhausted)
-            || set(&self.singled_out)
-            || self.held.is_exceeded()
+        set(&self.heap_exhausted) || set(&self.singled_out) || self.held.is_exceeded()
     }
 
     /// The limit that `subject` went beyond, as a sentence without its end; none if it is beyond none.
