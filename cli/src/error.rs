@@ -64,23 +64,23 @@ pub(crate) enum RunError {
     Bindings(#[from] BindingError),
     #[error("{0}")]
     Backup(#[from] crate::backup::CommandError),
-    #[error("The flag `--limit`: {0}{}", near_limit(.0))]
+    #[error("The flag `--limit`: {}", limit_problem(.0))]
     Limit(#[from] SettingError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
 }
 
-// The end of the sentence: the limit that was probably meant.
-fn near_limit(error: &SettingError) -> String {
-    let SettingError::Unknown(name) = error else { return ".".to_string() };
+// What is wrong, and the limit that was probably meant.
+fn limit_problem(error: &SettingError) -> String {
+    let SettingError::Unknown(name) = error else { return format!("{error}.") };
     let rows = partyrun_limits::TABLE.iter().filter(|row| !row.name.ends_with("_ceiling"));
     let distance = |known: &str| {
         let is_part = name.len() > 3 && known.contains(name.as_str());
         if is_part { 0 } else { strsim::osa_distance(name, known) }
     };
     match rows.map(|row| (distance(row.name), row.name)).min() {
-        Some((distance, near)) if distance <= 3 => format!("; did you mean `{near}`?"),
-        _ => ": docs/limits.md names them all.".to_string(),
+        Some((distance, near)) if distance <= 3 => format!("{error}; did you mean `{near}`?"),
+        _ => format!("{error}: docs/limits.md names them all."),
     }
 }
 
