@@ -13,13 +13,15 @@ pub(crate) struct Banner<'a> {
     pub(crate) port: u16,
     pub(crate) https: bool,
     pub(crate) begun: Instant,
+    /// Where the administrative API is, with its token.
+    pub(crate) admin: Option<String>,
     /// The file that is served in place of a folder.
     pub(crate) release: Option<&'a str>,
 }
 
 /// Prints it.
 pub(crate) fn print(banner: &Banner<'_>, output: &Output) {
-    let Banner { config, port, https, begun, release } = banner;
+    let Banner { config, port, https, begun, admin, release } = banner;
     let folder = config.root.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = config.name.clone().or_else(|| release.map(str::to_owned)).or(folder).unwrap_or_default();
     let here = url(*https, config.host, *port);
@@ -27,6 +29,9 @@ pub(crate) fn print(banner: &Banner<'_>, output: &Output) {
     output.note(&format!("  local    {here}"));
     if let Some(address) = config.host.is_unspecified().then(lan_address).flatten() {
         output.note(&format!("  network  {}", url(*https, Host::Address(address), *port)));
+    }
+    if let Some(admin) = admin {
+        output.note(&format!("  admin    {admin}"));
     }
     output.ready(*port, &here);
     output.note(&format!("Ready on {here} in {} ms", begun.elapsed().as_millis()));

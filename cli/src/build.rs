@@ -57,6 +57,7 @@ pub(crate) struct Bundled {
 }
 
 /// A program with what is known of its making.
+#[derive(Clone)]
 pub(crate) struct Built {
     pub(crate) program: Arc<Program>,
     pub(crate) hash: String,

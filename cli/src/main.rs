@@ -3,6 +3,7 @@
 //! `args` is what was typed, and `partyrun_config` what it means. Each command has a module. `dev` and `start` run under
 //! a `supervisor`.
 
+mod admin;
 mod args;
 mod backup;
 mod banner;
@@ -73,6 +74,11 @@ fn main() -> ExitCode {
         Command::Init(args) => reported(init::run(&args)),
         Command::Import(args) => reported(import::run(&args)),
         Command::Storage(args) => reported(storage::run(&args)),
+        Command::Rooms(args) => reported(admin::ask::rooms(&args)),
+        Command::Room(args) => reported(admin::ask::room(&args)),
+        Command::Logs(args) => reported(admin::ask::logs(&args)),
+        Command::Crons(args) => reported(admin::ask::crons(&args)),
+        Command::Top(args) => reported(admin::top::run(&args)),
         Command::Backup(args) => reported(backup::back_up(&args)),
         Command::Restore(args) => reported(backup::restore(&args)),
     }

@@ -1,11 +1,13 @@
 //! What `dev` and `start` have in common: a listener, a store, the engine behind a server, and their orderly shutdown.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use partyrun_admin::{Health, Log, Release, Target};
 use partyrun_bindings::Bindings;
 use partyrun_config::{Config, Host as ListenHost};
 use partyrun_engine::{
@@ -13,12 +15,14 @@ use partyrun_engine::{
     Warm, Workers,
 };
 use partyrun_limits::Limits;
-use partyrun_net::{Front, FrontOptions, Response, Tls};
+use partyrun_net::{Front, FrontOptions, Response, Route, Tls};
 use partyrun_server::{
-    AssetsError, Network, Reload, Reporter, Server, ServerOptions, StaticFiles, StaticOptions, SystemClock,
+    Answered, AssetsError, Crons, Ended, Network, Reload, Reporter, Server, ServerOptions, StaticFiles, StaticOptions,
+    SystemClock,
 };
-use partyrun_store::{Memory, Sqlite, SqliteOptions, Store};
+use partyrun_store::{Memory, RoomKey, Sqlite, SqliteOptions, Store};
 
+use crate::admin::Administration;
 use crate::bindings;
 use crate::error::{PORT, RunError, files, machine};
 use crate::output::Output;
@@ -39,6 +43,12 @@ pub(crate) struct Plan {
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) reload: Option<Reload>,
     pub(crate) inspector: Option<Arc<Inspector>>,
+    /// Where operators ask, and what they are told of the release.
+    pub(crate) administration: Option<(Arc<Administration>, Release)>,
+    /// The hash of the program's bundle.
+    pub(crate) bundle_hash: Option<String>,
+    /// Whether the public listener tells of the server's health.
+    pub(crate) health: bool,
     /// What was begun before there was a program.
     pub(crate) warm: Option<Warm>,
 }
@@ -47,6 +57,7 @@ pub(crate) struct Plan {
 pub(crate) struct Running {
     pub(crate) engine: Engine,
     front: Front,
+    administration: Option<Arc<Administration>>,
     reload: Option<Reload>,
     clock: tokio::task::JoinHandle<()>,
     bindings: Option<Bindings>,
@@ -74,45 +85,82 @@ impl Running {
             trusted_proxies,
             reload,
             inspector,
+            administration,
+            bundle_hash,
+            health,
             warm,
         } = plan;
         let assets = static_files(&config, &limits)?;
         let bindings = bindings::open(&config, &limits)?;
+        let (administration, release) = administration.unzip();
+        let log = administration.as_ref().map(|administration| administration.log.clone());
         let host = Arc::new(Host {
             console: Console::new(&config, output.clone()),
+            log: log.clone(),
             assets: assets.clone(),
             bindings: bindings.clone(),
         });
         let isolation = if config.shares_isolates { Isolation::Worker } else { Isolation::Room };
         let options = EngineOptions { limits: limits.clone(), workers, isolation, inspector };
-        let engine = Engine::start_warm(warm, options, program, store, host)
+        let engine = Engine::start_warm(warm, options, program, store.clone(), host)
             .await
             .map_err(|error| RunError::starting(error, &config))?;
-        let crons = config.crons.clone();
+        let crons = Crons::new(config.crons.clone());
+        let reporter: Arc<dyn Reporter> = match log {
+            Some(log) => Arc::new(Told { output: output.clone(), log }),
+            None => output,
+        };
+        let known = Arc::new(Health::new(engine.clone(), store.clone(), &limits));
         let options = ServerOptions {
             limits: limits.clone(),
             development,
-            crons: crons.clone(),
+            crons: config.crons.clone(),
+            health: health.then(|| known.clone() as Arc<dyn partyrun_server::Probe>),
             assets,
             trusted_proxies,
             reload: reload.clone(),
         };
-        let server = Arc::new(Server::new(engine.clone(), options, output.clone()));
+        let server = Arc::new(Server::new(engine.clone(), options, reporter.clone()));
         partyrun_net::front::raise_descriptor_limit();
         let options = FrontOptions { tls, ..FrontOptions::default() };
-        let front = Front::start(listeners, server, limits, options)
+        let front = Front::start(listeners, server, limits.clone(), options)
             .map_err(machine("The HTTP threads cannot be started"))?;
-        let clock = tokio::spawn(partyrun_server::run_crons(engine.clone(), crons, SystemClock, output));
-        Ok(Self { engine, front, reload, clock, bindings })
+        let clock =
+            tokio::spawn(partyrun_server::run_crons(engine.clone(), crons.clone(), SystemClock, reporter));
+        if let (Some(administration), Some(release)) = (&administration, release) {
+            let started = std::time::Instant::now();
+            let counted = front.counter();
+            let connections = Box::new(move || counted.load(std::sync::atomic::Ordering::Relaxed));
+            let (engine, health) = (engine.clone(), known);
+            let bundle_hash = std::sync::Mutex::new(bundle_hash);
+            administration.admin.attach(Target {
+                engine,
+                store,
+                limits,
+                crons,
+                release,
+                bundle_hash,
+                started,
+                connections,
+                health,
+            });
+        }
+        Ok(Self { engine, front, administration, reload, clock, bindings })
     }
 
     /// Ends this server in favour of another one in the same process.
     pub(crate) async fn halt(&mut self, grace: Duration) {
+        self.detach();
         self.clock.abort();
         self.end_streams();
         self.front.stop(grace);
         self.engine.stop(grace).await;
         self.close_bindings().await;
+    }
+
+    // Who asks meanwhile hears that nothing is served.
+    fn detach(&self) {
+        self.administration.iter().for_each(|administration| administration.admin.detach());
     }
 
     // After the rooms, which use them until their end.
@@ -133,6 +181,7 @@ impl Running {
     /// 1012, makes what was written durable, and leaves databases of one file each. A second request to stop does not wait.
     pub(crate) async fn stop(mut self, grace: Duration, requests: &mut StopRequests) {
         let orderly = async {
+            self.detach();
             self.clock.abort();
             self.end_streams();
             self.front.stop(grace);
@@ -160,6 +209,11 @@ impl Console {
         Self { files: files(config), output }
     }
 
+    // A text whose stack names the project's own files.
+    fn folded<'text>(&self, text: &'text str) -> Cow<'text, str> {
+        if text.contains('\n') && text.contains(" at ") { self.files.fold(text).into() } else { text.into() }
+    }
+
     fn print(&self, source: &Source, level: Level, text: &str) {
         // Most lines are no errors.
         let is_stack = text.contains('\n') && text.contains(" at ");
@@ -181,9 +235,48 @@ impl Observer for Console {
     }
 }
 
+// Tells the terminal and the live log.
+struct Told {
+    output: Arc<Output>,
+    log: Arc<Log>,
+}
+
+impl Told {
+    fn room(path: &str) -> Option<RoomKey> {
+        let path = path.split('?').next().unwrap_or(path);
+        match Route::parse(path, usize::MAX) {
+            Ok(Route::Room { party, room }) => Some(RoomKey::new(party, room)),
+            _ => None,
+        }
+    }
+}
+
+impl Reporter for Told {
+    fn request(&self, answered: &Answered<'_>) {
+        let Answered { method, path, status, took, .. } = *answered;
+        if self.log.is_read() {
+            self.log.request(Self::room(path).as_ref(), method, path, status, took);
+        }
+        self.output.request(answered);
+    }
+
+    fn socket_ended(&self, ended: &Ended<'_>) {
+        if self.log.is_read() {
+            self.log.close(Self::room(ended.path).as_ref(), ended.path, ended.code, ended.lasted);
+        }
+        self.output.socket_ended(ended);
+    }
+
+    fn warn(&self, text: &str) {
+        self.log.warning(text);
+        Reporter::warn(&*self.output, text);
+    }
+}
+
 // What the engine asks of the process.
 struct Host {
     console: Console,
+    log: Option<Arc<Log>>,
     assets: Option<StaticFiles>,
     bindings: Option<Bindings>,
 }
@@ -194,10 +287,14 @@ impl Observer for Host {
     }
 
     fn console(&self, source: &Source, level: Level, text: &str) {
+        if let Some(log) = &self.log {
+            log.console(source, level, &self.console.folded(text));
+        }
         self.console.print(source, level, text);
     }
 
     fn warn(&self, text: &str) {
+        self.log.iter().for_each(|log| log.warning(text));
         Reporter::warn(&*self.console.output, text);
     }
 

@@ -13,10 +13,11 @@ use partyrun_config::Config;
 use partyrun_engine::{Engine, Program};
 use partyrun_limits::Limits;
 
+use crate::admin::{self, Administration};
 use crate::args::StartArgs;
 use crate::backup;
 use crate::banner::{self, Banner};
-use crate::build::{Builder, CodeCache, Mode};
+use crate::build::{Builder, Built, CodeCache, Mode};
 use crate::client;
 use crate::command;
 use crate::error::{PORT, RunError, machine};
@@ -34,6 +35,7 @@ struct Servable {
     listeners: Vec<TcpListener>,
     port: u16,
     program: Arc<Program>,
+    hash: String,
     cache: CodeCache,
     release: Option<String>,
     // The unpacked files; dropping it removes those that nobody needs later.
@@ -50,8 +52,13 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     let warm = Engine::warm_up(&limits, None);
     // What events in progress get at the end.
     let grace = limits.wait_until_max;
-    let Servable { config, listeners, port, program, cache, release, folder } =
+    let Servable { config, listeners, port, program, hash, cache, release, folder } =
         servable(args, &limits, &link, &output)?;
+    let administration =
+        Administration::of_start(&args.admin, config.persist.path(), &limits, &output)?.map(Arc::new);
+    let url = banner::url(false, config.host, port);
+    let told = |administration| (administration, admin::release(&config, "start", url, release.clone()));
+    let administration = administration.map(told);
     let result = serve::runtime()?.block_on(async {
         let mut requests = link.requests().map_err(machine("Signals cannot be received"))?;
         let starting = Running::start(Plan {
@@ -67,6 +74,9 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             trusted_proxies: args.listen.trusted_proxy.clone(),
             reload: None,
             inspector: None,
+            administration,
+            bundle_hash: Some(hash),
+            health: args.admin.health,
             warm,
         });
         let running = tokio::select! {
@@ -74,7 +84,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             () = requests.next() => return Ok(()),
         };
         banner::print(
-            &Banner { config: &config, port, https: false, begun, release: release.as_deref() },
+            &Banner { config: &config, port, https: false, begun, admin: None, release: release.as_deref() },
             &output,
         );
         link.ready(port);
@@ -148,7 +158,8 @@ fn of_project(
     let built = output.while_waiting("Bundling", || builder.build())?;
     output.warnings(&built.warnings);
     let cache = builder.code_cache(&built.hash);
-    Ok(Servable { config, listeners, port, program: built.program, cache, release: None, folder: None })
+    let Built { program, hash, .. } = built;
+    Ok(Servable { config, listeners, port, program, hash, cache, release: None, folder: None })
 }
 
 fn of_release(
@@ -186,6 +197,7 @@ fn of_release(
         listeners,
         port,
         program: Arc::new(program),
+        hash: release.manifest.hash.clone(),
         cache,
         release: name,
         folder: Some(folder),

@@ -3,6 +3,8 @@
 //! Help, shell completions and the manual are generated from these types (`completions`). `partyrun_config` decides what
 //! flags mean together with the project's files. `dev` has the flags of the original (spec 5.2) and a few of our own.
 
+mod admin;
+mod ask;
 mod backup;
 mod project;
 mod storage;
@@ -15,6 +17,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use partyrun_config::Request;
 
+pub(crate) use admin::AdminArgs;
+pub(crate) use ask::{Alarm, CronsArgs, LogsArgs, RoomAct, RoomArgs, RoomSort, RoomsArgs, ToArgs, TopArgs};
 pub(crate) use backup::{BackupArgs, DataArgs, RestoreArgs, ScheduleArgs};
 pub(crate) use project::{ListenArgs, ProjectArgs};
 pub(crate) use storage::{StorageArgs, StorageCommand};
@@ -100,6 +104,19 @@ pub(crate) enum Command {
     /// Show what rooms have stored, and copy it, whether a server runs or not.
     #[command(after_help = storage::EXAMPLES)]
     Storage(StorageArgs),
+    /// List the rooms of a running server.
+    #[command(after_help = ask::ROOMS_EXAMPLES)]
+    Rooms(RoomsArgs),
+    /// Show a room of a running server, or do something to it.
+    #[command(after_help = ask::ROOM_EXAMPLES)]
+    Room(Box<RoomArgs>),
+    /// Follow the log of a running server.
+    #[command(after_help = ask::LOGS_EXAMPLES)]
+    Logs(LogsArgs),
+    /// List the crons of a running server, or run one now.
+    Crons(CronsArgs),
+    /// Watch the rooms of a running server.
+    Top(TopArgs),
     /// Copy all data into a folder, consistently, while a server runs or not.
     #[command(after_help = backup::BACKUP_EXAMPLES)]
     Backup(BackupArgs),
@@ -124,6 +141,8 @@ pub(crate) struct DevArgs {
     pub(crate) project: ProjectArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
     /// Reload pages after a client build.
     #[arg(long)]
     pub(crate) live: bool,
@@ -194,6 +213,8 @@ pub(crate) struct StartArgs {
     pub(crate) listen: ListenArgs,
     #[command(flatten)]
     pub(crate) backups: ScheduleArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
 }
 
 #[derive(Debug, Args)]

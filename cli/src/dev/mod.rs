@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use partyrun_config::{Config, Request};
-use partyrun_engine::{Engine, Program, Warm};
+use partyrun_engine::{Engine, Warm};
 use partyrun_limits::Limits;
 use partyrun_net::Tls;
 use partyrun_server::{Reload, Reporter};
@@ -20,6 +20,7 @@ use partyrun_store::Store;
 use tokio::task::JoinHandle;
 
 use self::commands::Desk;
+use crate::admin::{self, Administration};
 use crate::args::DevArgs;
 use crate::banner::{self, Banner};
 use crate::build::{Builder, Built, Mode};
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let (listeners, port) = serve::listen(config.host, config.port.or(link.port))?;
     let outdir = args.unstable_outdir.as_ref().map(|path| cwd.join(path));
     let debugger = Debugger::start(args, &output)?;
+    let administration = Administration::of_dev(&args.admin, config.persist.path(), &limits)?.map(Arc::new);
     let mode = Mode::Development { port };
     let client = client::build(&config, mode, &output)?;
     let builder = Builder::new(config.clone(), mode, limits.clone(), outdir.clone())?;
@@ -91,16 +93,19 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
             trusted_proxies,
             limits,
             debugger,
+            administration,
+            health: args.admin.health,
             reload: Reload::default(),
         };
         // A top-level await may take its time, and a debugger may hold the start.
         let running = tokio::select! {
-            running = setup.start(&config, built.program.clone(), store, warm) => running?,
+            running = setup.start(&config, &built, store, warm) => running?,
             () = requests.next() => return Ok(()),
         };
         let client = client.map(|client| tokio::spawn(client.follow(output.clone(), setup.reload.clone())));
         let https = setup.tls.is_some();
-        banner::print(&Banner { config: &config, port, https, begun, release: None }, &output);
+        let admin = setup.administration.as_ref().map(|administration| administration.url());
+        banner::print(&Banner { config: &config, port, https, begun, admin, release: None }, &output);
         link.ready(port);
         let keys = if args.no_hotkeys || output.is_json() { None } else { Keys::of_terminal() };
         if keys.is_some() {
@@ -139,6 +144,8 @@ struct Setup {
     trusted_proxies: Vec<partyrun_server::Network>,
     limits: Limits,
     debugger: Option<Debugger>,
+    administration: Option<Arc<Administration>>,
+    health: bool,
     reload: Reload,
 }
 
@@ -146,16 +153,21 @@ impl Setup {
     async fn start(
         &mut self,
         config: &Arc<Config>,
-        program: Arc<Program>,
+        built: &Built,
         store: Arc<dyn Store>,
         warm: Option<Warm>,
     ) -> Result<Running, RunError> {
         let listeners: Result<Vec<_>, _> = self.listeners.iter().map(TcpListener::try_clone).collect();
         let listeners = listeners.map_err(machine("The port cannot be kept"))?;
+        let url = banner::url(self.tls.is_some(), config.host, self.port);
+        let told = |administration: Arc<Administration>| (administration, admin::release(config, "dev", url, None));
         Running::start(Plan {
             config: config.clone(),
             output: self.output.clone(),
-            program,
+            program: built.program.clone(),
+            bundle_hash: Some(built.hash.clone()),
+            administration: self.administration.clone().map(told),
+            health: self.health,
             store,
             listeners,
             tls: self.tls.clone(),
@@ -289,7 +301,7 @@ impl Session<'_> {
             );
         }
         if self.down || serves_otherwise(&self.config, &config) {
-            self.restart(&config, built.program.clone()).await?;
+            self.restart(&config, &built).await?;
         } else {
             self.swap(&built).await?;
         }
@@ -308,27 +320,27 @@ impl Session<'_> {
     }
 
     // Another server in place of this one. Where it cannot start, the old configuration's server starts again.
-    async fn restart(&mut self, config: &Arc<Config>, program: Arc<Program>) -> Result<(), RunError> {
+    async fn restart(&mut self, config: &Arc<Config>, built: &Built) -> Result<(), RunError> {
         self.setup.output.note("The configuration changed: restarting.");
         self.running.halt(GRACE).await;
-        match self.start(config, program).await {
+        match self.start(config, built).await {
             Ok(running) => {
                 (self.running, self.down) = (running, false);
                 Ok(())
             }
             Err(error) => {
                 self.down = true;
-                let config = self.config.clone();
-                self.running = self.start(&config, self.built.program.clone()).await?;
+                let (config, built) = (self.config.clone(), self.built.clone());
+                self.running = self.start(&config, &built).await?;
                 self.down = false;
                 Err(error)
             }
         }
     }
 
-    async fn start(&mut self, config: &Arc<Config>, program: Arc<Program>) -> Result<Running, RunError> {
+    async fn start(&mut self, config: &Arc<Config>, built: &Built) -> Result<Running, RunError> {
         let store = serve::open_store(config, &self.setup.limits)?;
-        self.setup.start(config, program, store, None).await
+        self.setup.start(config, built, store, None).await
     }
 
     fn build_again(&mut self) -> Result<Built, RunError> {
@@ -346,7 +358,10 @@ impl Session<'_> {
 
     async fn swap(&self, built: &Built) -> Result<(), RunError> {
         let swapped = self.running.engine.swap(built.program.clone()).await;
-        swapped.map_err(|error| RunError::starting(error, &self.config))
+        swapped.map_err(|error| RunError::starting(error, &self.config))?;
+        let administration = self.setup.administration.iter();
+        administration.for_each(|administration| administration.admin.released(Some(built.hash.clone())));
+        Ok(())
     }
 
     // The same error is said once: whoever keeps what is printed in a watched file must not get it for ever.

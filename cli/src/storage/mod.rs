@@ -1,10 +1,11 @@
-//! `partyrun storage`: what rooms have stored, for people and for scripts, and copies of it. It only reads, whether a server
-//! runs or not.
+//! `partyrun storage`: what rooms have stored, for people and for scripts. Where a server with an administrative API runs, it is
+//! asked, and can write; else the database is read as it lies there.
 //!
 //! Values are V8's structured clones, so the runtime itself reads them: `viewer.rs` runs a program of ours in the rooms'
 //! place, over a store that refuses to write and knows no alarms.
 
 mod error;
+mod remote;
 mod viewer;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::path::Path;
 use partyrun_config::{Config, ConfigError, Overrides, Request};
 use partyrun_store::{Look, RoomKey, RoomOnDisk};
 
+use crate::admin::client::{Client, ClientError};
 use crate::args::{StorageArgs, StorageCommand};
 use crate::output::{counted, escape};
 use error::machine;
@@ -22,7 +24,16 @@ pub(crate) use error::StorageError;
 /// Runs the command.
 pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
+    if args.to.is_some() {
+        return through(args, Client::find(args.to.as_deref(), None)?);
+    }
     let config = config(args, &cwd)?;
+    if args.command.asks_server() {
+        let client = Client::find(None, config.persist.path())?;
+        if client.is_some() || args.command.writes() {
+            return through(args, client);
+        }
+    }
     let folder = config.persist.path().ok_or(StorageError::NotKept)?;
     let path = folder.display().to_string();
     let look = Look::open(folder)
@@ -47,8 +58,22 @@ pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
             print_all(look, &rooms, [room], &Wanted::Json)
         }
         StorageCommand::Export { room: None } => print_all(look, &rooms, &rooms, &Wanted::Json),
-        // Done above, as it needs no list of rooms.
+        // Done above: one needs no list of rooms, the others a server.
+        StorageCommand::Put { .. } | StorageCommand::Delete { .. } => Ok(()),
         StorageCommand::Backup { .. } => Ok(()),
+    }
+}
+
+// Asks a server that runs.
+fn through(args: &StorageArgs, client: Option<Client>) -> Result<(), StorageError> {
+    let client = client.ok_or(ClientError::Nobody)?;
+    match &args.command {
+        StorageCommand::List { room: Some(room) } => remote::list(&client, room, args.json),
+        StorageCommand::Get { room, key } => remote::get(&client, room, key, args.json),
+        StorageCommand::Put { room, key, value } => remote::put(&client, room, key, value),
+        StorageCommand::Delete { room, key: Some(key), .. } => remote::delete(&client, room, Some(key)),
+        StorageCommand::Delete { room, .. } => remote::delete(&client, room, None),
+        _ => Err(StorageError::Here),
     }
 }
 

@@ -10,6 +10,7 @@
     reason = "a helper of tests that panics has failed its test"
 )]
 
+mod admin;
 mod altered;
 mod assets;
 mod backup;

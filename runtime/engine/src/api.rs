@@ -1,5 +1,7 @@
 //! What the engine and whoever starts it name to each other: the vocabulary of the crate, on which every floor stands.
 
+pub(crate) mod admin;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;

@@ -22,6 +22,9 @@ pub use api::{
     Before, Counts, CronOutcome, Fetched, Isolation, Level, Observer, PartyDescription, RoomState, Source,
     StartError,
 };
+pub use api::admin::{
+    Act, Acted, AskError, Change, ConnectionReport, RoomDetails, RoomOrder, RoomQuery, RoomReport, StorageQuery, Usage,
+};
 pub use engine::{Engine, EngineOptions, Warm, Workers};
 pub use ground::inspect::{Arrival, Follow, Inspector, Session, Target};
 pub use ground::program::{BUNDLE_NAME, DebugMap, Program, ProgramError};

@@ -412,6 +412,18 @@ limits! {
     build_command_time_max: Duration = Duration::from_secs(600), "time", "the command is ended, and the build fails";
     /// Bytes of output lines that wait for a slow terminal.
     console_bytes_max: usize = 16 * MIB, "bytes", "further lines are dropped, and their number is printed";
+    /// Connections of the administrative listener.
+    admin_connections_max: usize = 64, "sockets", "503";
+    /// Length of a request's body on the administrative listener, and of a room that is exported as a file.
+    admin_body_bytes_max: usize = 64 * MIB, "bytes", "413; a larger room is not exported";
+    /// Time that the administrative API waits for a room's thread, for the room itself, and for the disk.
+    admin_answer_time_max: Duration = Duration::from_secs(2), "time", "503 with the code `busy`; other rooms are answered";
+    /// Rooms or alarms on one page of the administrative API.
+    admin_page_max: usize = 1000, "rows", "400";
+    /// Bytes of the last lines of the log that are kept for the administrative API.
+    admin_log_bytes_max: usize = MIB, "bytes", "the oldest are forgotten";
+    /// Bytes of lines that wait for one reader of the live log.
+    admin_reader_bytes_max: usize = MIB, "bytes", "the reader loses lines, and is told how many";
     /// Bytes of static files, plain and compressed, that are kept in memory.
     asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least recently used are dropped from memory";
     /// Length of a static file that is kept in memory.

@@ -6,7 +6,7 @@
 //! - Runs of one cron do not overlap: while one is going, the next is left out, and a line says so. Different crons do.
 //! - A run that fails is tried again after 2, 4 and 8 seconds, unless the handler called `noRetry()`. The schedule goes on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,16 +108,128 @@ impl Schedule {
     }
 }
 
+/// A run of a cron that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CronRun {
+    /// When it began, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// How long it took.
+    pub took_ms: i64,
+    /// Whether the handler succeeded.
+    pub succeeded: bool,
+}
+
+/// A cron as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronState {
+    /// Its name.
+    pub name: String,
+    /// Its expression.
+    pub expression: String,
+    /// When it is due next, in milliseconds since 1970.
+    pub next_ms: Option<i64>,
+    /// Whether a run is going.
+    pub running: bool,
+    /// The last run of this process that has ended.
+    pub last: Option<CronRun>,
+}
+
+/// Why a cron was not run by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CronRefusal {
+    /// The configuration has none of this name.
+    Unknown,
+    /// The main party has no handler.
+    NoHandler,
+    /// A run is going.
+    Running,
+}
+
+/// The crons of a project, with what is known of their runs.
+#[derive(Default)]
+pub struct Crons {
+    crons: Vec<(String, String)>,
+    running: Mutex<HashSet<String>>,
+    last: Mutex<HashMap<String, CronRun>>,
+}
+
+/// A run that is going; when it is dropped, the next may begin.
+struct Going<'a>(&'a Crons, &'a str);
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.running).remove(self.1);
+    }
+}
+
+impl Crons {
+    /// The crons of a configuration: names and expressions.
+    pub fn new(crons: Vec<(String, String)>) -> Arc<Self> {
+        Arc::new(Self { crons, ..Self::default() })
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn states(&self, now: DateTime<Utc>) -> Vec<CronState> {
+        let state = |(name, expression): &(String, String)| CronState {
+            name: name.clone(),
+            expression: expression.clone(),
+            next_ms: Cron::from_str(expression)
+                .ok()
+                .and_then(|cron| cron.find_next_occurrence(&now, false).ok())
+                .map(|at| at.timestamp_millis()),
+            running: lock(&self.running).contains(name),
+            last: lock(&self.last).get(name).copied(),
+        };
+        self.crons.iter().map(state).collect()
+    }
+
+    /// Runs a cron now, once; its schedule goes on.
+    pub async fn run_now(&self, runner: &impl CronRunner, name: &str) -> Result<CronOutcome, CronRefusal> {
+        let known = self.crons.iter().find(|(known, _)| known == name);
+        let (name, expression) = known.ok_or(CronRefusal::Unknown)?;
+        if !runner.has_handler() {
+            return Err(CronRefusal::NoHandler);
+        }
+        if !self.claim(name) {
+            return Err(CronRefusal::Running);
+        }
+        let _going = Going(self, name);
+        Ok(self.run(runner, name, expression, Utc::now()).await)
+    }
+
+    // Whether a run may begin; [`Going`] ends it.
+    fn claim(&self, name: &str) -> bool {
+        lock(&self.running).insert(name.to_string())
+    }
+
+    async fn run(
+        &self,
+        runner: &impl CronRunner,
+        name: &str,
+        expression: &str,
+        at: DateTime<Utc>,
+    ) -> CronOutcome {
+        let begun = Utc::now();
+        let outcome = runner.run(name.to_string(), expression.to_string(), at.timestamp_millis()).await;
+        let run = CronRun {
+            at_ms: begun.timestamp_millis(),
+            took_ms: (Utc::now() - begun).num_milliseconds(),
+            succeeded: outcome.response.status < 400,
+        };
+        lock(&self.last).insert(name.to_string(), run);
+        outcome
+    }
+}
+
 /// Runs the crons until the future is dropped.
 pub async fn run_crons(
     runner: impl CronRunner,
-    crons: Vec<(String, String)>,
+    crons: Arc<Crons>,
     clock: impl Clock,
     reporter: Arc<dyn Reporter>,
 ) {
     let clock = Arc::new(clock);
-    let mut schedule = Schedule::new(crons, clock.now());
-    let running: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let mut schedule = Schedule::new(crons.crons.clone(), clock.now());
     loop {
         clock.sleep(schedule.sleep(clock.now())).await;
         for due in schedule.due(clock.now()) {
@@ -127,25 +239,32 @@ pub async fn run_crons(
                     .warn(&format!("The cron `{name}` is due, but the main party has no static `onCron`."));
                 continue;
             }
-            if !lock(&running).insert(due.name.clone()) {
+            let (runner, clock, reporter, crons) =
+                (runner.clone(), clock.clone(), reporter.clone(), crons.clone());
+            // Before the task: whoever is due next must find it going.
+            if !crons.claim(&due.name) {
                 reporter.warn(&format!("The cron `{}` is still running, so this run is skipped.", due.name));
                 continue;
             }
-            let (runner, clock, reporter, running) =
-                (runner.clone(), clock.clone(), reporter.clone(), running.clone());
             tokio::spawn(async move {
-                fire(&runner, &*clock, &*reporter, &due).await;
-                lock(&running).remove(&due.name);
+                let _going = Going(&crons, &due.name);
+                fire(&runner, &crons, &*clock, &*reporter, &due).await;
             });
         }
     }
 }
 
-async fn fire(runner: &impl CronRunner, clock: &impl Clock, reporter: &dyn Reporter, due: &Due) {
+async fn fire(
+    runner: &impl CronRunner,
+    crons: &Crons,
+    clock: &impl Clock,
+    reporter: &dyn Reporter,
+    due: &Due,
+) {
     let Due { name, expression, at } = due;
     let mut waits = RETRY_AFTER.into_iter();
     loop {
-        let outcome = runner.run(name.clone(), expression.clone(), at.timestamp_millis()).await;
+        let outcome = crons.run(runner, name, expression, *at).await;
         if outcome.response.status < 400 {
             return;
         }
@@ -158,8 +277,8 @@ async fn fire(runner: &impl CronRunner, clock: &impl Clock, reporter: &dyn Repor
     }
 }
 
-fn lock(running: &Mutex<HashSet<String>>) -> std::sync::MutexGuard<'_, HashSet<String>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(known: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

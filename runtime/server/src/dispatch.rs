@@ -2,9 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::{HeaderValue, header};
 use partyrun_assets::AssetsError;
 use partyrun_engine::{Before, Fetched, PartyDescription};
-use partyrun_net::{Request, Response, Route, RouteError};
+use partyrun_net::{Body, Request, Response, Route, RouteError};
 use partyrun_store::RoomKey;
 
 use crate::Server;
@@ -41,6 +42,9 @@ impl Server {
     }
 
     async fn other(&self, request: Request) -> Response {
+        if let Some(response) = self.health(&request).await {
+            return response;
+        }
         if self.options.development
             && let Some(response) = self.development(&request).await
         {
@@ -84,6 +88,22 @@ impl Server {
             return page;
         }
         welcome.unwrap_or_else(|| Response::text(404, "Not found"))
+    }
+
+    // Only where a flag asks for it: the paths are the project's otherwise.
+    async fn health(&self, request: &Request) -> Option<Response> {
+        let probe = self.options.health.as_ref()?;
+        let (status, text) = match request.path() {
+            "/healthz" => (200, r#"{"status":"ok"}"#.to_string()),
+            "/readyz" => probe.ready().await,
+            _ => return None,
+        };
+        let mut response = Response::new(status, Body::Full(text.into()));
+        let fields = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+        for (name, value) in fields {
+            response.headers.insert(name, HeaderValue::from_static(value));
+        }
+        Some(response)
     }
 
     // A file that is there but cannot be read is an answer, too: nobody else may answer in its place.

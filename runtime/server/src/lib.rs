@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use partyrun_engine::Engine;
 use partyrun_limits::Limits;
 use partyrun_net::{Guest, Handler, Request, Response};
@@ -25,7 +26,7 @@ use partyrun_store::RoomKey;
 use hints::Hints;
 
 pub use client::{Network, NetworkError};
-pub use crons::{Clock, CronRunner, SystemClock, run_crons};
+pub use crons::{Clock, CronRefusal, CronRun, CronRunner, CronState, Crons, SystemClock, run_crons};
 pub use partyrun_assets::{AssetsError, Options as StaticOptions};
 pub use reload::{RELOAD_PATH, Reload};
 pub use static_files::StaticFiles;
@@ -70,6 +71,12 @@ pub trait Reporter: Send + Sync + 'static {
     fn warn(&self, text: &str);
 }
 
+/// Answers whether the server is well.
+pub trait Probe: Send + Sync {
+    /// Whether requests should be sent here: the status and a body of JSON.
+    fn ready(&self) -> BoxFuture<'_, (u16, String)>;
+}
+
 /// What a server is made from.
 pub struct ServerOptions {
     /// The limits in force.
@@ -82,6 +89,8 @@ pub struct ServerOptions {
     pub assets: Option<StaticFiles>,
     /// Proxies that are believed when they tell of their clients.
     pub trusted_proxies: Vec<Network>,
+    /// Answers `/healthz` and `/readyz`, if they shall be.
+    pub health: Option<Arc<dyn Probe>>,
     /// Tells pages to reload, if they shall; in development only.
     pub reload: Option<Reload>,
 }

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::RoomKey;
 
 /// The checksum of one value. Published values of it never change: databases hold them.
-pub(crate) fn checksum(room: &RoomKey, key: &[u8], value: &[u8]) -> i64 {
+pub fn checksum(room: &RoomKey, key: &[u8], value: &[u8]) -> i64 {
     // Each part is the seed of the next, so that no two ways to divide the same bytes are alike.
     let parts = [room.party().as_bytes(), room.id().as_bytes(), key, value];
     parts.into_iter().fold(0, |seed, part| xxh3_64_with_seed(part, seed)).cast_signed()

@@ -32,19 +32,22 @@ mod memory;
 mod room;
 mod sqlite;
 mod store;
+mod survey;
 #[cfg(test)]
 mod testing;
 
 pub use alarms::retry_delay_ms;
+pub use checksum::checksum;
 pub use error::{JsErrorClass, StorageError, StoreError};
 pub use key::RoomKey;
 pub use memory::Memory;
-pub use room::{AlarmEnd, AlarmOutcome, ListOptions, RoomStorage, TransactionId, WorkerStore};
+pub use room::{AlarmEnd, AlarmOutcome, ListOptions, Listed, RoomStorage, TransactionId, WorkerStore};
 pub use sqlite::{DATABASE_FILE, FolderLock, Look, RoomOnDisk, Sqlite, SqliteOptions, Whole, verify};
 pub use store::{
     AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, KeyRange, Reader, RoomHandle, Store, StoredAlarm,
     StoredRoom, Visit,
 };
+pub use survey::{ENTRIES_COUNTED_MAX, RoomSeen, RoomsPage, StoredSize, Survey};
 
 /// The wall clock in milliseconds, as alarms are stored.
 pub fn now_ms() -> i64 {

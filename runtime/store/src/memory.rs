@@ -3,7 +3,7 @@
 //! The same contract as SQLite's, without a committer thread: a batch is applied at once and its callback called before
 //! [`Store::commit`] returns, on the caller's thread.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,7 @@ use crate::store::{
     AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, KeyRange, Reader, RoomHandle, Store, StoredAlarm,
     StoredRoom, Visit,
 };
+use crate::survey::{ENTRIES_COUNTED_MAX, RoomSeen, RoomsPage, StoredSize, Survey};
 use crate::{RoomKey, StoreError};
 
 /// A store without a disk.
@@ -31,7 +32,7 @@ struct Shared {
 #[derive(Default)]
 struct Data {
     closed: bool,
-    rooms: HashMap<RoomKey, Room>,
+    rooms: BTreeMap<RoomKey, Room>,
     alarms: BTreeSet<(i64, RoomKey)>,
 }
 
@@ -134,9 +135,59 @@ impl Store for Memory {
         self.shared.board.set_hook(hook);
     }
 
+    fn survey(&self) -> Result<Box<dyn Survey>, StoreError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn probe(&self, done: CommitCallback) {
+        let closed = self.shared.data().closed;
+        done(if closed { Err(StoreError::Closed) } else { Ok(()) });
+    }
+
     fn close(&self) {
         self.shared.data().closed = true;
     }
+}
+
+impl Survey for Memory {
+    fn rooms(&self, page: &RoomsPage) -> Result<Vec<RoomSeen>, StoreError> {
+        let data = self.shared.data();
+        let from = page.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let rooms = data.rooms.range((from, Bound::Unbounded));
+        let wanted = |key: &RoomKey| {
+            page.party.as_ref().is_none_or(|party| party == key.party()) && key.id().starts_with(&page.prefix)
+        };
+        let found = rooms.filter(|(key, _)| wanted(key)).take(page.limit);
+        Ok(found.map(|(key, room)| seen(key, room)).collect())
+    }
+
+    fn seen(&self, key: &RoomKey) -> Result<Option<RoomSeen>, StoreError> {
+        Ok(self.shared.data().rooms.get(key).map(|room| seen(key, room)))
+    }
+
+    fn room(&self, key: &RoomKey) -> Result<Option<(RoomSeen, StoredSize)>, StoreError> {
+        let data = self.shared.data();
+        let Some(room) = data.rooms.get(key) else { return Ok(None) };
+        let counted = room.values.iter().take(ENTRIES_COUNTED_MAX + 1);
+        let mut size = counted.fold(StoredSize::default(), |size, (key, value)| StoredSize {
+            entries: size.entries + 1,
+            bytes: size.bytes + (key.len() + value.len()) as u64,
+            more: false,
+        });
+        size.more = room.values.len() > ENTRIES_COUNTED_MAX;
+        Ok(Some((seen(key, room), size)))
+    }
+
+    fn alarms(&self, after: Option<&(i64, RoomKey)>, limit: usize) -> Result<Vec<RoomSeen>, StoreError> {
+        let data = self.shared.data();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let due = data.alarms.range((from, Bound::Unbounded)).take(limit);
+        Ok(due.filter_map(|(_, key)| data.rooms.get(key).map(|room| seen(key, room))).collect())
+    }
+}
+
+fn seen(key: &RoomKey, room: &Room) -> RoomSeen {
+    RoomSeen { key: key.clone(), last_seen_ms: None, alarm: room.alarm }
 }
 
 impl Reader for Memory {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use bytes::Bytes;
 
+use crate::survey::Survey;
 use crate::{RoomKey, StoreError};
 
 /// Called once per batch, on the store's own thread, when the batch is durable or will never be. It must not block.
@@ -43,6 +44,13 @@ pub trait Store: Send + Sync {
 
     /// Sets the hook for alarms earlier than all announced ones; it replaces an earlier hook.
     fn on_earlier_alarm(&self, hook: AlarmHook);
+
+    /// Opens a look over all rooms for the calling thread.
+    fn survey(&self) -> Result<Box<dyn Survey>, StoreError>;
+
+    /// Writes to the disk what changes nothing, behind all batches given so far, and then calls `done`: whether a batch
+    /// could be made durable now.
+    fn probe(&self, done: CommitCallback);
 
     /// Finishes all batches given so far and closes the database. Later batches fail.
     fn close(&self);

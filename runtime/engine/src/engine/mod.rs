@@ -3,6 +3,7 @@
 //! [`Engine::room`] is the way in for a request or a WebSocket handshake of a room. `placement.rs` says on which worker a
 //! room is, so that it has at most one live instance anywhere in the process.
 
+mod administration;
 pub(crate) mod alarm_clock;
 mod edges;
 pub(crate) mod inner;

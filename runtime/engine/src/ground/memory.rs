@@ -139,6 +139,11 @@ impl MemoryUse {
         self.external.used().saturating_add(self.heap_bytes.load(Ordering::Relaxed))
     }
 
+    /// Takes note of what the heap was measured to be.
+    pub(crate) fn note_heap(&self, bytes: usize) {
+        self.heap_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// Marks the isolate as the one that must go.
     pub(crate) fn single_out(&self) {
         self.singled_out.store(true, Ordering::Release);

@@ -129,6 +129,11 @@ impl Places {
         self.room_for(self.live.load(Ordering::Acquire), false).err()
     }
 
+    /// How many rooms have a place.
+    pub(crate) fn live(&self) -> usize {
+        self.live.load(Ordering::Acquire)
+    }
+
     /// The share that the process has of the memory that it could have.
     pub(crate) fn memory_share(&self) -> f64 {
         self.look(0).map_or(0.0, |(bound, _)| bound.share_with(0))

@@ -42,6 +42,19 @@ impl Totals {
         }
     }
 
+    /// By the names of their limits: what is used of each total, and what may be.
+    pub(crate) fn used(&self) -> [(&'static str, usize, usize); 6] {
+        let named = [
+            ("inboxes_total_bytes_max", &self.inboxes),
+            ("unfinished_total_bytes_max", &self.unfinished),
+            ("send_queues_total_bytes_max", &self.send_queues),
+            ("held_total_bytes_max", &self.held),
+            ("answers_total_bytes_max", &self.answers),
+            ("undurable_total_bytes_max", &self.undurable),
+        ];
+        named.map(|(name, total)| (name, total.used(), total.max()))
+    }
+
     /// Of the events that wait for a room.
     pub(crate) fn inbox(&self, limits: &Limits) -> Budget {
         Budget::new(&self.inboxes, limits.inbox_bytes_max)

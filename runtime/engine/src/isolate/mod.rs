@@ -259,6 +259,13 @@ impl Isolate {
         &self.heap.memory
     }
 
+    /// What it uses now, in bytes.
+    pub(crate) fn measure(&mut self) -> usize {
+        let statistics = self.heap.runtime.v8_isolate().get_heap_statistics();
+        self.heap.memory.note_heap(statistics.total_heap_size());
+        self.heap.memory.bytes()
+    }
+
     /// What ends it from other threads.
     pub(crate) fn handle(&self) -> &v8::IsolateHandle {
         &self.heap.handle

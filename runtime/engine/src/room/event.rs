@@ -6,7 +6,9 @@
 use deno_core::v8;
 use partyrun_extensions::{add_stream, wire};
 use partyrun_net::{Body, CloseFrame, Request, SocketEvent};
+use tokio::sync::oneshot;
 
+use crate::api::admin::{AskError, Change, Claim};
 use crate::ground::pulse::Step;
 use crate::isolate::{CallError, Calls, call, text};
 use crate::room::http::{body_stream, header_text};
@@ -33,6 +35,8 @@ pub(crate) enum Event {
     Socket(u32, Box<Request>),
     /// The static `onCron` of the main party.
     Cron(u32, Box<Cron>),
+    /// An operator changes the room's storage; JavaScript hears nothing of it.
+    Change(Box<WantedChange>),
 }
 
 impl Event {
@@ -49,6 +53,7 @@ impl Event {
             Self::Fetch(..) => Step::Fetch,
             Self::Socket(..) => Step::Socket,
             Self::Cron(..) => Step::Cron,
+            Self::Change(_) => Step::Later,
         }
     }
 
@@ -62,6 +67,7 @@ impl Event {
             | Self::Fetch(_, request)
             | Self::Socket(_, request) => bytes_of(request),
             Self::Before(_, before) => bytes_of(&before.request),
+            Self::Change(wanted) => wanted.change.bytes(),
             Self::End(..) | Self::Alarm(..) | Self::Cron(..) => 0,
         }
     }
@@ -135,6 +141,20 @@ pub(crate) struct Cron {
     pub(crate) name: String,
     pub(crate) expression: String,
     pub(crate) scheduled_ms: i64,
+}
+
+/// A change of storage that an operator wants.
+pub(crate) struct WantedChange {
+    pub(crate) change: Change,
+    pub(crate) claim: Claim,
+    pub(crate) reply: oneshot::Sender<Result<usize, AskError>>,
+}
+
+impl WantedChange {
+    /// Answers without a change.
+    pub(crate) fn answer(self, answer: Result<usize, AskError>) {
+        let _gone = self.reply.send(answer);
+    }
 }
 
 /// How a socket ended.
@@ -224,6 +244,8 @@ pub(crate) fn dispatch<'s>(
                 [number(scope, id), text(scope, &cron.name)?, text(scope, &cron.expression)?, scheduled];
             call(scope, &calls.cron, &arguments)?;
         }
+        // The room itself makes it.
+        Event::Change(_) => {}
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use deno_core::v8;
 use partyrun_store::RoomKey;
@@ -119,6 +120,7 @@ impl Home {
         }
         self.line.park(context.waker());
         self.shared.note_activity();
+        let begun = Instant::now();
         let outcome = self.turn(context);
         let mut overrun = self.shared.pulse.take_overrun();
         if let Some(overrun) = &mut overrun {
@@ -146,7 +148,11 @@ impl Home {
             }
             self.end_isolate();
         }
-        touched.iter().for_each(|room| room.end_of_turn());
+        let part = begun.elapsed() / u32::try_from(touched.len()).unwrap_or(u32::MAX).max(1);
+        for room in &touched {
+            room.rest.note_turn(part);
+            room.end_of_turn();
+        }
         Poll::Pending
     }
 
@@ -380,6 +386,10 @@ impl Landlord for Home {
 
     fn is_debugged(&self) -> bool {
         self.isolate.borrow().as_ref().is_some_and(|prepared| prepared.isolate.debugged())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.isolate.borrow_mut().as_mut().map_or(0, |prepared| prepared.isolate.measure())
     }
 
     fn tidy(&self) {

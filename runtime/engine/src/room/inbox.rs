@@ -77,6 +77,16 @@ impl Inbox {
         Some(event)
     }
 
+    /// How many events wait.
+    pub(crate) fn len(&self) -> usize {
+        self.events.borrow().len()
+    }
+
+    /// The bytes of the events that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.budget.used()
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.events.borrow().is_empty()

@@ -2,6 +2,7 @@
 //! (an isolate with its rooms, and what a turn is).
 
 pub(crate) mod actor;
+pub(crate) mod administer;
 pub(crate) mod alarms;
 pub(crate) mod edge;
 pub(crate) mod event;
@@ -17,6 +18,7 @@ pub(crate) mod output_gate;
 pub(crate) mod placing;
 pub(crate) mod proxy;
 pub(crate) mod records;
+pub(crate) mod report;
 pub(crate) mod requests;
 pub(crate) mod rest;
 pub(crate) mod shared;

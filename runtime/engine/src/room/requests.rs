@@ -155,7 +155,12 @@ impl Requests {
 
     /// Whether nobody waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.table.borrow().is_empty()
+        self.len() == 0
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.borrow().len()
     }
 
     /// Answers a request at once. An unknown one was answered before.

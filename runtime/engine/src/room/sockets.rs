@@ -14,6 +14,7 @@ use partyrun_net::{
 };
 use tokio::sync::oneshot;
 
+use crate::api::admin::ConnectionReport;
 use crate::room::event::{Ending, Event};
 use crate::room::inbox::Inbox;
 use crate::room::lodging::{Berth, Connection, Lodger};
@@ -398,6 +399,31 @@ impl Sockets {
             .iter()
             .flatten()
             .all(|entry| hibernates && entry.connection.is_some() && entry.handshake.is_none())
+    }
+
+    /// The connections with an id.
+    pub(crate) fn with_id(&self, id: &str) -> Vec<u32> {
+        let found = self.entries.iter().enumerate().filter(|(_, place)| {
+            let entry = place.as_ref().filter(|entry| entry.handshake.is_none());
+            entry.and_then(|entry| entry.connection.as_ref()).is_some_and(|connection| connection.id == id)
+        });
+        found.filter_map(|(index, _)| u32::try_from(index).ok()).collect()
+    }
+
+    /// Up to so many connections, the oldest first.
+    pub(crate) fn reports(&self, count_max: usize) -> Vec<ConnectionReport> {
+        let connections = self.entries.iter().flatten().filter(|entry| entry.handshake.is_none());
+        let mut found: Vec<_> =
+            connections.filter_map(|entry| Some((entry.arrival, entry, entry.connection.as_ref()?))).collect();
+        found.sort_unstable_by_key(|(arrival, ..)| *arrival);
+        let report = |(_, entry, connection): (u64, &Entry, &Connection)| ConnectionReport {
+            id: connection.id.clone(),
+            uri: connection.uri.clone(),
+            tags: connection.tags.iter().filter(|tag| **tag != connection.id).cloned().collect(),
+            state_bytes: connection.attachment.as_ref().map(Vec::len),
+            queue_bytes: entry.socket.queued_bytes(),
+        };
+        found.into_iter().take(count_max).map(report).collect()
     }
 
     /// The connections of a room that hibernated, in the order of their arrival: indexes are used again.

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use partyrun_store::DueAlarm;
 
@@ -66,6 +66,8 @@ pub(crate) struct Rest {
     pub(super) tidied: Cell<Option<Instant>>,
     /// Handlers and promises of `waitUntil` that the edge has running.
     pub(super) waits: Cell<i32>,
+    // What its turns took.
+    took: Cell<Duration>,
     // A step took long since the room came to this worker.
     slow: Cell<bool>,
     /// Why the room will be reset at the end of this turn.
@@ -86,6 +88,16 @@ impl Rest {
     /// More or fewer handlers run.
     pub(crate) fn wait(&self, change: i32) {
         self.waits.set(self.waits.get() + change);
+    }
+
+    /// A turn of the room took so long.
+    pub(crate) fn note_turn(&self, took: Duration) {
+        self.took.set(self.took.get().saturating_add(took));
+    }
+
+    /// What its turns took since it came to this worker.
+    pub(crate) fn took(&self) -> Duration {
+        self.took.get()
     }
 
     /// A step took long.
@@ -161,6 +173,11 @@ pub(crate) struct Alarms {
 }
 
 impl Alarms {
+    /// How many run.
+    pub(crate) fn len(&self) -> usize {
+        self.running.borrow().len()
+    }
+
     /// Whether none runs.
     pub(crate) fn is_empty(&self) -> bool {
         self.running.borrow().is_empty()

@@ -4,6 +4,7 @@ use deno_core::v8;
 use partyrun_net::Response;
 
 use crate::api::Level;
+use crate::api::admin::AskError;
 use crate::ground::overrun;
 use crate::ground::pulse::{Overrun, Step};
 use crate::isolate::{CallError, Entered};
@@ -43,6 +44,10 @@ impl Actor {
                     break;
                 }
                 let Some(event) = self.inbox.pop() else { break };
+                if let Event::Change(wanted) = event {
+                    self.change(*wanted);
+                    continue;
+                }
                 self.step(event.step())?;
                 v8::scope!(let scope, scope);
                 dispatch(scope, calls, self.number(), event)?;
@@ -81,6 +86,7 @@ impl Actor {
             Event::Connect(index, ..) => self.sockets.borrow_mut().refuse(index, response()),
             Event::End(index, _) => self.sockets.borrow_mut().remove(index),
             Event::Alarm(token) => self.alarm_done(token, false),
+            Event::Change(wanted) => wanted.answer(Err(AskError::Gone("the room was reset".to_string()))),
             Event::Text(..) | Event::Binary(..) => {}
         }
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use partyrun_net::{Guest, Request, Response};
-use partyrun_store::{DueAlarm, RoomKey, StoreError};
+use partyrun_store::{DueAlarm, Listed, RoomKey, StorageError, StoreError};
 use tokio::sync::oneshot;
 
+use crate::api::admin::{Act, Acted, RoomDetails, RoomQuery, RoomReport, StorageQuery, WorkerUsage};
 use crate::api::{Before, Described, Fetched, RoomState, StartError};
 use crate::ground::places::Full;
 use crate::ground::program::Program;
@@ -25,6 +26,22 @@ pub(crate) struct Durable {
     pub(crate) result: Result<(), StoreError>,
 }
 
+/// A question about rooms in memory. An answer `None` says that the room is not.
+pub(crate) enum Ask {
+    /// A page of them.
+    List(RoomQuery, oneshot::Sender<Vec<RoomReport>>),
+    /// Which of these are here.
+    Which(Vec<RoomKey>, oneshot::Sender<Vec<RoomReport>>),
+    /// One, with up to so many connections.
+    Details(RoomKey, usize, oneshot::Sender<Option<RoomDetails>>),
+    /// A part of its storage.
+    Read(RoomKey, StorageQuery, oneshot::Sender<Option<Result<Listed, StorageError>>>),
+    /// Something is to be done to it.
+    Act(RoomKey, Act, oneshot::Sender<Acted>),
+    /// How much is used.
+    Usage(oneshot::Sender<WorkerUsage>),
+}
+
 /// What others ask of a worker.
 pub(crate) enum Message {
     Request(RoomKey, Box<Request>, Origin, oneshot::Sender<Answer>),
@@ -39,6 +56,10 @@ pub(crate) enum Message {
     Swap(Arc<Program>),
     Counts(oneshot::Sender<(usize, usize)>),
     Rooms(oneshot::Sender<Vec<RoomState>>),
+    /// An operator changes a room's storage.
+    Change(RoomKey, Box<event::WantedChange>),
+    /// An operator asks.
+    Ask(Ask),
     Drain(Duration),
     /// A room finds no place: idle ones shall leave.
     MakeWay(Full),
@@ -57,7 +78,7 @@ impl Message {
     /// The room that takes it, and comes into memory for it.
     pub(crate) fn room(&self) -> Option<&RoomKey> {
         match self {
-            Self::Request(key, ..) | Self::Adopt(key, _) => Some(key),
+            Self::Request(key, ..) | Self::Adopt(key, _) | Self::Change(key, _) => Some(key),
             Self::Alarm(due) => Some(&due.room),
             _ => None,
         }

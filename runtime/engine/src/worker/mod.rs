@@ -4,6 +4,7 @@
 //! that is, `placement.rs` says. The thread runs a current-thread tokio runtime: deno_core must never see another kind
 //! (design, section 3). Messages from other threads arrive in order through one channel.
 
+mod administration;
 mod handlers;
 pub(crate) mod isolates;
 pub(crate) mod mailbox;
@@ -268,6 +269,8 @@ impl Worker {
                 }
                 trim::now();
             }
+            Message::Change(key, wanted) => self.room(key).administer(*wanted),
+            Message::Ask(ask) => self.answer(ask),
             Message::Guest(guest) => self.guests.seat(guest),
             Message::Adopt(key, parcel) => {
                 let room = self.room(key.clone());

@@ -104,6 +104,11 @@ impl Front {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// What counts the open connections that speak HTTP.
+    pub fn counter(&self) -> Arc<AtomicUsize> {
+        self.connections.clone()
+    }
+
     /// Stops accepting. Requests in progress may finish within `grace`; then all connections are closed.
     pub fn stop(&self, grace: Duration) {
         self.course.send_replace(Course::Stopping(grace));

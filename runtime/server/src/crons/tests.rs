@@ -138,7 +138,7 @@ impl Run {
             Arc::new(Lines::default()),
         );
         let list = crons(&[("each", "* * * * *")]);
-        let task = tokio::spawn(run_crons(handler.clone(), list, clock.clone(), lines.clone()));
+        let task = tokio::spawn(run_crons(handler.clone(), Crons::new(list), clock.clone(), lines.clone()));
         while clock.0.receiver_count() == 0 {
             tokio::task::yield_now().await;
         }

@@ -67,8 +67,16 @@ fn after_prefix(prefix: &str) -> Vec<u8> {
     after
 }
 
-/// What was found, in order, and the keys whose values were altered on disk.
-pub(super) type Listed = (Vec<(String, Bytes)>, Vec<String>);
+/// What a list found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Keys and values, in order.
+    pub entries: Vec<(String, Bytes)>,
+    /// The keys that were left out, because their values were altered on disk.
+    pub altered: Vec<String>,
+    /// There are more, beyond the bytes that were asked for.
+    pub more: bool,
+}
 
 /// The writes of all layers in a range, merged; newer ones replaced older ones already.
 pub(super) type Overlay<'a> = BTreeMap<&'a Arc<str>, Option<&'a Bytes>>;
@@ -78,19 +86,30 @@ pub(super) struct Merge<'a> {
     overlay: std::iter::Peekable<std::vec::IntoIter<(&'a Arc<str>, Option<&'a Bytes>)>>,
     reverse: bool,
     limit: usize,
+    bytes_left: usize,
+    more: bool,
     out: Vec<(String, Bytes)>,
     altered: Vec<String>,
     damaged: bool,
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(overlay: Overlay<'a>, reverse: bool, limit: usize) -> Self {
+    pub(super) fn new(overlay: Overlay<'a>, reverse: bool, limit: usize, bytes_max: usize) -> Self {
         let mut entries: Vec<_> = overlay.into_iter().collect();
         if reverse {
             entries.reverse();
         }
         let overlay = entries.into_iter().peekable();
-        Self { overlay, reverse, limit, out: Vec::new(), altered: Vec::new(), damaged: false }
+        Self {
+            overlay,
+            reverse,
+            limit,
+            bytes_left: bytes_max,
+            more: false,
+            out: Vec::new(),
+            altered: Vec::new(),
+            damaged: false,
+        }
     }
 
     /// Takes the database's next row.
@@ -126,11 +145,11 @@ impl<'a> Merge<'a> {
         if self.damaged {
             return Err(StoreError::Corrupt("a key is not UTF-8".into()));
         }
-        while self.out.len() < self.limit && self.overlay.peek().is_some() {
+        while self.out.len() < self.limit && !self.more && self.overlay.peek().is_some() {
             // It breaks only when the limit is reached, which the loop asks itself.
             let _ = self.take_overlay();
         }
-        Ok((self.out, self.altered))
+        Ok(Listed { entries: self.out, altered: self.altered, more: self.more })
     }
 
     fn take_overlay(&mut self) -> ControlFlow<()> {
@@ -141,6 +160,12 @@ impl<'a> Merge<'a> {
     }
 
     fn push(&mut self, key: &str, value: Bytes) -> ControlFlow<()> {
+        // One is given, however long it is.
+        if !self.out.is_empty() && self.bytes_left < key.len() + value.len() {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        self.bytes_left = self.bytes_left.saturating_sub(key.len() + value.len());
         self.out.push((key.to_owned(), value));
         if self.out.len() < self.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }

@@ -29,7 +29,7 @@ use crate::{RoomKey, StorageError, StoreError};
 pub use alarm::{AlarmEnd, AlarmOutcome};
 use cache::ReadCache;
 use layer::{Answer, Layer};
-pub use list::ListOptions;
+pub use list::{ListOptions, Listed};
 use list::{Merge, Overlay};
 
 /// One worker thread's way to the store: a reader that all its rooms share. Not `Send`.
@@ -142,18 +142,24 @@ impl RoomStorage {
     /// Entries in UTF-8 byte order. Those whose values were altered on disk are left out, and do not count for a limit:
     /// [`RoomStorage::take_altered`] names them.
     pub fn list(&mut self, options: &ListOptions) -> Result<Vec<(String, Bytes)>, StorageError> {
+        let listed = self.list_within(options, usize::MAX)?;
+        self.altered.extend(listed.altered);
+        Ok(listed.entries)
+    }
+
+    /// The same as one answer that says itself what was left out, and ends with the entry before `bytes_max` bytes of keys and
+    /// values; one entry is given however long it is.
+    pub fn list_within(&mut self, options: &ListOptions, bytes_max: usize) -> Result<Listed, StorageError> {
         self.check_alive()?;
-        let Some((range, limit)) = options.range()? else { return Ok(Vec::new()) };
+        let Some((range, limit)) = options.range()? else { return Ok(Listed::default()) };
         let read_base = !self.base_hidden() && self.load()?;
         let overlay = self.overlay_in(|key| range.contains(key.as_bytes()), &range.start);
-        let mut merge = Merge::new(overlay, options.reverse, limit);
+        let mut merge = Merge::new(overlay, options.reverse, limit, bytes_max);
         if read_base {
             self.reader
                 .list(&self.handle, &range, options.reverse, &mut |key, value| merge.row(key, value))?;
         }
-        let (found, altered) = merge.finish()?;
-        self.altered.extend(altered);
-        Ok(found)
+        Ok(merge.finish()?)
     }
 
     /// The keys that [`RoomStorage::list`] and [`RoomStorage::get_many`] left out since the last call.

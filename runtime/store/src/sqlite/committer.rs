@@ -52,6 +52,7 @@ const START_ALARM: &str = "UPDATE rooms SET alarm_running = 1 WHERE room = ?1 AN
 
 pub(super) enum Message {
     Commit(Pending),
+    Probe(Probe),
     Stop,
 }
 
@@ -59,6 +60,27 @@ pub(super) enum Message {
 pub(super) struct Pending {
     batch: Batch,
     done: Option<CommitCallback>,
+}
+
+/// Who asks whether a batch could be made durable. The callback is called once, as that of a batch.
+pub(super) struct Probe(Option<CommitCallback>);
+
+impl Probe {
+    pub(super) fn new(done: CommitCallback) -> Self {
+        Self(Some(done))
+    }
+
+    fn finish(&mut self, result: Result<(), StoreError>) {
+        if let Some(done) = self.0.take() {
+            let _ = catch_unwind(AssertUnwindSafe(|| done(result)));
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.finish(Err(StoreError::Closed));
+    }
 }
 
 impl Pending {
@@ -121,8 +143,9 @@ impl Committer {
             };
             match message {
                 Ok(Message::Commit(first)) => {
-                    let (group, stop) = collect(first, &inbox);
+                    let Collected { group, probes, stop } = collect(first, &inbox);
                     self.commit(group);
+                    self.answer(probes);
                     if stop {
                         break;
                     }
@@ -130,6 +153,7 @@ impl Committer {
                     self.checkpoint_if_long();
                     idle_work = true;
                 }
+                Ok(Message::Probe(probe)) => self.answer(vec![probe]),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     idle_work = false;
@@ -170,6 +194,28 @@ impl Committer {
         for (pending, result) in group.iter_mut().zip(results) {
             pending.finish(result);
         }
+    }
+
+    fn answer(&mut self, probes: Vec<Probe>) {
+        if probes.is_empty() {
+            return;
+        }
+        let result = self.probe();
+        probes.into_iter().for_each(|mut probe| probe.finish(result.clone()));
+    }
+
+    // Commits the schema's version as it is: one page, and one sync, as for a small batch.
+    fn probe(&mut self) -> Result<(), StoreError> {
+        self.place.check()?;
+        let version: i64 = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        run(&self.connection, "BEGIN IMMEDIATE")?;
+        let written = self.connection.pragma_update(None, "user_version", version).map_err(StoreError::from);
+        let committed = written.and_then(|()| run(&self.connection, "COMMIT"));
+        if committed.is_err() && !self.connection.is_autocommit() {
+            // The commit's error is the one to report.
+            let _ = run(&self.connection, "ROLLBACK");
+        }
+        committed
     }
 
     fn commit_alone(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -254,21 +300,33 @@ impl Committer {
     }
 }
 
-/// Takes what is waiting behind `first`; the flag says that a stop came behind it.
-fn collect(first: Pending, inbox: &Receiver<Message>) -> (Vec<Pending>, bool) {
+/// What waits for one transaction.
+struct Collected {
+    group: Vec<Pending>,
+    probes: Vec<Probe>,
+    /// A stop came behind it.
+    stop: bool,
+}
+
+/// Takes what is waiting behind `first`.
+fn collect(first: Pending, inbox: &Receiver<Message>) -> Collected {
     let mut bytes = size(&first.batch);
-    let mut group = vec![first];
-    while group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX {
+    let mut collected = Collected { group: vec![first], probes: Vec::new(), stop: false };
+    while collected.group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX {
         match inbox.try_recv() {
             Ok(Message::Commit(pending)) => {
                 bytes += size(&pending.batch);
-                group.push(pending);
+                collected.group.push(pending);
             }
-            Ok(Message::Stop) => return (group, true),
+            Ok(Message::Probe(probe)) => collected.probes.push(probe),
+            Ok(Message::Stop) => {
+                collected.stop = true;
+                break;
+            }
             Err(_) => break,
         }
     }
-    (group, false)
+    collected
 }
 
 fn size(batch: &Batch) -> usize {

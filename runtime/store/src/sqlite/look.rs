@@ -7,8 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 
 use super::reader::SqliteReader;
+use super::survey::SqliteSurvey;
 use super::{DATABASE_FILE, SqliteOptions, connect, schema};
 use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
+use crate::survey::Survey;
 use crate::{RoomKey, StoreError};
 
 const ROOMS: &str =
@@ -88,6 +90,15 @@ impl Store for Look {
     fn release_alarm(&self, _room: &RoomKey, _retry_at_ms: i64) {}
 
     fn on_earlier_alarm(&self, _hook: AlarmHook) {}
+
+    fn survey(&self) -> Result<Box<dyn Survey>, StoreError> {
+        let connection = connect(&self.path, &SqliteOptions::default(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok(Box::new(SqliteSurvey::new(connection)))
+    }
+
+    fn probe(&self, done: CommitCallback) {
+        done(Err(StoreError::Closed));
+    }
 
     fn close(&self) {}
 }

@@ -10,6 +10,7 @@ mod look;
 mod place;
 mod reader;
 mod schema;
+mod survey;
 #[cfg(test)]
 mod test_disk;
 #[cfg(test)]
@@ -27,12 +28,14 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::alarms::{AlarmBoard, retry_delay_ms};
 use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
+use crate::survey::Survey;
 use crate::{RoomKey, StoreError, now_ms};
-use committer::{Committer, Message, Pending};
+use committer::{Committer, Message, Pending, Probe};
 pub use lock::FolderLock;
 pub use look::{Look, RoomOnDisk};
 use place::{HeldLock, Place};
 use reader::SqliteReader;
+use survey::SqliteSurvey;
 pub use verify::{Whole, verify};
 
 /// The file of the database in a data folder.
@@ -203,6 +206,16 @@ impl Store for Sqlite {
 
     fn on_earlier_alarm(&self, hook: AlarmHook) {
         self.board.set_hook(hook);
+    }
+
+    fn survey(&self) -> Result<Box<dyn Survey>, StoreError> {
+        let connection = connect(&self.path, &self.options, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok(Box::new(SqliteSurvey::new(connection)))
+    }
+
+    fn probe(&self, done: CommitCallback) {
+        // As with a batch: what cannot be sent is dropped, and so answered.
+        drop(self.inbox.send(Message::Probe(Probe::new(done))));
     }
 
     fn close(&self) {

@@ -1,0 +1,68 @@
+//! What is to come: alarms of rooms, and crons, which can also be run now.
+
+use partyrun_store::{RoomKey, RoomSeen};
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Problem, json};
+use crate::cursor;
+use crate::names::Query;
+use crate::target::Target;
+
+const PAGE_USUAL: usize = 100;
+
+/// The alarms that are set, the next first.
+pub(crate) async fn alarms(target: &Target, query: &Query) -> Result<Answer, Problem> {
+    let limit = query.count("limit", PAGE_USUAL, target.limits.admin_page_max)?;
+    let after: Option<(i64, String, String)> = query.get("after").map(cursor::read).transpose()?;
+    let after = after.map(|(at_ms, party, id)| (at_ms, RoomKey::new(party, id)));
+    let found = target.survey(move |survey| survey.alarms(after.as_ref(), limit)).await?;
+    let next = found.last().filter(|_| found.len() == limit).and_then(|last| {
+        Some(cursor::write(&(last.alarm?.at_ms, last.key.party(), last.key.id())))
+    });
+    let alarms: Vec<Value> = found.iter().filter_map(alarm).collect();
+    Ok(json(&json!({ "alarms": alarms, "next": next })))
+}
+
+fn alarm(room: &RoomSeen) -> Option<Value> {
+    let alarm = room.alarm?;
+    Some(json!({
+        "party": room.key.party(), "room": room.key.id(),
+        "at_ms": alarm.at_ms, "failed_runs": alarm.attempt, "running": alarm.running,
+    }))
+}
+
+/// The crons of the configuration.
+pub(crate) fn crons(target: &Target) -> Answer {
+    let has_handler = target.engine.parties().iter().any(|party| party.name == "main" && party.cron);
+    let crons: Vec<Value> = target
+        .crons
+        .states(chrono::Utc::now())
+        .into_iter()
+        .map(|cron| {
+            let last = cron.last.map(|run| json!({ "at_ms": run.at_ms, "took_ms": run.took_ms, "succeeded": run.succeeded }));
+            json!({
+                "name": cron.name, "expression": cron.expression, "next_ms": cron.next_ms,
+                "running": cron.running, "last": last,
+            })
+        })
+        .collect();
+    json(&json!({ "crons": crons, "has_handler": has_handler }))
+}
+
+/// Runs a cron now, and answers how that ended.
+pub(crate) async fn run(target: &Target, name: &str) -> Result<Answer, Problem> {
+    match target.crons.run_now(&target.engine, name).await {
+        Ok(outcome) => Ok(json(&json!({ "succeeded": outcome.response.status < 400 }))),
+        Err(partyrun_server::CronRefusal::Unknown) => {
+            Err(Problem::missing(format!("There is no cron `{name}` in the configuration.")))
+        }
+        Err(partyrun_server::CronRefusal::NoHandler) => Err(Problem::new(
+            http::StatusCode::CONFLICT,
+            "no_handler",
+            "The main party has no static `onCron`.",
+        )),
+        Err(partyrun_server::CronRefusal::Running) => {
+            Err(Problem::new(http::StatusCode::CONFLICT, "running", format!("The cron `{name}` is running.")))
+        }
+    }
+}
