@@ -48,9 +48,13 @@ pub(crate) enum RunError {
     StrayAddress { flag: String },
     #[error("The debugger's port {port} is in use. Choose another with `--inspect={}`.", port.wrapping_add(1))]
     DebuggerPortInUse { port: u16 },
-    #[error("The administrative API cannot listen on {address}: {error}. Choose another place with `--admin ADDRESS`.")]
+    #[error(
+        "The administrative API cannot listen on {address}: {error}. Choose another place with `--admin ADDRESS`."
+    )]
     Admin { address: String, error: std::io::Error },
-    #[error("The administrative API needs a token: set PARTYRUN_ADMIN_TOKEN, because without a data folder none can be kept.")]
+    #[error(
+        "The administrative API needs a token: set PARTYRUN_ADMIN_TOKEN, because without a data folder none can be kept."
+    )]
     AdminToken,
     #[error("Cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: std::io::Error },

@@ -17,8 +17,8 @@ use partyrun_engine::{
 use partyrun_limits::Limits;
 use partyrun_net::{Front, FrontOptions, Response, Route, Tls};
 use partyrun_server::{
-    Answered, AssetsError, Crons, Ended, Network, Reload, Reporter, Server, ServerOptions, StaticFiles, StaticOptions,
-    SystemClock,
+    Answered, AssetsError, Crons, Ended, Network, Reload, Reporter, Server, ServerOptions, StaticFiles,
+    StaticOptions, SystemClock,
 };
 use partyrun_store::{Memory, RoomKey, Sqlite, SqliteOptions, Store};
 

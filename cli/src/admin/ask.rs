@@ -158,7 +158,8 @@ fn time(at_ms: i64) -> String {
 pub(crate) fn path_of(client: &Client, named: &str) -> Result<String, ClientError> {
     let server = client.get("/v1/server")?;
     let parties = server["parties"].as_array().into_iter().flatten();
-    let parties: Vec<String> = parties.filter_map(|party| party["name"].as_str()).map(str::to_owned).collect();
+    let parties: Vec<String> =
+        parties.filter_map(|party| party["name"].as_str()).map(str::to_owned).collect();
     Ok(room_path(named, &parties))
 }
 
@@ -196,9 +197,13 @@ pub(crate) fn room(args: &RoomArgs) -> Result<(), AskError> {
         RoomAct { reset: true, .. } => told(post("reset", &Value::Null)?, "The room was reset.".to_string()),
         RoomAct { alarm: Some(Alarm(at_ms)), .. } => {
             client.send(Method::PUT, format!("{path}/alarm"), &json!({ "at_ms": at_ms }))?;
-            told(json!({ "at_ms": at_ms }), at_ms.map_or_else(|| "The room has no alarm.".to_string(), |at_ms| {
-                format!("The alarm is due at {}.", time(at_ms))
-            }))
+            told(
+                json!({ "at_ms": at_ms }),
+                at_ms.map_or_else(
+                    || "The room has no alarm.".to_string(),
+                    |at_ms| format!("The alarm is due at {}.", time(at_ms)),
+                ),
+            )
         }
         RoomAct { export: Some(file), .. } => export(&client, &path, file, &told),
         RoomAct { import: Some(file), .. } => import(&client, &path, file, &told),
@@ -219,7 +224,8 @@ fn export(client: &Client, path: &str, file: &Path, told: Told<'_>) -> Result<()
     write_private(file, text).map_err(failed)?;
     // Beside the entries there are a first and a last line.
     let entries = text.lines().count().saturating_sub(2);
-    let text = format!("Wrote {} of the room to {}.", crate::output::counted(entries, "value"), file.display());
+    let text =
+        format!("Wrote {} of the room to {}.", crate::output::counted(entries, "value"), file.display());
     told(json!({ "entries": entries, "file": file }), text)
 }
 
@@ -256,7 +262,8 @@ fn page(room: &Value) -> String {
         line("sockets", room["sockets"].to_string());
     }
     for connection in room["connections"].as_array().into_iter().flatten() {
-        let tags: Vec<&str> = connection["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let tags: Vec<&str> =
+            connection["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let tags = if tags.is_empty() { String::new() } else { format!("  [{}]", tags.join(", ")) };
         text.push_str(&format!(
             "    {}  {}{}  {} queued\n",
@@ -279,8 +286,7 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<(), AskError> {
     let client = client(&args.to)?;
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("tail", &args.tail.to_string());
-    let given =
-        [("party", &args.party), ("room", &args.room), ("level", &args.level), ("type", &args.kinds)];
+    let given = [("party", &args.party), ("room", &args.room), ("level", &args.level), ("type", &args.kinds)];
     for (name, value) in given {
         if let Some(value) = value {
             query.append_pair(name, value);

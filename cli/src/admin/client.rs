@@ -26,8 +26,10 @@ pub(crate) enum ClientError {
          too; or name one with `--to http://HOST:PORT` or `--to unix:PATH`."
     )]
     Nobody,
-    #[error("{url} is no address: write `http://HOST:PORT` or `unix:PATH`. For a server behind TLS, use a tunnel: \
-             `ssh -L 1998:127.0.0.1:1998 HOST`, and `--to http://127.0.0.1:1998`.")]
+    #[error(
+        "{url} is no address: write `http://HOST:PORT` or `unix:PATH`. For a server behind TLS, use a tunnel: \
+             `ssh -L 1998:127.0.0.1:1998 HOST`, and `--to http://127.0.0.1:1998`."
+    )]
     Url { url: String },
     #[error("Nobody answers at {url}: {error}")]
     Connect { url: String, error: std::io::Error },
@@ -68,7 +70,10 @@ pub(crate) struct Ask<'a> {
 
 impl Client {
     /// The API that `to` names, else that of the server of this data folder; `None` if no server is known there.
-    pub(crate) fn find(to: Option<&str>, data: Option<&std::path::Path>) -> Result<Option<Self>, ClientError> {
+    pub(crate) fn find(
+        to: Option<&str>,
+        data: Option<&std::path::Path>,
+    ) -> Result<Option<Self>, ClientError> {
         let token = std::env::var(TOKEN).unwrap_or_default();
         if let Some(url) = to {
             return Self::new(url, token).map(Some);
@@ -87,8 +92,8 @@ impl Client {
             _ => return Err(wrong()),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime
-            .map_err(|error| ClientError::Machine { what: "The threads cannot be started", error })?;
+        let runtime =
+            runtime.map_err(|error| ClientError::Machine { what: "The threads cannot be started", error })?;
         Ok(Self { runtime, place, url: url.to_string(), token })
     }
 
@@ -171,7 +176,9 @@ impl Client {
         let body = response.into_body().collect().await.map_err(|error| self.broken(&error))?.to_bytes();
         let told: Option<Value> = serde_json::from_slice(&body).ok();
         let message = told.as_ref().and_then(|told| told["error"]["message"].as_str());
-        Err(ClientError::Refused(message.map_or_else(|| format!("{} answered {status}.", self.url), str::to_owned)))
+        Err(ClientError::Refused(
+            message.map_or_else(|| format!("{} answered {status}.", self.url), str::to_owned),
+        ))
     }
 
     async fn over<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(

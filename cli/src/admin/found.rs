@@ -28,8 +28,7 @@ impl Found {
     /// Writes the file, in place of one that is there.
     pub(crate) fn write(folder: &Path, url: &str, token: Option<&str>) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let place =
-            Place { url: url.to_string(), token: token.map(str::to_owned), pid: std::process::id() };
+        let place = Place { url: url.to_string(), token: token.map(str::to_owned), pid: std::process::id() };
         let path = folder.join(FILE);
         write_private(&path, &format!("{}\n", serde_json::to_string(&place)?))?;
         Ok(Self(path))
@@ -53,7 +52,8 @@ impl Drop for Found {
 /// Writes a file that only its user may read. It comes into its place whole.
 pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let draft = path.with_extension(format!("{}.draft", std::process::id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&draft)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&draft, path)

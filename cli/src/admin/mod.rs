@@ -168,7 +168,8 @@ fn kept_token(folder: &Path) -> Result<String, RunError> {
 pub(crate) fn release(config: &Config, command: &'static str, url: String, file: Option<String>) -> Release {
     let folder = config.root.file_name().map(|name| name.to_string_lossy().into_owned());
     let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<String>>();
-    let bound = |pairs: &[(String, String)]| pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<String>>();
+    let bound =
+        |pairs: &[(String, String)]| pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<String>>();
     let configuration = json!({
         "root": config.root,
         "main": config.main,

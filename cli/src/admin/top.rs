@@ -155,7 +155,9 @@ mod tests {
         let moment = |at: Instant, cpu_ms: u64| Moment {
             at,
             server: json!({ "project": "chat", "cpu_ms": 10 * cpu_ms, "memory_bytes": 1 << 20, "rooms": {} }),
-            rooms: vec![json!({ "party": "main", "room": "a", "state": "live", "cpu_ms": cpu_ms, "sockets": 3 })],
+            rooms: vec![
+                json!({ "party": "main", "room": "a", "state": "live", "cpu_ms": cpu_ms, "sockets": 3 }),
+            ],
         };
         let begun = Instant::now();
         let text = drawn(&moment(begun + Duration::from_secs(2), 600), Some(&moment(begun, 100)));

@@ -182,5 +182,6 @@ pub(crate) struct TopArgs {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let time = text.parse().ok().and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
-    time.filter(|time| *time >= Duration::from_millis(100)).ok_or_else(|| "write seconds, at least 0.1".to_string())
+    time.filter(|time| *time >= Duration::from_millis(100))
+        .ok_or_else(|| "write seconds, at least 0.1".to_string())
 }

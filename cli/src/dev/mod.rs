@@ -160,7 +160,8 @@ impl Setup {
         let listeners: Result<Vec<_>, _> = self.listeners.iter().map(TcpListener::try_clone).collect();
         let listeners = listeners.map_err(machine("The port cannot be kept"))?;
         let url = banner::url(self.tls.is_some(), config.host, self.port);
-        let told = |administration: Arc<Administration>| (administration, admin::release(config, "dev", url, None));
+        let told =
+            |administration: Arc<Administration>| (administration, admin::release(config, "dev", url, None));
         Running::start(Plan {
             config: config.clone(),
             output: self.output.clone(),

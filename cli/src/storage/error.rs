@@ -21,8 +21,10 @@ pub(crate) enum StorageError {
     NoValue { room: String, key: String },
     #[error("The values of {room} cannot be read: {what}")]
     Values { room: String, what: String },
-    #[error("This command reads the database of this machine, without `--to`. For rooms of a server: `partyrun rooms --to URL`, \
-             and `partyrun room ROOM --export FILE`.")]
+    #[error(
+        "This command reads the database of this machine, without `--to`. For rooms of a server: `partyrun rooms --to URL`, \
+             and `partyrun room ROOM --export FILE`."
+    )]
     Here,
     #[error("{0}")]
     Client(#[from] crate::admin::client::ClientError),

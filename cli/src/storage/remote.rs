@@ -24,7 +24,8 @@ pub(super) fn list(client: &Client, room: &str, as_json: bool) -> Result<(), Sto
                 continue;
             }
             let failed = entry["failed"].as_str().map(|why| format!("(cannot be shown: {why})"));
-            let shown = failed.unwrap_or_else(|| entry["text"].as_str().unwrap_or_default().replace('\n', " "));
+            let shown =
+                failed.unwrap_or_else(|| entry["text"].as_str().unwrap_or_default().replace('\n', " "));
             let key = escape(entry["key"].as_str().unwrap_or_default());
             text.push_str(&format!("{key:<24}  {}\n", escape(&shown)));
         }
@@ -51,7 +52,11 @@ pub(super) fn get(client: &Client, room: &str, key: &str, as_json: bool) -> Resu
     if let Some(why) = value["failed"].as_str() {
         return Err(StorageError::Values { room: room.to_string(), what: why.to_string() });
     }
-    let text = if as_json { value["value"].to_string() } else { value["text"].as_str().unwrap_or_default().to_string() };
+    let text = if as_json {
+        value["value"].to_string()
+    } else {
+        value["text"].as_str().unwrap_or_default().to_string()
+    };
     super::print(&format!("{}\n", escape_lines(&text)))
 }
 

@@ -65,7 +65,9 @@ impl From<AskError> for Problem {
                 "The value was changed meanwhile. Read it again.",
             ),
             AskError::Storage(error) => error.into(),
-            AskError::Gone(why) => Self::new(StatusCode::CONFLICT, "reset", format!("The room was reset: {why}")),
+            AskError::Gone(why) => {
+                Self::new(StatusCode::CONFLICT, "reset", format!("The room was reset: {why}"))
+            }
             AskError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message),
         }
     }

@@ -24,7 +24,8 @@ impl Guard {
 
     /// Whether a request came under a name of this server, and from no page of another origin.
     pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        let text =
+            |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let host = text(header::HOST).unwrap_or_default();
         if !partyrun_net::host::is_own_name(host) && !self.names.iter().any(|name| name == &name_of(host)) {
             return Err(Problem::new(
@@ -81,11 +82,15 @@ mod tests {
         let guard = Guard::new("secret".to_string(), &[]);
         let passes = |value: &'static str| guard.check_token(&headers(&[("authorization", value)])).is_ok();
         assert!(passes("Bearer secret") && passes("bearer secret"));
-        for wrong in ["", "Bearer ", "Bearer secre", "Bearer secrets", "Basic secret", "secret", "Bearer  secret"] {
+        for wrong in
+            ["", "Bearer ", "Bearer secre", "Bearer secrets", "Basic secret", "secret", "Bearer  secret"]
+        {
             assert!(!passes(wrong), "{wrong}");
         }
         assert!(guard.check_token(&HeaderMap::new()).is_err());
-        assert!(Guard::new(String::new(), &[]).check_token(&headers(&[("authorization", "Bearer ")])).is_err());
+        assert!(
+            Guard::new(String::new(), &[]).check_token(&headers(&[("authorization", "Bearer ")])).is_err()
+        );
     }
 
     #[test]

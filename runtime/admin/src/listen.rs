@@ -222,7 +222,8 @@ async fn run(shared: Arc<Shared>, listener: Listener) {
     let serving = async {
         match listener {
             Listener::Tcp(listener) => {
-                let Ok(listener) = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener))
+                let Ok(listener) =
+                    listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener))
                 else {
                     return;
                 };
@@ -238,7 +239,9 @@ async fn run(shared: Arc<Shared>, listener: Listener) {
                 }
             }
             Listener::Unix(listener) => {
-                let Ok(listener) = listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener))
+                let Ok(listener) = listener
+                    .set_nonblocking(true)
+                    .and_then(|()| tokio::net::UnixListener::from_std(listener))
                 else {
                     return;
                 };
@@ -260,7 +263,11 @@ async fn run(shared: Arc<Shared>, listener: Listener) {
     }
 }
 
-fn accept<S: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Arc<Shared>, places: &Arc<Semaphore>, mut stream: S) {
+fn accept<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    shared: &Arc<Shared>,
+    places: &Arc<Semaphore>,
+    mut stream: S,
+) {
     let Ok(place) = places.clone().try_acquire_owned() else {
         tokio::task::spawn_local(async move {
             let writing = async {
@@ -277,14 +284,18 @@ fn accept<S: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Arc<Shared>, pla
             let shared = shared.clone();
             async move {
                 // A panic must not take the thread down that every operator needs.
-                let answered = tokio::task::spawn_local(async move {
-                    routes::answer(&shared.desk, &*shared, request).await
-                });
+                let answered =
+                    tokio::task::spawn_local(
+                        async move { routes::answer(&shared.desk, &*shared, request).await },
+                    );
                 Ok::<_, std::convert::Infallible>(answered.await.unwrap_or_else(|_| routes::failed()))
             }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(shared.limits.header_time_max).max_buf_size(BUFFER_BYTES);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(shared.limits.header_time_max)
+            .max_buf_size(BUFFER_BYTES);
         // A connection that breaks concerns nobody else.
         let _broken = builder.serve_connection(TokioIo::new(stream), service).await;
         drop(place);

@@ -318,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_reader_that_stops_loses_lines_and_costs_no_memory() {
-        let log = log(Limits { admin_reader_bytes_max: 2000, admin_log_bytes_max: 3000, ..Limits::default() });
+        let log =
+            log(Limits { admin_reader_bytes_max: 2000, admin_log_bytes_max: 3000, ..Limits::default() });
         let stopped = log.follow(Filter::default(), 0);
         for _ in 0..10_000 {
             log.console(&room("a"), Level::Log, &"x".repeat(100));

@@ -100,7 +100,8 @@ fn read(text: &[u8]) -> Result<RoomFile, Problem> {
             head["version"]
         )));
     }
-    let head: Head = serde_json::from_value(head).map_err(|error| damaged(&format!("its first line: {error}")))?;
+    let head: Head =
+        serde_json::from_value(head).map_err(|error| damaged(&format!("its first line: {error}")))?;
     let last = lines.pop().filter(|line| line.ends_with(b"\n")).unwrap_or_default();
     let tail = serde_json::from_slice::<Tail>(last).map_err(|_| damaged("its end is missing"))?;
     let before = text.len() - last.len();
@@ -131,7 +132,9 @@ pub(crate) async fn export(target: &Target, key: &RoomKey) -> Result<Answer, Pro
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "too_large",
-            format!("The room {key} has more than a file may hold (limit `admin_body_bytes_max`). Use a backup."),
+            format!(
+                "The room {key} has more than a file may hold (limit `admin_body_bytes_max`). Use a backup."
+            ),
         ));
     }
     if let Some(altered) = listed.altered.first() {
@@ -182,7 +185,8 @@ mod tests {
     use super::*;
 
     fn file() -> (RoomKey, RoomFile) {
-        let entries = vec![("a".to_string(), Bytes::from_static(b"\xff\x0f1")), ("b\n\"".to_string(), Bytes::new())];
+        let entries =
+            vec![("a".to_string(), Bytes::from_static(b"\xff\x0f1")), ("b\n\"".to_string(), Bytes::new())];
         (RoomKey::new("main", "lobby"), RoomFile { alarm_ms: Some(5), entries })
     }
 

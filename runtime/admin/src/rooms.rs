@@ -77,7 +77,11 @@ struct Wanted {
 }
 
 impl Wanted {
-    async fn page(&self, target: &Target, after: Option<Place>) -> Result<(Vec<Value>, Option<Place>), Problem> {
+    async fn page(
+        &self,
+        target: &Target,
+        after: Option<Place>,
+    ) -> Result<(Vec<Value>, Option<Place>), Problem> {
         let (stored_part, after) = match after {
             None => (self.state == State::Resting, None),
             Some((stored, rank, party, id)) => (stored, Some((rank, RoomKey::new(party, id)))),
@@ -184,8 +188,11 @@ impl Wanted {
         let more = both.len() > self.limit;
         let page: Vec<_> = both.into_iter().take(self.limit).collect();
         // A room in memory may stand behind the page of the store.
-        let missing: Vec<RoomReport> =
-            page.iter().filter(|(_, (_, seen))| seen.is_none()).filter_map(|(_, (report, _))| report.clone()).collect();
+        let missing: Vec<RoomReport> = page
+            .iter()
+            .filter(|(_, (_, seen))| seen.is_none())
+            .filter_map(|(_, (report, _))| report.clone())
+            .collect();
         let found = self.seen(target, &missing).await?;
         let next = page.last().filter(|_| more).map(|(key, _)| place_of(key));
         let rooms = page.iter().map(|(key, (report, seen))| {
@@ -251,8 +258,14 @@ fn of_seen(room: &RoomSeen) -> Value {
 }
 
 /// One room.
-pub(crate) async fn show(target: &Target, log: &Log, key: &RoomKey, query: &Query) -> Result<Answer, Problem> {
-    let connections_max = query.count("connections", CONNECTIONS_USUAL, target.limits.connections_per_room_max)?;
+pub(crate) async fn show(
+    target: &Target,
+    log: &Log,
+    key: &RoomKey,
+    query: &Query,
+) -> Result<Answer, Problem> {
+    let connections_max =
+        query.count("connections", CONNECTIONS_USUAL, target.limits.connections_per_room_max)?;
     let named = key.clone();
     let stored = target.survey(move |survey| survey.room(&named));
     let (details, stored) =
@@ -270,7 +283,9 @@ pub(crate) async fn show(target: &Target, log: &Log, key: &RoomKey, query: &Quer
         // Others are answered meanwhile, and of this one what the store knows.
         (Err(partyrun_engine::AskError::Busy), stored) => {
             let mut shown = stored.as_ref().map_or_else(|| json!({}), |(seen, _)| of_seen(seen));
-            for (name, value) in [("party", json!(key.party())), ("room", json!(key.id())), ("state", json!("busy"))] {
+            for (name, value) in
+                [("party", json!(key.party())), ("room", json!(key.id())), ("state", json!("busy"))]
+            {
                 shown[name] = value;
             }
             shown
@@ -309,7 +324,12 @@ fn of_connection(connection: &ConnectionReport) -> Value {
 }
 
 /// Closes the connections with an id.
-pub(crate) async fn close(target: &Target, key: &RoomKey, id: &str, query: &Query) -> Result<Answer, Problem> {
+pub(crate) async fn close(
+    target: &Target,
+    key: &RoomKey,
+    id: &str,
+    query: &Query,
+) -> Result<Answer, Problem> {
     let code = match query.get("code").map(str::parse::<u16>) {
         None => 1000,
         Some(Ok(code)) if close_code_allowed(code) => code,

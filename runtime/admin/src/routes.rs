@@ -100,7 +100,9 @@ async fn try_answer(desk: &Desk, parts: &impl Parts, request: Request<Incoming>)
     let asked = Asked { desk, head: &head, body: &body };
     match names.as_slice() {
         ["v1", "openapi.json"] => Ok(plain(StatusCode::OK, "application/json", OPENAPI)),
-        ["v1", "logs"] => stream::follow(&desk.log, &asked.query(&["level", "type", "party", "room", "tail"])?),
+        ["v1", "logs"] => {
+            stream::follow(&desk.log, &asked.query(&["level", "type", "party", "room", "tail"])?)
+        }
         names => {
             let target = parts.target().ok_or_else(|| {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "The server is starting.")
@@ -143,7 +145,9 @@ async fn read(desk: &Desk, body: Incoming) -> Result<Bytes, Problem> {
             "The body is longer than `admin_body_bytes_max`.",
         )),
         Ok(Err(error)) => Err(Problem::bad(format!("The body could not be read: {error}."))),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The body did not arrive in time.")),
+        Err(_) => {
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The body did not arrive in time."))
+        }
     }
 }
 
@@ -231,7 +235,9 @@ impl Asked<'_> {
                 let values = parts.values().await?;
                 storage::put(target, &values, key, name, &self.head.headers, self.body).await
             }
-            [name] if method == Method::DELETE => storage::delete(target, key, name, &self.head.headers).await,
+            [name] if method == Method::DELETE => {
+                storage::delete(target, key, name, &self.head.headers).await
+            }
             [name] => storage::get(target, &*parts.values().await?, key, name).await,
             _ => Err(Problem::missing("There is no such path.")),
         }
@@ -279,8 +285,13 @@ mod tests {
         let paths = described["paths"].as_object().unwrap();
         let mut found = BTreeSet::new();
         for (path, methods) in paths {
-            for (method, operation) in methods.as_object().unwrap().iter().filter(|(name, _)| *name != "parameters") {
-                assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{method} {path}");
+            for (method, operation) in
+                methods.as_object().unwrap().iter().filter(|(name, _)| *name != "parameters")
+            {
+                assert!(
+                    operation["summary"].is_string() && operation["operationId"].is_string(),
+                    "{method} {path}"
+                );
                 found.insert((method.to_uppercase(), path.clone()));
             }
         }

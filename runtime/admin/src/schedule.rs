@@ -16,9 +16,10 @@ pub(crate) async fn alarms(target: &Target, query: &Query) -> Result<Answer, Pro
     let after: Option<(i64, String, String)> = query.get("after").map(cursor::read).transpose()?;
     let after = after.map(|(at_ms, party, id)| (at_ms, RoomKey::new(party, id)));
     let found = target.survey(move |survey| survey.alarms(after.as_ref(), limit)).await?;
-    let next = found.last().filter(|_| found.len() == limit).and_then(|last| {
-        Some(cursor::write(&(last.alarm?.at_ms, last.key.party(), last.key.id())))
-    });
+    let next = found
+        .last()
+        .filter(|_| found.len() == limit)
+        .and_then(|last| Some(cursor::write(&(last.alarm?.at_ms, last.key.party(), last.key.id()))));
     let alarms: Vec<Value> = found.iter().filter_map(alarm).collect();
     Ok(json(&json!({ "alarms": alarms, "next": next })))
 }
@@ -39,7 +40,9 @@ pub(crate) fn crons(target: &Target) -> Answer {
         .states(chrono::Utc::now())
         .into_iter()
         .map(|cron| {
-            let last = cron.last.map(|run| json!({ "at_ms": run.at_ms, "took_ms": run.took_ms, "succeeded": run.succeeded }));
+            let last = cron
+                .last
+                .map(|run| json!({ "at_ms": run.at_ms, "took_ms": run.took_ms, "succeeded": run.succeeded }));
             json!({
                 "name": cron.name, "expression": cron.expression, "next_ms": cron.next_ms,
                 "running": cron.running, "last": last,

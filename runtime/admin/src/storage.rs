@@ -41,7 +41,12 @@ pub(crate) async fn read(target: &Target, key: &RoomKey, query: StorageQuery) ->
 }
 
 /// A page of a room's entries, each with the beginning of its value.
-pub(crate) async fn list(target: &Target, values: &Values, key: &RoomKey, query: &Query) -> Result<Answer, Problem> {
+pub(crate) async fn list(
+    target: &Target,
+    values: &Values,
+    key: &RoomKey,
+    query: &Query,
+) -> Result<Answer, Problem> {
     let text = |name: &str| query.get(name).map(str::to_owned);
     let limit = query.count("limit", PAGE_USUAL, PAGE_MAX)?;
     let reverse = query.has("reverse");
@@ -74,7 +79,12 @@ pub(crate) async fn list(target: &Target, values: &Values, key: &RoomKey, query:
 }
 
 /// One value, whole.
-pub(crate) async fn get(target: &Target, values: &Values, key: &RoomKey, name: &str) -> Result<Answer, Problem> {
+pub(crate) async fn get(
+    target: &Target,
+    values: &Values,
+    key: &RoomKey,
+    name: &str,
+) -> Result<Answer, Problem> {
     let value = value_of(target, key, name).await?;
     let shown = values.show(vec![value.clone()], true).await.pop().unwrap_or_default();
     let Shown { kind, value: written, text, writable, failed } = shown;
@@ -91,8 +101,11 @@ pub(crate) async fn get(target: &Target, values: &Values, key: &RoomKey, name: &
 
 // The one key and nothing behind it.
 async fn value_of(target: &Target, key: &RoomKey, name: &str) -> Result<Bytes, Problem> {
-    let options =
-        ListOptions { start: Some(name.to_owned()), end: Some(format!("{name}\0")), ..ListOptions::default() };
+    let options = ListOptions {
+        start: Some(name.to_owned()),
+        end: Some(format!("{name}\0")),
+        ..ListOptions::default()
+    };
     let listed = read(target, key, StorageQuery { options, bytes_max: usize::MAX }).await?;
     if !listed.altered.is_empty() {
         return Err(Problem::new(
@@ -137,7 +150,12 @@ pub(crate) async fn put(
 }
 
 /// Deletes one value.
-pub(crate) async fn delete(target: &Target, key: &RoomKey, name: &str, headers: &HeaderMap) -> Result<Answer, Problem> {
+pub(crate) async fn delete(
+    target: &Target,
+    key: &RoomKey,
+    name: &str,
+    headers: &HeaderMap,
+) -> Result<Answer, Problem> {
     let change =
         Change { expected: expected(name, headers)?, deletes: vec![name.to_owned()], ..Change::default() };
     match target.engine.change_storage(key, change, target.patience()).await? {
@@ -178,7 +196,8 @@ fn expected(name: &str, headers: &HeaderMap) -> Result<Option<(String, Option<i6
     let text = |field| headers.get(field).map(|value| value.to_str().unwrap_or_default().trim().to_string());
     if let Some(tag) = text(header::IF_MATCH) {
         let hex = tag.trim_matches('"');
-        let sum = u64::from_str_radix(hex, 16).map_err(|_| Problem::bad("`If-Match` is the `etag` of a value."))?;
+        let sum =
+            u64::from_str_radix(hex, 16).map_err(|_| Problem::bad("`If-Match` is the `etag` of a value."))?;
         return Ok(Some((name.to_owned(), Some(sum.cast_signed()))));
     }
     match text(header::IF_NONE_MATCH).as_deref() {

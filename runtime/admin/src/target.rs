@@ -162,7 +162,8 @@ impl Health {
             return found.clone();
         }
         let (store, edge) = tokio::join!(self.store(), self.engine.edge_answers(self.patience));
-        let edge = if edge { Ok(()) } else { Err("the thread of static handlers does not answer".to_string()) };
+        let edge =
+            if edge { Ok(()) } else { Err("the thread of static handlers does not answer".to_string()) };
         let found = vec![("store", store), ("edge", edge)];
         *last = Some((Instant::now(), found.clone()));
         found

@@ -18,12 +18,13 @@ mod room;
 mod tests;
 mod worker;
 
+pub use api::admin::{
+    Act, Acted, AskError, Change, ConnectionReport, RoomDetails, RoomOrder, RoomQuery, RoomReport,
+    StorageQuery, Usage,
+};
 pub use api::{
     Before, Counts, CronOutcome, Fetched, Isolation, Level, Observer, PartyDescription, RoomState, Source,
     StartError,
-};
-pub use api::admin::{
-    Act, Acted, AskError, Change, ConnectionReport, RoomDetails, RoomOrder, RoomQuery, RoomReport, StorageQuery, Usage,
 };
 pub use engine::{Engine, EngineOptions, Warm, Workers};
 pub use ground::inspect::{Arrival, Follow, Inspector, Session, Target};

@@ -94,7 +94,12 @@ fn it_is_off_in_start_and_on_in_dev_and_may_be_a_socket() {
 #[test]
 fn connections_bodies_and_readers_that_stop_are_bounded() {
     let project = project();
-    let limits = ["admin_connections_max=3", "admin_body_bytes_max=64KiB", "admin_reader_bytes_max=16KiB", "admin_log_bytes_max=16KiB"];
+    let limits = [
+        "admin_connections_max=3",
+        "admin_body_bytes_max=64KiB",
+        "admin_reader_bytes_max=16KiB",
+        "admin_log_bytes_max=16KiB",
+    ];
     let limits: Vec<&str> = limits.iter().flat_map(|limit| ["--limit", limit]).collect();
     let (server, api) = serve(&project, &limits);
     assert_eq!(api.ask("POST", "/v1/rooms/main/a/import", &"x".repeat(1 << 20)).status, 413);
@@ -167,7 +172,10 @@ fn check(schema: &Value, value: &Value, all: &Value, at: &str) {
         assert!(choices.contains(value), "{at}: {value} is none of {choices:?}");
     }
     if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
-        values.iter().enumerate().for_each(|(number, value)| check(items, value, all, &format!("{at}[{number}]")));
+        values
+            .iter()
+            .enumerate()
+            .for_each(|(number, value)| check(items, value, all, &format!("{at}[{number}]")));
     }
     if let Some(fields) = value.as_object() {
         for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -215,7 +223,12 @@ fn answers_are_what_the_description_says() {
         ("GET", "/v1/rooms/main/a/storage", "/v1/rooms/{party}/{room}/storage", ""),
         ("GET", "/v1/rooms/main/a/storage/map", "/v1/rooms/{party}/{room}/storage/{key}", ""),
         ("PUT", "/v1/rooms/main/a/storage/x", "/v1/rooms/{party}/{room}/storage/{key}", r#"{"value":1}"#),
-        ("PUT", "/v1/rooms/main/a/storage/x", "/v1/rooms/{party}/{room}/storage/{key}", r#"{"value":{"$x":1}}"#),
+        (
+            "PUT",
+            "/v1/rooms/main/a/storage/x",
+            "/v1/rooms/{party}/{room}/storage/{key}",
+            r#"{"value":{"$x":1}}"#,
+        ),
         ("DELETE", "/v1/rooms/main/a/storage/x", "/v1/rooms/{party}/{room}/storage/{key}", ""),
         ("DELETE", "/v1/rooms/main/a/storage/x", "/v1/rooms/{party}/{room}/storage/{key}", ""),
         ("POST", "/v1/rooms/main/b/import", "/v1/rooms/{party}/{room}/import", &file),
@@ -223,7 +236,12 @@ fn answers_are_what_the_description_says() {
         ("DELETE", "/v1/rooms/main/a/storage", "/v1/rooms/{party}/{room}/storage", ""),
         ("GET", "/v1/rooms/main/a/export", "/v1/rooms/{party}/{room}/export", ""),
         ("POST", "/v1/rooms/main/h/broadcast", "/v1/rooms/{party}/{room}/broadcast", r#"{"text":"x"}"#),
-        ("DELETE", "/v1/rooms/main/h/connections/one", "/v1/rooms/{party}/{room}/connections/{connection}", ""),
+        (
+            "DELETE",
+            "/v1/rooms/main/h/connections/one",
+            "/v1/rooms/{party}/{room}/connections/{connection}",
+            "",
+        ),
         ("POST", "/v1/rooms/main/none/hibernate", "/v1/rooms/{party}/{room}/hibernate", ""),
         ("POST", "/v1/rooms/main/none/evict", "/v1/rooms/{party}/{room}/evict", ""),
         ("POST", "/v1/rooms/main/a/reset", "/v1/rooms/{party}/{room}/reset", ""),

@@ -32,7 +32,9 @@ fn values_are_written_for_rooms_that_live_and_for_rooms_that_rest() {
     let special = json!({ "$map": [[{ "$date": "2020-02-02T00:00:00.000Z" }, { "$bigint": "7" }]] });
     assert_eq!(put(&api, "special", &special, "").status, 200);
     assert_eq!(api.get("/v1/rooms/main/a/storage/special")["value"], special);
-    for (value, part) in [(json!({ "$what": 1 }), "$what"), (json!({ "$bytes": "AA==", "of": "No" }), "typed array")] {
+    for (value, part) in
+        [(json!({ "$what": 1 }), "$what"), (json!({ "$bytes": "AA==", "of": "No" }), "typed array")]
+    {
         let refused = put(&api, "first", &value, "");
         assert!(refused.status == 422 && refused.body.contains(part), "{}", refused.body);
     }
@@ -53,7 +55,10 @@ fn values_are_written_for_rooms_that_live_and_for_rooms_that_rest() {
     assert_eq!(api.ask("DELETE", "/v1/rooms/main/a/storage/first", "").status, 404);
     assert_eq!(of_room(&server, "first"), Value::Null);
     let alarm = api.ask("PUT", "/v1/rooms/main/a/alarm", r#"{"at_ms":4000000000000}"#);
-    assert_eq!((alarm.status, &api.get("/v1/rooms/main/a")["alarm_ms"]), (204, &json!(4_000_000_000_000_i64)));
+    assert_eq!(
+        (alarm.status, &api.get("/v1/rooms/main/a")["alarm_ms"]),
+        (204, &json!(4_000_000_000_000_i64))
+    );
     assert_eq!(api.ask("DELETE", "/v1/rooms/main/a/storage", "").status, 204);
     assert_eq!(api.get("/v1/rooms/main/a")["storage"]["entries"], 0);
     server.stop();
@@ -67,7 +72,9 @@ fn no_update_is_lost_between_a_room_and_an_operator() {
     let (server, api) = serve(&project, &[]);
     assert_eq!(put(&api, "count", &json!(0), "").status, 200);
     let port = server.port;
-    let room = std::thread::spawn(move || get(port, &format!("/party/a?act=count&times={OF_ROOM}"), "localhost").unwrap().0);
+    let room = std::thread::spawn(move || {
+        get(port, &format!("/party/a?act=count&times={OF_ROOM}"), "localhost").unwrap().0
+    });
     let (mut written, mut refused) = (0, 0);
     while !room.is_finished() || written == 0 {
         let now = api.get("/v1/rooms/main/a/storage/count");
@@ -82,8 +89,12 @@ fn no_update_is_lost_between_a_room_and_an_operator() {
     assert_eq!(room.join().unwrap(), 200);
     assert_eq!(of_room(&server, "count"), json!(OF_ROOM + written), "{written} written, {refused} refused");
     // Without a condition, too: what the operator wrote is what the room counts from.
-    let room = std::thread::spawn(move || get(port, &format!("/party/a?act=count&times={OF_ROOM}"), "localhost").unwrap().0);
-    until("the room counts", || api.get("/v1/rooms/main/a/storage/count")["value"].as_u64().unwrap() > (OF_ROOM + written) as u64);
+    let room = std::thread::spawn(move || {
+        get(port, &format!("/party/a?act=count&times={OF_ROOM}"), "localhost").unwrap().0
+    });
+    until("the room counts", || {
+        api.get("/v1/rooms/main/a/storage/count")["value"].as_u64().unwrap() > (OF_ROOM + written) as u64
+    });
     assert_eq!(put(&api, "count", &json!(1_000_000), "").status, 200);
     assert_eq!(room.join().unwrap(), 200);
     let count = of_room(&server, "count").as_u64().unwrap();

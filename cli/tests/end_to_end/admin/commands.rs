@@ -50,7 +50,9 @@ fn commands_find_the_server_of_their_folder() {
     assert!(ok(&project, &["room", "live", "--close", "one"]).contains("Closed 1 connection."));
     refused(&project, &["room", "live", "--close", "none"], "no connection `none`");
     refused(&project, &["room", "nobody"], "not in memory and has stored nothing");
-    assert!(ok(&project, &["room", "a", "--alarm", "2100-01-01T00:00:00Z"]).contains("2100-01-01 00:00:00 UTC"));
+    assert!(
+        ok(&project, &["room", "a", "--alarm", "2100-01-01T00:00:00Z"]).contains("2100-01-01 00:00:00 UTC")
+    );
     assert_eq!(as_json(&project, &["room", "a"])["alarm_ms"], 4_102_444_800_000_i64);
     assert!(ok(&project, &["room", "a", "--alarm", "none"]).contains("no alarm"));
     assert!(ok(&project, &["room", "other/b", "--reset"]).contains("was reset"));
@@ -89,7 +91,11 @@ fn commands_ask_a_server_that_they_are_told_of() {
     let to = format!("http://127.0.0.1:{}", api.port);
     let run = |token: &str, args: &[&str]| {
         let mut command = partyrun();
-        command.args(args).args(["--to", &to]).env("PARTYRUN_ADMIN_TOKEN", token).current_dir(elsewhere.path());
+        command
+            .args(args)
+            .args(["--to", &to])
+            .env("PARTYRUN_ADMIN_TOKEN", token)
+            .current_dir(elsewhere.path());
         let output = command.output().unwrap();
         (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     };

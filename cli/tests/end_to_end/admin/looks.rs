@@ -7,7 +7,8 @@ use crate::raw;
 use crate::support::{Hold, until};
 
 fn names(page: &Value) -> Vec<String> {
-    let name = |room: &Value| format!("{}/{}", room["party"].as_str().unwrap(), room["room"].as_str().unwrap());
+    let name =
+        |room: &Value| format!("{}/{}", room["party"].as_str().unwrap(), room["room"].as_str().unwrap());
     page["rooms"].as_array().unwrap().iter().map(name).collect()
 }
 
@@ -38,7 +39,9 @@ fn rooms_are_found_in_all_states_and_none_is_woken() {
     assert_eq!(raw::frame(&mut sleeper).unwrap().1, b"welcome");
     until("the sleeper hibernates", || api.state("main/h1") == "hibernated");
     let encoded = |id: &str| id.replace('%', "%25");
-    until("the others rest", || ids.iter().all(|id| api.state(&format!("main/{}", encoded(id))) == "resting"));
+    until("the others rest", || {
+        ids.iter().all(|id| api.state(&format!("main/{}", encoded(id))) == "resting")
+    });
     let constructed = server.output().matches("constructed").count();
 
     let everything = ["main/a", "main/a%2Fb", "main/b", "main/c", "main/h1", "main/live", "other/z"];
@@ -57,13 +60,19 @@ fn rooms_are_found_in_all_states_and_none_is_woken() {
     }
     assert_eq!(all_pages(&api, "state=live"), ["main/live"]);
     assert_eq!(all_pages(&api, "state=hibernated&sort=cpu"), ["main/h1"]);
-    assert_eq!(all_pages(&api, "state=resting&limit=2"), ["main/a", "main/a%2Fb", "main/b", "main/c", "other/z"]);
+    assert_eq!(
+        all_pages(&api, "state=resting&limit=2"),
+        ["main/a", "main/a%2Fb", "main/b", "main/c", "other/z"]
+    );
     assert_eq!(all_pages(&api, "prefix=a"), ["main/a", "main/a%2Fb"]);
     assert_eq!(all_pages(&api, "party=other"), ["other/z"]);
 
     let live = api.get("/v1/rooms/main/live");
     assert_eq!((&live["state"], &live["sockets"]), (&json!("live"), &json!(2)));
-    assert_eq!((&live["connections"][0]["id"], &live["connections"][1]["id"]), (&json!("two"), &json!("three")));
+    assert_eq!(
+        (&live["connections"][0]["id"], &live["connections"][1]["id"]),
+        (&json!("two"), &json!("three"))
+    );
     assert_eq!(live["connections"][0]["tags"], json!(["blue"]));
     assert!(live["connections"][0]["uri"].as_str().unwrap().ends_with("/party/live?_pk=two"), "{live}");
     assert!(live["memory_bytes"].as_u64().unwrap() > 1 << 20, "{live}");
@@ -80,7 +89,12 @@ fn rooms_are_found_in_all_states_and_none_is_woken() {
     for (room, state) in [("main/a", "resting"), ("main/h1", "hibernated"), ("main/a%252Fb", "resting")] {
         assert_eq!(api.state(room), state, "{room}");
     }
-    assert_eq!(server.output().matches("constructed").count(), constructed, "a room was woken:\n{}", server.output());
+    assert_eq!(
+        server.output().matches("constructed").count(),
+        constructed,
+        "a room was woken:\n{}",
+        server.output()
+    );
     server.stop();
 }
 
@@ -96,7 +110,11 @@ fn values_are_shown_as_people_read_them() {
     server.get("/party/a?act=values");
     let value = |key: &str| api.get(&format!("/v1/rooms/main/a/storage/{key}"));
     let shown = [
-        ("map", "Map", json!({ "$map": [["big", { "$bigint": "1" }], ["when", { "$date": "1970-01-01T00:00:00.000Z" }]] })),
+        (
+            "map",
+            "Map",
+            json!({ "$map": [["big", { "$bigint": "1" }], ["when", { "$date": "1970-01-01T00:00:00.000Z" }]] }),
+        ),
         ("bytes", "Uint16Array", json!({ "$bytes": "AQACAQ==", "of": "Uint16Array" })),
         ("nan", "number", json!({ "$number": "NaN" })),
         ("set", "Set", json!({ "$set": ["x"] })),
@@ -105,7 +123,10 @@ fn values_are_shown_as_people_read_them() {
     ];
     for (key, kind, json) in shown {
         let value = value(key);
-        assert_eq!((value["type"].as_str().unwrap(), &value["value"], &value["writable"]), (kind, &json, &json!(true)));
+        assert_eq!(
+            (value["type"].as_str().unwrap(), &value["value"], &value["writable"]),
+            (kind, &json, &json!(true))
+        );
     }
     let round = value("round");
     assert!(round["text"].as_str().unwrap().contains("[Circular *1]"), "{round}");
@@ -153,7 +174,10 @@ fn the_log_is_followed_with_filters_and_errors_are_remembered() {
     server.get("/party/b?act=values");
     server.get("/party/a?act=fail");
     let line = next_line(&mut of_room);
-    assert_eq!((&line["room"], &line["text"], &line["level"]), (&json!("a"), &json!("constructed a"), &json!("log")));
+    assert_eq!(
+        (&line["room"], &line["text"], &line["level"]),
+        (&json!("a"), &json!("constructed a"), &json!("log"))
+    );
     let line = next_line(&mut of_room);
     assert_eq!(line["level"], "error");
     assert!(line["text"].as_str().unwrap().contains("on purpose"), "{line}");

@@ -61,7 +61,9 @@ impl Engine {
         connections_max: usize,
         patience: Duration,
     ) -> Result<Option<RoomDetails>, AskError> {
-        self.ask(key, patience, |reply| Ask::Details(key.clone(), connections_max, reply)).await.map(Option::flatten)
+        self.ask(key, patience, |reply| Ask::Details(key.clone(), connections_max, reply))
+            .await
+            .map(Option::flatten)
     }
 
     /// A part of the storage of a room, as the room sees it; `None` if it is not in memory: then the store has all of it.
@@ -141,7 +143,8 @@ impl Engine {
             timeout(patience, answer).await.ok().and_then(Result::ok)
         });
         let answers = join_all(asked).await;
-        let mut usage = Usage { busy_threads: answers.iter().filter(|one| one.is_none()).count(), ..Usage::default() };
+        let mut usage =
+            Usage { busy_threads: answers.iter().filter(|one| one.is_none()).count(), ..Usage::default() };
         let mut most = RoomUsage::default();
         for worker in answers.into_iter().flatten() {
             usage.live_rooms += worker.live;

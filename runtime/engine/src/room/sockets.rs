@@ -413,8 +413,9 @@ impl Sockets {
     /// Up to so many connections, the oldest first.
     pub(crate) fn reports(&self, count_max: usize) -> Vec<ConnectionReport> {
         let connections = self.entries.iter().flatten().filter(|entry| entry.handshake.is_none());
-        let mut found: Vec<_> =
-            connections.filter_map(|entry| Some((entry.arrival, entry, entry.connection.as_ref()?))).collect();
+        let mut found: Vec<_> = connections
+            .filter_map(|entry| Some((entry.arrival, entry, entry.connection.as_ref()?)))
+            .collect();
         found.sort_unstable_by_key(|(arrival, ..)| *arrival);
         let report = |(_, entry, connection): (u64, &Entry, &Connection)| ConnectionReport {
             id: connection.id.clone(),

@@ -137,10 +137,16 @@ mod tests {
     }
 
     fn fill(store: &dyn Store) {
-        let worker = WorkerStore::open(store, std::sync::Arc::new(partyrun_limits::Limits::default())).unwrap();
-        for (party, id) in
-            [("main", "lobby"), ("main", "lob"), ("main", "a/b"), ("other", "lobster"), ("other", "z"), ("a", "b")]
-        {
+        let worker =
+            WorkerStore::open(store, std::sync::Arc::new(partyrun_limits::Limits::default())).unwrap();
+        for (party, id) in [
+            ("main", "lobby"),
+            ("main", "lob"),
+            ("main", "a/b"),
+            ("other", "lobster"),
+            ("other", "z"),
+            ("a", "b"),
+        ] {
             let mut room = worker.room(RoomKey::new(party, id));
             room.put("key", Bytes::from_static(b"value")).unwrap();
             if party == "other" {
@@ -206,7 +212,8 @@ mod tests {
             let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let count = plan.parameter_count();
             let nulls = vec![rusqlite::types::Null; count];
-            let steps = plan.query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3)).unwrap();
+            let steps =
+                plan.query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3)).unwrap();
             for step in steps.map(Result::unwrap) {
                 let whole = step.starts_with("SCAN") && !step.contains("subquery") && !step.contains('(');
                 assert!(!whole && !step.contains("TEMP B-TREE"), "{sql}: {step}");
