@@ -414,7 +414,7 @@ impl Sockets {
     pub(crate) fn reports(&self, count_max: usize) -> Vec<ConnectionReport> {
         let connections = self.entries.iter().flatten().filter(|entry| entry.handshake.is_none());
         let mut found: Vec<_> = connections
-            .filter_map(|entry| Some((entry.arrival, entry, entry.connection.as_ref()?)))
+            .filter_map(|entry| Some((entry.arrival, entry, entry.connection.as_deref()?)))
             .collect();
         found.sort_unstable_by_key(|(arrival, ..)| *arrival);
         let report = |(_, entry, connection): (u64, &Entry, &Connection)| ConnectionReport {
