@@ -15,19 +15,21 @@ impl Worker {
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::List(query, reply) => {
-                let wanted = self.rooms.iter().filter(|(key, room)| query.wants(key, room.is_live()));
+                let wanted = self.rooms.iter().filter(|(key, room)| {
+                    query.wants(key, room.is_live()) && !room.lodger.is_gone()
+                });
                 let reports = wanted.filter_map(|(_, room)| room.report()).collect();
                 let _gone = reply.send(query.page(reports));
             }
             Ask::Which(keys, reply) => {
-                let here = keys.iter().filter_map(|key| self.rooms.get(key));
+                let here = keys.iter().filter_map(|key| self.present(key));
                 let _gone = reply.send(here.filter_map(|room| room.report()).collect());
             }
             Ask::Details(key, connections_max, reply) => {
-                let _gone = reply.send(self.rooms.get(&key).and_then(|room| room.details(connections_max)));
+                let _gone = reply.send(self.present(&key).and_then(|room| room.details(connections_max)));
             }
             Ask::Read(key, query, reply) => {
-                let _gone = reply.send(self.rooms.get(&key).and_then(|room| room.read(&query)));
+                let _gone = reply.send(self.present(&key).and_then(|room| room.read(&query)));
             }
             Ask::Act(key, act, reply) => {
                 // Who gave up was told that nothing was done.
@@ -42,8 +44,19 @@ impl Worker {
         }
     }
 
+    // A room that is here, to be looked at; one that hibernates may be taken by another worker meanwhile.
+    fn present(&self, key: &RoomKey) -> Option<&Rc<Actor>> {
+        self.rooms.get(key).filter(|room| !room.lodger.is_gone())
+    }
+
     fn act(&mut self, key: &RoomKey, act: Act) -> Acted {
         let Some(room) = self.rooms.get(key).cloned() else { return Acted::Absent };
+        if !room.lodger.claim() {
+            self.abandon(key, &room);
+            return Acted::Absent;
+        }
+        // Its connections are about to change: nobody may take them as they were.
+        room.lodger.wake();
         match act {
             Act::Close { id, code, reason } => Acted::Done(room.close_connections(&id, code, &reason)),
             Act::Broadcast(text) => Acted::Done(room.broadcast(&text)),
@@ -74,7 +87,7 @@ impl Worker {
 
     fn usage(&self) -> WorkerUsage {
         let mut usage = WorkerUsage { spares: self.isolates.spare_count(), ..WorkerUsage::default() };
-        for room in self.rooms.values() {
+        for room in self.rooms.values().filter(|room| !room.lodger.is_gone()) {
             let own = room.usage();
             *(if room.is_live() { &mut usage.live } else { &mut usage.hibernated }) += 1;
             usage.connections += own.connections;

@@ -269,7 +269,12 @@ impl Worker {
                 }
                 trim::now();
             }
-            Message::Change(key, wanted) => self.room(key).administer(*wanted),
+            Message::Change(key, wanted) => {
+                let room = self.room(key);
+                // Nobody may take it before its writes are durable.
+                room.lodger.wake();
+                room.administer(*wanted);
+            }
             Message::Ask(ask) => self.answer(ask),
             Message::Guest(guest) => self.guests.seat(guest),
             Message::Adopt(key, parcel) => {
