@@ -15,9 +15,10 @@ impl Worker {
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::List(query, reply) => {
-                let wanted = self.rooms.iter().filter(|(key, room)| {
-                    query.wants(key, room.is_live()) && !room.lodger.is_gone()
-                });
+                let wanted = self
+                    .rooms
+                    .iter()
+                    .filter(|(key, room)| query.wants(key, room.is_live()) && !room.lodger.is_gone());
                 let reports = wanted.filter_map(|(_, room)| room.report()).collect();
                 let _gone = reply.send(query.page(reports));
             }
