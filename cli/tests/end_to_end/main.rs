@@ -18,6 +18,7 @@ mod bounds;
 mod broken;
 mod command;
 mod debugger;
+mod deploy;
 mod documents;
 mod ends;
 mod errors;

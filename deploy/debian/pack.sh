@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the Debian package: the program, its manual page, completions, and a unit for systemd.
-# usage: sh cli/deb/pack.sh [BINARY [FOLDER]]; prints the path of the package last. Needs dpkg-deb, whose compression the
+# usage: sh deploy/debian/pack.sh [BINARY [FOLDER]]; prints the path of the package last. Needs dpkg-deb, whose compression the
 # variable COMPRESSION names.
 set -eu
 
@@ -15,7 +15,7 @@ chmod 755 "$tree"
 
 install -D -m 755 "$binary" "$tree/usr/bin/partyrun"
 strip "$tree/usr/bin/partyrun" 2> /dev/null || true
-install -D -m 644 "$root/cli/deb/partyrun@.service" "$tree/usr/lib/systemd/system/partyrun@.service"
+install -D -m 644 "$root/deploy/systemd/partyrun@.service" "$tree/usr/lib/systemd/system/partyrun@.service"
 install -D -m 644 "$root/LICENSE" "$tree/usr/share/doc/partyrun/copyright"
 install -m 644 "$root/THIRD-PARTY" "$tree/usr/share/doc/partyrun/THIRD-PARTY"
 install -d -m 755 "$tree/srv/partyrun" "$tree/etc/partyrun"
