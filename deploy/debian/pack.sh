@@ -18,7 +18,15 @@ strip "$tree/usr/bin/partyrun" 2> /dev/null || true
 install -D -m 644 "$root/deploy/systemd/partyrun@.service" "$tree/usr/lib/systemd/system/partyrun@.service"
 install -D -m 644 "$root/LICENSE" "$tree/usr/share/doc/partyrun/copyright"
 install -m 644 "$root/THIRD-PARTY" "$tree/usr/share/doc/partyrun/THIRD-PARTY"
-install -d -m 755 "$tree/srv/partyrun" "$tree/etc/partyrun"
+install -d -m 755 "$tree/etc/partyrun"
+gzip -9n > "$tree/usr/share/doc/partyrun/changelog.gz" << CHANGES
+partyrun ($version) unstable; urgency=medium
+
+  * See CHANGELOG.md of the sources.
+
+ -- The authors of partyrun <partyrun@localhost>  $(date -u -R -r "$root/CHANGELOG.md")
+CHANGES
+chmod 644 "$tree/usr/share/doc/partyrun/changelog.gz"
 for shell in bash zsh fish; do
   case $shell in
     bash) file=usr/share/bash-completion/completions/partyrun ;;

@@ -12,6 +12,7 @@ pub(crate) enum Shown {
 use Shown::{By, NotRun};
 
 const PACKAGE: &str = "cli/tests/end_to_end/package.rs";
+const DEPLOY: &str = "cli/tests/end_to_end/deploy.rs";
 const PROXIES: &str = "cli/tests/end_to_end/proxies.rs";
 const DOCKER: Shown = NotRun("it needs a Docker daemon; CI runs a linter on the Dockerfile");
 const COMPILES: Shown = NotRun("it compiles everything; .ci/run does so with the last command of the README");
@@ -63,13 +64,14 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ),
     ("docs/docker.md", "docker build", DOCKER),
     ("docs/docker.md", "FROM partyrun", DOCKER),
+    ("docs/docker.md", "PROJECT=", DOCKER),
     (
         "docs/first-project.md",
         "curl localhost:1999/parties/counter",
         By("cli/tests/end_to_end/documents.rs", "the_second_party_of_the_first_project_counts"),
     ),
     ("docs/install.md", "cargo build", By(PACKAGE, "the_packed_tarballs_put_the_command_on_the_path")),
-    ("docs/install.md", "sh cli/deb/pack.sh", By(PACKAGE, "the_debian_package_has_what_it_promises")),
+    ("docs/install.md", "sh deploy/debian/pack.sh", By(DEPLOY, "the_debian_package_is_installed_into_a_folder_and_serves")),
     ("docs/install.md", "cargo install", COMPILES),
     (
         "docs/install.md",
@@ -82,7 +84,7 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         "partyrun import",
         By("cli/tests/end_to_end/import.rs", "rooms_of_the_original_come_over"),
     ),
-    ("docs/operate.md", "[Unit]", By(PACKAGE, "the_unit_of_the_docs_is_that_of_the_package")),
+    ("docs/operate.md", "[Unit]", By(DEPLOY, "the_unit_is_hardened_as_systemd_counts_it")),
     ("docs/proxies.md", "chat.example.com {", By(PROXIES, "caddy_does_what_the_page_says")),
     ("docs/proxies.md", "map $http_upgrade", By(PROXIES, "nginx_does_what_the_page_says")),
     ("docs/proxies.md", "defaults\n", By(PROXIES, "haproxy_does_what_the_page_says")),
