@@ -71,7 +71,11 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         By("cli/tests/end_to_end/documents.rs", "the_second_party_of_the_first_project_counts"),
     ),
     ("docs/install.md", "cargo build", By(PACKAGE, "the_packed_tarballs_put_the_command_on_the_path")),
-    ("docs/install.md", "sh deploy/debian/pack.sh", By(DEPLOY, "the_debian_package_is_installed_into_a_folder_and_serves")),
+    (
+        "docs/install.md",
+        "sh deploy/debian/pack.sh",
+        By(DEPLOY, "the_debian_package_is_installed_into_a_folder_and_serves"),
+    ),
     ("docs/install.md", "cargo install", COMPILES),
     (
         "docs/install.md",
