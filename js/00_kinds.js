@@ -1,6 +1,6 @@
-// Which objects belong to the platform, for structured clones: V8 sees plain objects without properties in them and would
-// make `{}` of each. The prototype of such a class has a function under `kParts`, which takes an object apart for the clone
-// (runtime/extensions/src/values.rs) or throws a DataCloneError with the name of the class. Messages are the original's.
+// Marks the classes of the platform for structured clones. To V8 their objects are plain objects without properties, and it
+// would clone each to `{}`. So the prototype of such a class has a function under `kParts`. It either takes an object apart for
+// the clone (runtime/extensions/src/values.rs), or throws a DataCloneError with the name of the class, in the original's words.
 "use strict";
 
 (function () {

@@ -1,7 +1,7 @@
-// The web platform of a room: which globals user code sees, and from which module each comes.
-// Runs once, while the snapshot is built. What is listed under EAGER is part of the snapshot's heap;
-// what is listed under LAZY is loaded when user code first touches it, so that a room that never does pays nothing.
-// Source: spec 2.15 (globals of the original), web standards as implemented by deno_web, deno_crypto, deno_fetch.
+// The web platform of a room: which globals user code sees, and which module each of them comes from.
+// It runs once, while the snapshot is built. What EAGER lists is in the snapshot's heap. What LAZY lists is loaded when user
+// code first touches it, so that a room that never does pays nothing for it.
+// Sources: spec 2.15 (globals of the original); deno_web, deno_crypto and deno_fetch implement the web standards.
 "use strict";
 
 (function () {

@@ -1,4 +1,4 @@
-// Stands where deno_fetch expects the TLS helpers of Deno's own net extension: client certificates are not offered.
+// Replaces the TLS helpers of Deno's own net extension, which deno_fetch loads. There are no client certificates.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// Bytes of buffers and views, without a look at what user code can replace: no getter of a prototype is read, and what is made
-// is a Uint8Array whatever `constructor` and `Symbol.species` of the given one say.
+// Gets the bytes of buffers and views without calling anything that user code can replace. It reads no getter of a prototype, and
+// always makes a Uint8Array, whatever `constructor` and `Symbol.species` of the given object say.
 "use strict";
 
 (function () {

@@ -1,8 +1,9 @@
-// The rooms of this isolate, each as one object with everything that the scripts know of it: one room, or in an isolate of the
-// edge the edge itself, or many that share the isolate. Whose op it is comes from the object that user code calls it on: a room's Party.Room, storage,
-// connections, stubs and bindings hold their room, because what an await goes on with may run in the turn of another one.
-// `currentRoom` is for what has no object: the console, `fetch`, `new WebSocket`, timers. Where rooms share an isolate, V8's async
-// context tells: what a room's event starts, and whatever that awaits, runs in the context of the room.
+// The rooms of this isolate. Each is one object with everything that the scripts know about it. An isolate has one room, or many
+// that share it; the edge's isolate has one for the edge itself.
+// An op is told which room it is for by the object that user code calls: Party.Room, storage, connections, stubs and bindings
+// hold their room, because code after an `await` may run in the turn of another one. `currentRoom` is for calls without such an
+// object: the console, `fetch`, `new WebSocket`, timers. Where rooms share an isolate, it comes from V8's async context: whatever
+// an event of a room starts, and whatever that awaits, runs in the context of the room.
 "use strict";
 
 (function () {

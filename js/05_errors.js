@@ -1,5 +1,5 @@
-// The errors that ops of the web platform and of the host name beside JavaScript's own. An op's error whose class nobody has
-// registered would reach user code as `undefined`.
+// Registers the classes of errors that ops name beside JavaScript's own. User code would get `undefined` in place of an error
+// whose class is not registered.
 "use strict";
 
 (function () {

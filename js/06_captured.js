@@ -1,6 +1,6 @@
 // Methods and getters of the web platform's classes, taken from their prototypes while the snapshot is built, as deno_core's
-// `primordials` are of the language's: `ReadableStreamPrototypeGetReader(stream)` is `stream.getReader()`, and
-// `URLPrototypeGetHref(url)` is `url.href`, whatever user code has put there.
+// `primordials` are for the language. `ReadableStreamPrototypeGetReader(stream)` is `stream.getReader()`, and
+// `URLPrototypeGetHref(url)` is `url.href`, whatever user code has put in their place since.
 "use strict";
 
 (function () {

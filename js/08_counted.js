@@ -1,5 +1,5 @@
-// Messages that wait in a port. Their bytes are made by Rust and taken from V8 when they are sent, so that neither counts them:
-// here they are copied into a buffer of the room's own, which counts until the message is received or its port is gone.
+// Counts the memory of messages that wait in a port. Rust makes their bytes and V8 gives them up when they are sent, so neither
+// counts them. Here they are copied into a buffer of the room, which counts until the message is received or its port is gone.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// Growable SharedArrayBuffers, whose pages neither V8 counts nor its allocator: they are charged here when they come. Other objects
-// may share a buffer's memory (clones, the other side of a port), so that a charge lasts as long as the isolate.
+// Charges the room for growable SharedArrayBuffers when they are made, because neither V8 nor its allocator counts their pages.
+// Other objects may share a buffer's memory (clones, the other side of a port), so the charge lasts as long as the isolate.
 "use strict";
 
 (function () {

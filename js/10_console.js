@@ -1,5 +1,5 @@
-// console.* of user code: inspected as Deno inspects, then handed to the host with its level,
-// which prints the line with the room's name. Control characters of strings are escaped by the host (threat 27).
+// `console` of user code. Values are inspected as Deno inspects them; the host gets the text and its level, and prints the line
+// with the room's name. The host escapes control characters of strings (threat 27).
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// The global object as Workers have it: `self instanceof ServiceWorkerGlobalScope`, an EventTarget, with `navigator` and `origin`.
-// Packages tell by these names where they run. The events of scripts that are no modules never come; their classes are there.
+// The global object as Workers have it: an EventTarget that is an instance of ServiceWorkerGlobalScope, with `navigator` and
+// `origin`. Packages find out by these names where they run. Classes of events that never happen here exist all the same.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// The `process` global: what npm packages look at to learn where they run. Its `env` holds the keys of the project's
-// env files only, never the environment of the server's process (spec 4.2, threat 19).
+// The `process` global, which npm packages look at to find out where they run. Its `env` holds the keys of the project's
+// environment files, never the environment of the server's process (spec 4.2, threat 19).
 "use strict";
 
 (function () {

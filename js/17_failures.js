@@ -1,4 +1,4 @@
-// What clients read of an error of user code (docs/limits.md).
+// Decides what clients read when user code throws (docs/limits.md).
 "use strict";
 
 (function () {

@@ -1,4 +1,4 @@
-// The limits that scripts hold user code to, by their names in runtime/limits. The host tells them when the isolate starts.
+// The limits that scripts check, by their names in runtime/limits. The host hands them over when the isolate starts.
 "use strict";
 
 (function () {

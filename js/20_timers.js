@@ -1,5 +1,5 @@
-// setTimeout and its relatives, with the room's limit on waiting timers (limits: timers_max).
-// Ids are numbers, as in a browser; clearing accepts ids of both kinds (HTML standard, section timers).
+// `setTimeout` and its relatives, with the room's limit on pending timers (limits: timers_max).
+// Ids are numbers, as in a browser. `clearTimeout` and `clearInterval` take each other's ids (HTML standard, section timers).
 "use strict";
 
 (function () {

@@ -1,6 +1,6 @@
-// The ops that run per message or per request, in one place. Scripts in the snapshot hold V8's slow op functions, because
-// fast-call functions cannot be part of a snapshot (design, section 3): `99_fast.js` is loaded when an isolate starts,
-// captures the fast functions and puts them here. Every hot caller reads them through this object.
+// The ops that run for each message or request. Scripts in the snapshot hold V8's slow op functions, because a snapshot cannot
+// hold fast ones (design, section 3). When an isolate starts, `99_fast.js` puts the fast functions into this object, and every
+// hot caller reads them from it.
 "use strict";
 
 (function () {

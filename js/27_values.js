@@ -1,5 +1,5 @@
-// Structured clones as Workers make them: for storage, for a connection's state, and for `structuredClone` itself.
-// What the platform's objects are cloned to is said by 00_kinds.js; the bytes are made by runtime/extensions/src/values.rs.
+// Structured clones as Workers make them: for storage, for the state of a connection, and for `structuredClone` itself.
+// 00_kinds.js says what the platform's objects are cloned to; runtime/extensions/src/values.rs makes the bytes.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// Bodies of strings and bytes are byte streams, as on Workers: `new Response("text").body.getReader({ mode: "byob" })`.
-// deno_fetch makes plain streams of them. Workers also have `readAtLeast` on such readers.
+// Makes byte streams of the bodies that are strings or bytes, as Workers do: `new Response("text").body.getReader({ mode: "byob" })`.
+// deno_fetch makes plain streams of them. Readers have `readAtLeast`, too.
 "use strict";
 
 (function () {

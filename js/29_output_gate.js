@@ -1,7 +1,7 @@
-// The output gate for what leaves a room by an op that does not wait in the host: requests of deno_fetch, connections of
-// node:net, the cache that all rooms share. What a room has written must be durable before anybody outside can know of it
-// (spec 3.6). Messages, answers, stubs, bindings and sockets to other servers wait in the host.
-// A test reads every script for ops that may reach outside and are called elsewhere (runtime/bundle/tests/primordials.rs).
+// The output gate for ops that leave the room without waiting in the host: requests of deno_fetch, connections of node:net, and
+// the cache that all rooms share. What a room has written must be durable before anybody outside can know of it (spec 3.6).
+// Messages, responses, stubs, bindings and sockets to other servers wait in the host.
+// A test looks in every script for ops that reach outside and are called elsewhere (runtime/bundle/tests/primordials.rs).
 "use strict";
 
 (function () {

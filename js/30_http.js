@@ -1,7 +1,7 @@
-// Request and Response of deno_fetch, with what Workers add to them: `request.cf`, `response.webSocket`.
-// Also the way of an HTTP exchange in: `incomingRequest` makes a Request from what the host hands over; the way out is
-// 31_responses.js. Headers cross as one string of `name\nvalue\n` pairs: neither may hold a line feed
-// (RFC 9110, section 5.5), and one string is cheaper than an array of arrays.
+// Request and Response of deno_fetch, with what Workers add to them: `request.cf` and `response.webSocket`.
+// `incomingRequest` makes a Request from what the host hands over; 31_responses.js takes the Response back. Headers cross as one
+// string of `name\nvalue\n` pairs. Neither part can hold a line feed (RFC 9110, section 5.5), and one string costs less than an
+// array of arrays.
 "use strict";
 
 (function () {

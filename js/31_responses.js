@@ -1,4 +1,4 @@
-// The way of a Response out of the isolate: the answer to the request `id` of the room.
+// Hands a Response to the host, as the answer to one of the room's requests.
 "use strict";
 
 (function () {

@@ -1,6 +1,6 @@
-// `fetch` of user code: deno_fetch's, behind the output gate. What a room asks of another server leaves, like everything that
-// it says, only when what it has written is durable (spec 3.6). A request with `Upgrade: websocket` opens a WebSocket, whose
-// end comes with the answer as `response.webSocket` (spec 2.7).
+// `fetch` of user code: deno_fetch's, behind the output gate. A request to another server leaves when everything that the room
+// wrote before it is durable (spec 3.6). A request with `Upgrade: websocket` opens a WebSocket, which the response holds as
+// `response.webSocket` (spec 2.7).
 "use strict";
 
 (function () {

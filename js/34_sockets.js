@@ -1,6 +1,6 @@
-// The sockets of the host: a table of their objects by the host's index, what crosses by that index, and the events on their way
-// to user code. The classes come later (36_socket.js, 40_connections.js): here a socket is whatever carries the symbols below.
-// Code rules: spec 2.7.
+// The sockets of the host: the table from the host's index to their objects, the calls that name a socket by that index, and the
+// delivery of events to user code. The classes are in 36_socket.js and 40_connections.js; here, a socket is any object that has
+// the symbols below. Rules for close codes: spec 2.7.
 "use strict";
 
 (function () {

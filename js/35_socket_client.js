@@ -1,4 +1,4 @@
-// A socket to another server: `new WebSocket(url)`, and `fetch` with `Upgrade: websocket`. The host makes the connection.
+// Sockets to other servers: `new WebSocket(url)`, and `fetch` with `Upgrade: websocket`. The host makes the connection.
 "use strict";
 
 (function () {

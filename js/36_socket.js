@@ -1,5 +1,5 @@
-// WebSocket as Workers know it: the server's end of a connection, either end of a WebSocketPair (37_pair.js), and a socket to
-// another server (35_socket_client.js). Texts: spec 2.7.
+// WebSocket as Workers have it: the server's end of a connection, either end of a WebSocketPair (37_pair.js), or a socket to
+// another server (35_socket_client.js). Messages of errors: spec 2.7.
 "use strict";
 
 (function () {

@@ -1,4 +1,4 @@
-// WebSocketPair: two sockets that hear each other (spec 2.7), until one end is handed to the host with a 101 answer.
+// WebSocketPair: two sockets that are connected to each other (spec 2.7), until a response with status 101 hands one to the host.
 "use strict";
 
 (function () {

@@ -1,6 +1,6 @@
-// Connections of a room: the `Party.Connection` object, the registry, tags, and broadcast (spec 2.5 and 2.6).
-// One implementation serves rooms with and without hibernation; what differs between the two in the original is asked of
-// the room's `hibernating`. A broadcast crosses to the host once: the host encodes the frame once and shares it.
+// Connections of a room: the `Party.Connection` object, the registry, tags and broadcasts (spec 2.5 and 2.6).
+// Rooms with and without hibernation share one implementation; where the original differs, it looks at the room's
+// `hibernating`. A broadcast crosses to the host once, and the host encodes its frame once for all sockets.
 "use strict";
 
 (function () {

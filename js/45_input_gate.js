@@ -1,9 +1,9 @@
-// Holding a room, and the sections that hold it: while it is held, the host delivers no further event to it (design,
-// section 4). `onStart`, `blockConcurrencyWhile` and `transaction` hold. Timers and finished fetches of the room go on: the
-// code that holds may be waiting for them. What else is read of bodies waits (26_held.js).
-// The closures of `blockConcurrencyWhile` and `transaction` are sections: of those begun side by side one runs after the
-// other, in the order in which they were begun, and one begun inside another's closure runs within it. Whose closure begins
-// a section is told by V8's async context.
+// Holds a room: until it is released, the host delivers no further event to it (design, section 4). `onStart`,
+// `blockConcurrencyWhile` and `transaction` do. Timers and finished fetches of the room go on, because the code that holds it may
+// wait for them. Reading bodies waits as well (26_held.js).
+// The closures of `blockConcurrencyWhile` and `transaction` are sections. Sections that are begun side by side run one after the
+// other, in the order in which they were begun. One that is begun inside another's closure runs within it. V8's async context
+// tells which closure begins a section.
 "use strict";
 
 (function () {

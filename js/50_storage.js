@@ -1,8 +1,8 @@
-// room.storage (spec section 3): keys are strings, values are structured-cloned when the call is made.
-// Reads are answered inside the call by the host, so that get, change, put without other awaits is atomic (design,
-// section 4, input gate). The promise of a write resolves at once; what the room says afterwards waits in the host until
-// the write is durable (output gate); only a room that has written more than the disk takes waits. A failed write resets the room: there is no value here that could be wrong.
-// Transactions are in 52_transaction.js.
+// `room.storage` (spec section 3). Keys are strings; values are structured-cloned during the call.
+// The host answers reads within the call, so that reading a value, changing it and writing it back is atomic as long as nothing
+// else is awaited (design, section 4, input gate). The promise of a write resolves at once, unless the room has written more than
+// the disk takes. What the room sends afterwards waits in the host until the write is durable (output gate). If a write fails, the
+// room is reset, so that no value here can be wrong. Transactions are in 52_transaction.js.
 "use strict";
 
 (function () {

@@ -1,7 +1,7 @@
-// storage.transaction (spec 3.5): reads inside see its writes, and what throws takes them back.
-// A transaction is a section (45_input_gate.js), so that those which are open are a stack, in the host as here: one begun inside
-// another's closure is inside it, and of those begun side by side one runs after the other. Calls of the storage itself
-// belong to the innermost open transaction, whoever makes them, as on the original.
+// `storage.transaction` (spec 3.5): reads inside it see its writes, and an error takes them back.
+// A transaction is a section (45_input_gate.js), so the open ones form a stack, here and in the host: one that is begun inside
+// another's closure is inside it, and those begun side by side run one after the other. Calls of the storage itself belong to the
+// innermost open transaction, whoever makes them, as on the original.
 "use strict";
 
 (function () {

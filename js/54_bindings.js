@@ -1,5 +1,5 @@
-// The crossing that KV namespaces, buckets and vector indexes share: a call names kind, binding and method, its arguments
-// cross as JSON and a value's bytes beside them (runtime/bindings). The answer comes when what was changed is durable.
+// How calls of KV namespaces, buckets and vector indexes reach the host. A call names kind, binding and method. Its arguments
+// cross as JSON, and the bytes of a value beside them (runtime/bindings). The answer comes when the change is durable.
 "use strict";
 
 (function () {

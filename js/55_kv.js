@@ -1,4 +1,4 @@
-// A KV namespace: `context.bindings.kv.NAME` (spec 2.14). Texts are those of the original's namespace.
+// A KV namespace: `context.bindings.kv.NAME` (spec 2.14). Messages of errors are those of the original's namespace.
 "use strict";
 
 (function () {

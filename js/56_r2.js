@@ -1,4 +1,4 @@
-// A bucket of objects: `context.bindings.r2.NAME` (spec 2.14). Multipart uploads are not available: an object is put whole.
+// A bucket of objects: `context.bindings.r2.NAME` (spec 2.14). Objects are written whole; there are no multipart uploads.
 "use strict";
 
 (function () {

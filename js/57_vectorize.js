@@ -1,4 +1,4 @@
-// A vector index: `context.vectorize.NAME` (spec 2.14), kept in the project's own data folder.
+// A vector index: `context.vectorize.NAME` (spec 2.14), which is kept in the project's own data folder.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// What a room's context and a lobby have in common: `ai`, `vectorize` and `bindings`, as the configuration names them
-// (spec 2.14). `resources` is `{ kv, r2, vectorize, ai }`: names with what they are bound to, and the options of `ai`.
+// What a room's context and a lobby share: `ai`, `vectorize` and `bindings`, under the names that the configuration gives them
+// (spec 2.14). `resources` is `{ kv, r2, vectorize, ai }`: what each name is bound to, and the options of `ai`.
 "use strict";
 
 (function () {

@@ -1,6 +1,6 @@
 // Other parties: `room.context.parties.NAME.get(id)` and `lobby.parties` (spec 2.9).
-// A stub goes straight to the room, without the `onBefore...` handlers. The host percent-encodes the id once, for the
-// room's name and for the URL alike, so that a stub and a URL meet in the same room.
+// A stub calls the room directly, without the `onBefore...` handlers. The host percent-encodes the id once, for the room's name
+// and for the URL, so a stub and a URL lead to the same room.
 "use strict";
 
 (function () {

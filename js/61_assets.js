@@ -1,4 +1,4 @@
-// The project's static files from inside: `room.context.assets` and `lobby.assets` (spec 1.7).
+// The project's static files from inside a room or static handler: `room.context.assets` and `lobby.assets` (spec 1.7).
 "use strict";
 
 (function () {

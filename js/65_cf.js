@@ -1,5 +1,5 @@
-// request.cf without a network: the placeholder that the original's dev server uses when it is offline (spec 2.13).
-// A project's own values, given by the host as JSON, replace single fields.
+// `request.cf` without a network: the placeholder that the original's development server uses when it is offline (spec 2.13).
+// The host may give a project's own values as JSON, which replace single fields.
 "use strict";
 
 (function () {

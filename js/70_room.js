@@ -1,6 +1,6 @@
-// A room: the `Party.Room` object, the user's server in it, and what happens for each event (spec sections 2.2 to 2.7).
-// The host calls one function per event (see 90_dispatch.js); a handler that returns nothing costs no promise.
-// Starting is a barrier: the host holds further events until `start` has ended.
+// A room: the `Party.Room` object, the user's server, and what happens at each event (spec sections 2.2 to 2.7).
+// The host calls one function for each event (see 90_dispatch.js). A handler that returns nothing costs no promise.
+// The host holds further events until `start` has ended.
 "use strict";
 
 (function () {

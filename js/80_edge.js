@@ -1,6 +1,6 @@
-// The edge isolate: the *static* handlers of every party, outside any room (spec 1.3 to 1.6, 2.10, 2.12).
-// There is one for the process, so that module state persists between requests as users know it. `this` in a static
-// handler is the class. The host asks `describe` once which handlers exist and calls here only for those.
+// The edge isolate: the *static* handlers of every party, outside of any room (spec 1.3 to 1.6, 2.10, 2.12).
+// The process has one, so that module state lasts from request to request, as users expect. `this` in a static handler is the
+// class. The host asks `describe` once which handlers exist, and calls only those.
 "use strict";
 
 (function () {

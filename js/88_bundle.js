@@ -1,4 +1,4 @@
-// The project's bundle: `evaluate` runs it, and `load` the modules of one party, or of all.
+// Runs the project's bundle (`evaluate`), and loads the modules of one party, or of all of them (`load`).
 "use strict";
 
 (function () {

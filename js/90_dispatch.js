@@ -1,6 +1,6 @@
-// The table of what the host calls, the last script of the snapshot. `boot` is called once in every isolate, before the
-// project's bundle is evaluated; `evaluate` runs the bundle, and `load` the modules of one party, or of all; then the host
-// calls `room` or `edge` functions per event.
+// The table of functions that the host calls; the last script of the snapshot. The host calls `boot` once in every isolate, then
+// `evaluate` to run the project's bundle and `load` for the modules of one party or of all, and then functions of `room` or `edge`
+// for each event.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// Loaded when an isolate starts, never part of the snapshot: only a script that is loaded late sees the fast-call
-// versions of the ops (design, section 3, "Hot ops").
+// Captures the fast-call versions of the ops. Only a script that is loaded after an isolate has started sees them, so this one is
+// never part of the snapshot (design, section 3, "Hot ops").
 "use strict";
 
 (function () {

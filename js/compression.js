@@ -1,6 +1,6 @@
-// CompressionStream and DecompressionStream of deno_web, whose decoders inflate a chunk in one go whatever comes out of it. Here
-// they are given a chunk in pieces, and what it may inflate to has a limit (limits: inflated_chunk_bytes_max), so that a bomb
-// takes neither the room nor the process with it.
+// CompressionStream and DecompressionStream of deno_web. Its decoders inflate a whole chunk at once, however much comes out of it.
+// Here they get a chunk in pieces, and what a chunk may inflate to has a limit (limits: inflated_chunk_bytes_max), so that a bomb
+// exhausts neither the room's memory nor the process's.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// Web cryptography as Workers have it. deno_crypto's own script loads this one and answers what comes of its parts
-// (AMENDMENTS in runtime/snapshot/build.rs), so that all who load it get the same.
+// Web cryptography as Workers have it. deno_crypto's own script loads this one and exports what its parts make
+// (AMENDMENTS in runtime/snapshot/build.rs), so everybody who loads that script gets the same classes.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// The algorithms of WebCrypto in Workers, and what is read from what user code passes for one: names in their own spelling,
-// parameters as plain values. Everything is read here, once, before anything is computed.
+// The algorithms of WebCrypto in Workers. Reads what user code passes as an algorithm once, before anything is computed, and turns
+// it into plain values under the names of the standard.
 "use strict";
 
 (function () {

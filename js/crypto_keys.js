@@ -1,5 +1,5 @@
-// Keys of WebCrypto: making, importing and exporting them. deno_crypto holds the material in a CryptoKey of its own, which may be
-// used for all that its algorithm can do; what the key says of itself (`about`) is kept here and decides what it may do.
+// Makes, imports and exports keys of WebCrypto. deno_crypto keeps the material in a CryptoKey of its own, which may be used for
+// everything that its algorithm can do. What the key says about itself (`about`) is kept here, and decides what it may be used for.
 "use strict";
 
 (function () {

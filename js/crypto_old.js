@@ -1,5 +1,5 @@
 // What Workers do with old hashes and deno_crypto does not, through the ops of node:crypto: MD5 as a hash, for HMAC, RSA and derived
-// keys, and SHA-1 with P-384. The ops are made when a room first asks, as all that is there for old services only.
+// keys, and SHA-1 with P-384. Its ops are made when a room first asks for them, because only old services need them.
 "use strict";
 
 (function () {

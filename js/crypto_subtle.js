@@ -1,5 +1,5 @@
-// `crypto.subtle` as Workers have it: which algorithm does what with which key, parameter and result. What is computed is
-// deno_crypto's matter, in a lane beside the worker's thread (lanes.js).
+// `crypto.subtle` as Workers have it: which algorithm does what with which key, parameters and result. deno_crypto computes, in a
+// lane beside the worker's thread (lanes.js).
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// HTMLRewriter, loaded when user code first names it. See runtime/extensions/src/html.rs for the other half: it stops at each
-// token that a handler wants, and goes on with the changes that the handler made here.
+// HTMLRewriter, loaded when user code first names it. Its other half, runtime/extensions/src/html.rs, stops at each token that a
+// handler wants, and goes on with the changes that the handler made here.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// What a debugger's console finds in an isolate, loaded where debuggers may attach: what user code prints, each line once, and
-// the rooms by name: `$room`, `$server`, and `$rooms` where several share the isolate.
+// What the console of a debugger finds in an isolate, loaded where debuggers may attach: the lines that user code prints, once
+// each, and the rooms by name: `$room`, `$server`, and `$rooms` where several share the isolate.
 "use strict";
 
 (function () {

@@ -1,6 +1,6 @@
-// Native work that takes long enough to be done beside the worker's thread. It runs on threads of its own (src/lanes.rs), few
-// calls of a room at a time, in one of two lanes: the quick one for what takes milliseconds, the slow one for the rest, so that
-// deriving a key does not hold up another room's signatures.
+// Runs native calls that take long on threads of their own (src/lanes.rs), a few calls of a room at a time. There are two lanes: the
+// quick one for calls of some milliseconds, the slow one for the rest, so that deriving a key does not hold up the signatures of
+// another room.
 "use strict";
 
 (function () {

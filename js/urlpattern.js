@@ -1,4 +1,4 @@
-// URLPattern of deno_web, whose `test` and `exec` insist on an argument that the standard lets be left out.
+// URLPattern of deno_web. Its `test` and `exec` require an argument that the standard makes optional.
 "use strict";
 
 (function () {

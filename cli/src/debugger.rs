@@ -11,6 +11,7 @@ use partyrun_net::Front;
 use crate::args::DevArgs;
 use crate::error::{RunError, machine};
 use crate::output::Output;
+use crate::stack::folder_url;
 
 /// The endpoint, as long as it is kept.
 pub(crate) struct Debugger {
@@ -65,9 +66,4 @@ pub(crate) fn debug_map(source_map: &[u8], root: &Path) -> Option<DebugMap> {
     let json = map.to_string().into_bytes();
     let encoded = base64::engine::general_purpose::STANDARD.encode(&json);
     Some(DebugMap { json, url: format!("data:application/json;base64,{encoded}") })
-}
-
-/// The URL of a folder, with a slash at its end.
-pub(crate) fn folder_url(folder: &Path) -> Option<String> {
-    url::Url::from_directory_path(folder).ok().map(String::from)
 }

@@ -45,7 +45,7 @@ impl Files {
     /// The files of the project in `root`, as somebody in the folder `shell` names them.
     pub(crate) fn new(root: &Path, shell: &Path) -> Self {
         let prefix = root.strip_prefix(shell).unwrap_or(root).join("").to_string_lossy().into_owned();
-        Self { root: root.to_owned(), prefix, url: crate::debugger::folder_url(root) }
+        Self { root: root.to_owned(), prefix, url: folder_url(root) }
     }
 
     // A file that is not here, as those of a release, keeps its name in the project.
@@ -218,6 +218,11 @@ fn excerpt(root: &Path, place: &Place) -> Option<Vec<String>> {
     let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     shown.push(format!("  {:>width$} | {:2$}{indent}^", "", "", left.len()));
     Some(shown)
+}
+
+/// The URL of a folder, with a slash at its end.
+pub(crate) fn folder_url(folder: &Path) -> Option<String> {
+    url::Url::from_directory_path(folder).ok().map(String::from)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-// Modules that a room cannot have: processes, threads, terminals. Importing them works, so that a package which only
-// mentions them runs; what is called says which function of which module is missing. Constants that programs look at to find
-// out where they run are real, and so are calls that may do nothing: a hint about something that a room has not.
+// Modules that a room cannot have: processes, threads, terminals. They can be imported, so that a package that only mentions them
+// runs. Calling one of their functions throws an error that names it and its module. Constants that programs look at to find out
+// where they run are real, and calls that may do nothing, such as hints, do nothing.
 "use strict";
 
 (function () {

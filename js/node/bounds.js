@@ -1,6 +1,6 @@
-// The bounds of native calls of Node's modules that look at no clock: a derived key of a billion rounds, a prime of a million bits or
-// a test of it with a million witnesses would take the worker's thread, or a thread of the lanes, for as long as it likes (limits: the names that
-// the messages say). Also which of them wait in which lane.
+// Bounds for native calls of Node's modules that watch no clock. A derived key of a billion rounds, a prime of a million bits, or a
+// test of it with a million witnesses would keep the worker's thread, or a thread of the lanes, for as long as they take (the
+// messages name the limits). It also decides which of these calls wait in which lane.
 "use strict";
 
 (function () {

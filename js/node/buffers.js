@@ -1,4 +1,4 @@
-// Buffers for our own scripts, made without the functions of `Buffer` that user code can replace.
+// Makes buffers for our own scripts without the functions of `Buffer` that user code can replace.
 "use strict";
 
 (function () {

@@ -1,4 +1,4 @@
-// `node:constants`, made of the constants of other modules, and `node:console`, which is the global console.
+// `node:constants`, put together from the constants of other modules, and `node:console`, which is the global console.
 "use strict";
 
 (function () {

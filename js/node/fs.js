@@ -1,7 +1,7 @@
-// `node:fs` and `node:fs/promises`: an empty file system that is read-only. Its root is the only folder. What is looked for
-// anywhere else is not there (ENOENT), whatever would write fails (EROFS), and no file is ever open (EBADF) but the streams of
-// the process, whose text goes to the room's console. Every function fails in the form that Node gives it: it throws, rejects,
-// calls its callback or emits `error`, so that a package which asks whether a file is there goes on without it.
+// `node:fs` and `node:fs/promises`: an empty, read-only file system. Its root is the only folder. Nothing else exists (ENOENT),
+// writing fails (EROFS), and no file is ever open (EBADF) except for the streams of the process, whose text goes to the room's
+// console. Every function fails as it does in Node: it throws, rejects, calls its callback or emits `error`. So a package that
+// looks whether a file exists goes on without it.
 "use strict";
 
 (function () {

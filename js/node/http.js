@@ -1,6 +1,6 @@
-// `node:http` and `node:https`: `request` and `get` over fetch, so that pooling, TLS, proxies and limits are those of every
-// other request that a room sends. Answers are not followed and not decoded twice: a redirect comes back as it is. Servers are
-// the project's rooms; `createServer` can be called, listening cannot.
+// `node:http` and `node:https`: `request` and `get` over fetch, so that they share pools, TLS, proxies and limits with the other
+// requests of a room. Redirects are not followed, and bodies are not decoded twice. `createServer` can be called, but listening
+// fails: a project's servers are its rooms.
 "use strict";
 
 (function () {

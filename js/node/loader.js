@@ -1,5 +1,5 @@
-// `node:` and `cloudflare:` modules, each loaded when it is first asked for. Their scripts are in the table of late scripts
-// (runtime/snapshot), so that a room that asks for none pays nothing.
+// Loads `node:` and `cloudflare:` modules when they are first asked for. Their scripts are in the table of late scripts
+// (runtime/snapshot), so a room that asks for none pays nothing.
 "use strict";
 
 (function () {

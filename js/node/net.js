@@ -1,4 +1,4 @@
-// `node:net`: TCP sockets as Duplex streams over the host's connections. Servers are not offered: what listens is partyrun.
+// `node:net`: TCP sockets as Duplex streams over the host's connections. There are no servers: partyrun is what listens.
 "use strict";
 
 (function () {

@@ -1,4 +1,4 @@
-// `util.isString` and its kin: deprecated, and called by packages that are older than `typeof`'s fame.
+// `util.isString` and its relatives, which are deprecated and which old packages still call.
 "use strict";
 
 (function () {

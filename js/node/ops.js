@@ -1,5 +1,5 @@
-// Gives the scripts of Node's built-ins their ops: the Rust ones, which `op_node_ops` makes on demand (see
-// runtime/extensions/src/node/lazy.rs), and those that are simple enough for JavaScript. Loaded by loader.js before anything else.
+// Gives the scripts of Node's built-ins their ops: the ones in Rust, which `op_node_ops` makes on demand (see
+// runtime/extensions/src/node/lazy.rs), and the ones that are simple enough for JavaScript. loader.js loads it before the others.
 "use strict";
 
 (function () {

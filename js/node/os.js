@@ -1,4 +1,4 @@
-// `node:os`: a room sees one processor and no host, so that nothing of the machine leaks into it.
+// `node:os`: a room sees one processor and no host, so that it learns nothing about the machine.
 "use strict";
 
 (function () {

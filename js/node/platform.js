@@ -1,5 +1,5 @@
-// What Deno's Node scripts ask of their platform, answered for a room: ticks are microtasks, there is no terminal, there
-// are no command line options. Stands in for several scripts of deno_node (see REPLACED in generate.mjs).
+// What Deno's Node scripts ask of their platform, answered for a room: ticks are microtasks, there is no terminal, and there
+// are no command line options. Replaces several scripts of deno_node (see REPLACED in generate.mjs).
 "use strict";
 
 (function () {

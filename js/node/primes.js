@@ -1,5 +1,5 @@
-// Primes with a condition (`safe`, `add`, `rem` of crypto.generatePrime). deno_node_crypto looks for them in one native call, for ever
-// where the condition allows none; here each candidate is a call of its own, and the search is given up at some point.
+// Primes with a condition (`safe`, `add`, `rem` of crypto.generatePrime). deno_node_crypto looks for them in one native call, which
+// never ends if the condition allows none. Here each candidate is a call of its own, and the search ends after a number of them.
 "use strict";
 
 (function () {

@@ -1,5 +1,5 @@
-// `node:process` and `node:module`. The process object is the global one of 15_process.js, completed with what only Node
-// programs look for once somebody imports it: events, `stdout`, figures of memory.
+// `node:process` and `node:module`. The process object is the global one of 15_process.js, with what only Node programs look for
+// added once somebody imports it: events, `stdout`, figures of memory.
 "use strict";
 
 (function () {

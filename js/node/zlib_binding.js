@@ -1,5 +1,5 @@
-// The binding under node:zlib in the shape that Node's library expects: handles with `init`, `write`, `writeSync`, `reset`,
-// `params` and `close`, which report errors to `onerror` and leave what remains of output and input in `writeState`.
+// The binding below node:zlib, in the form that Node's library expects: handles with `init`, `write`, `writeSync`, `reset`, `params`
+// and `close`. They report errors to `onerror`, and leave in `writeState` how much output space and input remains.
 "use strict";
 
 (function () {

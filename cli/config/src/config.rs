@@ -17,7 +17,7 @@ use crate::problem::ConfigError;
 /// Everything that flags, files and environment say about a project.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folder the command was called in.
+    /// The folder that the command runs in, as an absolute path.
     pub cwd: PathBuf,
     /// The project's folder: that of the configuration file, else the working folder.
     pub root: PathBuf,
@@ -31,7 +31,7 @@ pub struct Config {
     pub main: Option<PathBuf>,
     /// The other parties and their modules, which exist.
     pub parties: Vec<(String, PathBuf)>,
-    /// The port, if one was asked for.
+    /// The port that a flag, `PORT` or `partykit.json` asks for. Without one the caller takes its own default.
     pub port: Option<u16>,
     /// The addresses to listen on, from `--host`.
     pub host: Host,
@@ -39,29 +39,29 @@ pub struct Config {
     pub serve: Option<Serve>,
     /// Whether and where storage is kept.
     pub persist: Persist,
-    /// `room.env` and `lobby.env`.
+    /// What `room.env` and `lobby.env` hold: the `vars` of `partykit.json`, of environment files and of flags, merged.
     pub vars: Map<String, Value>,
     /// `process.env`: the keys of the environment files.
     pub process_env: IndexMap<String, String>,
     /// Names replaced at build time by JavaScript source.
     pub defines: IndexMap<String, String>,
-    /// The project's own build.
+    /// The command that the project is built with before it is bundled, and the files that it is made from.
     pub build: Build,
     /// Whether the server bundle is minified.
     pub minify: bool,
     /// Whether all rooms of a worker share an isolate.
     pub shares_isolates: bool,
-    /// The Workers compatibility date.
+    /// The Workers compatibility date; accepted and kept for messages, without effect.
     pub compatibility_date: Option<String>,
-    /// The Workers compatibility flags.
+    /// The Workers compatibility flags; accepted, without effect.
     pub compatibility_flags: Vec<String>,
     /// Cron names and their expressions, whose syntax is right.
     pub crons: Vec<(String, String)>,
     /// The endpoint of `room.context.ai`, if configured.
     pub ai: Option<Ai>,
-    /// Vector indexes: name and index.
+    /// Vector indexes: the name in `context.vectorize`, and the index that it means.
     pub vectorize: Vec<(String, String)>,
-    /// Local stores.
+    /// The KV namespaces and buckets of `context.bindings`.
     pub bindings: Bindings,
     /// Where `main` was named, as messages show it.
     pub(crate) main_place: String,
@@ -76,11 +76,11 @@ pub struct Config {
 pub struct Serve {
     /// The folder. It need not exist yet.
     pub path: PathBuf,
-    /// The client code to bundle.
+    /// The client code to bundle into the folder; `None` if the folder is served as it is.
     pub build: Option<ClientBuild>,
     /// Globs of files to serve; empty means all.
     pub include: Vec<String>,
-    /// Globs of files not to serve.
+    /// Globs of files not to serve; they win over `include`.
     pub exclude: Vec<String>,
     /// Seconds for which a browser may keep a file.
     pub browser_ttl_seconds: Option<u64>,
@@ -91,19 +91,19 @@ pub struct Serve {
 /// A client bundle (spec 6.5), with the defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientBuild {
-    /// The entries, as absolute paths.
+    /// The entries, as absolute paths. They may not exist; the build says so.
     pub entries: Vec<PathBuf>,
-    /// Whether imports are bundled.
+    /// Whether imports are bundled; otherwise each entry is only transformed.
     pub bundle: bool,
     /// Whether shared code becomes chunks.
     pub splitting: bool,
-    /// Modules that are not bundled.
+    /// Specifiers that stay imports in the output.
     pub external: Vec<String>,
     /// The output folder, as an absolute path.
     pub outdir: PathBuf,
     /// Whether the output is minified; `None` leaves it to the mode (not in development, else yes).
     pub minify: Option<bool>,
-    /// Modules that stand in for others.
+    /// Specifiers, and the ones that are imported in their place.
     pub alias: IndexMap<String, String>,
     /// The module format.
     pub format: Format,
@@ -113,7 +113,7 @@ pub struct ClientBuild {
     pub sourcemap: bool,
     /// Defines of the client only, on top of [`Config::defines`].
     pub define: IndexMap<String, String>,
-    /// Loaders by file extension.
+    /// Names of loaders by file extension, with its dot.
     pub loader: IndexMap<String, String>,
 }
 
@@ -129,7 +129,7 @@ pub enum Persist {
 }
 
 impl Persist {
-    /// The folder, if storage is kept.
+    /// The data folder, or `None` if nothing is kept beyond the process. The folder need not exist.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Default(path) | Self::Path(path) => Some(path),

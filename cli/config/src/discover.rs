@@ -30,7 +30,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The file, if there is one.
+    /// The path of the configuration file, or `None` if the project has none.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Named(path) | Self::Found(path) | Self::PackageJson(path) => Some(path),

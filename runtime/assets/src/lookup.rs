@@ -26,7 +26,7 @@ const COMPRESSED_BYTES_MIN: u64 = 256;
 /// Seconds by which a file compressed beforehand may be older than its source: copying keeps no order.
 const SIBLING_LAG_SECONDS_MAX: i64 = 2;
 
-/// How a folder is served.
+/// How a folder is served. [`Options`] of the limits in force come from `Options::new`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Globs of files to serve; empty means all.

@@ -39,7 +39,7 @@ pub struct Call {
     pub bytes: Option<Bytes>,
 }
 
-/// The result of a call.
+/// The result of a call. What the call changed is durable when its caller has this.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The result, as JSON.

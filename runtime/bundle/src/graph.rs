@@ -19,7 +19,7 @@ use crate::diagnostic::Problems;
 use crate::files::{Files, Kept};
 use crate::original::{MapPlace, ShippedMap};
 use crate::paths::relative;
-use crate::record::{Asset, Import, ImportKind, ModuleRecord};
+use crate::record::{Asset, Import, ImportKind, ModuleForm, ModuleRecord};
 use crate::resolve::{Found, Missing, Resolve, Resolved, misspelled};
 use crate::settings::{ModuleHint, Settings};
 use crate::{BundleErrors, BundleOptions, Diagnostic, value};
@@ -58,6 +58,13 @@ pub(crate) struct Module {
     /// Evaluating the module may do something besides making its exports, for all that its package says.
     pub(crate) side_effects: bool,
     importer: Option<usize>,
+}
+
+impl Module {
+    /// Whether its exports are properties of one value, as those of CommonJS and of data are, and are not bound by name.
+    pub(crate) fn is_common_js(&self) -> bool {
+        matches!(self.record.form, ModuleForm::CommonJs | ModuleForm::Value)
+    }
 }
 
 /// All files of a bundle.

@@ -86,7 +86,7 @@ pub struct Bundle {
     pub hash: String,
     /// The source map of `code`.
     pub source_map: SourceMap,
-    /// Every file that was read.
+    /// Every file that was read, as absolute paths: the files to watch for the next build.
     pub inputs: Vec<PathBuf>,
     /// Problems that did not stop the build.
     pub warnings: Vec<Diagnostic>,

@@ -16,7 +16,6 @@ use crate::graph::{Graph, Target};
 use crate::record::PartKind;
 use crate::source_map::{Output, Source};
 use crate::{Bundle, BundleErrors, Diagnostic};
-pub(crate) use bind::is_common_js;
 use bind::{Binder, Meaning};
 use live::Live;
 use naming::Naming;

@@ -15,7 +15,7 @@ pub struct SourceMap(Arc<LazyLock<Vec<u8>, MakeJson>>);
 type MakeJson = Box<dyn FnOnce() -> Vec<u8> + Send>;
 
 impl SourceMap {
-    /// A map that was made earlier.
+    /// A map that was made earlier. The bytes are not looked at: they must be a source map, version 3, as JSON.
     pub fn from_json(json: Vec<u8>) -> Self {
         Self::new(move || json)
     }

@@ -114,12 +114,12 @@ pub enum StartError {
     Machine(String),
 }
 
-/// How much is in memory.
+/// How much is in memory; see [`crate::Engine::counts`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Rooms with an isolate.
+    /// Rooms that have an isolate, or a place in one that they share. Hibernating rooms do not count.
     pub live_rooms: usize,
-    /// Prepared isolates.
+    /// Isolates that have evaluated the project and wait for a room.
     pub spares: usize,
 }
 
@@ -130,7 +130,7 @@ pub struct RoomState {
     pub key: RoomKey,
     /// Whether it has an isolate; one without is hibernated.
     pub live: bool,
-    /// Its WebSocket connections.
+    /// Open WebSocket connections, those of a hibernating room included.
     pub connections: usize,
 }
 

@@ -10,7 +10,7 @@ use deno_error::JsErrorBox;
 use crate::host::{LocalFuture, RoomNumber, host};
 use crate::reply::{Reply, ReplyParts};
 
-/// Where static files are found.
+/// The static files of the project, as rooms and static handlers ask for them.
 pub trait Assets {
     /// The file at `path`, which starts with `/`; `None` where there is none.
     fn assets_fetch(&self, room: RoomNumber, path: String) -> LocalFuture<Option<Reply>>;

@@ -15,9 +15,9 @@ use crate::host::{LocalFuture, RoomNumber, host};
 pub struct BindingCall {
     /// `kv`, `r2` or `vectorize`.
     pub kind: String,
-    /// What the configuration binds the name to.
+    /// The namespace, bucket or index that the configuration binds the name to.
     pub binding: String,
-    /// The method.
+    /// The method that user code called, such as `get` or `put`.
     pub method: String,
     /// Its arguments, as JSON.
     pub arguments: String,
@@ -27,13 +27,13 @@ pub struct BindingCall {
 
 /// What a binding's method answers: its result as JSON, and the stored value if it reads one.
 pub struct BindingReply {
-    /// The result.
+    /// The result, as JSON.
     pub json: String,
-    /// The stored value.
+    /// The stored value, if the method stores or reads one.
     pub bytes: Option<Bytes>,
 }
 
-/// How bindings are called.
+/// The local KV namespaces, buckets and vector indexes (spec 2.14).
 pub trait Bindings {
     /// Calls a method, once what the room has written is durable. It answers when what it changed is durable.
     ///

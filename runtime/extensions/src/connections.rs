@@ -5,7 +5,8 @@ use deno_core::op2;
 
 use crate::host::{RoomNumber, host};
 
-/// What only a client's socket has.
+/// What only a client's socket has: a place in the list of connections, tags, a state that outlives hibernation,
+/// broadcasts.
 pub trait Connections {
     /// Answers the handshake: from now on the client may speak.
     fn connection_accept(&self, room: RoomNumber, index: u32);

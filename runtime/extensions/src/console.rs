@@ -5,7 +5,7 @@ use deno_core::op2;
 
 use crate::host::{RoomNumber, host};
 
-/// What a console prints to.
+/// Where `console` of user code prints, and errors that nobody caught.
 pub trait Console {
     /// Prints `text`, which may have several lines, with the name of whoever says it. `level` is one of
     /// [`LEVEL_DEBUG`](crate::wire::LEVEL_DEBUG) and its kin; what is above them counts as an error.

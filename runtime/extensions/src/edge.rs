@@ -12,7 +12,7 @@ use crate::host::host;
 pub struct Forwarded {
     /// The HTTP method.
     pub method: String,
-    /// The URL as the room shall see it.
+    /// The URL that the room sees, which the handler may have changed.
     pub url: String,
     /// Header pairs, `name\nvalue\n`.
     pub headers: String,

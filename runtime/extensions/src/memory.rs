@@ -57,7 +57,7 @@ impl Collected {
 }
 
 impl RoomMemory {
-    /// One of which `all` is the count.
+    /// The memory of a room whose bytes outside of the heap `all` counts, array buffers included.
     pub fn new(all: Arc<Total>) -> Self {
         Self { all, held: Total::new(usize::MAX), told: Arc::default(), exceeded: Arc::default() }
     }
@@ -122,7 +122,8 @@ impl RoomMemory {
         if fits() { Ok(()) } else { Err(self.refusal()) }
     }
 
-    /// Tells V8 what is held now.
+    /// Tells V8 how much is held now, so that it collects garbage in time. Call it after each change, on the isolate's
+    /// thread.
     pub fn tell(&self, isolate: &mut v8::Isolate) {
         let held = self.held.used();
         let told = self.told.swap(held, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use crate::reply::{Reply, ReplyParts};
 
 /// A request from an isolate to another room.
 pub struct PartyRequest {
-    /// The party as it is configured.
+    /// The name of the party, as the configuration has it.
     pub party: String,
     /// The room id as user code gave it, not yet encoded.
     pub id: String,
@@ -30,7 +30,7 @@ pub struct PartyRequest {
     pub forwarded: bool,
 }
 
-/// How other rooms are reached.
+/// Requests and sockets from a room to other rooms of the project.
 pub trait Parties {
     /// The URL of a room. The id is percent-encoded where it must be; escapes that are there already stay.
     ///

@@ -9,7 +9,7 @@ use crate::wire::{NO_RESOURCE, NO_SOCKET};
 
 /// The answer to a [`PartyRequest`](crate::PartyRequest), to an asset look-up or to an opened socket.
 pub struct Reply {
-    /// The status code.
+    /// The status code, 101 if the reply carries a socket.
     pub status: u16,
     /// The reason phrase; empty for the standard one.
     pub reason: String,

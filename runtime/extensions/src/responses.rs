@@ -10,7 +10,7 @@ use deno_error::JsErrorBox;
 use crate::body::Body;
 use crate::host::{RoomNumber, host};
 
-/// How a request is answered.
+/// How a room answers the requests that it was given. An id that is answered already, or unknown, is ignored.
 pub trait Responses {
     /// Answers request `id`, behind the output gate. `status` may have [`PACKED`](crate::wire::PACKED) added; headers are
     /// `name\nvalue\n` pairs.

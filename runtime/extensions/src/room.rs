@@ -5,7 +5,7 @@ use deno_core::op2;
 
 use crate::host::{RoomNumber, host};
 
-/// What a room says of itself.
+/// What a room tells its host about itself: that it holds events back, has started, hibernates, or must be reset.
 pub trait Room {
     /// The input gate: while it is `held`, no further event is delivered.
     fn room_hold(&self, room: RoomNumber, held: bool);

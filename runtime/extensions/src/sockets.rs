@@ -13,7 +13,7 @@ use deno_error::JsErrorBox;
 use crate::host::{LocalFuture, RoomNumber, host};
 use crate::reply::{Reply, ReplyParts};
 
-/// What can be done with any socket.
+/// What can be done with any socket of a room, by its index: those of clients, of pairs, and to other servers.
 pub trait Sockets {
     /// Sends a text message. Answers [`SENT`](crate::wire::SENT), [`TOO_LONG`](crate::wire::TOO_LONG) or
     /// [`TOO_MUCH_HELD`](crate::wire::TOO_MUCH_HELD).

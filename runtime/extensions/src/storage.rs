@@ -17,19 +17,19 @@ use deno_error::JsErrorBox;
 use crate::host::{LocalFuture, RoomNumber, bytes_of, host};
 use crate::wire::{NO_ALARM, NO_LIMIT};
 
-/// The bounds of `storage.list`.
+/// The options of `storage.list`, as user code gave them. The store checks them.
 pub struct ListOptions {
-    /// First key, inclusive.
+    /// The first key that may be listed.
     pub start: Option<String>,
-    /// First key, exclusive.
+    /// The key after which the list begins; not with `start`.
     pub start_after: Option<String>,
-    /// Last key, exclusive.
+    /// The key at which the list ends, without it.
     pub end: Option<String>,
-    /// What all keys start with.
+    /// What every listed key begins with.
     pub prefix: Option<String>,
-    /// Descending order.
+    /// Whether the list runs from the last key to the first.
     pub reverse: bool,
-    /// At most so many; `None` is all.
+    /// The most entries that are listed; `None` lists all.
     pub limit: Option<usize>,
 }
 

@@ -21,12 +21,12 @@ pub struct Total {
 }
 
 impl Total {
-    /// One of at most `max` bytes.
+    /// A total of at most `max` bytes, of which none are taken.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { used: AtomicUsize::new(0), max })
     }
 
-    /// Takes `bytes` if they fit.
+    /// Takes `bytes` if they fit, and says whether it did. The caller gives them back with [`Self::give`].
     #[must_use]
     pub fn take(&self, bytes: usize) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
@@ -100,7 +100,7 @@ impl Charge {
         Self { totals: [Some(first.clone()), Some(second.clone())], bytes }
     }
 
-    /// Counts `bytes` from now on.
+    /// Counts `bytes` from now on in place of what was counted, whether they fit or not.
     pub fn set(&mut self, bytes: usize) {
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.totals.iter().flatten().for_each(|total| total.add(more)),
@@ -133,7 +133,7 @@ impl Budget {
         Self { total: total.clone(), used: Cell::new(0), told: Cell::new(0), shared: Total::new(max) }
     }
 
-    /// One that is never full.
+    /// A budget that is never full, for tests and for what has another bound.
     pub fn unbounded() -> Self {
         Self::new(&Total::new(usize::MAX), usize::MAX)
     }
@@ -174,12 +174,12 @@ impl Budget {
         Charge { totals: [Some(self.shared.clone()), Some(self.total.clone())], bytes }
     }
 
-    /// Bytes that are counted now.
+    /// Bytes that are counted now, charges on other threads included.
     pub fn used(&self) -> usize {
         self.used.get().saturating_add(self.shared.used())
     }
 
-    /// Whether this part is used up.
+    /// Whether this part has reached its own limit, whatever the process has left.
     pub fn is_used_up(&self) -> bool {
         self.used() >= self.shared.max()
     }

@@ -63,11 +63,11 @@ macro_rules! limits {
 pub struct Row {
     /// The field's name, which is also the name of its setting.
     pub name: &'static str,
-    /// The unit of the value.
+    /// The unit of the value: `bytes`, `time`, `share`, or what is counted.
     pub unit: &'static str,
-    /// What is limited.
+    /// What is limited, as a sentence with its full stop and a space before it.
     pub meaning: &'static str,
-    /// What happens beyond the limit.
+    /// What happens beyond the limit, as the documentation's last column has it.
     pub beyond: &'static str,
     /// Prints the value that a set of limits has for this row.
     pub default: fn(&Limits) -> String,

@@ -23,12 +23,12 @@ use crate::close::CloseFrame;
 use crate::handshake::accept_value;
 use crate::pipe::{self, PipeEnd, PipeMessage, PipeReceiver, PipeSender};
 
-/// A server's answer to a handshake.
+/// A server's answer to a handshake: a socket, or the beginning of a refusal.
 #[derive(Debug)]
 pub struct Answer {
     /// 101, or the status of the refusal.
     pub status: u16,
-    /// The reason phrase.
+    /// The reason phrase as the server sent it; often empty.
     pub reason: String,
     /// The header fields.
     pub headers: HeaderMap,
@@ -38,7 +38,7 @@ pub struct Answer {
     pub socket: Option<PipeEnd>,
 }
 
-/// Why there is no answer.
+/// Why a handshake got no answer that can be used.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The connection could not be made, or it broke.

@@ -15,9 +15,9 @@ pub(crate) const LOST: u16 = 1006;
 /// What a close frame says when it says anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
-    /// The code.
+    /// The code. Before you send one, ask [`close_code_allowed`].
     pub code: u16,
-    /// The reason, often empty.
+    /// The reason, often empty. What is longer than [`REASON_BYTES_MAX`] is cut when it is sent.
     pub reason: String,
 }
 

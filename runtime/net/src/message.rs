@@ -63,7 +63,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response without header fields.
+    /// A response without header fields, whose body is not packed. `status` must be 101, or 200 to 599.
     pub fn new(status: u16, body: Body) -> Self {
         Self { status, reason: None, headers: HeaderMap::new(), body, packed: false }
     }
@@ -273,7 +273,8 @@ impl BodyWriter {
         self.sender.capacity() == self.sender.max_capacity()
     }
 
-    /// Says that the body is whole.
+    /// Ends the body as a whole one; a writer that is only dropped ends it as broken. An error means that nobody reads
+    /// any more.
     pub async fn finish(self) -> Result<(), BodyError> {
         self.sender.send(Ok(Bytes::new())).await.map_err(|_| BodyError::Gone)
     }

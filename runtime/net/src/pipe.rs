@@ -32,7 +32,7 @@ pub enum PipeMessage {
     Close(Option<CloseFrame>),
 }
 
-/// One end of a pipe.
+/// One end of a pipe, for [`crate::Socket::attach`]. Dropping it is a lost connection for the other end.
 #[derive(Debug)]
 pub struct PipeEnd {
     pub(crate) sender: PipeSender,

@@ -49,7 +49,7 @@ impl RequestUrl {
         &self.text
     }
 
-    /// The path, percent escapes kept.
+    /// The path, which begins with `/`. Percent escapes are kept as they came.
     pub fn path(&self) -> &str {
         self.text.get(self.path_start..self.path_end).unwrap_or("/")
     }

@@ -21,7 +21,7 @@ pub struct Network {
     bits: u32,
 }
 
-/// Why a text is no network.
+/// Why a text of `--trusted-proxy` names no network.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NetworkError {
     /// Not an IP address.

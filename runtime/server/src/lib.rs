@@ -38,11 +38,11 @@ pub struct Answered<'a> {
     pub method: &'a str,
     /// Its path, with the query; in production only the names of the query's parameters, because tokens stand in it.
     pub path: &'a str,
-    /// Who asked, as the room sees it.
+    /// The client's address, as the room sees it: that of the peer, or what a trusted proxy says.
     pub client: IpAddr,
     /// The status of the answer.
     pub status: u16,
-    /// The time until the answer's head.
+    /// The time from the request's head to that of the answer.
     pub took: Duration,
 }
 
@@ -55,11 +55,11 @@ pub struct Ended<'a> {
     pub client: IpAddr,
     /// The code of its end; 1006 where the connection broke.
     pub code: u16,
-    /// The time since the handshake.
+    /// The time from the handshake to the end.
     pub lasted: Duration,
 }
 
-/// Hears of every answered request.
+/// Is told of every answered request. Its methods run on the threads that answer, so they must not block.
 pub trait Reporter: Send + Sync + 'static {
     /// A request was answered.
     fn request(&self, answered: &Answered<'_>);
@@ -104,7 +104,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server for a running engine.
+    /// A server for an engine that runs already. Give it to [`partyrun_net::Front::start`].
     pub fn new(engine: Engine, options: ServerOptions, reporter: Arc<dyn Reporter>) -> Self {
         Self { engine, options, reporter, hints: Hints::default() }
     }

@@ -37,7 +37,7 @@ impl Default for Reload {
 }
 
 impl Reload {
-    /// Says that there is something new.
+    /// Tells all pages that listen to reload: a build has worked.
     pub fn tell(&self) {
         self.said.send_modify(|said| {
             said.builds += 1;

@@ -6,7 +6,7 @@
 
 use partyrun_limits::Limits;
 
-/// What went wrong below the rooms.
+/// What went wrong below the rooms: with the disk, the database or the folder.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Another process has the data folder open.

@@ -18,7 +18,7 @@ pub struct RoomKey {
 }
 
 impl RoomKey {
-    /// Names the room `id` of `party`.
+    /// Names the room `id` of `party`. Nothing is checked: any text is a name.
     pub fn new(party: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
         Self { party: party.into(), id: id.into() }
     }
@@ -28,7 +28,7 @@ impl RoomKey {
         &self.party
     }
 
-    /// The room id as users know it.
+    /// The room id, percent-encoded as it stands in the room's URL.
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -17,7 +17,7 @@ use crate::store::{
 use crate::survey::{ENTRIES_COUNTED_MAX, RoomSeen, RoomsPage, StoredSize, Survey};
 use crate::{RoomKey, StoreError};
 
-/// A store without a disk.
+/// A store without a disk: whatever it holds is lost with the process. Clones share their data.
 #[derive(Clone, Default)]
 pub struct Memory {
     shared: Arc<Shared>,
@@ -43,7 +43,7 @@ struct Room {
 }
 
 impl Memory {
-    /// Makes an empty store.
+    /// Makes a store that holds nothing.
     pub fn new() -> Self {
         Self::default()
     }

@@ -79,7 +79,7 @@ pub trait Reader {
 pub struct KeyRange {
     /// The first key that may be in the range.
     pub start: Vec<u8>,
-    /// The first key after the range.
+    /// The first key after the range; `None` leaves the end open.
     pub end: Option<Vec<u8>>,
 }
 
@@ -100,9 +100,9 @@ pub struct StoredRoom {
 /// An alarm as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredAlarm {
-    /// Wall-clock time in milliseconds.
+    /// When it is due, as wall-clock time in milliseconds since 1970.
     pub at_ms: i64,
-    /// Failed runs so far.
+    /// How often its handler has failed so far.
     pub attempt: u32,
     /// Its handler has been started and has not ended.
     pub running: bool,
@@ -113,7 +113,8 @@ pub struct StoredAlarm {
 pub struct DueAlarm {
     /// The room to wake.
     pub room: RoomKey,
-    /// The time for which it was set.
+    /// The time for which it was set, in milliseconds since 1970. A room whose alarm has another time by now ignores
+    /// it.
     pub scheduled_ms: i64,
     /// Failed runs so far.
     pub attempt: u32,
@@ -169,7 +170,7 @@ impl RoomHandle {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// Marks this life as failed.
+    /// Marks this life as failed, for good: the store refuses its later batches.
     pub fn set_failed(&self) {
         self.failed.store(true, Ordering::Release);
     }
@@ -195,7 +196,7 @@ pub struct Batch {
     pub clear: bool,
     /// Keys in byte order with their new values; `None` deletes.
     pub writes: Vec<(Arc<str>, Option<Bytes>)>,
-    /// The change of the alarm.
+    /// The change of the room's alarm, if the turn made one.
     pub alarm: Option<AlarmWrite>,
     /// The alarm's run has ended: the store may give it out again when it is due.
     pub alarm_ended: bool,

@@ -6,8 +6,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashSet;
 
-use super::{Target, Walk};
-use crate::link::is_common_js;
+use super::{Module, Target, Walk};
 use crate::record::{Binding, ImportKind, ImportName, chain};
 
 /// What is needed of a module.
@@ -61,7 +60,7 @@ impl Walk<'_> {
 
     fn meet(&mut self, index: usize, need: Need) {
         let Some(module) = self.modules.get(index) else { return };
-        let is_common_js = is_common_js(module);
+        let is_common_js = module.is_common_js();
         let record = module.record.clone();
         match need {
             Need::Body => self.body(index),
@@ -149,7 +148,7 @@ impl Walk<'_> {
         let asked: FxHashSet<usize> = self.needs.known.iter().map(|(module, _)| *module).collect();
         for (index, module) in self.modules.iter().enumerate().filter(|(index, _)| asked.contains(index)) {
             let is_open = |star: &u32| match module.targets.get(*star as usize) {
-                Some(Target::Module(other)) => self.modules.get(*other).is_some_and(is_common_js),
+                Some(Target::Module(other)) => self.modules.get(*other).is_some_and(Module::is_common_js),
                 Some(Target::Unneeded) => false,
                 _ => true,
             };

@@ -42,10 +42,6 @@ pub(super) struct Binder<'a> {
     names: RefCell<Vec<Option<Names<'a>>>>,
 }
 
-pub(crate) fn is_common_js(module: &Module) -> bool {
-    matches!(module.record.form, ModuleForm::CommonJs | ModuleForm::Value)
-}
-
 impl<'a> Binder<'a> {
     pub(super) fn new(graph: &'a Graph) -> Self {
         let table = |module: &'a Module| {
@@ -71,7 +67,7 @@ impl<'a> Binder<'a> {
     /// The ES module that an import leads to, if it leads to one.
     pub(super) fn esm_target(&self, module: usize, import: u32) -> Option<usize> {
         match self.target(module, import)? {
-            Target::Module(other) if !is_common_js(self.module(*other)?) => Some(*other),
+            Target::Module(other) if !self.module(*other)?.is_common_js() => Some(*other),
             _ => None,
         }
     }

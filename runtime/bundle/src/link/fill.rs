@@ -1,8 +1,8 @@
 //! Filling: the text that stands in the holes of a module's printed code, and for its imports.
 
 use super::Linker;
-use super::bind::{Meaning, is_common_js};
-use crate::graph::Target;
+use super::bind::Meaning;
+use crate::graph::{Module, Target};
 use crate::names::member;
 use crate::record::{Asset, ModuleForm, Slot, chain};
 use crate::value::quote;
@@ -96,7 +96,7 @@ impl Linker<'_> {
             Some(Target::Module(other)) => {
                 let function = self.naming.function(*other);
                 match self.binder.module(*other) {
-                    Some(module) if is_common_js(module) => function.to_string(),
+                    Some(module) if module.is_common_js() => function.to_string(),
                     Some(module) if module.record.form == ModuleForm::Unknown => {
                         format!("(() => ({function}(), {{}}))")
                     }
@@ -128,7 +128,7 @@ impl Linker<'_> {
 
     fn dynamic_module(&self, importer: usize, other: usize) -> String {
         let function = self.naming.function(other);
-        if self.binder.module(other).is_some_and(is_common_js) {
+        if self.binder.module(other).is_some_and(Module::is_common_js) {
             let mode = self.node_mode(importer, other);
             return format!("(() => Promise.resolve().then(() => __pk_toESM({function}(), {mode})))");
         }

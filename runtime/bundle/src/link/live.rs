@@ -4,8 +4,8 @@
 
 use rustc_hash::FxHashSet;
 
-use super::bind::{Binder, Meaning, is_common_js};
-use crate::graph::{Graph, Target};
+use super::bind::{Binder, Meaning};
+use crate::graph::{Graph, Module, Target};
 use crate::record::PartKind;
 
 /// What is in.
@@ -119,10 +119,10 @@ impl<'a> Marker<'a, '_> {
                 let Some(Target::Module(other)) = self.binder.target(index, import) else { continue };
                 if let Some(found) = self.binder.module(*other).filter(|found| found.side_effects) {
                     let task =
-                        if is_common_js(found) { Task::Import(index, import) } else { Task::Module(*other) };
+                        if found.is_common_js() { Task::Import(index, import) } else { Task::Module(*other) };
                     self.open.push(task);
                 }
-            } else if !part.pure || is_common_js(module) {
+            } else if !part.pure || module.is_common_js() {
                 self.open.push(Task::Part(index, number));
             }
         }
@@ -170,7 +170,7 @@ impl<'a> Marker<'a, '_> {
             return;
         }
         self.open.push(Task::Module(index));
-        if self.binder.module(index).is_none_or(is_common_js) {
+        if self.binder.module(index).is_none_or(Module::is_common_js) {
             return;
         }
         let names = self.binder.export_names(index);

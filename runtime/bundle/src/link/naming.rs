@@ -4,7 +4,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Linker;
-use super::bind::{Meaning, is_common_js};
+use super::bind::Meaning;
 use crate::names::{Names, identifier};
 use crate::record::Binding;
 
@@ -51,7 +51,7 @@ impl Naming {
         let captured = |name: &str| everywhere.contains(name);
         for (index, module) in linker.graph.modules.iter().enumerate() {
             let base = file_base(&module.name);
-            let common_js = is_common_js(module);
+            let common_js = module.is_common_js();
             if linker.live.module(index)
                 && (common_js || linker.order.is_lazy(index))
                 && let Some(slot) = self.functions.get_mut(index)

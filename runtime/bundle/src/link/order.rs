@@ -5,9 +5,9 @@
 //! Where several parties have modules of their own, all of them are lazy and there is no main sequence: a room evaluates
 //! what its own party imports, and nothing else.
 
-use super::bind::{Binder, is_common_js};
+use super::bind::Binder;
 use super::live::Live;
-use crate::graph::{Graph, Target};
+use crate::graph::{Graph, Module, Target};
 
 /// One step of the main sequence.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +66,7 @@ impl Order {
     fn walk(&mut self, graph: &Graph, binder: &Binder<'_>, live: &Live) {
         let mut seen = vec![false; graph.modules.len()];
         for (_, entry) in &graph.entries {
-            if self.is_lazy(*entry) || binder.module(*entry).is_none_or(is_common_js) {
+            if self.is_lazy(*entry) || binder.module(*entry).is_none_or(Module::is_common_js) {
                 self.steps.push(Step::Entry(*entry));
                 continue;
             }
@@ -111,12 +111,12 @@ fn lazy(binder: &Binder<'_>, live: &Live, entries: impl Iterator<Item = usize>) 
     let mut open: Vec<usize> = reached.map(|(index, _)| index).chain(entries).collect();
     // CommonJS modules run when they are asked for, and with them what their `import` statements lead to.
     for index in 0..live.modules.len() {
-        if live.module(index) && binder.module(index).is_some_and(is_common_js) {
+        if live.module(index) && binder.module(index).is_some_and(Module::is_common_js) {
             open.extend(binder.statics(index).filter_map(|import| binder.esm_target(index, import)));
         }
     }
     while let Some(index) = open.pop() {
-        if binder.module(index).is_none_or(is_common_js) {
+        if binder.module(index).is_none_or(Module::is_common_js) {
             continue;
         }
         match lazy.get_mut(index) {

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use super::Linker;
-use super::bind::{Meaning, is_common_js};
+use super::bind::Meaning;
 use super::helpers::helpers;
 use super::order::Step;
 use crate::graph::{Module, Target};
@@ -17,7 +17,7 @@ impl<'a> Linker<'a> {
             if !self.live.module(index) {
                 continue;
             }
-            if is_common_js(module) {
+            if module.is_common_js() {
                 self.write_common_js(index, module);
             } else if self.order.is_lazy(index) {
                 self.write_namespace(index);
@@ -41,7 +41,7 @@ impl<'a> Linker<'a> {
             .collect();
         let mut names: Vec<&str> = Vec::new();
         for (index, module) in self.graph.modules.iter().enumerate() {
-            let own = self.live.module(index) && (is_common_js(module) || self.order.is_lazy(index));
+            let own = self.live.module(index) && (module.is_common_js() || self.order.is_lazy(index));
             let imports = self.binder.statics(index).filter(|_| !own);
             let imports = imports.filter(|import| !main.contains(&(index, *import)));
             names.extend(
@@ -55,7 +55,7 @@ impl<'a> Linker<'a> {
     }
 
     fn write_namespace(&mut self, index: usize) {
-        if !self.live.namespace(index) || self.binder.module(index).is_none_or(is_common_js) {
+        if !self.live.namespace(index) || self.binder.module(index).is_none_or(Module::is_common_js) {
             return;
         }
         let mut text = format!("var {} = __pk_ns({{ __proto__: null", self.naming.object(index));
@@ -317,7 +317,7 @@ impl<'a> Linker<'a> {
 
     fn write_entry(&mut self, index: usize, entries: &mut Vec<usize>) {
         let function = self.naming.function(index);
-        let line = if self.binder.module(index).is_some_and(is_common_js) {
+        let line = if self.binder.module(index).is_some_and(Module::is_common_js) {
             if entries.contains(&index) {
                 return;
             }
@@ -334,7 +334,7 @@ impl<'a> Linker<'a> {
     /// The function that evaluates an entry and answers its namespace, or a promise of it.
     fn evaluating(&self, index: usize) -> String {
         let (function, object) = (self.naming.function(index), self.naming.object(index));
-        if self.binder.module(index).is_some_and(is_common_js) {
+        if self.binder.module(index).is_some_and(Module::is_common_js) {
             format!("() => __pk_toESM({function}(), 0)")
         } else if self.order.waits(index) {
             format!("() => {function}().then(() => {object})")

@@ -48,12 +48,12 @@ impl Default for Workers {
     }
 }
 
-/// What an engine is started with.
+/// What an engine is started with. The default is that of `partyrun start`, without a debugger.
 #[derive(Clone, Debug, Default)]
 pub struct EngineOptions {
     /// The limits in force.
     pub limits: Limits,
-    /// The threads.
+    /// How many threads rooms run on.
     pub workers: Workers,
     /// Which rooms share an isolate.
     pub isolation: Isolation,

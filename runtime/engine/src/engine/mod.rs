@@ -272,7 +272,8 @@ impl Engine {
         self.0.placement.workers().len()
     }
 
-    /// How much is in memory now.
+    /// Counts what is in memory now. It asks every worker and waits for each: one that is held up by a long turn delays
+    /// it.
     pub async fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for worker in self.0.placement.workers().iter().filter(|worker| !worker.is_held()) {

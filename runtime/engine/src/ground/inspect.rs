@@ -61,7 +61,7 @@ pub struct Target {
     pub id: String,
     /// The room (`party/id`), or `edge`; where rooms share an isolate, several.
     pub title: String,
-    /// How many debuggers are attached.
+    /// How many debuggers are attached to it now.
     pub sessions: usize,
 }
 

@@ -49,11 +49,11 @@ pub struct Program {
     pub host: String,
     /// Whether clients get a constant text where user code failed, and only the log its message.
     pub conceal_errors: bool,
-    /// What debuggers shall have.
+    /// The source map that debuggers get; `None` where nobody may debug.
     pub debug: Option<DebugMap>,
     /// Modules that rooms share compiled.
     pub wasm: Vec<Bytes>,
-    /// Files imported as ArrayBuffer.
+    /// Files that the project imports as ArrayBuffer, in the order of the bundle's numbers.
     pub binaries: Vec<Bytes>,
     code_cache: Mutex<CodeCache>,
     compiled_wasm: Mutex<HashMap<u32, Arc<v8::CompiledWasmModule>>>,
@@ -65,7 +65,7 @@ pub struct Program {
 pub struct DebugMap {
     /// The map, which stacks are made with.
     pub json: Vec<u8>,
-    /// The same as a `data:` URL.
+    /// The same map as a `data:` URL, as debuggers want it.
     pub url: String,
 }
 

@@ -1,8 +1,8 @@
 //! The runs of a room's alarm (spec 2.11).
 //!
-//! Alarms rest in the store; this side holds nothing for one that is not due (`engine/alarm_clock.rs` sends those that are). A
-//! run ends when the handler has settled, when it took longer than `alarm_time_max`, or when its room was reset; what follows
-//! is the store's decision and part of the turn's writes.
+//! An alarm that is not due is only in the store; `engine/alarm_clock.rs` sends the ones that are due. A run ends when the
+//! handler has settled, when it took longer than `alarm_time_max`, or when its room was reset. The store decides what
+//! follows, and its decision is one of the turn's writes.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

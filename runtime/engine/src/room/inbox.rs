@@ -1,7 +1,7 @@
-//! The events that wait for a room, with a bound on their number and on their bytes.
+//! The queue of events that wait for a room, bounded in number and bytes.
 //!
-//! An event is never turned away here: whoever brings one asks [`Inbox::is_full`] before. Sockets then read no more, and
-//! requests are answered with 503. Whoever brings events needs nothing of the room but its inbox.
+//! `push` never refuses an event. So whoever brings one must ask [`Inbox::is_full`] first: sockets are then not read, and
+//! requests get 503. To bring events, one needs only the inbox, nothing else of the room.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

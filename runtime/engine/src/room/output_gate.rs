@@ -1,11 +1,11 @@
-//! The output gate: what a room says after a write leaves only when that write is durable (design, section 4).
+//! The output gate: what a room sends after a write leaves only when that write is durable (design, section 4).
 //!
-//! While nothing is undurable, frames go straight into the queues of their sockets, and the end of the turn flushes each
-//! socket that has something once. Otherwise what is said is kept here, in order, under the number of the batch that it
-//! waits for. When a batch fails, what waited is forgotten and the room is reset.
+//! While every write is durable, frames go straight into the queues of their sockets, and each socket is flushed once at the
+//! end of the turn. Otherwise the gate keeps what is sent, in order, with the number of the batch that it waits for. If a
+//! batch fails, the gate drops what waited for it and the room is reset.
 //!
-//! The gate is a queue with numbers. It knows no room: whoever ends a turn gets the batch that is to be committed and what
-//! may leave now, and does both.
+//! The gate is a queue with numbers and knows no room. At the end of a turn it returns the batch to commit and what may
+//! leave now; the caller does both.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};

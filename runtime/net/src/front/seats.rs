@@ -182,7 +182,7 @@ impl Seats {
         lock(&self.seats)
     }
 
-    /// Whether there is no guest.
+    /// Whether the thread has no guest now; others may come at any moment.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

@@ -54,7 +54,7 @@ impl SharedFrame {
         Self { bytes: counted(self.bytes, charge), ..self }
     }
 
-    /// The length of the message.
+    /// The length of the message in bytes, without the head of its frame.
     pub fn payload_length(&self) -> usize {
         self.bytes.len() - self.head_length
     }

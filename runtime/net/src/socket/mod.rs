@@ -125,12 +125,12 @@ pub struct Socket(Rc<Inner>);
 pub struct SocketBudgets {
     /// Of messages that have not come whole.
     pub unfinished: Rc<Budget>,
-    /// Of what is queued for peers.
+    /// Of what is queued for peers that do not read it.
     pub queued: Rc<Budget>,
 }
 
 impl SocketBudgets {
-    /// Budgets that are never used up.
+    /// Budgets that are never used up, for a socket without a room.
     pub fn unbounded() -> Self {
         Self { unfinished: Rc::new(Budget::unbounded()), queued: Rc::new(Budget::unbounded()) }
     }
@@ -168,7 +168,7 @@ struct Inner {
 }
 
 impl Socket {
-    /// A socket without a connection.
+    /// A socket without a connection: it queues until [`Self::attach`] gives it one. `sink` gets its events.
     pub fn new(limits: Rc<Limits>, sink: Rc<dyn SocketSink>) -> Self {
         Self::within(limits, SocketBudgets::unbounded(), sink)
     }
@@ -204,7 +204,7 @@ impl Socket {
         driver::start(&self.0, transport)
     }
 
-    /// Replaces the taker of events.
+    /// Gives all events from now on to `sink`, and reads on if the one before was full.
     pub fn set_sink(&self, sink: Rc<dyn SocketSink>) {
         *self.0.sink.borrow_mut() = sink;
         self.resume();
@@ -296,7 +296,7 @@ impl Socket {
         }
     }
 
-    /// Whether what is queued counts.
+    /// Whether its queue is long enough to count in the room's budget.
     pub fn is_counted(&self) -> bool {
         self.0.counted.get() > 0
     }
@@ -313,7 +313,7 @@ impl Socket {
         }
     }
 
-    /// Whether messages can be sent.
+    /// Whether messages can be sent: no close frame was queued, and the last event has not come.
     pub fn is_open(&self) -> bool {
         self.0.stage.get() == Stage::Open
     }

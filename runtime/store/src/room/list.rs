@@ -15,17 +15,17 @@ use crate::{StorageError, StoreError};
 /// The options of `list` (spec 3.2). Keys are compared as UTF-8 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListOptions {
-    /// First key, inclusive.
+    /// The first key that may be listed.
     pub start: Option<String>,
     /// First key, exclusive; not together with `start`.
     pub start_after: Option<String>,
-    /// Last key, exclusive.
+    /// The key at which the list ends, without it.
     pub end: Option<String>,
-    /// Only keys that begin so.
+    /// What every listed key begins with.
     pub prefix: Option<String>,
-    /// Descending order.
+    /// Whether the list runs from the last key to the first.
     pub reverse: bool,
-    /// At most so many entries.
+    /// The most entries that are listed; `None` lists all. Zero or less is an error.
     pub limit: Option<i64>,
 }
 

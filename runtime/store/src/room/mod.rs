@@ -86,7 +86,8 @@ struct Flight {
     keys: Vec<Arc<str>>,
 }
 
-/// The storage of one room.
+/// The storage of one life of a room: what its code has written, durable or not, over what the database has. For one
+/// thread.
 pub struct RoomStorage {
     reader: Rc<dyn Reader>,
     limits: Arc<Limits>,

@@ -22,9 +22,9 @@ const ROOMS: &str =
 pub struct RoomOnDisk {
     /// Its name.
     pub key: RoomKey,
-    /// How many keys have a value.
+    /// How many keys have a value on disk.
     pub entries: u64,
-    /// How long the values are together.
+    /// The length of its values in bytes, as they are serialized.
     pub bytes: u64,
     /// When it was noted last that the room lives; at most a minute old while it does.
     pub last_seen_ms: i64,

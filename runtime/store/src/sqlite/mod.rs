@@ -61,7 +61,7 @@ impl Default for SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The options for these limits.
+    /// The options that follow from these limits, on the operating system's own files.
     pub fn new(limits: &Limits) -> Self {
         Self { alarm_retries_max: limits.alarm_retries_max, vfs: None }
     }
