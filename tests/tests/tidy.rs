@@ -273,7 +273,7 @@ fn messages_name_the_limit_that_causes_them() {
         .map(|line| format!("{line}\n"))
         .collect();
     let is_named = |name: &str| {
-        ["`NAME`", "`NAME\\`", "\"NAME\"", "(NAME)"]
+        ["`NAME`", "`NAME\\`", "\"NAME\"", " (NAME)"]
             .iter()
             .any(|form| code.contains(&form.replace("NAME", name)))
     };
