@@ -25,6 +25,7 @@ mod keys;
 mod licenses;
 mod look;
 mod output;
+mod pages;
 mod pack;
 mod release;
 mod serve;

@@ -371,7 +371,7 @@ fn static_files(config: &Config, limits: &Limits) -> Result<Option<StaticFiles>,
         browser_ttl_seconds: serve.browser_ttl_seconds,
         ..StaticOptions::new(limits)
     };
-    StaticFiles::new(serve.path.clone(), options).map(Some)
+    StaticFiles::new(serve.path.clone(), options).map(|files| Some(files.reloading(serve.live)))
 }
 
 /// The store that the configuration asks for.

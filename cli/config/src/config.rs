@@ -86,6 +86,8 @@ pub struct Serve {
     pub browser_ttl_seconds: Option<u64>,
     /// Whether navigations to unknown paths get `index.html`.
     pub single_page_app: bool,
+    /// Whether pages that nothing builds reload when a file of the folder changes.
+    pub live: bool,
 }
 
 /// A client bundle (spec 6.5), with the defaults filled in.

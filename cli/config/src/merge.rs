@@ -202,6 +202,7 @@ fn serve(
         exclude: Vec::new(),
         browser_ttl_seconds: None,
         single_page_app: false,
+        live: overrides.live,
     };
     if let Some(path) = &overrides.serve {
         return Some(plain(absolute(cwd, path)));
@@ -213,6 +214,7 @@ fn serve(
             let path = absolute(base, serve.path.as_deref()?);
             let build = serve.build.and_then(|build| client_build(build, &path, base, overrides.live));
             Some(Serve {
+                live: overrides.live && build.is_none(),
                 build,
                 include: serve.include,
                 exclude: serve.exclude,

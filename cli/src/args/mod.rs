@@ -143,7 +143,7 @@ pub(crate) struct DevArgs {
     pub(crate) listen: ListenArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
-    /// Reload pages after a client build.
+    /// Reload pages after a client build, or where none is configured, when a file of the `serve` folder changes.
     #[arg(long)]
     pub(crate) live: bool,
     /// Let a debugger attach to each room [address: 127.0.0.1:9229].

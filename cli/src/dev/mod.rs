@@ -24,13 +24,14 @@ use crate::admin::{self, Administration};
 use crate::args::DevArgs;
 use crate::banner::{self, Banner};
 use crate::build::{Builder, Built, Mode};
-use crate::client;
+use crate::client::{self, Client};
 use crate::command;
 use crate::debugger::Debugger;
 use crate::error::{BuildError, RunError, labelled, machine};
 use crate::https;
 use crate::keys::Keys;
 use crate::output::Output;
+use crate::pages;
 use crate::serve::{self, Plan, Running};
 use crate::stop::{Link, StopRequests};
 use crate::watch::{Change, Watch};
@@ -102,7 +103,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
             running = setup.start(&config, &built, store, warm) => running?,
             () = requests.next() => return Ok(()),
         };
-        let client = client.map(|client| tokio::spawn(client.follow(output.clone(), setup.reload.clone())));
+        let client = follow_pages(client, &config, &output, &setup.reload);
         let https = setup.tls.is_some();
         let admin = setup.administration.as_ref().map(|administration| administration.url());
         banner::print(&Banner { config: &config, port, https, begun, admin, release: None }, &output);
@@ -132,6 +133,20 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     });
     output.flush();
     result
+}
+
+// Tells pages of what is new: of client builds, or with `--live` of files that nothing builds.
+fn follow_pages(
+    client: Option<Client>,
+    config: &Config,
+    output: &Arc<Output>,
+    reload: &Reload,
+) -> Option<JoinHandle<()>> {
+    match (client, config.serve.as_ref().filter(|serve| serve.live)) {
+        (Some(client), _) => Some(tokio::spawn(client.follow(output.clone(), reload.clone()))),
+        (None, Some(serve)) => Some(tokio::spawn(pages::follow(serve.path.clone(), output.clone(), reload.clone()))),
+        (None, None) => None,
+    }
 }
 
 // What stays when the server starts again.
@@ -310,7 +325,7 @@ impl Session<'_> {
             old.abort();
         }
         let (output, reload) = (self.setup.output.clone(), self.setup.reload.clone());
-        self.client = client.map(|client| tokio::spawn(client.follow(output, reload)));
+        self.client = follow_pages(client, &config, &output, &reload);
         self.setup.reload.tell();
         // What was changed since the configuration was read is seen by the new watch: it began before.
         let files = built.inputs.clone();

@@ -128,6 +128,12 @@ console.log("process", error.message);
 const sum = await root.call("Runtime.evaluate", { contextId: 1000, expression: "20 + 3" });
 console.log("console", sum.result.result.value);
 console.log("unknown", (await root.call("No.such")).error.message);
+// Garbage, in every form: each gets an answer or none, and the connection goes on.
+for (const text of ["", "{", "[]", "null", "5", '{"id":"x"}', '{"id":1,"method":5}', '{"id":2,"method":"Runtime.callFunctionOn","params":[]}',
+  '{"id":3,"method":"NodeWorker.sendMessageToWorker","params":7}', '{"id":4,"sessionId":"99","method":"Runtime.enable"}',
+  '{"id":5,"method":"Target.attachToTarget","params":{"targetId":"x"}}', "\u0000\uffff"]) {
+  root.socket.send(text);
+}
 
 async function say(text) {
   const paused = new Promise((resolve) => hit = resolve);

@@ -156,3 +156,34 @@ fn resident_kib(pid: i32) -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
+
+#[test]
+fn pages_that_nothing_builds_reload_with_live() {
+    use std::io::{BufRead, BufReader, Write};
+    let page = "<!doctype html><p>one</p>";
+    let project = Project::new(&[
+        ("server.js", &server("one", true)),
+        ("public/index.html", page),
+        ("public/app.css", "p {}"),
+        ("partykit.json", r#"{ "main": "server.js", "serve": "public" }"#),
+    ]);
+    let server_process = project.serve(&["dev", "--live", "--persist", "false"]);
+    let ask = |path: &str, accept: &str| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", server_process.port)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\nconnection: close\r\n\r\n").unwrap();
+        BufReader::new(stream).lines().map(Result::unwrap)
+    };
+    let all = |path: &str, accept: &str| ask(path, accept).collect::<Vec<_>>().join("\n");
+    let shown = all("/", "text/html,*/*");
+    assert!(shown.contains(page) && shown.contains("new EventSource(\"/__partyrun__/reload\")"), "{shown}");
+    // Programs get the files as they are.
+    assert!(all("/", "*/*").ends_with(page));
+    assert!(all("/app.css", "text/html").ends_with("p {}"));
+    let mut events = ask("/__partyrun__/reload", "text/event-stream");
+    events.find(|line| line.starts_with("retry:")).unwrap();
+    project.write("public/index.html", "<!doctype html><p>two</p>");
+    events.find(|line| line == "event: change").unwrap();
+    assert!(all("/", "text/html").contains("<p>two</p>"));
+    drop(events);
+    server_process.stop();
+}

@@ -25,6 +25,8 @@ const CONSOLE: u64 = 0;
 /// The id of the only context, which stands for the edge's. Debuggers that take the server for Node ask things of context 1 that
 /// concern its process, such as to pass on variables; they hear that there is none.
 const CONTEXT: i64 = 1000;
+/// The id of an isolate's only context, in its own sessions.
+const EDGE_CONTEXT: i64 = 1;
 /// The error of a method that does not exist, and of all others (JSON-RPC).
 const NO_METHOD: i64 = -32601;
 const FAILED: i64 = -32000;
@@ -256,10 +258,10 @@ impl Hub {
             if !is_ours {
                 return Reply::Error(FAILED, "Cannot find context with specified id".to_string());
             }
-        }
-        // A function that is called on nothing is called in a context.
-        if asked.method == "Runtime.callFunctionOn" && params.get("objectId").is_none() {
-            params["executionContextId"] = 1.into();
+            // A function that is called on nothing is called in a context.
+            if asked.method == "Runtime.callFunctionOn" && !fields.contains_key("objectId") {
+                fields.insert("executionContextId".to_string(), EDGE_CONTEXT.into());
+            }
         }
         let message = json!({ "id": asked.id, "method": asked.method, "params": params }).to_string();
         let unsent = match &self.console {

@@ -152,7 +152,7 @@ fn describe(id: &str, title: &str, sessions: usize, host: &str) -> Value {
         "description": if sessions > 0 { "a debugger is attached" } else { "partyrun" },
         "url": format!("file:///{title}"),
         "devtoolsFrontendUrl":
-            format!("devtools://devtools/bundled/js_app.html?experiments=true&v8only=true&ws={host}/{id}"),
+            format!("devtools://devtools/bundled/js_app.html?v8only=true&ws={host}/{id}"),
         "webSocketDebuggerUrl": format!("ws://{host}/{id}"),
     })
 }

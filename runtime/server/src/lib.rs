@@ -9,6 +9,7 @@ mod crons;
 mod dev;
 mod dispatch;
 mod hints;
+mod live_pages;
 mod reload;
 mod static_files;
 mod welcome;

@@ -15,6 +15,8 @@ use bytes::Bytes;
 use partyrun_assets::{AssetReply, Assets, AssetsError, Body as AssetBody, Options, read_at_once};
 use partyrun_net::{Body, BodyError, BodyStream, BodyWriter, Request, Response};
 
+use crate::live_pages;
+
 /// Length of a piece of a large file; so much and one more waits for each client that is slow.
 const PIECE_BYTES: u64 = 128 * 1024;
 const PIECES_WAITING_MAX: usize = 1;
@@ -25,16 +27,26 @@ const BUFFERS_KEPT_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub struct StaticFiles {
     assets: Arc<Assets>,
+    // Pages get a script that reloads them.
+    live: bool,
 }
 
 impl StaticFiles {
     /// Serves a folder, which need not exist yet.
     pub fn new(root: PathBuf, options: Options) -> Result<Self, AssetsError> {
-        Ok(Self { assets: Arc::new(Assets::new(root, options)?) })
+        Ok(Self { assets: Arc::new(Assets::new(root, options)?), live: false })
+    }
+
+    /// The same with pages that reload when somebody says that there is something new ([`crate::Reload`]).
+    pub fn reloading(self, live: bool) -> Self {
+        Self { live, ..self }
     }
 
     /// The answer to a request, if a file is what it asks for.
     pub(crate) async fn answer(&self, request: &Request) -> Result<Option<Response>, AssetsError> {
+        if self.live && live_pages::is_navigation(request) {
+            return self.page(request).await;
+        }
         let known = self.assets.lookup_at_once(&request.method, request.path(), &request.headers);
         if let Some(reply) = known {
             return Ok(reply?.map(response));
@@ -53,6 +65,14 @@ impl StaticFiles {
     /// What `assets.fetch(path)` returns to a room: the file as a response, or `None` if there is no such file.
     pub async fn fetch(&self, path: String) -> Result<Option<Response>, AssetsError> {
         self.ask(move |assets| assets.fetch(&path)).await
+    }
+
+    async fn page(&self, request: &Request) -> Result<Option<Response>, AssetsError> {
+        let (assets, path) = (self.assets.clone(), request.path().to_owned());
+        let headers = live_pages::unconditional(&request.headers);
+        let asking = tokio::task::spawn_blocking(move || live_pages::page(&assets, &path, &headers));
+        let page = asking.await.map_err(|error| AssetsError::Io(io::Error::other(error)))??;
+        Ok(page.map_or_else(|other| other.map(response), Some))
     }
 
     async fn ask(

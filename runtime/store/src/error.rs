@@ -56,7 +56,7 @@ pub enum StoreError {
         key: String,
     },
     /// The disk is full. Nothing of the batch was written.
-    #[error("the disk is full: {0}")]
+    #[error("the disk is full ({0}): make room where the storage is kept")]
     Full(String),
     /// The disk or the file system refused.
     #[error("storage input/output failed: {0}")]
