@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 
 const require = createRequire(`${process.env.PACKAGES}/`);
 const WebSocket = require("ws");
-const { TraceMap, allGeneratedPositionsFor, originalPositionFor } = require("@jridgewell/trace-mapping");
+const { TraceMap, generatedPositionFor, originalPositionFor } = require("@jridgewell/trace-mapping");
 const [server, debuggerAt, file, line] = process.argv.slice(2);
 
 // One end of the protocol: calls with their answers, and events.
@@ -103,7 +103,7 @@ async function debug(title, worker) {
 async function breakAt(worker) {
   worker.map = new TraceMap(Buffer.from(worker.script.sourceMapURL.split("base64,")[1], "base64").toString());
   const source = worker.map.sources.find((source) => source === pathToFileURL(file).href);
-  const [at] = allGeneratedPositionsFor(worker.map, { source, line: Number(line), column: 4 });
+  const at = generatedPositionFor(worker.map, { source, line: Number(line), column: 4 });
   const { scriptId } = worker.script;
   await worker.call("Debugger.setBreakpoint", { location: { scriptId, lineNumber: at.line - 1, columnNumber: at.column } });
 }
@@ -156,7 +156,7 @@ room.on("Runtime.consoleAPICalled", ({ type, args }) => grouped.push(`${type} ${
 await room.call("Runtime.evaluate", { expression: "console.group('g'); console.log('in'); console.groupEnd(); console.trace('t')" });
 console.log("grouped", grouped.join(", "));
 const failed = await room.call("Runtime.evaluate", { expression: "$server.fail()" });
-console.log("stack", failed.result.exceptionDetails.exception.description.split("\n")[1].trim() === `at Server.fail (${pathToFileURL(file).href}:19:11)`);
+console.log("stack", failed.result.exceptionDetails.exception.description.split("\n")[1].trim() === `at Server.fail (${pathToFileURL(file).href}:17:11)`);
 const stored = await room.call("Runtime.evaluate", {
   expression: "$room.storage.put('a', 5).then(() => $room.storage.get('a'))", awaitPromise: true,
 });

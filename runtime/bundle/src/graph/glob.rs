@@ -31,9 +31,10 @@ pub(super) fn glob(importer: &Path, pattern: &[String]) -> Vec<(String, PathBuf)
 
 // Whether the pattern itself asks for hidden files.
 fn names_hidden(pattern: &[String]) -> bool {
-    pattern.iter().any(|piece| {
-        let mut parts = piece.split('/');
-        parts.any(|part| part.starts_with('.') && part.trim_start_matches('.') != "")
+    pattern.iter().enumerate().any(|(index, piece)| {
+        // A later piece goes on where anything may stand: its first part is the end of a name.
+        let mut names = piece.split('/').skip(usize::from(index > 0));
+        names.any(|name| name.starts_with('.') && !name.trim_start_matches('.').is_empty())
     })
 }
 

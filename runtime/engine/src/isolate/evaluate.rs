@@ -6,15 +6,22 @@ use std::task::Poll;
 
 use deno_core::v8;
 
+use crate::api::Source;
 use crate::ground::held_stack::HeldStack;
 use crate::ground::import_cost::ImportCost;
+use crate::ground::inspect::Inspector;
 use crate::ground::program::{BUNDLE_NAME, Program};
 use crate::isolate::call::{CallError, Calls, call, caught, describe, text};
 use crate::isolate::{Entered, Loaded};
 
 impl Entered<'_> {
-    // Boots the runtime's JavaScript, then runs the bundle; `pause` waits for a debugger in between.
-    pub(super) fn evaluate(&mut self, settings: &str, pause: bool) -> Result<(), CallError> {
+    // Boots the runtime's JavaScript, then runs the bundle. In between the isolate is shown to debuggers, and waits for those
+    // that want it: what they say is heard whenever a script runs, and a word to go on must not come before the wait.
+    pub(super) fn evaluate(
+        &mut self,
+        settings: &str,
+        shown: Option<(&Arc<Inspector>, &Source)>,
+    ) -> Result<(), CallError> {
         let program = self.isolate.program.clone();
         let inspector = self.isolate.debuggable().then(|| self.isolate.heap.runtime.inspector());
         let runtime = &mut *self.isolate.heap.runtime;
@@ -26,9 +33,12 @@ impl Entered<'_> {
         let table = take_table(scope)?;
         let settings = text(scope, settings)?;
         call_named(scope, table, "boot", &[settings])?;
-        if let Some(inspector) = inspector.as_ref().filter(|_| pause) {
-            // The bundle itself pauses, at the project's first statement (`BundleOptions::pause_first`).
-            inspector.wait_for_runtime_run_if_waiting_for_debugger();
+        if let (Some(v8), Some((inspector, source))) = (&inspector, shown) {
+            let is_awaited = self.isolate.heap.debuggee.as_mut().is_some_and(|debuggee| debuggee.list(source));
+            if is_awaited || inspector.pauses_on_start() {
+                // With `--inspect-brk` the bundle itself pauses, at the project's first statement.
+                v8.wait_for_runtime_run_if_waiting_for_debugger();
+            }
         }
         let cache = program.latest_code_cache();
         self.isolate.cache_version = cache.version;

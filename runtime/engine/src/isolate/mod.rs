@@ -87,11 +87,7 @@ impl Isolate {
         };
         isolate.heap.runtime.op_state().borrow_mut().put(HostRef(host));
         let settings = program.settings(limits, shared);
-        let mut pause = false;
-        if let Some((inspector, source)) = shown {
-            pause = isolate.show_to_debuggers(source) || inspector.pauses_on_start();
-        }
-        let evaluated = isolate.turn(pulse, Step::Import, |entered| entered.evaluate(&settings, pause));
+        let evaluated = isolate.turn(pulse, Step::Import, |entered| entered.evaluate(&settings, shown));
         if let Err(error) = evaluated {
             return Err(isolate.why_not_imported(error, pulse, limits));
         }
