@@ -12,15 +12,6 @@ use crate::RELOAD_PATH;
 
 /// Larger files are no pages that somebody edits, and are served as they are.
 const PAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// What the page's answer depends on otherwise: this one is always whole, plain and new.
-const CONDITIONS: [header::HeaderName; 6] = [
-    header::RANGE,
-    header::IF_RANGE,
-    header::IF_MATCH,
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::ACCEPT_ENCODING,
-];
 
 /// Whether a browser asks for a page to show.
 pub(crate) fn is_navigation(request: &Request) -> bool {
@@ -28,10 +19,12 @@ pub(crate) fn is_navigation(request: &Request) -> bool {
     request.method == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
-/// The headers of a request for the whole page.
+/// The headers of a request for the whole page, plain and new.
 pub(crate) fn unconditional(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
-    for name in CONDITIONS {
+    let conditions = [header::RANGE, header::IF_RANGE, header::IF_MATCH, header::IF_NONE_MATCH];
+    let others = [header::IF_MODIFIED_SINCE, header::ACCEPT_ENCODING];
+    for name in conditions.into_iter().chain(others) {
         headers.remove(name);
     }
     headers
