@@ -144,7 +144,9 @@ fn follow_pages(
 ) -> Option<JoinHandle<()>> {
     match (client, config.serve.as_ref().filter(|serve| serve.live)) {
         (Some(client), _) => Some(tokio::spawn(client.follow(output.clone(), reload.clone()))),
-        (None, Some(serve)) => Some(tokio::spawn(pages::follow(serve.path.clone(), output.clone(), reload.clone()))),
+        (None, Some(serve)) => {
+            Some(tokio::spawn(pages::follow(serve.path.clone(), output.clone(), reload.clone())))
+        }
         (None, None) => None,
     }
 }

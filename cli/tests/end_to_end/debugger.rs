@@ -91,14 +91,16 @@ flat true 42
 
 #[test]
 fn devtools_opens_what_it_shows() {
-    if !std::path::Path::new(&std::env::var("CHROMIUM").unwrap_or("/usr/bin/chromium".to_string())).is_file() {
+    if !std::path::Path::new(&std::env::var("CHROMIUM").unwrap_or("/usr/bin/chromium".to_string())).is_file()
+    {
         return skip("Chromium is not there");
     }
     let project = Project::new(&[("server.ts", TYPESCRIPT)]);
     let (server, debugger) = debugged(&project, "--inspect");
     server.wait_for("Ready on");
     let Some(text) = server.client("devtools.mjs", &[&format!("127.0.0.1:{debugger}")]) else { return };
-    let expected = "printed at server.ts:11\nthe room answers\nframes of ours false\nthrown at server.ts:17\nopened\n";
+    let expected =
+        "printed at server.ts:11\nthe room answers\nframes of ours false\nthrown at server.ts:17\nopened\n";
     assert_eq!(text, expected);
     server.stop();
 }

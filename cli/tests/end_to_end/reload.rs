@@ -170,7 +170,11 @@ fn pages_that_nothing_builds_reload_with_live() {
     let server_process = project.serve(&["dev", "--live", "--persist", "false"]);
     let ask = |path: &str, accept: &str| {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", server_process.port)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\nconnection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
         BufReader::new(stream).lines().map(Result::unwrap)
     };
     let all = |path: &str, accept: &str| ask(path, accept).collect::<Vec<_>>().join("\n");

@@ -34,7 +34,8 @@ impl Entered<'_> {
         let settings = text(scope, settings)?;
         call_named(scope, table, "boot", &[settings])?;
         if let (Some(v8), Some((inspector, source))) = (&inspector, shown) {
-            let is_awaited = self.isolate.heap.debuggee.as_mut().is_some_and(|debuggee| debuggee.list(source));
+            let is_awaited =
+                self.isolate.heap.debuggee.as_mut().is_some_and(|debuggee| debuggee.list(source));
             if is_awaited || inspector.pauses_on_start() {
                 // With `--inspect-brk` the bundle itself pauses, at the project's first statement.
                 v8.wait_for_runtime_run_if_waiting_for_debugger();
