@@ -5,7 +5,8 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet, ReflectApply, RangeError, SafeMap, TypeError } = primordials;
-const {
+// A process for tests has others.
+let {
   clearTimeout: webClearTimeout,
   setInterval: webSetInterval,
   setTimeout: webSetTimeout,
@@ -83,6 +84,10 @@ function clearTimersOf(room) {
   for (const { 0: id, 1: owner } of waiting) if (owner === room) clearTimeout(id);
 }
 
+function useTimers(timers) {
+  ({ clearTimeout: webClearTimeout, setInterval: webSetInterval, setTimeout: webSetTimeout } = timers);
+}
+
 core.defineGlobalProperties(globalThis, {
   setTimeout: core.propWritable(setTimeout),
   setInterval: core.propWritable(setInterval),
@@ -95,5 +100,6 @@ return {
   clearTimersOf,
   setInterval,
   setTimeout,
+  useTimers,
 };
 })();

@@ -54,7 +54,7 @@ function rejected(reasons) {
 function boot(settings) {
   installShared();
   install(core.loadExtScript("ext:partyrun/99_fast.js"));
-  const { limits, env, cf, debug, conceal, shared, files } = JSONParse(settings);
+  const { limits, env, cf, debug, conceal, shared, files, clock } = JSONParse(settings);
   setShared(shared === true);
   setLimits(limits);
   setEnv(env);
@@ -63,6 +63,7 @@ function boot(settings) {
   if (files !== undefined) setFiles(files);
   // Debuggers see what user code prints; the host sees it as well.
   if (debug) core.loadExtScript("ext:partyrun/inspected.js").install();
+  if (clock === true) core.loadExtScript("ext:partyrun/moved_clock.js").install();
   printedMax = limits.rejections_printed_max;
   // What a timer, a microtask or a listener throws is an event of the global object first (HTML, "report an exception").
   core.setReportExceptionCallback(reportException);

@@ -125,8 +125,12 @@ impl Running {
         let options = FrontOptions { tls, ..FrontOptions::default() };
         let front = Front::start(listeners, server, limits.clone(), options)
             .map_err(machine("The HTTP threads cannot be started"))?;
-        let clock =
-            tokio::spawn(partyrun_server::run_crons(engine.clone(), crons.clone(), SystemClock, reporter));
+        let clock = tokio::spawn(partyrun_server::run_crons(
+            engine.clone(),
+            crons.clone(),
+            SystemClock::default(),
+            reporter,
+        ));
         if let (Some(administration), Some(release)) = (&administration, release) {
             let started = std::time::Instant::now();
             let counted = front.counter();

@@ -44,6 +44,9 @@ struct Servable {
 
 /// Runs the command until it is asked to stop.
 pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), RunError> {
+    if args.listen.test_clock {
+        partyrun_clock::make_movable();
+    }
     let json = output::json_wanted(&args.listen);
     let limits = args.listen.limits(Limits::default())?;
     let output = Arc::new(Output::new(json, &limits).map_err(machine("A thread cannot be started"))?);

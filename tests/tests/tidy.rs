@@ -395,6 +395,7 @@ fn layers_know_only_what_is_below_them() {
     let rules: &[(&str, &[&str])] = &[
         ("runtime/limits", &["partyrun_"]),
         ("runtime/tsconfig", &["partyrun_"]),
+        ("runtime/clock", &["partyrun_"]),
         ("runtime/backup", &["deno_core", "partyrun_net", "partyrun_engine", "partyrun_config"]),
         ("runtime/store", &["deno_core", "partyrun_net", "partyrun_engine", "partyrun_bundle"]),
         ("runtime/net", &["deno_core", "partyrun_store", "partyrun_engine", "partyrun_bundle"]),

@@ -72,6 +72,9 @@ pub(crate) struct ListenArgs {
     /// Print each line as a JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+    /// For tests: let the administrative API move the clock that rooms, alarms and crons go by.
+    #[arg(long, hide = true)]
+    pub(crate) test_clock: bool,
 }
 
 impl ListenArgs {

@@ -46,6 +46,9 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     if let Some(flag) = args.stray_address() {
         return Err(RunError::StrayAddress { flag });
     }
+    if args.listen.test_clock {
+        partyrun_clock::make_movable();
+    }
     let limits = args.listen.limits(Limits::default())?;
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let mut request = args.project.request(&cwd, &cwd, args.script.clone(), &args.listen);

@@ -1,5 +1,6 @@
 //! What is to come: alarms of rooms, and crons, which can also be run now.
 
+use http::StatusCode;
 use partyrun_store::{RoomKey, RoomSeen};
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ pub(crate) fn crons(target: &Target) -> Answer {
     let has_handler = target.engine.parties().iter().any(|party| party.name == "main" && party.cron);
     let crons: Vec<Value> = target
         .crons
-        .states(chrono::Utc::now())
+        .states(chrono::Utc::now() + chrono::TimeDelta::milliseconds(partyrun_clock::offset_ms()))
         .into_iter()
         .map(|cron| {
             let last = cron
@@ -50,6 +51,31 @@ pub(crate) fn crons(target: &Target) -> Answer {
         })
         .collect();
     json(&json!({ "crons": crons, "has_handler": has_handler }))
+}
+
+/// What time it is for rooms, alarms and crons.
+pub(crate) fn clock() -> Answer {
+    json(&json!({
+        "now_ms": partyrun_clock::now_ms(),
+        "ahead_ms": partyrun_clock::offset_ms(),
+        "movable": partyrun_clock::is_movable(),
+    }))
+}
+
+/// Moves it forward, in a process that was started for tests.
+pub(crate) fn move_clock(body: &[u8]) -> Result<Answer, Problem> {
+    let asked: Option<Value> = serde_json::from_slice(body).ok();
+    let by_ms = asked.as_ref().and_then(|asked| asked.get("advance_ms")?.as_u64());
+    let by_ms =
+        by_ms.ok_or_else(|| Problem::bad("Write {\"advance_ms\": N} with a number of milliseconds."))?;
+    if !partyrun_clock::is_movable() {
+        let message = "The clock of this server cannot be moved: it was not started with `--test-clock`.";
+        return Err(Problem::new(StatusCode::CONFLICT, "not_movable", message));
+    }
+    match partyrun_clock::advance(by_ms) {
+        Some(_) => Ok(clock()),
+        None => Err(Problem::bad("The clock cannot be moved so far.")),
+    }
 }
 
 /// Runs a cron now, and answers how that ended.

@@ -10,6 +10,7 @@ mod bindings;
 mod body;
 mod bundle;
 mod cache;
+mod clock;
 mod codes;
 mod connections;
 mod console;
@@ -192,6 +193,7 @@ deno_core::extension!(
         "html_rewriter.js",
         "inspected.js",
         "lanes.js",
+        "moved_clock.js",
         "urlpattern.js",
         "workers.js",
         "node/absent.js",

@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,18 +32,42 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Waits for about `duration`; waking early does no harm.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Whether what the clock jumps over is made up for, as when a test moves it.
+    fn is_moved(&self) -> bool {
+        false
+    }
 }
 
-/// The machine's clock.
-pub struct SystemClock;
+/// The machine's clock, which a test may move.
+#[derive(Default)]
+pub struct SystemClock {
+    /// How far it was moved when it was read last: a move since then ends a sleep.
+    seen_ms: AtomicI64,
+}
 
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        let ahead_ms = partyrun_clock::offset_ms();
+        self.seen_ms.store(ahead_ms, Ordering::Release);
+        Utc::now() + TimeDelta::milliseconds(ahead_ms)
     }
 
     async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        if !self.is_moved() {
+            return tokio::time::sleep(duration).await;
+        }
+        let mut moves = partyrun_clock::moved();
+        let seen_ms = self.seen_ms.load(Ordering::Acquire);
+        let moved = moves.wait_for(|ahead_ms| *ahead_ms != seen_ms);
+        tokio::select! {
+            () = tokio::time::sleep(duration) => (),
+            _ = moved => (),
+        }
+    }
+
+    fn is_moved(&self) -> bool {
+        partyrun_clock::is_movable()
     }
 }
 
@@ -77,6 +102,8 @@ struct Due {
 struct Schedule {
     crons: Vec<(String, String, Cron)>,
     looked: DateTime<Utc>,
+    /// Whether nothing is too late.
+    makes_up: bool,
 }
 
 impl Schedule {
@@ -85,7 +112,7 @@ impl Schedule {
         let parsed = crons.into_iter().filter_map(|(name, expression)| {
             Cron::from_str(&expression).ok().map(|cron| (name, expression, cron))
         });
-        Self { crons: parsed.collect(), looked: now }
+        Self { crons: parsed.collect(), looked: now, makes_up: false }
     }
 
     /// How long nothing is due.
@@ -99,7 +126,7 @@ impl Schedule {
     /// What has become due since the last look. A clock that was set back starts anew from where it is.
     fn due(&mut self, now: DateTime<Utc>) -> Vec<Due> {
         let looked = std::mem::replace(&mut self.looked, now);
-        let from = looked.max(now - LATE_MAX);
+        let from = if self.makes_up { looked } else { looked.max(now - LATE_MAX) };
         let due = |cron: &Cron| cron.find_next_occurrence(&from, false).ok().filter(|at| *at <= now);
         let crons = self.crons.iter().filter_map(|(name, expression, cron)| {
             due(cron).map(|at| Due { name: name.clone(), expression: expression.clone(), at })
@@ -230,6 +257,7 @@ pub async fn run_crons(
 ) {
     let clock = Arc::new(clock);
     let mut schedule = Schedule::new(crons.crons.clone(), clock.now());
+    schedule.makes_up = clock.is_moved();
     loop {
         clock.sleep(schedule.sleep(clock.now())).await;
         for due in schedule.due(clock.now()) {

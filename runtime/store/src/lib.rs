@@ -51,6 +51,5 @@ pub use survey::{ENTRIES_COUNTED_MAX, RoomSeen, RoomsPage, StoredSize, Survey};
 
 /// The wall clock in milliseconds, as alarms are stored.
 pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    partyrun_clock::now_ms()
 }

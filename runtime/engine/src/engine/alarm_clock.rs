@@ -23,9 +23,13 @@ const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Starts the thread. It ends with its engine.
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), StartError> {
     let (wake, woken) = std::sync::mpsc::channel::<()>();
+    let moved = wake.clone();
     inner.store.on_earlier_alarm(Arc::new(move |_| {
         let _gone = wake.send(());
     }));
+    partyrun_clock::on_move(move || {
+        let _gone = moved.send(());
+    });
     let engine = Arc::downgrade(inner);
     let watch = move || {
         loop {

@@ -148,6 +148,7 @@ impl Program {
             "conceal": self.conceal_errors,
             "shared": shared,
             "files": self.files,
+            "clock": partyrun_clock::is_movable(),
         });
         settings.to_string()
     }

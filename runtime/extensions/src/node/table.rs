@@ -23,6 +23,8 @@ pub(super) fn table() -> Vec<OpDecl> {
         crate::cache::op_cache_delete(),
         crate::cache::op_cache_match(),
         crate::cache::op_cache_put(),
+        crate::clock::op_clock_moved(),
+        crate::clock::op_clock_offset(),
         crate::html::op_html_check(),
         crate::html::op_html_start(),
         crate::html::op_html_step(),
