@@ -27,18 +27,20 @@ impl Actor {
     /// The room with up to so many of its connections.
     pub(crate) fn details(&self, connections_max: usize) -> Option<RoomDetails> {
         let records = self.records.as_ref()?;
+        // A store that cannot be read says so elsewhere. Alone, because a borrow inside of a value lasts as long as its making.
+        let alarm_ms = records.storage().borrow_mut().get_alarm().ok().flatten();
+        let undurable_bytes = records.storage().borrow().undurable_bytes();
         Some(RoomDetails {
             report: self.report()?,
             connections: self.sockets.borrow().reports(connections_max),
             hibernates: self.rest.hibernates(),
             held: !self.is_ready() && self.is_live(),
-            // A store that cannot be read says so elsewhere.
-            alarm_ms: records.storage().borrow_mut().get_alarm().ok().flatten(),
+            alarm_ms,
             alarms_running: self.alarms.len(),
             requests_open: self.requests.len(),
             inbox_bytes: self.inbox.bytes(),
             queued_bytes: self.sockets.borrow().queued().used(),
-            undurable_bytes: records.storage().borrow().undurable_bytes(),
+            undurable_bytes,
         })
     }
 
