@@ -56,8 +56,8 @@ impl From<AskError> for Problem {
         let message = format!("{error}.");
         match error {
             AskError::Busy => Self::busy(
-                "The room is busy: an event of it, or of another room of its thread, has not ended. Nothing was \
-                 changed.",
+                "The room is busy: an event of it, or of another room of its thread, has not ended (limit \
+                 `admin_answer_time_max`). Nothing was changed.",
             ),
             AskError::Changed => Self::new(
                 StatusCode::PRECONDITION_FAILED,

@@ -1,4 +1,4 @@
-//! Paths and queries of requests, decoded.
+//! Paths and queries of requests, decoded: the names of rooms and keys, and parameters that are known.
 
 use partyrun_store::RoomKey;
 

@@ -32,7 +32,6 @@ mod memory;
 mod room;
 mod sqlite;
 mod store;
-mod survey;
 #[cfg(test)]
 mod testing;
 
@@ -44,10 +43,9 @@ pub use memory::Memory;
 pub use room::{AlarmEnd, AlarmOutcome, ListOptions, Listed, RoomStorage, TransactionId, WorkerStore};
 pub use sqlite::{DATABASE_FILE, FolderLock, Look, RoomOnDisk, Sqlite, SqliteOptions, Whole, verify};
 pub use store::{
-    AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, KeyRange, Reader, RoomHandle, Store, StoredAlarm,
-    StoredRoom, Visit,
+    AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, ENTRIES_COUNTED_MAX, KeyRange, Reader, RoomHandle, RoomSeen,
+    RoomsPage, Store, StoredAlarm, StoredRoom, StoredSize, Survey, Visit,
 };
-pub use survey::{ENTRIES_COUNTED_MAX, RoomSeen, RoomsPage, StoredSize, Survey};
 
 /// The wall clock in milliseconds, as alarms are stored.
 pub fn now_ms() -> i64 {

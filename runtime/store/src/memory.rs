@@ -11,10 +11,9 @@ use bytes::Bytes;
 
 use crate::alarms::AlarmBoard;
 use crate::store::{
-    AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, KeyRange, Reader, RoomHandle, Store, StoredAlarm,
-    StoredRoom, Visit,
+    AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, ENTRIES_COUNTED_MAX, KeyRange, Reader, RoomHandle, RoomSeen,
+    RoomsPage, Store, StoredAlarm, StoredRoom, StoredSize, Survey, Visit,
 };
-use crate::survey::{ENTRIES_COUNTED_MAX, RoomSeen, RoomsPage, StoredSize, Survey};
 use crate::{RoomKey, StoreError};
 
 /// A store without a disk: whatever it holds is lost with the process. Clones share their data.

@@ -12,6 +12,7 @@ pub(crate) enum Shown {
 use Shown::{By, NotRun};
 
 const PACKAGE: &str = "cli/tests/end_to_end/package.rs";
+const ADMIN_COMMANDS: &str = "cli/tests/end_to_end/admin/commands.rs";
 const DEPLOY: &str = "cli/tests/end_to_end/deploy.rs";
 const PROXIES: &str = "cli/tests/end_to_end/proxies.rs";
 const DOCKER: Shown = NotRun("it needs a Docker daemon; CI runs a linter on the Dockerfile");
@@ -45,6 +46,13 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         "docs/backup.md",
         "partyrun storage get game/7",
         By("cli/tests/end_to_end/storage.rs", "storage_is_shown_as_people_read_it"),
+    ),
+    ("docs/admin.md", "partyrun ", By(ADMIN_COMMANDS, "commands_find_the_server_of_their_folder")),
+    ("docs/admin.md", "PARTYRUN_ADMIN_TOKEN", By(ADMIN_COMMANDS, "commands_ask_a_server_that_they_are_told_of")),
+    (
+        "docs/admin.md",
+        "curl",
+        By("cli/tests/end_to_end/admin/api.rs", "only_who_has_the_token_may_ask_and_no_page_of_others"),
     ),
     ("docs/benchmarks.md", "cargo build", NotRun("a benchmark takes a quiet machine and minutes")),
     (

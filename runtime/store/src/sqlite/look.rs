@@ -9,8 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::reader::SqliteReader;
 use super::survey::SqliteSurvey;
 use super::{DATABASE_FILE, SqliteOptions, connect, schema};
-use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
-use crate::survey::Survey;
+use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store, Survey};
 use crate::{RoomKey, StoreError};
 
 const ROOMS: &str =

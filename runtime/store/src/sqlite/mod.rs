@@ -27,8 +27,7 @@ use partyrun_limits::Limits;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::alarms::{AlarmBoard, retry_delay_ms};
-use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store};
-use crate::survey::Survey;
+use crate::store::{AlarmHook, Batch, CommitCallback, DueAlarm, Reader, Store, Survey};
 use crate::{RoomKey, StoreError, now_ms};
 use committer::{Committer, Message, Pending, Probe};
 pub use lock::FolderLock;

@@ -2,8 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::store::StoredAlarm;
-use crate::survey::{ENTRIES_COUNTED_MAX, RoomSeen, RoomsPage, StoredSize, Survey};
+use crate::store::{ENTRIES_COUNTED_MAX, RoomSeen, RoomsPage, StoredAlarm, StoredSize, Survey};
 use crate::{RoomKey, StoreError};
 
 const NEXT_PARTY: &str = "SELECT party FROM rooms WHERE party >= ?1 ORDER BY party LIMIT 1";
