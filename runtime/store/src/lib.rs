@@ -43,8 +43,8 @@ pub use memory::Memory;
 pub use room::{AlarmEnd, AlarmOutcome, ListOptions, Listed, RoomStorage, TransactionId, WorkerStore};
 pub use sqlite::{DATABASE_FILE, FolderLock, Look, RoomOnDisk, Sqlite, SqliteOptions, Whole, verify};
 pub use store::{
-    AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, ENTRIES_COUNTED_MAX, KeyRange, Reader, RoomHandle, RoomSeen,
-    RoomsPage, Store, StoredAlarm, StoredRoom, StoredSize, Survey, Visit,
+    AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, ENTRIES_COUNTED_MAX, KeyRange, Reader,
+    RoomHandle, RoomSeen, RoomsPage, Store, StoredAlarm, StoredRoom, StoredSize, Survey, Visit,
 };
 
 /// The wall clock in milliseconds, as alarms are stored.

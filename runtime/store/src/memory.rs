@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::alarms::AlarmBoard;
 use crate::store::{
-    AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, ENTRIES_COUNTED_MAX, KeyRange, Reader, RoomHandle, RoomSeen,
-    RoomsPage, Store, StoredAlarm, StoredRoom, StoredSize, Survey, Visit,
+    AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, ENTRIES_COUNTED_MAX, KeyRange, Reader,
+    RoomHandle, RoomSeen, RoomsPage, Store, StoredAlarm, StoredRoom, StoredSize, Survey, Visit,
 };
 use crate::{RoomKey, StoreError};
 

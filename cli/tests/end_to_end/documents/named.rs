@@ -48,7 +48,11 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         By("cli/tests/end_to_end/storage.rs", "storage_is_shown_as_people_read_it"),
     ),
     ("docs/admin.md", "partyrun ", By(ADMIN_COMMANDS, "commands_find_the_server_of_their_folder")),
-    ("docs/admin.md", "PARTYRUN_ADMIN_TOKEN", By(ADMIN_COMMANDS, "commands_ask_a_server_that_they_are_told_of")),
+    (
+        "docs/admin.md",
+        "PARTYRUN_ADMIN_TOKEN",
+        By(ADMIN_COMMANDS, "commands_ask_a_server_that_they_are_told_of"),
+    ),
     (
         "docs/admin.md",
         "curl",
