@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use partyrun_config::Config;
-use partyrun_engine::{Engine, EngineOptions, Program, Workers};
+use partyrun_engine::{Engine, EngineOptions, Isolation, Program, Workers};
 use partyrun_limits::Limits;
 use partyrun_store::Memory;
 
@@ -17,6 +17,7 @@ use crate::build::{self, Builder, Mode};
 use crate::client;
 use crate::error::{PORT, RunError, machine};
 use crate::output::{Output, counted};
+use crate::room_cost;
 use crate::serve;
 
 /// No room runs, so nothing has to end.
@@ -39,7 +40,8 @@ pub(crate) fn run(args: &SourceArgs, begun: Instant) -> Result<(), RunError> {
     output.warnings(&bundled.warnings);
     let files = client::check(&config, &output)?;
     let program = build::program(&bundled.parts, &config, config.port.unwrap_or(PORT))?;
-    serve::runtime()?.block_on(load(&config, program, limits, &output))?;
+    let program = Arc::new(program);
+    serve::runtime()?.block_on(load(&config, &program, limits, &output))?;
     let parties = bundled.parts.parties.join(", ");
     let kib = bundled.parts.code.len().div_ceil(1024);
     let client = files.map_or_else(String::new, |count| format!("; client of {}", counted(count, "file")));
@@ -52,18 +54,21 @@ pub(crate) fn run(args: &SourceArgs, begun: Instant) -> Result<(), RunError> {
     Ok(())
 }
 
-// Starts an engine without rooms, which evaluates the modules of all parties and looks at what they export.
+// Starts an engine, which evaluates the modules of all parties and looks at what they export, and measures a room.
 async fn load(
     config: &Config,
-    program: Program,
+    program: &Arc<Program>,
     limits: Limits,
     output: &Arc<Output>,
 ) -> Result<(), RunError> {
-    let options = EngineOptions { limits, workers: Workers::Count(1), ..EngineOptions::default() };
+    let isolation = if config.shares_isolates { Isolation::Worker } else { Isolation::Room };
+    let workers = Workers::Count(1);
+    let options = EngineOptions { limits: limits.clone(), workers, isolation, ..EngineOptions::default() };
     let observer = Arc::new(serve::Console::new(config, output.clone()));
-    let engine = Engine::start(options, Arc::new(program), Arc::new(Memory::new()), observer)
+    let engine = Engine::start(options, program.clone(), Arc::new(Memory::new()), observer)
         .await
         .map_err(|error| RunError::starting(error, config))?;
+    room_cost::tell(&engine, program, &limits, output, true).await;
     engine.stop(GRACE).await;
     Ok(())
 }

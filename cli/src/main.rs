@@ -28,6 +28,7 @@ mod output;
 mod pack;
 mod pages;
 mod release;
+mod room_cost;
 mod serve;
 mod stack;
 mod start;

@@ -23,6 +23,7 @@ use crate::command;
 use crate::error::{PORT, RunError, machine};
 use crate::output::{self, Output};
 use crate::release::{Release, Unpacked};
+use crate::room_cost;
 use crate::serve::{self, Plan, Running};
 use crate::stop::Link;
 
@@ -55,6 +56,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     let warm = Engine::warm_up(&limits, None);
     // What events in progress get at the end.
     let grace = limits.wait_until_max;
+    let room_limits = limits.clone();
     let Servable { config, listeners, port, program, hash, cache, release, folder } =
         servable(args, &limits, &link, &output)?;
     let administration =
@@ -91,6 +93,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             &output,
         );
         link.ready(port);
+        room_cost::tell_later(&running.engine, &program, &room_limits, &output, true);
         let backups = backup::start(&args.backups, config.persist.path(), &output)?;
         tokio::select! {
             () = requests.next() => (),

@@ -32,6 +32,7 @@ use crate::https;
 use crate::keys::Keys;
 use crate::output::Output;
 use crate::pages;
+use crate::room_cost;
 use crate::serve::{self, Plan, Running};
 use crate::stop::{Link, StopRequests};
 use crate::watch::{Change, Watch};
@@ -111,6 +112,9 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         let admin = setup.administration.as_ref().map(|administration| administration.url());
         banner::print(&Banner { config: &config, port, https, begun, admin, release: None }, &output);
         link.ready(port);
+        if setup.debugger.is_none() {
+            room_cost::tell_later(&running.engine, &built.program, &setup.limits, &output, false);
+        }
         let keys = if args.no_hotkeys || output.is_json() { None } else { Keys::of_terminal() };
         if keys.is_some() {
             commands::hint(&output);

@@ -38,6 +38,7 @@ mod places;
 mod proxies;
 mod raw;
 mod reload;
+mod room_cost;
 mod serve;
 mod storage;
 mod strangers;

@@ -123,6 +123,17 @@ pub struct Counts {
     pub spares: usize,
 }
 
+/// What a room takes that has just started, and has an isolate of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomCost {
+    /// The party whose room it was: the one that is imported the longest.
+    pub party: String,
+    /// CPU time of making the isolate and importing the project.
+    pub cpu: Duration,
+    /// Memory after a garbage collection, V8's own tables included.
+    pub bytes: usize,
+}
+
 /// A room that is in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomState {

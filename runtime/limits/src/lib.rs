@@ -360,6 +360,14 @@ limits! {
     retry_after: Duration = Duration::from_secs(5), "time", "not a bound: clients may ignore it";
     /// Prepared isolates that each worker thread keeps.
     spares_per_worker: usize = 2, "isolates", "no more are prepared";
+    /// Prepared isolates that a worker thread keeps while new rooms come faster than it prepares them.
+    spares_per_worker_max: usize = 8, "isolates", "no more are prepared";
+    /// Time without new rooms after which a worker thread keeps `spares_per_worker` again.
+    spares_shrink_after: Duration = Duration::from_secs(5), "time", "those that are too many are dropped";
+    /// Memory of a room that has just started.
+    room_memory_warn: usize = 6 * MIB, "bytes", "`check`, `start` and `dev` warn, and name the largest imports";
+    /// CPU time that starting a room takes.
+    room_cpu_warn: Duration = Duration::from_millis(100), "time", "`check`, `start` and `dev` warn, and name the largest imports";
     /// Time without events after which a room leaves memory.
     room_idle_max: Duration = Duration::from_secs(10), "time", "the room is evicted or hibernated";
     /// Time without events after which a room that its sockets keep in memory is garbage-collected.

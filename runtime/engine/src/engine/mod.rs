@@ -23,7 +23,8 @@ use partyrun_store::{RoomKey, Store};
 use tokio::sync::oneshot;
 
 use crate::api::{
-    Before, Counts, CronOutcome, Fetched, Observer, PartyDescription, Rejected, RoomState, StartError,
+    Before, Counts, CronOutcome, Fetched, Isolation, Observer, PartyDescription, Rejected, RoomCost,
+    RoomState, StartError,
 };
 use crate::engine::edges::Edges;
 use crate::engine::inner::{EDGE, Inner, read, stopping, write};
@@ -270,6 +271,21 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn worker_count(&self) -> usize {
         self.0.placement.workers().len()
+    }
+
+    /// What a room takes, measured with one that nobody asked for: of the party whose import takes longest. None where rooms
+    /// share isolates, and where each has a thread.
+    pub async fn room_cost(&self) -> Option<RoomCost> {
+        if self.0.options.isolation == Isolation::Worker {
+            return None;
+        }
+        let workers = self.0.placement.workers();
+        let worker = workers.iter().find(|worker| worker.kind == Kind::Share && !worker.is_held())?;
+        let program = read(&self.0.program).clone();
+        let longest = program.import_times().max_by_key(|(_, took)| *took).map(|(party, _)| party.clone());
+        let (reply, answer) = oneshot::channel();
+        worker.send(Message::Measure(longest.unwrap_or_else(|| "main".to_string()), reply)).ok()?;
+        answer.await.ok()?
     }
 
     /// Counts what is in memory now. It asks every worker and waits for each: one that is held up by a long turn delays

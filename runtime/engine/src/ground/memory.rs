@@ -18,6 +18,10 @@ use deno_core::{v8, v8_set_flags};
 use partyrun_extensions::RoomMemory;
 use partyrun_limits::{Limits, Total};
 
+/// What an isolate takes outside of its heap, and V8's statistics do not tell: V8's stub caches and string table, its `Isolate`,
+/// deno_core and our part. `what_an_isolate_takes` in `tests/footprint.rs` measures it.
+pub(crate) const OUTSIDE_BYTES: usize = 860 << 10;
+
 /// Bytes of one page of a WebAssembly memory.
 const WASM_PAGE_BYTES: usize = 64 << 10;
 
@@ -27,20 +31,15 @@ const WASM_PAGES_MAX: usize = 1 << 16;
 /// Sets V8's flags for containment and memory; V8 reads them when the platform is initialized.
 pub(crate) fn set_v8_flags(limits: &Limits) {
     let wasm_pages_max = (limits.external_bytes_max / WASM_PAGE_BYTES).clamp(1, WASM_PAGES_MAX);
-    #[cfg(test)]
-    let _unknown = v8_set_flags(std::env::var("V8_FLAGS").unwrap_or_default().split_whitespace().fold(
-        vec![String::new()],
-        |mut all, flag| {
-            all.push(flag.to_string());
-            all
-        },
-    ));
     let unknown = v8_set_flags(vec![
         "partyrun".to_string(),
         // V8 150 takes the interrupt check out of a loop of known length, but where that loop has none (the loop inside an
         // inlined `fill`) it takes the check of the loop around it. That one could then never be ended.
         "--no-turboshaft-loop-unrolling".to_string(),
         format!("--wasm-max-mem-pages={wasm_pages_max}"),
+        // V8 remembers the texts of numbers in two tables that grow to 128 and 64 KiB at the first collision, in every isolate.
+        "--smi-string-cache-size=1024".to_string(),
+        "--double-string-cache-size=512".to_string(),
         // Pages of dropped isolates wait for the next one, but no longer than this many seconds; V8's own eight keep
         // hundreds of MiB after a burst of rooms.
         "--memory-pool-timeout=1".to_string(),
@@ -185,12 +184,6 @@ impl MemoryUse {
 pub(crate) fn create_params(heap_bytes_max: usize, memory: &Arc<MemoryUse>) -> v8::CreateParams {
     // SAFETY: the allocator owns one reference of the Arc and gives it back in `drop_allocator`.
     let allocator = unsafe { v8::new_rust_allocator(Arc::into_raw(memory.clone()), &ALLOCATOR) };
-    #[cfg(test)]
-    if let Ok(initial) = std::env::var("INITIAL") {
-        return v8::CreateParams::default()
-            .heap_limits(initial.parse::<usize>().unwrap_or_default() << 20, heap_bytes_max)
-            .array_buffer_allocator(allocator);
-    }
     v8::CreateParams::default().heap_limits(0, heap_bytes_max).array_buffer_allocator(allocator)
 }
 

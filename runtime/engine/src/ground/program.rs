@@ -153,6 +153,21 @@ impl Program {
         settings.to_string()
     }
 
+    /// The npm packages whose files are in the bundle, with the bytes of those files, the largest first.
+    pub fn packages(&self) -> Vec<(String, usize)> {
+        let map = self.source_map.as_deref().map(|map| serde_json::from_slice::<Sources>(map.as_ref()));
+        let Some(Ok(map)) = map else { return Vec::new() };
+        let mut sizes: HashMap<String, usize> = HashMap::new();
+        for (source, text) in map.sources.iter().zip(&map.sources_content) {
+            if let (Some(package), Some(text)) = (package(source), text) {
+                *sizes.entry(package).or_default() += text.len();
+            }
+        }
+        let mut sizes: Vec<_> = sizes.into_iter().collect();
+        sizes.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+        sizes
+    }
+
     /// The cache of an earlier run, from disk. One that V8 does not accept is dropped at the first use.
     pub fn set_code_cache(&self, cache: Vec<u8>) {
         self.put_code_cache(Some(cache));
@@ -210,6 +225,23 @@ impl Program {
         }
         source
     }
+}
+
+// The parts of a source map that tell which files are in a bundle.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sources {
+    sources: Vec<String>,
+    #[serde(default)]
+    sources_content: Vec<Option<String>>,
+}
+
+// The package that a file belongs to.
+fn package(path: &str) -> Option<String> {
+    let (_, inside) = path.rsplit_once("node_modules/")?;
+    let mut parts = inside.split('/');
+    let name = parts.next()?;
+    Some(if name.starts_with('@') { format!("{name}/{}", parts.next()?) } else { name.to_string() })
 }
 
 unsafe extern "C" fn release_code(pointer: *mut c_char, length: usize) {
@@ -275,5 +307,21 @@ impl ModuleLoader for Loader {
         let program = self.0.get()?;
         let plain = || program.source_map.as_deref().map(AsRef::as_ref);
         program.debug.as_ref().map(|debug| debug.json.as_slice()).or_else(plain).map(Cow::Borrowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_listed_by_the_size_of_their_files() {
+        let map = r#"{
+            "sources": ["server.ts", "node_modules/zod/a.js", "../node_modules/.pnpm/x@1/node_modules/@a/b/c.js", "node_modules/zod/b.js"],
+            "sourcesContent": ["long long", "abc", "abcd", "de"]
+        }"#;
+        let program = Program::new("", Some(Arc::new(map.as_bytes().to_vec()))).unwrap();
+        assert_eq!(program.packages(), [("zod".to_string(), 5), ("@a/b".to_string(), 4)]);
+        assert_eq!(Program::new("", None).unwrap().packages(), []);
     }
 }

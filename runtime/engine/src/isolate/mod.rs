@@ -29,6 +29,9 @@ use crate::ground::pulse::{Pulse, Step, Whose};
 pub(crate) use call::{CallError, Calls, call, text};
 pub(crate) use heap::Heap;
 
+/// Less garbage is not worth a collection.
+const WORTH_TIDYING_BYTES: usize = 64 << 10;
+
 /// Whose modules an isolate has evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Loaded {
@@ -56,6 +59,8 @@ pub(crate) struct Isolate {
     source: Option<Source>,
     // Whether several rooms live in it.
     shared: bool,
+    // Bytes of the heap after its garbage was collected last.
+    tidy_bytes: usize,
 }
 
 impl Isolate {
@@ -84,6 +89,7 @@ impl Isolate {
             program: program.clone(),
             source: None,
             shared,
+            tidy_bytes: 0,
         };
         isolate.heap.runtime.op_state().borrow_mut().put(HostRef(host));
         let settings = program.settings(limits, shared);
@@ -267,18 +273,27 @@ impl Isolate {
         &self.heap.handle
     }
 
-    /// Collects garbage as far as it goes, for an isolate that will be left alone: what its start left behind is
-    /// about a fifth of it.
+    /// Collects the garbage of an isolate that will be left alone, unless it has hardly any: what its import left behind is up
+    /// to a half of it.
     pub(crate) fn tidy(&mut self) {
         let entered = self.enter();
+        let tidy_bytes = entered.isolate.tidy_bytes;
         let isolate = entered.isolate.heap.runtime.v8_isolate();
-        #[cfg(test)]
-        if std::env::var("LOW").is_ok() {
-            return isolate.low_memory_notification();
+        if isolate.get_heap_statistics().used_heap_size() < tidy_bytes + WORTH_TIDYING_BYTES {
+            return;
         }
-        // One full collection that gives pages back. `low_memory_notification` makes at least two.
+        // One full collection that gives pages back. `low_memory_notification` makes two at least.
         isolate.memory_pressure_notification(v8::MemoryPressureLevel::Critical);
         isolate.memory_pressure_notification(v8::MemoryPressureLevel::None);
+        let left = isolate.get_heap_statistics().used_heap_size();
+        entered.isolate.tidy_bytes = left;
+    }
+
+    /// What it takes: its heap, and what V8 and the ops have for it outside of the heap.
+    pub(crate) fn bytes(&mut self) -> usize {
+        let entered = self.enter();
+        let heap = entered.isolate.heap.runtime.v8_isolate().get_heap_statistics();
+        heap.total_physical_size() + heap.malloced_memory() + memory::OUTSIDE_BYTES
     }
 
     /// Whether the program's code cache is still the one that this isolate was made with.

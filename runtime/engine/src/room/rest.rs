@@ -11,6 +11,8 @@ use crate::room::state::Start;
 
 /// Under pressure idle rooms leave after this part of their time.
 const PRESSED_DIVISOR: u32 = 10;
+/// The first collection of a life's garbage comes after this part of the time.
+const FIRST_TIDY_DIVISOR: u32 = 3;
 
 impl Actor {
     /// Resets the room at the end of this turn; what it says from now on is not sent.
@@ -49,6 +51,7 @@ impl Actor {
             records.rest();
         }
         self.startup.forget();
+        self.rest.tidied.set(None);
         self.rest.waits.set(0);
     }
 
@@ -94,10 +97,14 @@ impl Actor {
     /// one leaves soon, with all that it has.
     pub(crate) fn wants_tidying(&self, now: Instant) -> bool {
         let last_event = self.inbox.last_event();
-        self.rest.tidied.get().is_none_or(|tidied| tidied < last_event)
+        let tidied = self.rest.tidied.get();
+        // What the import of the project left behind is most of it, and goes first.
+        let after =
+            self.shared.limits.room_tidy_after / if tidied.is_none() { FIRST_TIDY_DIVISOR } else { 1 };
+        tidied.is_none_or(|tidied| tidied < last_event)
             && self.is_live()
             && !self.sockets.borrow().allow_eviction(self.rest.hibernates())
-            && now.saturating_duration_since(last_event) >= self.shared.limits.room_tidy_after
+            && now.saturating_duration_since(last_event) >= after
     }
 
     /// Collects the garbage of a room that may stay in memory for long because of its sockets.

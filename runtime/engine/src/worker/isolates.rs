@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use partyrun_store::{Batch, RoomKey, Store, StoreError, WorkerStore};
 
-use crate::api::{Isolation, Level, Source};
+use crate::api::{Isolation, Level, RoomCost, Source};
 use crate::ground::inspect::Inspector;
 use crate::ground::overrun;
 use crate::ground::program::Program;
@@ -57,7 +57,7 @@ impl Isolates {
         mailbox: Arc<Mailbox>,
         heap: Option<Heap>,
     ) -> Rc<Self> {
-        let spares = Spares::new(setup.spares, &setup.program);
+        let spares = Spares::new(setup.spares, &setup.limits, &setup.program);
         let shares_isolate = setup.isolation == Isolation::Worker && mailbox.kind != Kind::Edge;
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             shared: Rc::new(Shared {
@@ -91,6 +91,11 @@ impl Isolates {
     /// How many spares are ready.
     pub(crate) fn spare_count(&self) -> usize {
         self.spares.borrow().len()
+    }
+
+    /// Keeps fewer spares where demand has gone down.
+    pub(crate) fn ease(&self) {
+        self.spares.borrow_mut().ease(self.shared.places.pressed());
     }
 
     /// Drops all spares.
@@ -196,10 +201,30 @@ impl Isolates {
                 if ready.is_err() || !Arc::ptr_eq(spare.isolate.program(), &shared.program.borrow()) {
                     break;
                 }
+                // A fifth to a half of what it has is what its import left behind.
+                spare.isolate.tidy();
                 isolates.spares.borrow_mut().put(spare);
             }
             isolates.refilling.set(false);
         });
+    }
+
+    /// What a room of this party takes that has just started. The isolate that is made for it becomes a spare.
+    pub(crate) async fn measure(&self, party: String) -> Result<RoomCost, CallError> {
+        self.lull().await;
+        let (pulse, limits) = (self.shared.pulse.clone(), self.shared.limits.clone());
+        let begun = pulse.cpu();
+        let mut made = self.create(None)?;
+        self.load(&mut made.isolate, Loaded::Party(party.clone()))?;
+        std::future::poll_fn(|context| made.isolate.poll_ready(&pulse, &limits, context)).await?;
+        let cpu = begun.zip(pulse.cpu()).map(|(begun, now)| now.saturating_sub(begun)).unwrap_or_default();
+        made.isolate.tidy();
+        let bytes = made.isolate.bytes();
+        let is_current = Arc::ptr_eq(made.isolate.program(), &self.shared.program.borrow());
+        if is_current && self.spares.borrow().wants_more() {
+            self.spares.borrow_mut().put(made);
+        }
+        Ok(RoomCost { party, cpu, bytes })
     }
 
     // What an isolate for `source` must have evaluated.

@@ -8,7 +8,7 @@ use partyrun_store::{DueAlarm, Listed, RoomKey, StorageError, StoreError};
 use tokio::sync::oneshot;
 
 use crate::api::admin::{Act, Acted, RoomDetails, RoomQuery, RoomReport, StorageQuery, WorkerUsage};
-use crate::api::{Before, Described, Fetched, RoomState, StartError};
+use crate::api::{Before, Described, Fetched, RoomCost, RoomState, StartError};
 use crate::ground::places::Full;
 use crate::ground::program::Program;
 use crate::room::event::{self, Origin};
@@ -55,6 +55,8 @@ pub(crate) enum Message {
     Describe(oneshot::Sender<Result<Described, StartError>>),
     Swap(Arc<Program>),
     Counts(oneshot::Sender<(usize, usize)>),
+    /// What a room of this party takes.
+    Measure(String, oneshot::Sender<Option<RoomCost>>),
     Rooms(oneshot::Sender<Vec<RoomState>>),
     /// An operator changes a room's storage.
     Change(RoomKey, Box<event::WantedChange>),

@@ -250,6 +250,12 @@ impl Worker {
                 let live = self.rooms.values().filter(|room| room.is_live()).count();
                 let _gone = reply.send((live, self.isolates.spare_count()));
             }
+            Message::Measure(party, reply) => {
+                let isolates = self.isolates.clone();
+                tokio::task::spawn_local(async move {
+                    let _gone = reply.send(isolates.measure(party).await.ok());
+                });
+            }
             Message::Rooms(reply) => {
                 let state = |(key, room): (&RoomKey, &Rc<Actor>)| RoomState {
                     key: key.clone(),
@@ -467,6 +473,7 @@ impl Worker {
             self.evict(&key, &room);
         }
         self.tidy(now);
+        self.isolates.ease();
         trim::look();
         self.shared.places.sweep();
     }

@@ -2,9 +2,14 @@
 //! of other parties, so that a spare has evaluated those of one party or of none. One of none serves every party, and what
 //! most parties import is evaluated in no time. Where that takes long, a spare has it evaluated. Which parties those are the
 //! edge has measured, which imports all of them; the spares that save the rooms of late the most time are made.
+//!
+//! How many there are follows demand: each room that finds none doubles the number, so that a burst of rooms empties them once and
+//! the next one finds enough. Without new rooms for a while, or when memory is short, it is the configured number again.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use partyrun_limits::Limits;
 
 use crate::ground::program::Program;
 use crate::isolate::Loaded;
@@ -16,11 +21,13 @@ const QUICK_MAX: Duration = Duration::from_millis(4);
 const BLANK_SAVES: Duration = Duration::from_millis(8);
 /// So many rooms tell which parties are asked for.
 const ASKED_MAX: usize = 16;
+/// So many are dropped at once when there are too many: each takes a millisecond or two of the thread.
+const DROPPED_AT_ONCE: usize = 2;
 
 /// The spares of a worker.
 pub(crate) struct Spares {
     ready: Vec<Prepared>,
-    max: usize,
+    demand: Demand,
     // The parties of the last rooms, the newest first.
     asked: VecDeque<Loaded>,
     // How long the modules of a party take.
@@ -28,11 +35,15 @@ pub(crate) struct Spares {
 }
 
 impl Spares {
-    /// None yet, and at most `max`.
-    pub(crate) fn new(max: usize, program: &Program) -> Self {
+    /// None yet; `least` of them when rooms are rare.
+    pub(crate) fn new(least: usize, limits: &Limits, program: &Program) -> Self {
+        Self::of_program(Demand::new(least, limits), program)
+    }
+
+    fn of_program(demand: Demand, program: &Program) -> Self {
         let times =
             program.import_times().map(|(party, took)| (Loaded::Party(party.clone()), took)).collect();
-        Self { ready: Vec::new(), max, asked: VecDeque::new(), times }
+        Self { ready: Vec::new(), demand, asked: VecDeque::new(), times }
     }
 
     /// A spare for a room, if there is one that can serve it.
@@ -40,8 +51,21 @@ impl Spares {
         self.asked.push_front(wanted.clone());
         self.asked.truncate(ASKED_MAX);
         let having = |loaded: &Loaded| self.ready.iter().position(|spare| spare.isolate.loaded() == loaded);
-        let found = having(wanted).or_else(|| having(&Loaded::Nothing))?;
-        Some(self.ready.swap_remove(found))
+        let found = having(wanted).or_else(|| having(&Loaded::Nothing));
+        self.demand.asked(found.is_some(), Instant::now());
+        Some(self.ready.swap_remove(found?))
+    }
+
+    /// Follows a demand that has gone down. Called now and then.
+    pub(crate) fn ease(&mut self, pressed: bool) {
+        self.demand.ease(pressed, Instant::now());
+        for _ in 0..DROPPED_AT_ONCE {
+            if self.ready.len() <= self.demand.wanted {
+                return;
+            }
+            let surplus = self.plan().1.last().copied().unwrap_or(0);
+            drop(self.ready.swap_remove(surplus));
+        }
     }
 
     /// How long modules took to be evaluated, but for what they waited for.
@@ -63,7 +87,7 @@ impl Spares {
     pub(crate) fn begin(&mut self) -> (Option<Prepared>, Loaded) {
         let (lacking, surplus) = self.plan();
         let wanted = lacking.into_iter().next().unwrap_or(Loaded::Nothing);
-        if self.ready.len() < self.max {
+        if self.ready.len() < self.demand.wanted {
             return (None, wanted);
         }
         let is_blank = |index: &usize| {
@@ -91,12 +115,45 @@ impl Spares {
 
     /// Drops all: from now on they are for another program.
     pub(crate) fn begin_program(&mut self, program: &Program) {
-        *self = Self::new(self.max, program);
+        *self = Self::of_program(self.demand.clone(), program);
     }
 
     fn plan(&self) -> (Vec<Loaded>, Vec<usize>) {
         let ready: Vec<&Loaded> = self.ready.iter().map(|spare| spare.isolate.loaded()).collect();
-        compare(&ready, wishes(&self.asked, &self.times, self.max))
+        compare(&ready, wishes(&self.asked, &self.times, self.demand.wanted))
+    }
+}
+
+// How many spares are wanted, by what rooms of late have found.
+#[derive(Clone)]
+struct Demand {
+    least: usize,
+    most: usize,
+    shrink_after: Duration,
+    wanted: usize,
+    last_asked: Option<Instant>,
+}
+
+impl Demand {
+    fn new(least: usize, limits: &Limits) -> Self {
+        // A thread that is to have none keeps none.
+        let most = if least == 0 { 0 } else { limits.spares_per_worker_max.max(least) };
+        Self { least, most, shrink_after: limits.spares_shrink_after, wanted: least, last_asked: None }
+    }
+
+    // A room has asked for one, and has `found` one or not.
+    fn asked(&mut self, found: bool, now: Instant) {
+        self.last_asked = Some(now);
+        if !found {
+            self.wanted = self.wanted.saturating_mul(2).min(self.most);
+        }
+    }
+
+    fn ease(&mut self, pressed: bool, now: Instant) {
+        let quiet = |asked: Instant| now.saturating_duration_since(asked) >= self.shrink_after;
+        if pressed || self.last_asked.is_none_or(quiet) {
+            self.wanted = self.least;
+        }
     }
 }
 
@@ -193,6 +250,27 @@ mod tests {
             wish(&known, &["slow", "slower", "quick"], 3),
             [party("slower"), party("slow"), Loaded::Nothing]
         );
+    }
+
+    #[test]
+    fn spares_follow_demand() {
+        let limits = Limits { spares_per_worker_max: 8, ..Limits::default() };
+        let mut demand = Demand::new(2, &limits);
+        let begun = Instant::now();
+        demand.asked(true, begun);
+        assert_eq!(demand.wanted, 2, "whoever finds one needs no more");
+        (0..3).for_each(|_| demand.asked(false, begun));
+        assert_eq!(demand.wanted, 8, "as many as there may be");
+        demand.ease(false, begun + limits.spares_shrink_after / 2);
+        assert_eq!(demand.wanted, 8);
+        demand.ease(false, begun + limits.spares_shrink_after);
+        assert_eq!(demand.wanted, 2, "in quiet");
+        demand.asked(false, begun);
+        demand.ease(true, begun);
+        assert_eq!(demand.wanted, 2, "when memory is short");
+        let mut none = Demand::new(0, &limits);
+        none.asked(false, begun);
+        assert_eq!(none.wanted, 0);
     }
 
     #[test]
