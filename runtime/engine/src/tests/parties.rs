@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use partyrun_limits::Limits;
 
+use crate::tests::limits::until;
 use crate::tests::{one_worker, run, start_with};
 
 /// Each party's module notes that it was evaluated; its rooms answer what they find noted. That of `waits` has top-level
@@ -58,5 +59,26 @@ fn a_party_that_cannot_be_evaluated_stops_the_start() {
         let code = "(host) => ({ main: () => ({ default: class {} }), parties: { bad: () => ({ default: { onConnect: 1 } }) } })";
         let wrong = start_with(code, one_worker(Limits::default())).await.err().unwrap().to_string();
         assert_eq!(wrong, ".onConnect should be a function");
+    });
+}
+
+#[test]
+fn spares_follow_demand() {
+    run(async {
+        let limits = Limits {
+            spares_per_worker: 1,
+            spares_per_worker_max: 3,
+            spares_shrink_after: Duration::from_secs(2),
+            ..Limits::default()
+        };
+        let bench = start_with(CODE, one_worker(limits)).await.unwrap();
+        let spares = async || bench.engine.counts().await.spares;
+        until("the first spare", async || spares().await == 1).await;
+        // One takes the spare, and those that come meanwhile find none.
+        let burst = (0..6).map(|room| bench.ask("main", &format!("burst-{room}"), ""));
+        assert!(futures_util::future::join_all(burst).await.iter().all(|answer| answer.0 == 200));
+        until("more spares", async || spares().await == 3).await;
+        until("fewer spares", async || spares().await == 1).await;
+        bench.engine.stop(Duration::from_secs(2)).await;
     });
 }
