@@ -10,13 +10,15 @@ export default class Server { onRequest() { return new Response(String(rows.leng
 "#;
 
 // A package that takes 20 MiB when it is imported.
-const ROWS: &str = "export const rows = Array.from({ length: 200_000 }, (_, i) => ({ i, text: `row ${i}` }));\n";
+const ROWS: &str =
+    "export const rows = Array.from({ length: 200_000 }, (_, i) => ({ i, text: `row ${i}` }));\n";
 
 const SMALL: &str = "export const rows = [];\n";
 
 const LIMIT: &str = "(limit `room_memory_warn`: 6 MiB)";
 const LARGEST: &str = "The largest imports: rows (1 KiB).";
-const ADVICE: &str = "With `--isolation worker` rooms share one copy for each thread (see docs/isolation.md).";
+const ADVICE: &str =
+    "With `--isolation worker` rooms share one copy for each thread (see docs/isolation.md).";
 
 fn project(rows: &str, config: &str) -> Project {
     Project::new(&[
