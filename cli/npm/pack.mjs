@@ -52,7 +52,7 @@ function packPlatform() {
 function packMain() {
   const folder = fresh("package");
   cpSync(join(here, "bin"), join(folder, "bin"), { recursive: true });
-  for (const name of ["README.md", "server.d.ts", "server.js"]) copyFileSync(join(here, name), join(folder, name));
+  for (const name of ["README.md", "server.d.ts", "server.js", "test.d.ts", "test.js"]) copyFileSync(join(here, name), join(folder, name));
   writeFileSync(join(folder, "schema.json"), run(binary, "schema"));
   return pack(folder, { ...read("package.json"), optionalDependencies: { [`@partyrun/${platform}`]: version } });
 }

@@ -221,26 +221,3 @@ fn a_browser_sees_the_project_where_it_has_no_page() {
         assert_eq!(text.lines().collect::<Vec<_>>(), lines, "{text}");
     }
 }
-
-#[test]
-fn the_test_of_the_docs_passes() {
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/testing.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let (_, rest) = page.split_once("```js\n").unwrap();
-    let (program, _) = rest.split_once("```").unwrap();
-    let chat = "export default class { constructor(room) { this.room = room }
-        onMessage(message, sender) { this.room.broadcast(message, [sender.id]) } }";
-    let project = Project::new(&[("server.ts", chat), ("party.test.mjs", program)]);
-    let packages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/node_modules");
-    let Ok(packages) = packages.canonicalize() else {
-        return crate::support::skip("the packages of tests/ are missing: run `npm ci` there");
-    };
-    std::os::unix::fs::symlink(packages, project.file("node_modules")).unwrap();
-    let path = std::path::Path::new(env!("CARGO_BIN_EXE_partyrun")).parent().unwrap();
-    let path = format!("{}:{}", path.display(), std::env::var("PATH").unwrap_or_default());
-    let mut node = std::process::Command::new("node");
-    node.args(["--test", "party.test.mjs"]).env("PATH", path).current_dir(project.path());
-    let Ok(output) = node.output() else { return crate::support::skip("there is no node") };
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && text.contains("pass 1"), "{text}");
-}

@@ -43,4 +43,5 @@ mod serve;
 mod storage;
 mod strangers;
 mod support;
+mod testing;
 mod time;

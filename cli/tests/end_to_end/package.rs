@@ -83,7 +83,7 @@ fn with_types(project: &Project, packages: &[&str]) -> Option<PathBuf> {
         std::os::unix::fs::symlink(installed.join(package), target).unwrap();
     }
     std::fs::create_dir_all(project.file("node_modules/partyrun")).unwrap();
-    for name in ["package.json", "server.d.ts", "server.js"] {
+    for name in ["package.json", "server.d.ts", "server.js", "test.d.ts", "test.js"] {
         std::fs::copy(here.join("npm").join(name), project.file("node_modules/partyrun").join(name)).unwrap();
     }
     Some(installed.join("typescript/bin/tsc"))
@@ -96,7 +96,9 @@ fn the_types_know_what_servers_use() {
     let Some(tsc) = with_types(&project, &types) else { return };
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     std::fs::create_dir(project.file("src")).unwrap();
-    std::fs::copy(here.join("npm/test/server.ts"), project.file("src/server.ts")).unwrap();
+    for name in ["server.ts", "testing.ts"] {
+        std::fs::copy(here.join("npm/test").join(name), project.file("src").join(name)).unwrap();
+    }
     std::fs::copy(here.join("templates/shared/tsconfig.json"), project.file("tsconfig.json")).unwrap();
     let flags = ["--noUncheckedIndexedAccess", "--project", "."];
     done(&project, Command::new("node").arg(&tsc).args(flags));

@@ -14,6 +14,7 @@ use Shown::{By, NotRun};
 const PACKAGE: &str = "cli/tests/end_to_end/package.rs";
 const ADMIN_COMMANDS: &str = "cli/tests/end_to_end/admin/commands.rs";
 const DEPLOY: &str = "cli/tests/end_to_end/deploy.rs";
+const TESTING: &str = "cli/tests/end_to_end/testing.rs";
 const PROXIES: &str = "cli/tests/end_to_end/proxies.rs";
 const DOCKER: Shown = NotRun("it needs a Docker daemon; CI runs a linter on the Dockerfile");
 const COMPILES: Shown = NotRun("it compiles everything; .ci/run does so with the last command of the README");
@@ -104,7 +105,8 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ("docs/proxies.md", "chat.example.com {", By(PROXIES, "caddy_does_what_the_page_says")),
     ("docs/proxies.md", "map $http_upgrade", By(PROXIES, "nginx_does_what_the_page_says")),
     ("docs/proxies.md", "defaults\n", By(PROXIES, "haproxy_does_what_the_page_says")),
-    ("docs/testing.md", "import assert", By("cli/tests/end_to_end/errors.rs", "the_test_of_the_docs_passes")),
+    ("docs/testing.md", "import assert", By(TESTING, "the_test_of_the_docs_passes_with_vitest")),
+    ("docs/testing.md", "export default", By(TESTING, "the_test_of_the_docs_passes_with_the_runner_of_node")),
     (
         "tests/README.md",
         "node tests/packages/run.mjs",
