@@ -181,7 +181,15 @@ function setTags(connection, tags) {
   }
   if (hibernating) checkTags(all);
   connection[kTags] = all;
-  if (hibernating) core.ops.op_connection_tags(number, connection[kIndex], all);
+  // Where the room does not hibernate, they are kept for operators only, if they are such as one that does could have.
+  if (hibernating || (all.length > 1 && areTags(all))) core.ops.op_connection_tags(number, connection[kIndex], all);
+}
+
+function areTags(tags) {
+  for (let i = 0; i < tags.length; i++) {
+    if (typeof tags[i] !== "string" || tags[i].length > limits.tag_chars_max) return false;
+  }
+  return tags.length <= limits.tags_max;
 }
 
 function checkTags(tags) {

@@ -51,7 +51,7 @@ fn rooms_are_found_in_all_states_and_none_is_woken() {
     for sort in ["sockets", "memory", "cpu", "last_event"] {
         for limit in 1..=8 {
             let mut found = all_pages(&api, &format!("sort={sort}&limit={limit}"));
-            if sort != "last_event" {
+            if ["sockets", "memory"].contains(&sort) {
                 assert_eq!(found[0], "main/live", "{sort}");
             }
             found.sort();
