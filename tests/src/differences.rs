@@ -54,7 +54,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         heading: "Building",
         introduction: "How the project's modules and packages become one program.",
-        fixtures: &["bundling", "elements", "modules", "monorepo", "resolving", "tsconfig"],
+        fixtures: &["bundling", "configurations", "elements", "modules", "monorepo", "resolving", "tsconfig"],
     },
     Topic {
         heading: "JavaScript, Workers and Node",

@@ -101,6 +101,15 @@ fn is_dotted(text: &str) -> bool {
 }
 
 impl Elements {
+    /// Takes what the pragmas of a file say, and answers what is wrong with them.
+    pub(crate) fn read_all(&mut self, code: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (start, end) in pragma_comments(code) {
+            self.read(code.get(start..end).unwrap_or_default(), &mut problems);
+        }
+        problems
+    }
+
     /// The code of a file that may have elements, as rolldown shall read it, and what is wrong with its pragmas.
     pub(crate) fn apply(mut self, code: &str) -> (String, Vec<String>) {
         let (mut text, mut problems) = (String::with_capacity(code.len() + 64), Vec::new());

@@ -15,6 +15,7 @@ mod output;
 mod plugin;
 mod shared;
 mod tsconfig;
+mod typing;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -71,8 +72,8 @@ impl ClientBundler {
         let mut warnings = Vec::new();
         let mut failure = None;
         for entries in self.options.groups() {
-            let shared = Arc::new(Shared::new(&self.options));
             let tsconfig = entries.first().and_then(|entry| partyrun_tsconfig::nearest(entry.parent()?));
+            let shared = Arc::new(Shared::new(&self.options, tsconfig.clone()));
             shared.watch(tsconfig.iter().cloned());
             let own = tsconfig.clone().map(TsConfig::Manual).unwrap_or_default();
             let mut built = self.bundle(&entries, &shared, own, &mut outputs, &mut warnings).await;

@@ -1,4 +1,5 @@
-//! What rolldown asks us while it bundles: style sheets, files without a loader, JSX pragmas.
+//! What rolldown asks us while it bundles: style sheets, files without a loader, and what the configuration of a file says that is
+//! not the entry's.
 //!
 //! rolldown calls from many threads; their results are collected in [`Shared`], one for each bundle.
 
@@ -9,9 +10,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use rolldown::plugin::{
-    HookGenerateBundleArgs, HookLoadArgs, HookLoadOutput, HookLoadReturn, HookNoopReturn, HookTransformArgs,
-    HookTransformOutput, HookTransformOutputMap, HookTransformReturn, HookUsage, Plugin, PluginContext,
-    SharedLoadPluginContext, SharedTransformPluginContext,
+    HookGenerateBundleArgs, HookLoadArgs, HookLoadOutput, HookLoadReturn, HookNoopReturn, HookResolveIdArgs,
+    HookResolveIdOutput, HookResolveIdReturn, HookTransformArgs, HookTransformOutput, HookTransformOutputMap,
+    HookTransformReturn, HookUsage, Plugin, PluginContext, SharedLoadPluginContext,
+    SharedTransformPluginContext,
 };
 use rolldown_common::side_effects::HookSideEffects;
 use rolldown_common::{ModuleType, Output};
@@ -122,7 +124,19 @@ impl Plugin for Loading {
     }
 
     fn register_hook_usage(&self) -> HookUsage {
-        HookUsage::Load | HookUsage::Transform | HookUsage::GenerateBundle
+        HookUsage::ResolveId | HookUsage::Load | HookUsage::Transform | HookUsage::GenerateBundle
+    }
+
+    async fn resolve_id(&self, context: &PluginContext, args: &HookResolveIdArgs<'_>) -> HookResolveIdReturn {
+        let is_name = !args.specifier.starts_with(['.', '/']);
+        let Some(importer) = args.importer.filter(|_| is_name) else { return Ok(None) };
+        let file = importer.split(['?', '#']).next().unwrap_or(importer);
+        for place in self.shared.places(Path::new(file), args.specifier) {
+            if let Ok(found) = context.resolve(&place.to_string_lossy(), Some(importer), None).await? {
+                return Ok(Some(HookResolveIdOutput::from_resolved_id(found)));
+            }
+        }
+        Ok(None)
     }
 
     async fn load(&self, context: SharedLoadPluginContext, args: &HookLoadArgs<'_>) -> HookLoadReturn {
@@ -144,16 +158,33 @@ impl Plugin for Loading {
         _context: SharedTransformPluginContext,
         args: &HookTransformArgs<'_>,
     ) -> HookTransformReturn {
-        if !matches!(args.module_type, ModuleType::Jsx | ModuleType::Tsx) {
-            return Ok(None);
-        }
+        let (is_typed, has_elements) = match args.module_type {
+            ModuleType::Ts => (true, false),
+            ModuleType::Tsx => (true, true),
+            ModuleType::Jsx => (false, true),
+            _ => return Ok(None),
+        };
         let file = PathBuf::from(args.id.split(['?', '#']).next().unwrap_or(args.id));
-        let (code, problems) = self.shared.elements(Some(&file)).apply(args.code);
+        let mut elements = has_elements.then(|| self.shared.elements(Some(&file)));
+        let problems = elements.as_mut().map(|elements| elements.read_all(args.code)).unwrap_or_default();
         let shown = file.strip_prefix(&self.shared.cwd).unwrap_or(&file);
         problems.into_iter().for_each(|problem| self.shared.warn(format!("{}: {problem}", shown.display())));
-        // Only columns of the first line move, and in front of them stands a comment.
-        let map = HookTransformOutputMap::Null;
-        Ok(Some(HookTransformOutput { code: Some(code), map, ..HookTransformOutput::default() }))
+        let typing = self.shared.typing(&file).filter(|_| is_typed);
+        let plain = typing.and_then(|typing| typing.apply(&file.to_string_lossy(), args.code, has_elements));
+        let module_type =
+            plain.as_ref().map(|_| if has_elements { ModuleType::Jsx } else { ModuleType::Js });
+        let (code, map) = match plain {
+            Some((code, map)) => (Some(code), map),
+            None => (None, None),
+        };
+        let code = match elements {
+            // The problems were told above.
+            Some(elements) => Some(elements.apply(code.as_deref().unwrap_or(args.code)).0),
+            None => code,
+        };
+        // Of elements only columns of the first line move, and in front of them stands a comment.
+        let map = map.map_or(HookTransformOutputMap::Null, HookTransformOutputMap::from);
+        Ok(code.map(|code| HookTransformOutput { code: Some(code), map, module_type, ..HookTransformOutput::default() }))
     }
 
     async fn generate_bundle(

@@ -1,14 +1,18 @@
 //! What the hooks of one bundle find, collected from the many threads that rolldown calls them on.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
 
 use crate::ClientOptions;
 use crate::css::order::bundle;
 use crate::css::sheet::Sheet;
 use crate::jsx::{Configurations, Elements};
 use crate::loader::Loaders;
+use crate::tsconfig;
+use crate::typing::Typing;
 
 /// What rolldown says in the place of our reason.
 const THREW: &str = "plugin `partyrun` threw an error";
@@ -21,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) minify: bool,
     /// The output folder, if source maps are wanted.
     maps_in: Option<PathBuf>,
+    /// The configuration that rolldown goes by.
+    config: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -33,13 +39,17 @@ pub(crate) struct State {
     pub(crate) entries: Vec<(String, Vec<PathBuf>)>,
     pub(crate) warnings: Vec<String>,
     pub(crate) configurations: Configurations,
+    /// The options of configurations, each read once.
+    options: HashMap<PathBuf, Arc<Map<String, Value>>>,
     /// Why a module could not be loaded: rolldown only says which.
     pub(crate) reasons: Vec<(PathBuf, String)>,
 }
 
 impl Shared {
-    pub(crate) fn new(options: &ClientOptions) -> Self {
+    /// For a bundle whose entry has this configuration.
+    pub(crate) fn new(options: &ClientOptions, config: Option<PathBuf>) -> Self {
         Self {
+            config,
             loaders: options.loaders(),
             cwd: options.cwd.clone(),
             minify: options.minify,
@@ -65,6 +75,42 @@ impl Shared {
         let (elements, read) = file.map(|file| state.configurations.of(file)).unwrap_or_default();
         state.inputs.extend(read);
         elements
+    }
+
+    // The configuration of a file. Packages are published compiled: neither their own nor the project's is meant for them.
+    fn config_of(&self, file: &Path) -> Option<PathBuf> {
+        let is_published = file.components().any(|component| component.as_os_str() == "node_modules");
+        file.parent().filter(|_| !is_published).and_then(partyrun_tsconfig::nearest)
+    }
+
+    fn options(&self, config: PathBuf) -> Arc<Map<String, Value>> {
+        let mut state = self.state();
+        if let Some(known) = state.options.get(&config) {
+            return known.clone();
+        }
+        let (options, read) = tsconfig::options(&config);
+        let options = Arc::new(options);
+        state.inputs.extend(read);
+        state.options.insert(config, options.clone());
+        options
+    }
+
+    /// What becomes of a TypeScript file, where rolldown would make something else of it.
+    pub(crate) fn typing(&self, file: &Path) -> Option<Typing> {
+        let config = self.config_of(file);
+        let rolldown = match &self.config {
+            Some(config) => Typing::of_rolldown(&self.options(config.clone())),
+            // Without a configuration of the entry it looks for that of each file.
+            None => Typing::of_rolldown(&self.options(config.clone()?)),
+        };
+        let wanted = config.map(|config| Typing::of(&self.options(config))).unwrap_or_default();
+        (wanted != rolldown).then_some(wanted)
+    }
+
+    /// Where a name in a file may lead by the file's configuration, if that is not the one that rolldown goes by.
+    pub(crate) fn places(&self, file: &Path, name: &str) -> Vec<PathBuf> {
+        let config = self.config_of(file).filter(|config| self.config.as_ref() != Some(config));
+        config.map(|config| tsconfig::places(&self.options(config), name)).unwrap_or_default()
     }
 
     pub(crate) fn warn(&self, warning: String) {

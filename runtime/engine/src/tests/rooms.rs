@@ -194,6 +194,18 @@ var module = () => {
       const { id, storage, context, broadcast } = this.room;
       if (message === "wait") await woken;
       if (message === "wake") wake();
+      if (message === "states") {
+        for (const connection of this.room.getConnections()) {
+          let said;
+          try {
+            said = connection.state;
+          } catch (error) {
+            said = error.message;
+          }
+          sender.send(`${connection.id} has ${said}`);
+        }
+        return;
+      }
       if (message === "meet") {
         storage.transaction(async () => {
           const other = kept[1 - kept.indexOf(sender)];
@@ -364,5 +376,27 @@ fn a_room_that_left_a_shared_isolate_reaches_nobody() {
         noted.take();
         shared.run("table.message(5, 0, 'late')");
         assert_eq!(lines(&noted, &["send"]), ["send -1 late", "send 5 late"]);
+    });
+}
+
+#[test]
+fn a_state_that_cannot_be_read_costs_its_connection_that_state_only() {
+    within_a_runtime(async {
+        let mut shared = Shared::new();
+        let noted = shared.noted.clone();
+        // Connections of a room that hibernated: the bytes of the first one are no value.
+        shared.run(
+            "table.start(3, info('a'), [0, 'x', 'http://h/party/a', ['x'], new Uint8Array([1, 2, 3]),
+             1, 'y', 'http://h/party/a', ['y'], undefined])",
+        );
+        noted.take();
+        shared.run("table.message(3, 1, 'states')");
+        assert_eq!(
+            lines(&noted, &["send"]),
+            [
+                "send 3 x has The state of the connection x cannot be read: its bytes are no value.",
+                "send 3 y has null",
+            ]
+        );
     });
 }
