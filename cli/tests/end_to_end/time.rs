@@ -183,7 +183,7 @@ fn a_room_that_hibernates_with_sockets_does_not_wait_for_a_thread_that_is_held_u
         let mut sorter = ask(server.port, &sorter, "Connection: close\r\n");
         server.wait_for_times("sorting", round);
         say(&mut a, "during");
-        let said = format!("during a{} b{}", 2 * round - 1, round - 1);
+        let said = format!("during b{} a{}", round - 1, 2 * round - 1);
         assert_eq!([heard(&mut a), heard(&mut b)], [said.clone(), said]);
         let released = server.output().matches("no longer holds its thread up").count();
         assert_eq!(released, round - 1, "{}", server.output());
@@ -197,10 +197,10 @@ fn a_room_that_hibernates_with_sockets_does_not_wait_for_a_thread_that_is_held_u
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         server.wait_for_times("no longer holds its thread up", round);
         say(&mut a, "after");
-        let said = format!("after a{} b{}", 2 * round, round - 1);
+        let said = format!("after b{} a{}", round - 1, 2 * round);
         assert_eq!([heard(&mut a), heard(&mut b)], [said.clone(), said]);
         say(&mut b, "too");
-        let said = format!("too a{} b{round}", 2 * round);
+        let said = format!("too b{round} a{}", 2 * round);
         assert_eq!([heard(&mut a), heard(&mut b)], [said.clone(), said]);
         assert_eq!(server.get("/parties/sleeper/quiet"), (200, "2".to_string()));
         hibernate(&server, "sleeper/quiet");
