@@ -61,7 +61,7 @@ pub(crate) fn places(options: &Map<String, Value>, name: &str) -> Vec<PathBuf> {
     let found = exact.or(pattern);
     let targets = found.iter().filter_map(|(targets, between)| {
         let targets = targets.as_array()?.iter().filter_map(Value::as_str);
-        Some(targets.map(|target| PathBuf::from(target.replacen('*', between, 1))))
+        Some(targets.map(move |target| PathBuf::from(target.replacen('*', between, 1))))
     });
     let base = options.get("baseUrl").and_then(Value::as_str).map(|base| Path::new(base).join(name));
     targets.flatten().chain(base).collect()
