@@ -171,8 +171,7 @@ impl Plugin for Loading {
         problems.into_iter().for_each(|problem| self.shared.warn(format!("{}: {problem}", shown.display())));
         let typing = self.shared.typing(&file).filter(|_| is_typed);
         let plain = typing.and_then(|typing| typing.apply(&file.to_string_lossy(), args.code, has_elements));
-        let module_type =
-            plain.as_ref().map(|_| if has_elements { ModuleType::Jsx } else { ModuleType::Js });
+        let module_type = plain.as_ref().map(|_| if has_elements { ModuleType::Jsx } else { ModuleType::Js });
         let (code, map) = match plain {
             Some((code, map)) => (Some(code), map),
             None => (None, None),
@@ -184,7 +183,12 @@ impl Plugin for Loading {
         };
         // Of elements only columns of the first line move, and in front of them stands a comment.
         let map = map.map_or(HookTransformOutputMap::Null, HookTransformOutputMap::from);
-        Ok(code.map(|code| HookTransformOutput { code: Some(code), map, module_type, ..HookTransformOutput::default() }))
+        Ok(code.map(|code| HookTransformOutput {
+            code: Some(code),
+            map,
+            module_type,
+            ..HookTransformOutput::default()
+        }))
     }
 
     async fn generate_bundle(

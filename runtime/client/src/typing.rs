@@ -5,8 +5,8 @@
 
 use oxc_span::SourceType;
 use rolldown_common::bundler_options::{
-    CompilerAssumptions, DecoratorOptions, Either, EnhancedTransformOptions, TsconfigOption, TypeScriptOptions,
-    enhanced_transform,
+    CompilerAssumptions, DecoratorOptions, Either, EnhancedTransformOptions, TsconfigOption,
+    TypeScriptOptions, enhanced_transform,
 };
 use rolldown_sourcemap::SourceMap;
 use serde_json::{Map, Value};
@@ -57,9 +57,10 @@ impl Typing {
         let implied = match target.as_deref() {
             None => without_target,
             Some("esnext") => true,
-            Some(target) => {
-                target.strip_prefix("es").and_then(|year| year.parse().ok()).is_some_and(|year: u32| year >= FIELDS_SINCE)
-            }
+            Some(target) => target
+                .strip_prefix("es")
+                .and_then(|year| year.parse().ok())
+                .is_some_and(|year: u32| year >= FIELDS_SINCE),
         };
         Self {
             defines: is_set("useDefineForClassFields").unwrap_or(implied),
@@ -69,7 +70,12 @@ impl Typing {
     }
 
     /// The code of a file without types, and the map to it; none where something is wrong with the code, which rolldown says.
-    pub(crate) fn apply(self, file: &str, code: &str, has_elements: bool) -> Option<(String, Option<SourceMap>)> {
+    pub(crate) fn apply(
+        self,
+        file: &str,
+        code: &str,
+        has_elements: bool,
+    ) -> Option<(String, Option<SourceMap>)> {
         let options = EnhancedTransformOptions {
             // Elements are rolldown's.
             jsx: Some(Either::Left("preserve".to_owned())),
