@@ -18,7 +18,7 @@ use crate::support::{Project, Server, free_port, partyrun, skip};
 
 // What the pages show is about a project like this one.
 const CONFIG: &str = r#"{ "name": "chat", "main": "server.ts", "parties": { "game": "server.ts" },
-    "crons": { "nightly": "30 3 * * *" }, "vars": { "GREETING": "hello" } }"#;
+    "crons": { "nightly": "30 3 * * *", "cleanup": "0 4 * * *" }, "vars": { "GREETING": "hello" } }"#;
 
 const SERVER: &str = "
 export default class Server {
@@ -30,6 +30,10 @@ export default class Server {
     return new Response('stored');
   }
 }";
+
+// What asks the server that runs in the folder.
+const ASK_A_SERVER: [&str; 5] =
+    ["partyrun rooms", "partyrun room ", "partyrun crons", "partyrun storage put", "partyrun storage delete"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -124,6 +128,9 @@ impl Reader {
         while let Some(word) = given.next() {
             if word == "--port" {
                 given.next();
+            } else if word == "--admin" {
+                given.next();
+                words.extend(["--admin".to_string(), format!("127.0.0.1:{}", free_port())]);
             } else if word.starts_with("--inspect") {
                 words.push(format!("--inspect={}", free_port()));
             } else {
@@ -147,6 +154,11 @@ impl Reader {
             assert!(self.folder.is_dir(), "{}: {line}", self.page);
         } else if line.starts_with("partyrun dev") || line.starts_with("partyrun start") {
             self.with_server(line, |_| ());
+        } else if ASK_A_SERVER.iter().any(|command| line.starts_with(command)) {
+            self.with_server("partyrun dev", |server| {
+                assert_eq!(server.get("/party/lobby").0, 200);
+                self.done(line);
+            });
         } else {
             self.done(line);
         }
@@ -155,7 +167,8 @@ impl Reader {
     // A block for a shell; its services are not there, and `dev` serves where it asks for it.
     fn runs(&self, block: &str) {
         let is_service = |line: &str| line.starts_with("sudo systemctl") || line.starts_with("journalctl");
-        let lines: Vec<&str> = block.lines().filter(|line| !is_service(line)).collect();
+        let lines = block.lines().filter(|line| !is_service(line)).map(|line| line.trim_start_matches("sudo "));
+        let lines: Vec<&str> = lines.collect();
         if lines.iter().any(|line| line.contains("localhost:1999")) {
             self.with_server("partyrun dev", |server| {
                 let port = format!("localhost:{}", server.port);
@@ -232,7 +245,7 @@ fn is_a_configuration(page: &str, text: &str) {
 
 // A module, a method of a class, or statements of one.
 fn module(text: &str) -> String {
-    if text.contains("export default") {
+    if text.contains("export default") || text.starts_with("import ") {
         return text.to_string();
     }
     let is_method = ["static ", "async on", "on"].iter().any(|word| text.starts_with(word));
@@ -299,25 +312,24 @@ fn every_block_of_typescript_passes_the_compiler() {
     if !modules.join("typescript/bin/tsc").is_file() {
         return skip("the compiler of TypeScript is missing: run `npm ci` in tests/");
     }
-    let project = Project::new(&[("tsconfig.json", include_str!("../../templates/shared/tsconfig.json"))]);
+    let project = Project::new(&[]);
     let mut seen = 0;
     for path in pages() {
-        for (number, block) in blocks(&std::fs::read_to_string(&path).unwrap()).iter().enumerate() {
-            if block.language == "ts" {
-                let page = path.file_stem().unwrap().to_string_lossy();
-                let text = module(&block.text).replace("\"partykit/server\"", "\"partyrun/server\"");
-                project.write(&format!("src/{page}-{number}.ts"), &text);
-                seen += 1;
-            }
+        let all = blocks(&std::fs::read_to_string(&path).unwrap());
+        for block in all.iter().filter(|block| block.language == "ts") {
+            let page = path.file_stem().unwrap().to_string_lossy();
+            let text = module(&block.text).replace("\"partykit/server\"", "\"partyrun/server\"");
+            project.write(&format!("src/{page}-{seen}.ts"), &text);
+            seen += 1;
         }
     }
     assert!(seen > 8, "{seen} blocks");
     std::os::unix::fs::symlink(modules.canonicalize().unwrap(), project.file("node_modules")).unwrap();
-    // The package's own types, from where it is made: the folder of the installed packages is not ours to change.
-    let types = root().join("cli/npm/server.d.ts");
+    // The types of our package find those of the platform from here only.
+    project.write("types/server.d.ts", include_str!("../../npm/server.d.ts"));
     let config = include_str!("../../templates/shared/tsconfig.json").replace(
         "\"strict\"",
-        &format!("\"paths\": {{ \"partyrun/server\": [{:?}] }},\n    \"strict\"", types.to_string_lossy()),
+        "\"paths\": { \"partyrun/server\": [\"./types/server.d.ts\"] },\n    \"strict\"",
     );
     project.write("tsconfig.json", &config);
     let tsc = project.file("node_modules/typescript/bin/tsc");

@@ -101,7 +101,8 @@ fn get(database: &Transaction<'_>, limits: &Limits, call: &Call) -> Result<Reply
         return Reply::json(&json!({ "object": object.json()?, "met": false }));
     }
     let (offset, length) = span(range.unwrap_or_default(), object.size)?;
-    let sql = "SELECT substr(body, ? + 1, ?) FROM object WHERE bucket = ? AND key = ?";
+    // A part of nothing is NULL for SQLite.
+    let sql = "SELECT coalesce(substr(body, ? + 1, ?), x'') FROM object WHERE bucket = ? AND key = ?";
     let arguments = params![offset, length, call.binding, key.as_bytes()];
     let body: Vec<u8> = database.prepare_cached(sql)?.query_row(arguments, |row| row.get(0))?;
     let range = range.map(|_| json!({ "offset": offset, "length": length }));

@@ -48,7 +48,8 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         "partyrun storage get game/7",
         By("cli/tests/end_to_end/storage.rs", "storage_is_shown_as_people_read_it"),
     ),
-    ("docs/admin.md", "partyrun ", By(ADMIN_COMMANDS, "commands_find_the_server_of_their_folder")),
+    ("docs/admin.md", "partyrun logs", By(ADMIN_COMMANDS, "logs_and_top_go_on_until_they_are_ended")),
+    ("docs/admin.md", "partyrun top", By(ADMIN_COMMANDS, "logs_and_top_go_on_until_they_are_ended")),
     (
         "docs/admin.md",
         "PARTYRUN_ADMIN_TOKEN",
@@ -72,12 +73,22 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ),
     (
         "docs/debug.md",
+        "{\n  \"version\"",
+        By("cli/tests/end_to_end/debugger.rs", "one_attach_debugs_every_room_from_its_first_message"),
+    ),
+    (
+        "docs/debug.md",
         "partyrun dev --inspect-brk",
         By("cli/tests/end_to_end/debugger.rs", "the_start_waits_for_a_debugger"),
     ),
     ("docs/docker.md", "docker build", DOCKER),
     ("docs/docker.md", "FROM partyrun", DOCKER),
     ("docs/docker.md", "PROJECT=", DOCKER),
+    (
+        "docs/first-project.md",
+        "partyrun storage list lobby",
+        By("cli/tests/end_to_end/storage.rs", "storage_is_shown_as_people_read_it"),
+    ),
     (
         "docs/first-project.md",
         "curl localhost:1999/parties/counter",
