@@ -167,7 +167,8 @@ impl Reader {
     // A block for a shell; its services are not there, and `dev` serves where it asks for it.
     fn runs(&self, block: &str) {
         let is_service = |line: &str| line.starts_with("sudo systemctl") || line.starts_with("journalctl");
-        let lines = block.lines().filter(|line| !is_service(line)).map(|line| line.trim_start_matches("sudo "));
+        let lines =
+            block.lines().filter(|line| !is_service(line)).map(|line| line.trim_start_matches("sudo "));
         let lines: Vec<&str> = lines.collect();
         if lines.iter().any(|line| line.contains("localhost:1999")) {
             self.with_server("partyrun dev", |server| {
