@@ -110,7 +110,7 @@ export default class Server implements Party.Server {
       case 'odd': throw new Odd();
       case 'proxy': throw new Proxy(new Error('p'), { get() { throw 1; } });
       case 'required': return require('./' + this.room.id);
-      case 'long': { const padding = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'; throw new Error(padding && 'far'); }
+      case 'long': { const padding = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'; throw new Error(padding && 'far'); }
       case 'any': await Promise.any([Promise.reject(new Error('one')), Promise.reject(new TypeError('two'))]);
     }
     return new Response('fine');

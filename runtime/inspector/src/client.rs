@@ -1,4 +1,4 @@
-//! A debugger's end of its WebSocket.
+//! A debugger's end of its WebSocket: what it says comes in order, and its going is heard when it is asked for more.
 
 use std::cell::RefCell;
 use std::rc::Rc;

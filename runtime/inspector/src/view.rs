@@ -155,13 +155,18 @@ mod tests {
         assert_eq!(view.from_isolate(script("warm.js", "8")), None);
         let bundle = script("file:///bundle.js", "9");
         assert_eq!(view.from_isolate(bundle.clone()), Some(bundle));
-        let paused = r#"{"method":"Debugger.paused","params":{"callFrames":[{"url":"","location":{"scriptId":"9"}},{"url":"","location":{"scriptId":"7"}}],"asyncStackTrace":{"callFrames":[{"url":"ext:b"}],"parent":{"callFrames":[{"url":"ext:c"},{"url":"x"}]}}}}"#;
-        let seen: Value = serde_json::from_str(&view.from_isolate(paused.to_string()).unwrap()).unwrap();
+        let paused = [
+            r#"{"method":"Debugger.paused","params":{"callFrames":[{"url":"","location":{"scriptId":"9"}},"#,
+            r#"{"url":"","location":{"scriptId":"7"}}],"asyncStackTrace":{"callFrames":[{"url":"ext:b"}],"#,
+            r#""parent":{"callFrames":[{"url":"ext:c"},{"url":"x"}]}}}}"#,
+        ]
+        .concat();
+        let seen: Value = serde_json::from_str(&view.from_isolate(paused.clone()).unwrap()).unwrap();
         let params = &seen["params"];
         assert_eq!(params["callFrames"], json!([{ "url": "", "location": { "scriptId": "9" } }]));
         assert_eq!(params["asyncStackTrace"]["callFrames"], json!([{ "url": "ext:b" }]));
         assert_eq!(params["asyncStackTrace"]["parent"]["callFrames"], json!([{ "url": "x" }]));
-        assert!(is_pause(paused));
+        assert!(is_pause(&paused));
         assert!(!is_pause(r#"{"method":"Debugger.paused","params":{"reason":"instrumentation"}}"#));
     }
 
