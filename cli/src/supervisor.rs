@@ -49,13 +49,47 @@ pub(crate) fn supervised(json: bool, limits: &Limits, serve: impl FnOnce(Link) -
             Some(stream) => serve(Link { stream: Some(stream), port }),
             None => serve(Link { stream: None, port }),
         },
-        None => match fork() {
-            Ok(Side::Server(stream)) => serve(Link { stream: Some(stream), port: None }),
-            Ok(Side::Supervisor(first)) => {
-                supervise(json, limits, first).unwrap_or_else(|error| cannot_start(&error))
+        None => {
+            // A request to stop that comes before the supervisor listens would end it alone.
+            let held = HeldSignals::new();
+            match fork() {
+                Ok(Side::Server(stream)) => {
+                    drop(held);
+                    serve(Link { stream: Some(stream), port: None })
+                }
+                Ok(Side::Supervisor(first)) => {
+                    supervise(json, limits, first, held).unwrap_or_else(|error| cannot_start(&error))
+                }
+                Err(error) => cannot_start(&error),
             }
-            Err(error) => cannot_start(&error),
-        },
+        }
+    }
+}
+
+/// Signals that ask to stop wait until this is dropped.
+struct HeldSignals(libc::sigset_t);
+
+impl HeldSignals {
+    /// Only the first thread of the process may ask for it, before there are others.
+    fn new() -> Self {
+        // SAFETY: a set of signals is plain data, which sigemptyset makes valid; the calls get valid places.
+        unsafe {
+            let (mut stops, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigemptyset(&raw mut stops);
+            libc::sigemptyset(&raw mut before);
+            for stop in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::sigaddset(&raw mut stops, stop);
+            }
+            libc::sigprocmask(libc::SIG_BLOCK, &raw const stops, &raw mut before);
+            Self(before)
+        }
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that sigprocmask gave.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut()) };
     }
 }
 
@@ -99,10 +133,16 @@ fn line_of_child(descriptor: RawFd) -> Option<StdStream> {
     Some(unsafe { StdStream::from_raw_fd(descriptor) })
 }
 
-fn supervise(json: bool, limits: &Limits, first: Server) -> std::io::Result<ExitCode> {
+fn supervise(
+    json: bool,
+    limits: &Limits,
+    first: Server,
+    held: HeldSignals,
+) -> std::io::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // Without a line of its own the supervisor listens to signals.
         let mut requests = Link { stream: None, port: None }.requests()?;
+        drop(held);
         let mut children = signal(SignalKind::child())?;
         let terminal = Terminal::remember();
         let mut port = None;

@@ -192,7 +192,7 @@ fn a_second_request_to_stop_has_a_time_too() {
     // Now it hears nothing any more, not even the second request.
     server.signal(server.served_by(), libc::SIGSTOP);
     server.terminate();
-    server.wait_for("did not stop within 200ms");
+    server.wait_for("did not stop in time (limit `stop_again_time_max`: 200ms)");
     assert_eq!(server.wait_end().code(), Some(1), "{}", server.output());
     let _lost = asking.join().unwrap();
 }
