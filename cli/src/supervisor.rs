@@ -133,12 +133,7 @@ fn line_of_child(descriptor: RawFd) -> Option<StdStream> {
     Some(unsafe { StdStream::from_raw_fd(descriptor) })
 }
 
-fn supervise(
-    json: bool,
-    limits: &Limits,
-    first: Server,
-    held: HeldSignals,
-) -> std::io::Result<ExitCode> {
+fn supervise(json: bool, limits: &Limits, first: Server, held: HeldSignals) -> std::io::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // Without a line of its own the supervisor listens to signals.
         let mut requests = Link { stream: None, port: None }.requests()?;
