@@ -12,8 +12,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::TOKEN;
 use super::found::Found;
+use crate::args::ADMIN_TOKEN;
 
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -74,7 +74,7 @@ impl Client {
         to: Option<&str>,
         data: Option<&std::path::Path>,
     ) -> Result<Option<Self>, ClientError> {
-        let token = std::env::var(TOKEN).unwrap_or_default();
+        let token = std::env::var(ADMIN_TOKEN).unwrap_or_default();
         if let Some(url) = to {
             return Self::new(url, token).map(Some);
         }

@@ -18,13 +18,11 @@ use partyrun_config::Config;
 use partyrun_limits::Limits;
 use serde_json::{Map, json};
 
-use crate::args::AdminArgs;
+use crate::args::{ADMIN_TOKEN, AdminArgs};
 use crate::error::RunError;
 use crate::output::Output;
 use found::Found;
 
-/// The variable that holds the token.
-pub(crate) const TOKEN: &str = "PARTYRUN_ADMIN_TOKEN";
 const TOKEN_FILE: &str = "admin.token";
 /// Random bytes of a token that is made here.
 const TOKEN_BYTES: usize = 24;
@@ -55,7 +53,7 @@ impl Administration {
             }
             (_, opened) => opened.map_err(|error| refused(&args.address(), error)),
         }?;
-        let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+        let given = std::env::var(ADMIN_TOKEN).ok().filter(|token| !token.is_empty());
         let is_given = given.is_some();
         let token = given.map_or_else(new_token, Ok)?;
         Ok(Some(Self::start(listening, args, token, is_given, data, limits)?))
@@ -71,7 +69,7 @@ impl Administration {
         if args.admin.is_none() || args.is_off() {
             return Ok(None);
         }
-        let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+        let given = std::env::var(ADMIN_TOKEN).ok().filter(|token| !token.is_empty());
         let is_given = given.is_some();
         let token = match (given, data) {
             (Some(token), _) => token,

@@ -3,6 +3,9 @@
 use clap::Args;
 use partyrun_admin::Address;
 
+/// The variable that holds the token.
+pub(crate) const ADMIN_TOKEN: &str = "PARTYRUN_ADMIN_TOKEN";
+
 /// Where operators ask.
 #[derive(Debug, Default, Args)]
 pub(crate) struct AdminArgs {

@@ -17,7 +17,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use partyrun_config::Request;
 
-pub(crate) use admin::AdminArgs;
+pub(crate) use admin::{ADMIN_TOKEN, AdminArgs};
 pub(crate) use ask::{Alarm, CronsArgs, LogsArgs, RoomAct, RoomArgs, RoomSort, RoomsArgs, ToArgs, TopArgs};
 pub(crate) use backup::{BackupArgs, DataArgs, RestoreArgs, ScheduleArgs};
 pub(crate) use project::{ListenArgs, ProjectArgs};

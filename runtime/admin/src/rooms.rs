@@ -151,6 +151,9 @@ impl Wanted {
         reports: &[RoomReport],
     ) -> Result<BTreeMap<RoomKey, RoomSeen>, Problem> {
         let keys: Vec<RoomKey> = reports.iter().map(|report| report.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         target
             .survey(move |survey| {
                 let mut seen = BTreeMap::new();
