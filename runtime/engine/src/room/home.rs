@@ -388,8 +388,11 @@ impl Landlord for Home {
         self.isolate.borrow().as_ref().is_some_and(|prepared| prepared.isolate.debugged())
     }
 
-    fn memory_bytes(&self) -> usize {
-        self.isolate.borrow_mut().as_mut().map_or(0, |prepared| prepared.isolate.measure())
+    fn memory_bytes(&self, measured: bool) -> usize {
+        self.isolate.borrow_mut().as_mut().map_or(0, |prepared| match measured {
+            true => prepared.isolate.measure(),
+            false => prepared.isolate.memory().bytes(),
+        })
     }
 
     fn tidy(&self) {

@@ -8,8 +8,8 @@ use crate::api::admin::{RoomDetails, RoomReport, RoomUsage, StorageQuery};
 use crate::room::actor::Actor;
 
 impl Actor {
-    /// The room in short; `None` for the edge.
-    pub(crate) fn report(&self) -> Option<RoomReport> {
+    /// The room in short, with its memory `measured` or as it was known last; `None` for the edge.
+    pub(crate) fn report(&self, measured: bool) -> Option<RoomReport> {
         let quiet = Instant::now().saturating_duration_since(self.inbox.last_event());
         let quiet_ms = i64::try_from(quiet.as_millis()).unwrap_or(i64::MAX);
         Some(RoomReport {
@@ -17,11 +17,16 @@ impl Actor {
             live: self.is_live(),
             busy: false,
             connections: self.sockets.borrow().len(),
-            memory_bytes: if self.is_live() { self.home.memory_bytes() } else { 0 },
+            memory_bytes: self.memory_bytes(measured),
             cpu: self.rest.took(),
             last_event_ms: partyrun_store::now_ms().saturating_sub(quiet_ms),
             events_waiting: self.inbox.len(),
         })
+    }
+
+    /// What its isolate has in memory, if it has one.
+    pub(crate) fn memory_bytes(&self, measured: bool) -> usize {
+        if self.is_live() { self.home.memory_bytes(measured) } else { 0 }
     }
 
     /// The room with up to so many of its connections.
@@ -31,7 +36,7 @@ impl Actor {
         let alarm_ms = records.storage().borrow_mut().get_alarm().ok().flatten();
         let undurable_bytes = records.storage().borrow().undurable_bytes();
         Some(RoomDetails {
-            report: self.report()?,
+            report: self.report(true)?,
             connections: self.sockets.borrow().reports(connections_max),
             hibernates: self.rest.hibernates(),
             held: !self.is_ready() && self.is_live(),
@@ -48,7 +53,7 @@ impl Actor {
     pub(crate) fn usage(&self) -> RoomUsage {
         RoomUsage {
             connections: self.sockets.borrow().len(),
-            memory_bytes: if self.is_live() { self.home.memory_bytes() } else { 0 },
+            memory_bytes: self.memory_bytes(false),
             inbox_events: self.inbox.len(),
             inbox_bytes: self.inbox.bytes(),
             queued_bytes: self.sockets.borrow().queued().used(),

@@ -47,8 +47,9 @@ pub(crate) trait Landlord {
     /// Whether a debugger is attached.
     fn is_debugged(&self) -> bool;
 
-    /// Bytes of the isolate, inside and outside of its heap.
-    fn memory_bytes(&self) -> usize;
+    /// Bytes of the isolate, inside and outside of its heap: as of its last garbage collection, or `measured` now, which costs
+    /// some microseconds.
+    fn memory_bytes(&self, measured: bool) -> usize;
 
     /// Collects the isolate's garbage.
     fn tidy(&self);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use partyrun_store::RoomKey;
 
-use crate::api::admin::{Act, Acted, RoomUsage, WorkerUsage};
+use crate::api::admin::{Act, Acted, RoomOrder, RoomQuery, RoomReport, RoomUsage, WorkerUsage};
 use crate::room::actor::Actor;
 use crate::worker::Worker;
 use crate::worker::message::Ask;
@@ -15,16 +15,11 @@ impl Worker {
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::List(query, reply) => {
-                let wanted = self
-                    .rooms
-                    .iter()
-                    .filter(|(key, room)| query.wants(key, room.is_live()) && !room.lodger.is_gone());
-                let reports = wanted.filter_map(|(_, room)| room.report()).collect();
-                let _gone = reply.send(query.page(reports));
+                let _gone = reply.send(self.list(&query));
             }
             Ask::Which(keys, reply) => {
                 let here = keys.iter().filter_map(|key| self.present(key));
-                let _gone = reply.send(here.filter_map(|room| room.report()).collect());
+                let _gone = reply.send(here.filter_map(|room| room.report(true)).collect());
             }
             Ask::Details(key, connections_max, reply) => {
                 let _gone = reply.send(self.present(&key).and_then(|room| room.details(connections_max)));
@@ -43,6 +38,19 @@ impl Worker {
                 let _gone = reply.send(self.usage());
             }
         }
+    }
+
+    // A page of the rooms. All are measured only where that decides which are on it.
+    fn list(&self, query: &RoomQuery) -> Vec<RoomReport> {
+        let by_memory = query.order == RoomOrder::Memory;
+        let wanted = self.rooms.iter().filter(|(key, room)| {
+            query.wants(key, room.is_live()) && !room.lodger.is_gone()
+        });
+        let mut page = query.page(wanted.filter_map(|(_, room)| room.report(by_memory)).collect());
+        for report in page.iter_mut().filter(|_| !by_memory) {
+            report.memory_bytes = self.rooms.get(&report.key).map_or(0, |room| room.memory_bytes(true));
+        }
+        page
     }
 
     // A room that is here, to be looked at; one that hibernates may be taken by another worker meanwhile.
