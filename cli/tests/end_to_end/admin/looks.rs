@@ -165,7 +165,10 @@ fn values_are_shown_as_people_read_them() {
     let long = json!({ "value": "x".repeat(2_000_000) }).to_string();
     assert_eq!(api.ask("PUT", "/v1/rooms/main/a/storage/long", &long).status, 200);
     let value = api.get("/v1/rooms/main/a/storage/long");
-    assert_eq!((value["bytes"].as_u64().unwrap() > 2_000_000, value["value"].as_str().unwrap().len()), (true, 2_000_000));
+    assert_eq!(
+        (value["bytes"].as_u64().unwrap() > 2_000_000, value["value"].as_str().unwrap().len()),
+        (true, 2_000_000)
+    );
     assert!(value["text"].as_str().unwrap().len() < 1_100_000);
     assert!(api.ask("GET", "/v1/rooms/main/a/storage", "").body.len() < 20_000);
     server.stop();

@@ -43,9 +43,10 @@ impl Worker {
     // A page of the rooms. All are measured only where that decides which are on it.
     fn list(&self, query: &RoomQuery) -> Vec<RoomReport> {
         let by_memory = query.order == RoomOrder::Memory;
-        let wanted = self.rooms.iter().filter(|(key, room)| {
-            query.wants(key, room.is_live()) && !room.lodger.is_gone()
-        });
+        let wanted = self
+            .rooms
+            .iter()
+            .filter(|(key, room)| query.wants(key, room.is_live()) && !room.lodger.is_gone());
         let mut page = query.page(wanted.filter_map(|(_, room)| room.report(by_memory)).collect());
         for report in page.iter_mut().filter(|_| !by_memory) {
             report.memory_bytes = self.rooms.get(&report.key).map_or(0, |room| room.memory_bytes(true));
