@@ -27,7 +27,7 @@ fn a_server_that_does_not_stop_is_killed() {
     // It hears nothing any more.
     server.signal(server.served_by(), libc::SIGSTOP);
     server.terminate();
-    let line = server.wait_for("did not stop within 200ms");
+    let line = server.wait_for("did not stop in time (limit `stop_time_max`: 200ms)");
     assert!(line.contains("\"type\":\"error\"") && line.contains("was killed"), "{line}");
     assert_eq!(server.wait_end().code(), Some(1));
     // One that stops in time is left alone.

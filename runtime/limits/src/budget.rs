@@ -242,8 +242,24 @@ mod tests {
         assert!(two.is_full() && !two.is_used_up(), "the process has no more");
         one.give(8 * STEP_BYTES);
         assert_eq!((one.used(), total.used()), (0, 2 * STEP_BYTES));
+        one.add(STEP_BYTES + 7);
+        assert_eq!(total.used(), 3 * STEP_BYTES, "rounded down");
+        one.give(STEP_BYTES + 7);
         drop(two);
         assert_eq!(total.used(), 0);
+    }
+
+    #[test]
+    fn where_the_process_has_no_more_a_part_may_still_have_a_little() {
+        let total = Total::new(FAIR_BYTES);
+        total.add(FAIR_BYTES);
+        let budget = Budget::new(&total, 2 * FAIR_BYTES);
+        assert!(budget.is_full() && !budget.refuses());
+        budget.add(FAIR_BYTES);
+        assert!(budget.refuses() && !budget.is_used_up());
+        assert_eq!(budget.cite("own", "all"), "limit `all`: 256 KiB");
+        budget.add(FAIR_BYTES);
+        assert_eq!(budget.cite("own", "all"), "limit `own`: 512 KiB");
     }
 
     #[test]

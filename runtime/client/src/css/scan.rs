@@ -217,6 +217,7 @@ mod tests {
         let code = "/*! {x} */\n.a {\n  content: \"{\\\"\";\n}\n\n@media print {\n  .b\\{ {\n    color: red;\n  }\n}\n";
         assert_eq!(heads(code), [(1, 0), (5, 0), (6, 2)]);
         assert_eq!(heads(".é{a:b}.c{d:url(x)}@layer x;e{f:g}"), [(0, 0), (0, 7), (0, 28)]);
+        assert_eq!(heads("a{b:'\u{1f388}'}c{}"), [(0, 0), (0, 9)], "columns are those of UTF-16");
         assert_eq!(heads(":root{--x: { a: b; };c:d}{e:f}"), [(0, 0), (0, 25)]);
         let blocks = scan("a,\n b:is(c, d) , e{}@media (x: 1px),print{f{}g{}}");
         assert_eq!(blocks[0].heads, [(0, 0), (1, 1), (1, 14)]);
