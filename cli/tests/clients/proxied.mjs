@@ -27,7 +27,7 @@ async function text(response) {
 }
 
 async function connect() {
-  const socket = new WebSocket(`wss://chat.example.com/party/lobby`, { ...target, headers });
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/party/lobby`, { ...target, headers });
   await once(socket, "open");
   return socket;
 }
@@ -45,21 +45,20 @@ const socket = await connect();
 console.log(await echo(socket, "hello"));
 
 // The end of this answer is written only when its beginning has arrived.
-const stream = await send("/party/lobby?stream");
-const [first] = await once(stream, "data");
-console.log("streamed", first.trim());
+const parts = (await send("/party/lobby?stream"))[Symbol.asyncIterator]();
+console.log("streamed", (await parts.next()).value.trim());
 await text(await send("/party/lobby?finish"));
-console.log("streamed", (await text(stream)).trim());
+console.log("streamed", (await parts.next()).value.trim());
 
 const MIB = Buffer.alloc(1 << 20, "x");
 console.log("uploaded", await text(await send("/party/lobby", { method: "POST", body: Array(100).fill(MIB) })));
 
 // A new configuration: who is connected either stays or is told, and whoever comes is served.
+const closed = once(socket, "close").then(([code]) => `closed with ${code}`);
 const [program, ...args] = JSON.parse(reload);
 execFileSync(program, args, { stdio: "pipe" });
 const again = await connect();
 console.log(await echo(again, "after the reload"));
-const closed = once(socket, "close").then(([code]) => `closed with ${code}`);
 console.log("who was connected:", await Promise.race([echo(socket, "stays"), closed]));
 await who();
 process.exit();
