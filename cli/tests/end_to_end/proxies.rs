@@ -217,8 +217,7 @@ fn caddy_does_what_the_page_says() {
             ("127.0.0.1:8080", at.upstream()),
         ],
     );
-    at.project
-        .write("Caddyfile", &format!("{{\n\tadmin {admin}\n\tauto_https off\n}}\n{text}"));
+    at.project.write("Caddyfile", &format!("{{\n\tadmin {admin}\n\tauto_https off\n}}\n{text}"));
     let file = at.path("Caddyfile");
     let proxy = at.run("caddy", &["run", "--config", &file, "--adapter", "caddyfile"]);
     let reload =
