@@ -8,7 +8,8 @@ const { ArrayFrom, ArrayPrototypeSort, Date, DateNow, MapPrototypeDelete, MapPro
   MapPrototypeValues, MathMax, NumberIsNaN, ObjectDefineProperty, Proxy, ReflectApply, ReflectConstruct, SafeMap } = primordials;
 const { getAsyncContext, setAsyncContext } = core;
 const { op_clock_moved, op_clock_offset } = core.loadExtScript("ext:partyrun/node/ops.js");
-const web = core.loadExtScript("ext:deno_web/02_timers.js");
+// They refuse to be called as methods.
+const { clearTimeout, setTimeout } = core.loadExtScript("ext:deno_web/02_timers.js");
 const { useTimers } = core.loadExtScript("ext:partyrun/20_timers.js");
 
 function now() {
@@ -44,7 +45,7 @@ let last = 0;
 function arm(timer) {
   const context = getAsyncContext();
   setAsyncContext(timer.context);
-  timer.native = web.setTimeout(() => fire(timer), MathMax(0, timer.due - now()));
+  timer.native = setTimeout(() => fire(timer), MathMax(0, timer.due - now()));
   setAsyncContext(context);
 }
 
@@ -76,7 +77,7 @@ const timers = {
     const timer = MapPrototypeGet(waiting, id);
     if (timer === undefined) return;
     MapPrototypeDelete(waiting, id);
-    web.clearTimeout(timer.native);
+    clearTimeout(timer.native);
   },
 };
 
@@ -91,7 +92,7 @@ async function follow() {
     if (MapPrototypeGetSize(waiting) === 0) continue;
     const all = ArrayPrototypeSort(ArrayFrom(MapPrototypeValues(waiting)), (a, b) => a.due - b.due || a.id - b.id);
     for (let i = 0; i < all.length; i++) {
-      web.clearTimeout(all[i].native);
+      clearTimeout(all[i].native);
       arm(all[i]);
     }
   }

@@ -135,3 +135,64 @@ fn one_of_two_backups_at_once_has_the_folder() {
     assert_eq!(folders(&project, "kept"), ["backup.json", "bindings.sqlite", "partyrun.sqlite"]);
     server.stop();
 }
+
+/// The program that `.ci/run` installs, or that of the path.
+fn litestream() -> Option<String> {
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/bin/litestream");
+    let found = [tool, "litestream"].into_iter().find(|name| Command::new(name).arg("version").output().is_ok());
+    if found.is_none() {
+        skip("litestream is missing: see .ci/tools.txt");
+    }
+    found.map(str::to_owned)
+}
+
+/// Every row of the rooms' database in a folder.
+fn rows(folder: &std::path::Path) -> Vec<String> {
+    let connection = rusqlite::Connection::open(folder.join("partyrun.sqlite")).unwrap();
+    let sql = "SELECT party, id, quote(key), quote(value), checksum FROM rooms LEFT JOIN entries USING (room) ORDER BY 1, 2, 3";
+    let mut statement = connection.prepare(sql).unwrap();
+    let read = |row: &rusqlite::Row<'_>| {
+        let (party, id, sum): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(4)?);
+        Ok(format!("{party}/{id} {} {} {sum}", row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+    };
+    statement.query_map([], read).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn litestream_has_every_row_of_a_server_that_was_killed() {
+    let Some(litestream) = litestream() else { return };
+    let project = project();
+    let server = project.serve(&["start"]);
+    let config = "dbs:\n  - path: .partyrun/partyrun.sqlite\n    replica:\n      type: file\n      path: replica\n";
+    project.write("litestream.yml", config);
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&litestream);
+        command.args(args).current_dir(project.path());
+        command
+    };
+    let mut replicate = run(&["replicate", "-config", "litestream.yml"]).spawn().unwrap();
+    for room in 0..40 {
+        assert_eq!(server.get(&format!("/party/room-{room}")).0, 200);
+    }
+    server.signal(server.served_by(), libc::SIGSTOP);
+    server.signal(server.served_by(), libc::SIGKILL);
+    // The supervisor would start another.
+    drop(server);
+    let live = rows(&project.file(".partyrun"));
+    assert_eq!(live.len(), 80);
+    let deadline = std::time::Instant::now() + crate::support::PATIENCE;
+    for attempt in 0.. {
+        let folder = format!("restored-{attempt}");
+        std::fs::create_dir(project.file(&folder)).unwrap();
+        let to = format!("{folder}/partyrun.sqlite");
+        let restored = run(&["restore", "-config", "litestream.yml", "-o", &to, ".partyrun/partyrun.sqlite"]).output().unwrap();
+        if restored.status.success() && rows(&project.file(&folder)) == live {
+            let (code, text) = project.run(&["restore", &folder, "--check"]);
+            assert!(code == Some(0) && text.contains("40 rooms, 80 values"), "{text}");
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{}", String::from_utf8_lossy(&restored.stderr));
+    }
+    replicate.kill().unwrap();
+    replicate.wait().unwrap();
+}

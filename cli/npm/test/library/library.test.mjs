@@ -13,11 +13,13 @@ after(() => party.stop());
 const text = async (room, what) => (await (await party.fetch(`${party.path({ room })}?do=${what}`)).text());
 const json = async (room, what) => JSON.parse(await text(room, what));
 
-// Waits until what is asked for is so; the runner's own limit of time ends it.
+// Waits until what is asked for is so.
 async function until(what) {
+  const end = Date.now() + 60_000;
   for (;;) {
     const found = await what();
     if (found) return found;
+    assert.ok(Date.now() < end, `it never was so: ${what}`);
     await new Promise((done) => setTimeout(done, 10));
   }
 }

@@ -15,6 +15,9 @@ const PACKAGE: &str = "cli/tests/end_to_end/package.rs";
 const ADMIN_COMMANDS: &str = "cli/tests/end_to_end/admin/commands.rs";
 const DEPLOY: &str = "cli/tests/end_to_end/deploy.rs";
 const TESTING: &str = "cli/tests/end_to_end/testing.rs";
+const LITESTREAM: Shown =
+    By("cli/tests/end_to_end/backup.rs", "litestream_has_every_row_of_a_server_that_was_killed");
+const S3: Shown = NotRun("it takes 50 packages of Python; tried by hand with aws-cli 1.46.3 against moto_server 5.2.5");
 const PROXIES: &str = "cli/tests/end_to_end/proxies.rs";
 const DOCKER: Shown = NotRun("it needs a Docker daemon; CI runs a linter on the Dockerfile");
 const COMPILES: Shown = NotRun("it compiles everything; .ci/run does so with the last command of the README");
@@ -60,6 +63,10 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         "curl",
         By("cli/tests/end_to_end/admin/api.rs", "only_who_has_the_token_may_ask_and_no_page_of_others"),
     ),
+    ("docs/backup.md", "dbs:", LITESTREAM),
+    ("docs/backup.md", "litestream replicate", LITESTREAM),
+    ("docs/backup.md", "litestream restore", LITESTREAM),
+    ("docs/backup.md", "backup=$(ls", S3),
     ("docs/benchmarks.md", "cargo build", NotRun("a benchmark takes a quiet machine and minutes")),
     (
         "docs/benchmarks.md",
