@@ -25,6 +25,11 @@ function programOf(options) {
   }
 }
 
+// A name as a browser puts it into a path, and never more than one part of it.
+function segment(name) {
+  return encodeURI(name).replace(/[/?#]/g, encodeURIComponent);
+}
+
 function milliseconds(time) {
   if (typeof time === "number" && Number.isFinite(time) && time >= 0) return Math.round(time);
   const [, count, unit] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(time) ?? [];
@@ -231,11 +236,12 @@ class Room {
   #ask;
 
   constructor(server, ask, party, name) {
-    const path = `/v1/rooms/${encodeURIComponent(party)}/${encodeURIComponent(name)}`;
+    // The id of a room is what stands in its URL, which is encoded once more here.
+    const path = `/v1/rooms/${encodeURIComponent(party)}/${encodeURIComponent(segment(name))}`;
     this.#party = server;
     this.#ask = (method, rest, body) => ask(method, path + rest, body);
     this.#name = { party, room: name };
-    this.id = name;
+    this.id = segment(name);
     this.party = party;
     this.storage = new RoomStorage(this.#ask);
   }
@@ -245,8 +251,12 @@ class Room {
   }
 
   async alarm() {
-    const { alarm } = await this.state();
-    return alarm?.at_ms ?? null;
+    try {
+      return (await this.state()).alarm_ms ?? null;
+    } catch (error) {
+      if (error.code === "not_found") return null;
+      throw error;
+    }
   }
 
   async hibernate() {
@@ -394,7 +404,7 @@ class Party {
   }
 
   path({ room = "room", party = "main" } = {}) {
-    return party === "main" ? `/party/${encodeURIComponent(room)}` : `/parties/${encodeURIComponent(party)}/${encodeURIComponent(room)}`;
+    return party === "main" ? `/party/${segment(room)}` : `/parties/${segment(party)}/${segment(room)}`;
   }
 
   url(path = "/") {

@@ -139,7 +139,8 @@ fn one_of_two_backups_at_once_has_the_folder() {
 /// The program that `.ci/run` installs, or that of the path.
 fn litestream() -> Option<String> {
     let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/bin/litestream");
-    let found = [tool, "litestream"].into_iter().find(|name| Command::new(name).arg("version").output().is_ok());
+    let found =
+        [tool, "litestream"].into_iter().find(|name| Command::new(name).arg("version").output().is_ok());
     if found.is_none() {
         skip("litestream is missing: see .ci/tools.txt");
     }
@@ -163,7 +164,8 @@ fn litestream_has_every_row_of_a_server_that_was_killed() {
     let Some(litestream) = litestream() else { return };
     let project = project();
     let server = project.serve(&["start"]);
-    let config = "dbs:\n  - path: .partyrun/partyrun.sqlite\n    replica:\n      type: file\n      path: replica\n";
+    let config =
+        "dbs:\n  - path: .partyrun/partyrun.sqlite\n    replica:\n      type: file\n      path: replica\n";
     project.write("litestream.yml", config);
     let run = |args: &[&str]| {
         let mut command = Command::new(&litestream);
@@ -185,7 +187,9 @@ fn litestream_has_every_row_of_a_server_that_was_killed() {
         let folder = format!("restored-{attempt}");
         std::fs::create_dir(project.file(&folder)).unwrap();
         let to = format!("{folder}/partyrun.sqlite");
-        let restored = run(&["restore", "-config", "litestream.yml", "-o", &to, ".partyrun/partyrun.sqlite"]).output().unwrap();
+        let restored = run(&["restore", "-config", "litestream.yml", "-o", &to, ".partyrun/partyrun.sqlite"])
+            .output()
+            .unwrap();
         if restored.status.success() && rows(&project.file(&folder)) == live {
             let (code, text) = project.run(&["restore", &folder, "--check"]);
             assert!(code == Some(0) && text.contains("40 rooms, 80 values"), "{text}");

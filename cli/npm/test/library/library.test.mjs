@@ -89,14 +89,16 @@ test("rooms are hibernated, evicted and reset", async () => {
   await until(() => room.evict().then(() => true, (error) => error.code !== "busy" && assert.fail(error)));
   assert.equal((await socket.closed).code, 1012);
   const other = await room.connect();
+  assert.ok((await party.rooms()).some(({ room }) => room === "lives"));
   await room.reset();
   assert.equal((await other.closed).code, 1011);
-  assert.ok((await party.rooms()).some(({ room }) => room === "lives"));
+  assert.equal(await party.room("nobody").alarm(), null);
 });
 
 test("values come and go as they are", async () => {
-  const room = party.room("values");
-  await text("values", "value");
+  const room = party.room("all values?");
+  await text("all values?", "value");
+  assert.equal(room.id, "all%20values%3F");
   const value = await room.storage.get("value");
   const expected = { map: new Map([["a", 1n]]), at: new Date(0), bytes: new Uint8Array([1, 2]), set: new Set([NaN]), text: /a/g,
     inner: [undefined, null, -0], $date: 1 };

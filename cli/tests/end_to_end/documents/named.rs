@@ -17,7 +17,8 @@ const DEPLOY: &str = "cli/tests/end_to_end/deploy.rs";
 const TESTING: &str = "cli/tests/end_to_end/testing.rs";
 const LITESTREAM: Shown =
     By("cli/tests/end_to_end/backup.rs", "litestream_has_every_row_of_a_server_that_was_killed");
-const S3: Shown = NotRun("it takes 50 packages of Python; tried by hand with aws-cli 1.46.3 against moto_server 5.2.5");
+const S3: Shown =
+    NotRun("it takes 50 packages of Python; tried by hand with aws-cli 1.46.3 against moto_server 5.2.5");
 const PROXIES: &str = "cli/tests/end_to_end/proxies.rs";
 const DOCKER: Shown = NotRun("it needs a Docker daemon; CI runs a linter on the Dockerfile");
 const COMPILES: Shown = NotRun("it compiles everything; .ci/run does so with the last command of the README");
