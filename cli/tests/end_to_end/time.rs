@@ -64,6 +64,7 @@ export default class Sorter {
       console.log("sorting");
       const numbers = Array.from({ length: 800_000 }, (_, i) => (i * 7919) % 800_000);
       numbers.sort();
+      console.log("sorted");
     }
     return new Response(String(++this.count));
   }
@@ -131,6 +132,28 @@ export default class Sleeper {
 }
 "#;
 
+// One thread for all rooms, and rooms that hibernate on it.
+fn sleepers(args: &[&str]) -> (Project, Server) {
+    let config = r#"{ "name": "time", "main": "sorter.js", "parties": { "sleeper": "sleeper.js" } }"#;
+    let project = Project::new(&[("sorter.js", SORTER), ("sleeper.js", SLEEPERS), ("partykit.json", config)]);
+    let common = [
+        "dev",
+        "--persist",
+        "false",
+        "--workers",
+        "1",
+        "--limit",
+        "room_idle_max=600s",
+        "--limit",
+        "turn_held_after=100ms",
+        // The thread stays what it is for others when the sorter has ended.
+        "--limit",
+        "slow_workers_max=0",
+    ];
+    let server = project.serve(&[&common[..], args].concat());
+    (project, server)
+}
+
 fn hibernate(server: &Server, room: &str) {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -152,22 +175,7 @@ fn heard(stream: &mut TcpStream) -> String {
 // Rooms that hibernate need nothing of the thread that is held up: their next life is on another one, with their sockets.
 #[test]
 fn a_room_that_hibernates_with_sockets_does_not_wait_for_a_thread_that_is_held_up() {
-    let config = r#"{ "name": "time", "main": "sorter.js", "parties": { "sleeper": "sleeper.js" } }"#;
-    let project = Project::new(&[("sorter.js", SORTER), ("sleeper.js", SLEEPERS), ("partykit.json", config)]);
-    let server = project.serve(&[
-        "dev",
-        "--persist",
-        "false",
-        "--workers",
-        "1",
-        "--limit",
-        "room_idle_max=600s",
-        "--limit",
-        "turn_held_after=100ms",
-        // The thread stays what it is for others when the sorter has ended.
-        "--limit",
-        "slow_workers_max=0",
-    ]);
+    let (_project, server) = sleepers(&[]);
     let connect = |id: &str| socket(&server, &format!("/parties/sleeper/quiet?_pk={id}"));
     let (mut a, mut b) = (connect("a"), connect("b"));
     // Nothing of a whole message waits in a socket that is half way into the next one.
@@ -212,4 +220,20 @@ fn a_room_that_hibernates_with_sockets_does_not_wait_for_a_thread_that_is_held_u
     let output = server.stop();
     // The room has had one life for each time that it woke, and none beside another one.
     assert_eq!(output.matches("quiet starts").count(), 4, "{output}");
+}
+
+// Each connection that moves needs a second descriptor for a moment.
+#[test]
+fn a_room_with_more_sockets_than_may_move_waits_for_its_thread() {
+    let (_project, server) = sleepers(&["--limit", "moved_sockets_max=1"]);
+    let connect = |id: &str| socket(&server, &format!("/parties/sleeper/quiet?_pk={id}"));
+    let (mut a, _b) = (connect("a"), connect("b"));
+    hibernate(&server, "sleeper/quiet");
+    let _sorter = ask(server.port, "/party/sorter?sort", "Connection: close\r\n");
+    server.wait_for("sorting");
+    say(&mut a, "during");
+    assert_eq!(heard(&mut a), "during b0 a1");
+    server.wait_for_times("quiet starts", 2);
+    let output = server.stop();
+    assert!(output.find("sorted") < output.rfind("quiet starts"), "{output}");
 }

@@ -1,4 +1,4 @@
-//! Takes a backup.
+//! Takes a backup: copies of all databases, then the manifest that makes the folder a backup.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};

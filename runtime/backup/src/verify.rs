@@ -1,4 +1,4 @@
-//! Whether a backup is whole.
+//! Whether a backup is whole: its files are those of its manifest, and everything in them can be read.
 
 use std::path::Path;
 

@@ -60,9 +60,9 @@ thread_local! {
     static CLIENT: RefCell<Option<Client>> = const { RefCell::new(None) };
 }
 
-/// Puts the limits, the count of memory, the client of this thread and the permissions into the `state` of `isolate`. An isolate whose
-/// client cannot be made, because the operator's certificates are unusable, makes its own at the first `fetch`, which then
-/// fails with the reason.
+/// Puts the limits, the count of memory, the client of this thread and the permissions into the `state` of `isolate`. An
+/// isolate whose client cannot be made, because the operator's certificates are unusable, makes its own at the first
+/// `fetch`, which then fails with the reason.
 pub fn prepare(state: &mut OpState, limits: &Limits, memory: RoomMemory, isolate: &v8::Isolate) {
     state.put(limits.clone());
     state.put(Blobs::within(&memory));

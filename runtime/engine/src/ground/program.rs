@@ -317,7 +317,10 @@ mod tests {
     #[test]
     fn packages_are_listed_by_the_size_of_their_files() {
         let map = r#"{
-            "sources": ["server.ts", "node_modules/zod/a.js", "../node_modules/.pnpm/x@1/node_modules/@a/b/c.js", "node_modules/zod/b.js"],
+            "sources": [
+                "server.ts", "node_modules/zod/a.js",
+                "../node_modules/.pnpm/x@1/node_modules/@a/b/c.js", "node_modules/zod/b.js"
+            ],
             "sourcesContent": ["long long", "abc", "abcd", "de"]
         }"#;
         let program = Program::new("", Some(Arc::new(map.as_bytes().to_vec()))).unwrap();

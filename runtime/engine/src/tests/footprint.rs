@@ -74,7 +74,8 @@ fn what_an_isolate_takes() {
         );
         println!("{}", isolates[0].footprint());
         if let Ok(seconds) = std::env::var("WAIT") {
-            std::thread::sleep(std::time::Duration::from_secs(seconds.parse().unwrap()));
+            let pause = std::time::Duration::from_secs(seconds.parse().unwrap());
+            std::thread::sleep(pause); // Sleeps: whoever set it looks at the process meanwhile.
             let began = std::time::Instant::now();
             isolates.iter_mut().for_each(Isolate::tidy);
             let took = began.elapsed().as_secs_f64() * 1000.0 / COUNT as f64;
