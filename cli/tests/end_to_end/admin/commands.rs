@@ -71,7 +71,7 @@ fn commands_find_the_server_of_their_folder() {
     refused(&project, &["storage", "put", "a", "number", "text"], "A text is written in quotes");
     ok(&project, &["storage", "delete", "a", "number"]);
     refused(&project, &["storage", "get", "a", "number"], "no value under");
-    refused(&project, &["storage", "delete", "a"], "--all");
+    refused(&project, &["storage", "delete", "a"], "required arguments");
     ok(&project, &["storage", "delete", "a", "--all"]);
 
     assert!(ok(&project, &["crons"]).contains("works"));
