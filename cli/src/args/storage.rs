@@ -9,6 +9,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   partyrun storage list lobby                 the keys of a room, with their values
   partyrun storage get game/7 score           one value
   partyrun storage put game/7 score 12        write a value; a server must run
+  partyrun storage import values.jsonl        such lines, where no server runs
   partyrun storage export > values.jsonl      all values as JSON, one a line";
 
 #[derive(Debug, Args)]
@@ -85,6 +86,11 @@ pub(crate) enum StorageCommand {
         /// The room, `PARTY/ROOM` or a room of the party `main`.
         #[arg(value_name = "[PARTY/]ROOM")]
         room: Option<String>,
+    },
+    /// Store what `storage export` has printed, while no server runs. Rooms that have data are left alone.
+    Import {
+        /// The file with the lines.
+        file: PathBuf,
     },
     /// The same as `partyrun backup`.
     #[command(hide = true)]

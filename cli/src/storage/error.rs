@@ -30,6 +30,8 @@ pub(crate) enum StorageError {
     Client(#[from] crate::admin::client::ClientError),
     #[error("{text} is no JSON ({error}). A text is written in quotes: '\"text\"'.")]
     NoJson { text: String, error: serde_json::Error },
+    #[error("Line {number} of the file: {what}. Nothing after it was imported.")]
+    Line { number: usize, what: String },
     #[error("{0}")]
     Backup(#[from] crate::backup::CommandError),
     #[error("The values cannot be read: {0}")]

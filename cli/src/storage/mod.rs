@@ -5,6 +5,7 @@
 //! place, over a store that refuses to write and knows no alarms.
 
 mod error;
+mod lines;
 mod remote;
 mod viewer;
 
@@ -35,6 +36,9 @@ pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
         }
     }
     let folder = config.persist.path().ok_or(StorageError::NotKept)?;
+    if let StorageCommand::Import { file } = &args.command {
+        return lines::import(folder, &cwd.join(file), &mut print);
+    }
     let path = folder.display().to_string();
     let look = Look::open(folder)
         .map_err(|error| StorageError::Store { path: path.clone(), error })?
@@ -55,12 +59,12 @@ pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
         }
         StorageCommand::Export { room: Some(room) } => {
             let room = find(&rooms, room)?;
-            print_all(look, &rooms, [room], &Wanted::Json)
+            lines::export(&look, [room], &mut print)
         }
-        StorageCommand::Export { room: None } => print_all(look, &rooms, &rooms, &Wanted::Json),
-        // Done above: one needs no list of rooms, the others a server.
+        StorageCommand::Export { room: None } => lines::export(&look, &rooms, &mut print),
+        // Done above: some need no list of rooms, others a server.
         StorageCommand::Put { .. } | StorageCommand::Delete { .. } => Ok(()),
-        StorageCommand::Backup { .. } => Ok(()),
+        StorageCommand::Backup { .. } | StorageCommand::Import { .. } => Ok(()),
     }
 }
 

@@ -26,8 +26,6 @@ pub(super) enum Wanted<'a> {
     Lines,
     /// The whole value of a key.
     Value(&'a str),
-    /// A JSON object for each key.
-    Json,
 }
 
 /// An engine that shows values.
@@ -68,9 +66,6 @@ impl Viewer {
             let question = match wanted {
                 Wanted::Lines => json!({ "as": "lines", "from": from }),
                 Wanted::Value(key) => json!({ "as": "value", "key": key }),
-                Wanted::Json => {
-                    json!({ "as": "json", "from": from, "party": room.party(), "room": room.id() })
-                }
             };
             let text = self.ask(room, &question)?;
             let answer: Value = serde_json::from_str(&text).map_err(|_| unreadable(text.clone()))?;
@@ -80,13 +75,8 @@ impl Viewer {
             if let (Wanted::Value(key), true) = (wanted, answer["text"].is_null()) {
                 return Err(StorageError::NoValue { room: room.to_string(), key: (*key).to_string() });
             }
-            // What rooms have stored shall drive no terminal; JSON escapes it already.
-            let text = answer["text"].as_str().unwrap_or_default();
-            if matches!(wanted, Wanted::Json) {
-                print(text)?
-            } else {
-                print(&escape_lines(text))?
-            }
+            // What rooms have stored shall drive no terminal.
+            print(&escape_lines(answer["text"].as_str().unwrap_or_default()))?;
             match answer["next"].as_str() {
                 Some(next) => from = next.to_string(),
                 None => return Ok(()),
