@@ -75,7 +75,8 @@ fn spares_follow_demand() {
         let spares = async || bench.engine.counts().await.spares;
         until("the first spare", async || spares().await == 1).await;
         // One takes the spare, and those that come meanwhile find none.
-        let burst = (0..6).map(|room| bench.ask("main", &format!("burst-{room}"), ""));
+        let rooms: Vec<String> = (0..6).map(|room| format!("burst-{room}")).collect();
+        let burst = rooms.iter().map(|room| bench.ask("main", room, ""));
         assert!(futures_util::future::join_all(burst).await.iter().all(|answer| answer.0 == 200));
         until("more spares", async || spares().await == 3).await;
         until("fewer spares", async || spares().await == 1).await;
