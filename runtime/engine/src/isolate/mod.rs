@@ -282,9 +282,9 @@ impl Isolate {
         if isolate.get_heap_statistics().used_heap_size() < tidy_bytes + WORTH_TIDYING_BYTES {
             return;
         }
-        // One full collection that gives pages back. `low_memory_notification` makes two at least.
-        isolate.memory_pressure_notification(v8::MemoryPressureLevel::Critical);
-        isolate.memory_pressure_notification(v8::MemoryPressureLevel::None);
+        // Two full collections at least. After one alone (`memory_pressure_notification`) an isolate takes a quarter more: what
+        // survived the young generation then lies in pages of its own.
+        isolate.low_memory_notification();
         let left = isolate.get_heap_statistics().used_heap_size();
         entered.isolate.tidy_bytes = left;
     }
