@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
 const tarballs = process.argv.slice(2).map((path) => resolve(path));
-const ROUNDS = 5;
+const ROUNDS = 3;
 const party = (text) => `export default class Main { onRequest() { return new Response("${text}"); } }\n`;
 const worker = (text) => `import { Server, routePartykitRequest } from "partyserver";
 export class Main extends Server { onRequest() { return new Response("${text}"); } }
@@ -111,7 +111,7 @@ async function measure(tool) {
   const used = median(starts.map(({ cpu }) => cpu));
   return [
     `${(install / 1000).toFixed(1)} s`,
-    `${packages} packages, ${size} MB`,
+    `${packages} packages, ${size} MiB`,
     `${Math.round(wall)} ms`,
     `${Math.round(used)} ms`,
     `${Math.round(median(saves))} ms`,
