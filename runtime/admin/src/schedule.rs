@@ -85,11 +85,9 @@ pub(crate) async fn run(target: &Target, name: &str) -> Result<Answer, Problem> 
         Err(partyrun_server::CronRefusal::Unknown) => {
             Err(Problem::missing(format!("There is no cron `{name}` in the configuration.")))
         }
-        Err(partyrun_server::CronRefusal::NoHandler) => Err(Problem::new(
-            StatusCode::CONFLICT,
-            "no_handler",
-            "The main party has no static `onCron`.",
-        )),
+        Err(partyrun_server::CronRefusal::NoHandler) => {
+            Err(Problem::new(StatusCode::CONFLICT, "no_handler", "The main party has no static `onCron`."))
+        }
         Err(partyrun_server::CronRefusal::Running) => {
             Err(Problem::new(StatusCode::CONFLICT, "running", format!("The cron `{name}` is running.")))
         }
