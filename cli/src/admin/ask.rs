@@ -251,10 +251,12 @@ fn page(room: &Value) -> String {
     }
     let storage = &room["storage"];
     let more = if storage["more"] == true { "more than " } else { "" };
-    line("storage", format!("{more}{} values, {}", storage["entries"], bytes(&storage["bytes"])));
+    let entries = usize::try_from(storage["entries"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+    let entries = crate::output::counted(entries, "value");
+    line("storage", format!("{more}{entries}, {}", bytes(&storage["bytes"])));
     if room["connections"].is_array() {
         line("memory", bytes(&room["memory_bytes"]));
-        line("turns", milliseconds(room["cpu_ms"].as_u64().unwrap_or(0)));
+        line("CPU", milliseconds(room["cpu_ms"].as_u64().unwrap_or(0)));
         let waiting = format!("{} events, {}", room["events_waiting"], bytes(&room["inbox_bytes"]));
         let held = if room["held"] == true { ", held back by the room" } else { "" };
         line("waiting", format!("{waiting}{held}"));

@@ -113,7 +113,7 @@ impl Screen {
         for line in text.lines() {
             let line: String = line.chars().take(columns).collect();
             drawn.extend_from_slice(line.as_bytes());
-            drawn.extend_from_slice(b"\x1b[K\r\n");
+            drawn.extend_from_slice(b"\x1b[K\n");
         }
         drawn.extend_from_slice(b"\x1b[J");
         write(&drawn);
