@@ -11,6 +11,7 @@ const { core, primordials } = __bootstrap;
 const { ArrayPrototypePush, SafeMap } = primordials;
 const { AsyncVariable, getAsyncContext, setAsyncContext } = core;
 const { FIRST_ROOM, NO_ROOM } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { keepTrace } = core.loadExtScript("ext:partyrun/02_traces.js");
 
 class Room {
   constructor(number) {
@@ -75,7 +76,10 @@ function currentRoom() {
 // The room whose event begins: everything that the event starts is the room's from now on, until the next one begins.
 function enterRoom(number) {
   const room = roomOf(number);
-  if (isShared) setAsyncContext(room.context ??= contextOf(room));
+  if (isShared) {
+    setAsyncContext(room.context ??= contextOf(room));
+    keepTrace();
+  }
   return room;
 }
 

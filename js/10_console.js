@@ -5,6 +5,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { ReflectApply } = primordials;
+const { currentTrace } = core.loadExtScript("ext:partyrun/02_traces.js");
 const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { Console, setNoColorFns } = core.loadExtScript("ext:deno_web/01_console.js");
 // The host escapes control characters, so that user strings cannot drive a terminal: values are inspected without color.
@@ -14,7 +15,9 @@ setNoColorFns(() => true, () => true);
 // It ends with a line of its own, which the host adds.
 function print(text, level) {
   if (level === 4 && text === "\n") return;
-  core.ops.op_console_write(currentRoom().number, text, level);
+  const place = currentTrace();
+  if (place === undefined || place === "") core.ops.op_console_write(currentRoom().number, text, level);
+  else core.ops.op_trace_console(currentRoom().number, place, text, level);
 }
 
 const console = new Console(print);

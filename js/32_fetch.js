@@ -15,6 +15,7 @@ const {
   ObjectDefineProperty,
   ObjectHasOwn,
   PromisePrototypeCatch,
+  PromisePrototypeThen,
   PromiseReject,
   RegExpPrototypeTest,
   SafeMap,
@@ -34,18 +35,30 @@ const {
 
 // Shorter bodies are not worth counting: their requests take as much.
 const { COUNTED_FROM_BYTES } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { beginCall, endCall, withTraceFields } = core.loadExtScript("ext:partyrun/02_traces.js");
 const { currentRoom } = core.loadExtScript("ext:partyrun/04_rooms.js");
 const { afterWrites } = core.loadExtScript("ext:partyrun/29_output_gate.js");
 const { op_fetch, op_fetch_send, op_memory_hold, op_request_coded } = core.ops;
 
 // The bytes of a request's body are copied for the connection: they count until its answer, or the failure, is no longer needed.
 const copies = new SafeMap();
+// Those that are traced.
+const calls = new SafeMap();
 const counted = new SafeWeakMap();
 core.ops.op_fetch = (method, url, headers, client, hasBody, body, stream) => {
   const bytes = body === null || body === undefined ? 0 : TypedArrayPrototypeGetByteLength(body);
   const held = bytes < COUNTED_FROM_BYTES ? null : op_memory_hold(bytes);
-  const request = op_fetch(method, url, headers, client, hasBody, body, stream);
+  const call = beginCall(currentRoom().number, method, url);
+  if (call !== undefined) headers = withTraceFields(call, headers);
+  let request;
+  try {
+    request = op_fetch(method, url, headers, client, hasBody, body, stream);
+  } catch (error) {
+    if (call !== undefined) endCall(call, 0);
+    throw error;
+  }
   request.requestRid = op_request_coded(request.requestRid);
+  if (call !== undefined) MapPrototypeSet(calls, request.requestRid, call);
   if (held !== null) MapPrototypeSet(copies, request.requestRid, held);
   return request;
 };
@@ -53,6 +66,12 @@ core.ops.op_fetch = (method, url, headers, client, hasBody, body, stream) => {
 // once reaches its body.
 core.ops.op_fetch_send = (request) => {
   const answer = afterWrites(() => op_fetch_send(request));
+  const call = MapPrototypeGet(calls, request);
+  if (call !== undefined) {
+    MapPrototypeDelete(calls, request);
+    // own: what the host answered.
+    PromisePrototypeThen(answer, ({ status }) => endCall(call, status), () => endCall(call, 0));
+  }
   const held = MapPrototypeGet(copies, request);
   if (held !== undefined) {
     MapPrototypeDelete(copies, request);

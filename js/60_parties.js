@@ -7,6 +7,7 @@
 const { core, primordials } = __bootstrap;
 const { Error, String, StringPrototypeSlice, StringPrototypeStartsWith, TypeError } = primordials;
 const { NO_RESOURCE, NO_SOCKET } = core.loadExtScript("ext:partyrun/01_wire.js");
+const { beginCall, endCall, withTraceFields } = core.loadExtScript("ext:partyrun/02_traces.js");
 const { incomingResponse, isRequest, kCf, kWebSocket, Request, serializeHeaders, takeBody, toInnerRequest } = core
   .loadExtScript("ext:partyrun/30_http.js");
 const { HeadersPrototypeSet, RequestPrototypeGetHeaders } = core.loadExtScript("ext:partyrun/06_captured.js");
@@ -34,16 +35,19 @@ async function send(room, party, id, path, init) {
   const inner = toInnerRequest(request);
   const body = takeBody(inner.body);
   const isText = typeof body === "string";
+  const call = beginCall(room.number, inner.method, url);
+  const fields = call === undefined ? inner.headerList : withTraceFields(call, inner.headerList);
   const reply = await core.ops.op_party_fetch(
     room.number,
     [party, id, path],
     inner.method,
-    serializeHeaders(inner.headerList),
+    serializeHeaders(fields),
     isText ? core.encode(body) : typeof body === "object" ? body : null,
     typeof body === "number" ? body : NO_RESOURCE,
     // A request that came from outside keeps its `cf` when it is handed on.
     request[kCf] !== undefined,
   );
+  if (call !== undefined) endCall(call, reply.error === null ? reply.status : 0);
   if (reply.error !== null) throw new TypeError(reply.error);
   const response = incomingResponse(
     reply.status,

@@ -7,6 +7,7 @@
 const { core, internals, primordials } = __bootstrap;
 const { DateNow, JSONParse, ObjectDefineProperty } = primordials;
 const { install: installShared } = core.loadExtScript("ext:partyrun/09_shared_buffers.js");
+const { setTracing, trace } = core.loadExtScript("ext:partyrun/02_traces.js");
 const { console } = core.loadExtScript("ext:partyrun/10_console.js");
 const { install } = core.loadExtScript("ext:partyrun/25_hot.js");
 const { clearTimersOf } = core.loadExtScript("ext:partyrun/20_timers.js");
@@ -54,8 +55,9 @@ function rejected(reasons) {
 function boot(settings) {
   installShared();
   install(core.loadExtScript("ext:partyrun/99_fast.js"));
-  const { limits, env, cf, debug, conceal, shared, files, clock } = JSONParse(settings);
+  const { limits, env, cf, debug, conceal, shared, tracing, files, clock } = JSONParse(settings);
   setShared(shared === true);
+  setTracing(tracing === true);
   setLimits(limits);
   setEnv(env);
   setOverrides(cf);
@@ -99,6 +101,7 @@ ObjectDefineProperty(globalThis, "__partyrun", {
     message: room.message,
     end: room.end,
     alarm: room.alarm,
+    trace,
     describe: (info) => edge.describe(bundle.exported(), info, bundle.took),
     before: edge.before,
     fetch: edge.fetch,

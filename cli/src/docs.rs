@@ -95,6 +95,7 @@ fn generated_parts_are_up_to_date() {
     check("limits.md", "limits", &limits());
     check("commands.md", "flags", &flags());
     check("configure.md", "fields", &partyrun_config::reference());
+    check("metrics.md", "metrics", &partyrun_telemetry::table());
 }
 
 // What a page tells its reader to run: blocks of code, and commands with arguments inside of the text.

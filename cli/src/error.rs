@@ -56,6 +56,10 @@ pub(crate) enum RunError {
         "The administrative API needs a token: set PARTYRUN_ADMIN_TOKEN, because without a data folder none can be kept."
     )]
     AdminToken,
+    #[error("Nothing can be exported: {0}")]
+    Export(partyrun_telemetry::ExportError),
+    #[error("The port {port} of the metrics is in use. Choose another with `--metrics {}`.", port.wrapping_add(1))]
+    MetricsPortInUse { port: u16 },
     #[error("Cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: std::io::Error },
     #[error("{0}")]

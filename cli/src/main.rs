@@ -24,6 +24,7 @@ mod init;
 mod keys;
 mod licenses;
 mod look;
+mod metrics;
 mod output;
 mod pack;
 mod pages;

@@ -8,18 +8,22 @@ use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use partyrun_engine::{Level, Source};
 use partyrun_limits::{Charge, Limits, Total};
 use partyrun_server::{Answered, Ended, Reporter};
+use partyrun_telemetry::{EVERYWHERE, Place, Urgency, export, here, is_exporting};
 use serde::Serialize;
 use serde_json::json;
 
 const LINES_WAITING_MAX: usize = 16_384;
 /// Lines wait so long at most for those that come after them.
 const WRITE_EVERY: Duration = Duration::from_millis(5);
+
+/// How long the last lines are waited for; where nobody reads they are never written.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
 
 enum Item {
     Line(String, Charge),
@@ -73,6 +77,16 @@ impl Loudness {
 /// Whether `start` prints JSON: when it is told to, and where no terminal shows the lines.
 pub(crate) fn json_wanted(listen: &crate::args::ListenArgs) -> bool {
     listen.json || !std::io::stdout().is_terminal()
+}
+
+// As the exporter names it.
+fn urgency(loudness: Loudness) -> Urgency {
+    match loudness {
+        Loudness::None | Loudness::Error => Urgency::Error,
+        Loudness::Warn => Urgency::Warn,
+        Loudness::Info | Loudness::Log => Urgency::Info,
+        Loudness::Debug => Urgency::Debug,
+    }
 }
 
 /// A number and what it counts: `1 value`, `2 values`.
@@ -199,10 +213,18 @@ impl Output {
     /// Waits until everything is written.
     pub(crate) fn flush(&self) {
         let (done, written) = sync_channel(1);
-        if self.queue.send(Item::Flush(done)).is_ok() {
-            // A writer that is gone has nothing left to write.
-            let _gone = written.recv();
+        let until = Instant::now() + FLUSH_MAX;
+        // Where nobody reads, the queue is full and stays so.
+        let mut flush = Item::Flush(done);
+        while let Err(TrySendError::Full(unsent)) = self.queue.try_send(flush) {
+            if Instant::now() >= until {
+                return;
+            }
+            flush = unsent;
+            std::thread::sleep(WRITE_EVERY);
         }
+        // A writer that is gone has nothing left to write.
+        let _gone = written.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 
     /// What user code printed, with the place it came from in front of each line.
@@ -227,11 +249,11 @@ impl Output {
         if !self.prints(urgent) {
             return;
         }
+        export(urgency(urgent), text, &[("from", &place)]);
         if self.json {
-            self.line(json_line(
-                &json!({ "time": time(), "type": "console", "from": place, "level": name, "text": text }),
-            ));
-            return;
+            let line =
+                json!({ "time": time(), "type": "console", "from": place, "level": name, "text": text });
+            return self.object(line);
         }
         let place = self.paint("2", &format!("[{}]", escape(&place)));
         for line in text.split('\n') {
@@ -240,21 +262,48 @@ impl Output {
     }
 
     fn own(&self, kind: &str, text: &str, paint: &str) {
+        export(
+            match kind {
+                "error" => Urgency::Error,
+                "warning" => Urgency::Warn,
+                _ => Urgency::Info,
+            },
+            text,
+            &[],
+        );
         if self.json {
-            self.line(json_line(&json!({ "time": time(), "type": kind, "text": text })));
+            self.object(json!({ "time": time(), "type": kind, "text": text }));
         } else {
             self.line(self.paint(paint, &escape_lines(text)));
         }
     }
 
+    // A line of JSON, with its place in a trace if it has one.
+    fn object(&self, mut line: serde_json::Value) {
+        if let (Some(here), Some(fields)) = (here(), line.as_object_mut()) {
+            fields.insert("trace_id".to_string(), here.trace_id().into());
+            fields.insert("span_id".to_string(), here.span_id().into());
+        }
+        self.line(json_line(&line));
+    }
+
     fn line(&self, line: String) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 && !self.add(format!("({lost} lines were dropped because the terminal is too slow)")) {
+        if lost > 0 && !self.add(self.loss(lost)) {
             self.lost.fetch_add(lost, Ordering::Relaxed);
         }
         if !self.add(line) {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            EVERYWHERE.lines_dropped.add_shared(1);
         }
+    }
+
+    fn loss(&self, lost: u64) -> String {
+        if !self.json {
+            return format!("({lost} lines were dropped because the terminal is too slow)");
+        }
+        let text = "Lines were dropped because nobody read them in time.";
+        json_line(&json!({ "time": time(), "type": "warning", "text": text, "dropped": lost }))
     }
 
     fn add(&self, line: String) -> bool {
@@ -285,6 +334,10 @@ struct RequestLine<'a> {
     status: u16,
     took_ms: u64,
     ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<String>,
 }
 
 impl Reporter for Output {
@@ -294,7 +347,12 @@ impl Reporter for Output {
         }
         let Answered { method, path, client, status, took } = *answered;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if is_exporting() {
+            let more = [("method", method), ("path", path), ("status", &status.to_string())];
+            export(Urgency::Info, "request", &more);
+        }
         if self.json {
+            let here = here();
             let line = RequestLine {
                 time: time(),
                 r#type: "request",
@@ -304,6 +362,8 @@ impl Reporter for Output {
                 status,
                 took_ms,
                 ip: client,
+                trace_id: here.as_ref().map(Place::trace_id),
+                span_id: here.as_ref().map(Place::span_id),
             };
             self.line(json_line(&line));
             return;

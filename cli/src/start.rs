@@ -21,6 +21,7 @@ use crate::build::{Builder, Built, CodeCache, Mode};
 use crate::client;
 use crate::command;
 use crate::error::{PORT, RunError, machine};
+use crate::metrics;
 use crate::output::{self, Output};
 use crate::release::{Release, Unpacked};
 use crate::room_cost;
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     let json = output::json_wanted(&args.listen);
     let limits = args.listen.limits(Limits::default())?;
     let output = Arc::new(Output::new(json, &limits).map_err(machine("A thread cannot be started"))?);
+    let _metrics = metrics::serve(&args.listen, &limits, &output)?;
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform(&limits);
     let warm = Engine::warm_up(&limits, None);
@@ -110,6 +112,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
         Ok(())
     });
     drop(folder);
+    partyrun_telemetry::stop();
     output.flush();
     result
 }

@@ -397,6 +397,10 @@ fn layers_know_only_what_is_below_them() {
         ("runtime/tsconfig", &["partyrun_"]),
         ("runtime/clock", &["partyrun_"]),
         ("runtime/backup", &["deno_core", "partyrun_net", "partyrun_engine", "partyrun_config"]),
+        (
+            "runtime/telemetry",
+            &["deno_core", "partyrun_net", "partyrun_store", "partyrun_engine", "partyrun_server"],
+        ),
         ("runtime/store", &["deno_core", "partyrun_net", "partyrun_engine", "partyrun_bundle"]),
         ("runtime/net", &["deno_core", "partyrun_store", "partyrun_engine", "partyrun_bundle"]),
         (

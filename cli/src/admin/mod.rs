@@ -13,13 +13,14 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use partyrun_admin::{Address, Admin, Listening, Log, Options, Release};
+use partyrun_admin::{Address, Admin, Extra, Listening, Log, Options, Release};
 use partyrun_config::Config;
 use partyrun_limits::Limits;
 use serde_json::{Map, json};
 
 use crate::args::{ADMIN_TOKEN, AdminArgs};
 use crate::error::RunError;
+use crate::metrics::Page;
 use crate::output::Output;
 use found::Found;
 
@@ -101,7 +102,7 @@ impl Administration {
             token: token.clone(),
             names: args.admin_host.clone(),
             limits: limits.clone(),
-            extras: Vec::new(),
+            extras: vec![Arc::new(Page) as Arc<dyn Extra>],
         };
         let address = listening.address().clone();
         let admin = Admin::listen(listening, options, log.clone())

@@ -66,6 +66,9 @@ pub(crate) struct ListenArgs {
     /// Environment variables that reach `room.env` and `process.env`: names, or patterns such as `APP_*`. Repeatable.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) env_pass: Vec<String>,
+    /// Serve metrics for Prometheus at `/metrics` of this address: `HOST:PORT`, or a port of this machine only.
+    #[arg(long, value_name = "HOST:PORT", value_parser = super::metrics_address)]
+    pub(crate) metrics: Option<std::net::SocketAddr>,
     /// Change a limit (see docs/limits.md), `NAME=VALUE`, where a size is written `64MiB` and a time `10s`. Repeatable.
     #[arg(long, value_name = "NAME=VALUE", value_parser = Limit, hide_possible_values = true)]
     pub(crate) limit: Vec<(String, String)>,

@@ -30,6 +30,7 @@ use crate::debugger::Debugger;
 use crate::error::{BuildError, RunError, labelled, machine};
 use crate::https;
 use crate::keys::Keys;
+use crate::metrics;
 use crate::output::Output;
 use crate::pages;
 use crate::room_cost;
@@ -64,6 +65,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let (listeners, port) = serve::listen(config.host, config.port.or(link.port))?;
     let outdir = args.unstable_outdir.as_ref().map(|path| cwd.join(path));
     let debugger = Debugger::start(args, &output)?;
+    let _metrics = metrics::serve(&args.listen, &limits, &output)?;
     let administration = Administration::of_dev(&args.admin, config.persist.path(), &limits)?.map(Arc::new);
     let mode = Mode::Development { port };
     let client = client::build(&config, mode, &output)?;
@@ -138,6 +140,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         session.stop(&mut requests).await;
         Ok(())
     });
+    partyrun_telemetry::stop();
     output.flush();
     result
 }

@@ -15,7 +15,7 @@ use deno_core::OpState;
 use deno_core::convert::Uint8Array;
 
 use crate::{
-    Assets, Bindings, Bundle, Connections, Console, Edge, Parties, Responses, Room, Sockets, Storage,
+    Assets, Bindings, Bundle, Connections, Console, Edge, Parties, Responses, Room, Sockets, Storage, Traces,
 };
 
 /// A future that stays on the worker's thread.
@@ -26,7 +26,18 @@ pub type RoomNumber = u32;
 
 /// Everything an isolate reaches outside itself.
 pub trait Host:
-    Console + Room + Sockets + Connections + Responses + Storage + Parties + Assets + Bindings + Edge + Bundle
+    Console
+    + Room
+    + Sockets
+    + Connections
+    + Responses
+    + Storage
+    + Parties
+    + Assets
+    + Bindings
+    + Edge
+    + Bundle
+    + Traces
 {
 }
 
@@ -42,6 +53,7 @@ impl<T> Host for T where
         + Bindings
         + Edge
         + Bundle
+        + Traces
 {
 }
 

@@ -29,6 +29,7 @@ mod room;
 mod sockets;
 mod storage;
 pub mod tls;
+mod traces;
 mod url;
 mod values;
 pub mod wire;
@@ -54,6 +55,7 @@ pub use responses::Responses;
 pub use room::Room;
 pub use sockets::Sockets;
 pub use storage::{ListOptions, Storage};
+pub use traces::Traces;
 
 use answer::op_answer_bound;
 use assets::*;
@@ -71,6 +73,7 @@ use responses::*;
 use room::*;
 use sockets::*;
 use storage::*;
+use traces::*;
 use values::{op_value_clone, op_value_deserialize, op_value_serialize};
 
 deno_core::extension!(
@@ -78,6 +81,9 @@ deno_core::extension!(
     deps = [deno_webidl, deno_web, deno_crypto, deno_fetch],
     ops = [
         op_console_write,
+        op_trace_begin,
+        op_trace_end,
+        op_trace_console,
         op_room_hold,
         op_room_reset,
         op_room_hibernates,
@@ -146,6 +152,7 @@ deno_core::extension!(
     lazy_loaded_js = [
         dir "../../js",
         "00_kinds.js",
+        "02_traces.js",
         "03_bytes.js",
         "04_rooms.js",
         "06_captured.js",

@@ -432,6 +432,8 @@ limits! {
     admin_log_bytes_max: usize = MIB, "bytes", "the oldest are forgotten";
     /// Bytes of lines that wait for one reader of the live log.
     admin_reader_bytes_max: usize = MIB, "bytes", "the reader loses lines, and is told how many";
+    /// Parties that metrics count one by one.
+    metrics_parties_max: usize = 64, "parties", "the others are counted together, as `(others)`";
     /// Bytes of static files, plain and compressed, that are kept in memory.
     asset_cache_bytes_max: usize = 64 * MIB, "bytes", "the least recently used are dropped from memory";
     /// Length of a static file that is kept in memory.

@@ -72,6 +72,7 @@ impl Violation {
 
     /// In the words of the original (spec 2.7).
     pub(crate) fn too_large(length: u64, limit: usize) -> Self {
+        partyrun_telemetry::limit_hit!(message_in_bytes_max);
         Self { code: 1009, reason: Cow::Owned(format!("Message is too large: {length} > {limit}")) }
     }
 }

@@ -7,23 +7,26 @@ use partyrun_assets::AssetsError;
 use partyrun_engine::{Before, Fetched, PartyDescription};
 use partyrun_net::{Body, Request, Response, Route, RouteError};
 use partyrun_store::RoomKey;
+use partyrun_telemetry::{Meters, limit_hit};
 
 use crate::Server;
 
 impl Server {
-    pub(crate) async fn dispatch(&self, request: Request) -> Response {
+    /// Answers a request, and says in `counted` for which party it is counted, if for any.
+    pub(crate) async fn dispatch(&self, request: Request, counted: &mut Option<&'static Meters>) -> Response {
         let path = request.path().to_string();
         match Route::parse(&path, self.options.limits.room_id_bytes_max) {
-            Ok(Route::Room { party, room }) => self.room(RoomKey::new(party, room), request).await,
+            Ok(Route::Room { party, room }) => self.room(RoomKey::new(party, room), request, counted).await,
             Ok(Route::Other) => self.other(request).await,
             Err(RouteError::RoomIdTooLong(_)) => {
+                limit_hit!(room_id_bytes_max);
                 let limit = self.options.limits.cite("room_id_bytes_max");
                 Response::text(414, format!("The room id is too long ({limit})."))
             }
         }
     }
 
-    async fn room(&self, key: RoomKey, request: Request) -> Response {
+    async fn room(&self, key: RoomKey, request: Request, counted: &mut Option<&'static Meters>) -> Response {
         if key.party().is_empty() {
             self.reporter.warn("fetch error Error: No party found in request url");
             return Response::text(500, "No party found in request url");
@@ -32,6 +35,7 @@ impl Server {
         let Some(party) = parties.iter().find(|party| party.name == key.party()) else {
             return Response::text(404, format!("Party {} not found", key.party()));
         };
+        *counted = Some(partyrun_telemetry::meters(&party.name, self.options.limits.metrics_parties_max));
         if !has_hook(party, &request) {
             return self.engine.room(key, request).await;
         }

@@ -10,8 +10,10 @@ mod dev;
 mod dispatch;
 mod hints;
 mod live_pages;
+mod metrics;
 mod reload;
 mod static_files;
+mod trace;
 mod welcome;
 
 use std::net::IpAddr;
@@ -23,11 +25,13 @@ use partyrun_engine::Engine;
 use partyrun_limits::Limits;
 use partyrun_net::{Guest, Handler, Request, Response};
 use partyrun_store::RoomKey;
+use partyrun_telemetry::{NO_PARTY, Span, tracer, within};
 
 use hints::Hints;
 
 pub use client::{Network, NetworkError};
 pub use crons::{Clock, CronRefusal, CronRun, CronRunner, CronState, Crons, SystemClock, run_crons};
+pub use metrics::{answer_metrics, serve_metrics};
 pub use partyrun_assets::{AssetsError, Options as StaticOptions};
 pub use reload::{RELOAD_PATH, Reload};
 pub use static_files::StaticFiles;
@@ -124,9 +128,18 @@ impl Handler for Server {
                 reporter.socket_ended(&Ended { path: &path, client, code, lasted: begun.elapsed() });
             }));
         }
-        let response = self.dispatch(request).await;
+        let mut counted = None;
+        let mut span = tracer().and_then(|tracer| trace::begin(tracer, &mut request, client));
+        let response = self.dispatch(request, &mut counted).await;
+        let place = span.as_ref().and_then(Span::place);
+        if let Some(span) = &mut span {
+            span.answered(response.status);
+        }
         let (status, took) = (response.status, begun.elapsed());
-        self.reporter.request(&Answered { method: method.as_str(), path: &path, client, status, took });
+        let max = self.options.limits.metrics_parties_max;
+        counted.unwrap_or_else(|| partyrun_telemetry::meters(NO_PARTY, max)).answered(status, took);
+        let answered = Answered { method: method.as_str(), path: &path, client, status, took };
+        within(place, || self.reporter.request(&answered));
         response
     }
 

@@ -51,6 +51,11 @@ pub trait Store: Send + Sync {
     /// could be made durable now.
     fn probe(&self, done: CommitCallback);
 
+    /// The files on disk by what they are, with their lengths in bytes; none where there are none.
+    fn file_bytes(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     /// Finishes all batches given so far and closes the database. Later batches fail.
     fn close(&self);
 }

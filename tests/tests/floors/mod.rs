@@ -27,7 +27,7 @@ const ROOM: &[&[&str]] = &[
     &["room::actor"],
     &["room::shared", "room::state"],
     &["room::sockets"],
-    &["room::inbox", "room::lodging", "room::output_gate", "room::records", "room::requests"],
+    &["room::inbox", "room::lodging", "room::output_gate", "room::records", "room::requests", "room::traces"],
     &["room::event", "room::http", "room::line", "room::proxy"],
 ];
 /// What a room is made of, and can be tested without V8: neither knows the other, nor a room, nor an isolate.

@@ -74,7 +74,6 @@ impl Edges {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.read().all.len()
     }

@@ -7,6 +7,7 @@ mod administration;
 pub(crate) mod alarm_clock;
 mod edges;
 pub(crate) mod inner;
+mod metrics;
 pub(crate) mod placement;
 pub(crate) mod relief;
 pub(crate) mod table;
@@ -116,6 +117,7 @@ impl Engine {
             making_spare: Arc::default(),
         });
         let _first = engine.set(inner.this.clone());
+        partyrun_telemetry::add_source(&inner);
         let (edge, parties) = inner.start_edge(warm).await?;
         inner.edges.replace(edge);
         *write(&inner.parties) = parties;
@@ -188,6 +190,7 @@ impl Engine {
         let cron = Cron { name, expression, scheduled_ms };
         let mut response = self.0.edge(|reply| Message::Cron(cron, reply)).await.unwrap_or_else(stopping);
         // The handler's side marks an answer after `noRetry()` with a reason that no client shall see.
+        partyrun_telemetry::cron_ended(response.status < 400);
         let may_retry = response.reason.take().is_none_or(|reason| reason != NO_RETRY);
         CronOutcome { response, may_retry }
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use deno_core::{v8, v8_set_flags};
 use partyrun_extensions::RoomMemory;
 use partyrun_limits::{Limits, Total};
+use partyrun_telemetry::limit_hit;
 
 /// What an isolate takes outside of its heap, and V8's statistics do not tell: V8's stub caches and string table, its `Isolate`,
 /// deno_core and our part. `what_an_isolate_takes` in `tests/footprint.rs` measures it.
@@ -157,6 +158,22 @@ impl MemoryUse {
     pub(crate) fn beyond_any(&self) -> bool {
         let set = |flag: &AtomicBool| flag.load(Ordering::Acquire);
         set(&self.heap_exhausted) || set(&self.singled_out) || self.held.is_exceeded()
+    }
+
+    /// Counts that the isolate is ended because of the limit that it is beyond.
+    pub(crate) fn count_limit(&self) {
+        if self.singled_out.load(Ordering::Acquire) {
+            limit_hit!(memory_share_max);
+        } else if self.heap_exhausted.load(Ordering::Acquire) {
+            limit_hit!(heap_bytes_max);
+        } else {
+            limit_hit!(external_bytes_max);
+        }
+    }
+
+    /// What V8's heap has, as of its last collection, and what is outside of it.
+    pub(crate) fn parts(&self) -> (usize, usize) {
+        (self.heap_bytes.load(Ordering::Relaxed), self.external.used())
     }
 
     /// The limit that `subject` went beyond, as a sentence without its end; none if it is beyond none.

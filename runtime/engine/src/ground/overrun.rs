@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
+use partyrun_telemetry::{Reset, limit_hit};
 
 use crate::api::Source;
 use crate::ground::pulse::{Step, TimeLimit};
@@ -61,6 +62,19 @@ pub(crate) fn one_of<'a>(sources: impl Iterator<Item = &'a Source>) -> String {
     names.truncate(NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("One of the rooms {}{more}", names.join(", "))
+}
+
+/// Counts that a step was ended, and by which limit.
+pub(crate) fn count(step: Step, limit: TimeLimit) -> Reset {
+    match (limit, step) {
+        (TimeLimit::Cpu, Step::Import) => limit_hit!(start_cpu_max),
+        (TimeLimit::Cpu, _) => limit_hit!(turn_cpu_max),
+        (TimeLimit::Wait, _) => limit_hit!(turn_wait_max),
+    }
+    match limit {
+        TimeLimit::Cpu => Reset::Cpu,
+        TimeLimit::Wait => Reset::Wait,
+    }
 }
 
 /// Why a step was ended that took too long.

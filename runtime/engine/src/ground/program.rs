@@ -147,6 +147,7 @@ impl Program {
             "debug": debug,
             "conceal": self.conceal_errors,
             "shared": shared,
+            "tracing": partyrun_telemetry::tracer().is_some(),
             "files": self.files,
             "clock": partyrun_clock::is_movable(),
         });

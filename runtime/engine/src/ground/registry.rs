@@ -55,6 +55,14 @@ impl Registry {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What all of them have in their heaps, and outside of them.
+    pub(crate) fn used(&self) -> (usize, usize) {
+        self.lock()
+            .values()
+            .map(|room| room.memory.parts())
+            .fold((0, 0), |sum, one| (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1)))
+    }
+
     /// Ends the isolate that uses the most. Answers whether there was one.
     pub(crate) fn end_largest(&self) -> bool {
         let rooms = self.lock();

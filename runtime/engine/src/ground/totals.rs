@@ -55,6 +55,18 @@ impl Totals {
         named.map(|(name, total)| (name, total.used(), total.max()))
     }
 
+    /// Each with the name that metrics have for it.
+    pub(crate) fn named(&self) -> [(&'static str, &Total); 6] {
+        [
+            ("inboxes", &*self.inboxes),
+            ("unfinished", &*self.unfinished),
+            ("send_queues", &*self.send_queues),
+            ("held", &*self.held),
+            ("answers", &*self.answers),
+            ("undurable", &*self.undurable),
+        ]
+    }
+
     /// Of the events that wait for a room.
     pub(crate) fn inbox(&self, limits: &Limits) -> Budget {
         Budget::new(&self.inboxes, limits.inbox_bytes_max)

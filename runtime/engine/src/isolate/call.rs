@@ -30,6 +30,7 @@ pub(crate) struct Calls {
     pub(crate) message: v8::Global<v8::Function>,
     pub(crate) end: v8::Global<v8::Function>,
     pub(crate) alarm: v8::Global<v8::Function>,
+    pub(crate) trace: v8::Global<v8::Function>,
     pub(crate) leave: v8::Global<v8::Function>,
     pub(crate) describe: v8::Global<v8::Function>,
     pub(crate) before: v8::Global<v8::Function>,

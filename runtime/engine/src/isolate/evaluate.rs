@@ -56,6 +56,7 @@ impl Entered<'_> {
             message: function(scope, table, "message")?,
             end: function(scope, table, "end")?,
             alarm: function(scope, table, "alarm")?,
+            trace: function(scope, table, "trace")?,
             leave: function(scope, table, "leave")?,
             describe: function(scope, table, "describe")?,
             before: function(scope, table, "before")?,

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use partyrun_extensions::wire;
 use partyrun_net::SocketBudgets;
 use partyrun_store::RoomKey;
+use partyrun_telemetry::{Meters, NO_PARTY};
 
 use crate::api::Source;
 use crate::ground::totals::Totals;
@@ -25,6 +26,7 @@ use crate::room::requests::Requests;
 use crate::room::shared::{Landlord, Shared};
 use crate::room::sockets::Sockets;
 use crate::room::state::{Alarms, Placing, Rest, Startup};
+use crate::room::traces::Traces;
 
 /// A room or the edge, as long as anything of it is in memory.
 pub(crate) struct Actor {
@@ -42,8 +44,11 @@ pub(crate) struct Actor {
     pub(crate) startup: Startup,
     pub(crate) rest: Rest,
     pub(crate) placing: Placing,
+    pub(crate) traces: Traces,
     /// Claimed before anything of a hibernating room is touched.
     pub(crate) lodger: Rc<Lodger>,
+    /// What the worker counts of the room's party.
+    pub(crate) meters: &'static Meters,
 }
 
 impl Actor {
@@ -66,10 +71,22 @@ impl Actor {
             queued: Rc::new(totals.send_queues(limits)),
         };
         let lodger = Rc::<Lodger>::default();
+        let party = match &source {
+            Source::Room(key) => key.party(),
+            Source::Edge => NO_PARTY,
+        };
+        let meters = partyrun_telemetry::meters(party, limits.metrics_parties_max);
+        meters.rooms.rise();
         Rc::new(Self {
             source,
             serial,
-            sockets: RefCell::new(Sockets::new(limits.clone(), inbox.clone(), lodger.clone(), budgets)),
+            sockets: RefCell::new(Sockets::new(
+                limits.clone(),
+                inbox.clone(),
+                lodger.clone(),
+                budgets,
+                meters,
+            )),
             inbox,
             requests: Requests::new(totals.answers(limits), Totals::bodies(limits)),
             records,
@@ -78,7 +95,9 @@ impl Actor {
             startup: Startup::default(),
             rest: Rest::default(),
             placing: Placing::default(),
+            traces: Traces::default(),
             lodger,
+            meters,
             shared,
             home,
         })
@@ -110,5 +129,20 @@ impl Actor {
     /// Whether the room lives in an isolate.
     pub(crate) fn is_live(&self) -> bool {
         self.placing.number().is_some()
+    }
+
+    /// The room has come into an isolate, where it has this number.
+    pub(crate) fn move_in(&self, number: u32) {
+        self.placing.moved_in(number);
+        self.meters.live.rise();
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        if self.is_live() {
+            self.meters.live.sink(1);
+        }
+        self.meters.rooms.sink(1);
     }
 }

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use partyrun_store::{AlarmEnd, AlarmOutcome, DueAlarm};
+use partyrun_telemetry::{Span, limit_hit};
 
 use crate::api::Level;
 use crate::room::actor::Actor;
@@ -28,7 +29,8 @@ impl Actor {
             Ok(true) => {
                 self.gate.wrote();
                 let token = self.alarms.tokens.next();
-                let running = RunningAlarm { due, since: Instant::now(), counted: Cell::new(true) };
+                let (since, counted) = (Instant::now(), Cell::new(true));
+                let running = RunningAlarm { due, since, span: Cell::default(), counted };
                 self.alarms.running.borrow_mut().insert(token, running);
                 self.push(Event::Alarm(token));
             }
@@ -48,7 +50,11 @@ impl Actor {
     /// An alarm's handler has ended.
     pub(crate) fn alarm_done(&self, token: u32, succeeded: bool) {
         let ended = self.alarms.running.borrow_mut().remove(&token);
-        let Some(RunningAlarm { due, counted, .. }) = ended else { return };
+        let Some(RunningAlarm { due, counted, span, .. }) = ended else { return };
+        if let (Some(mut span), false) = (span.take(), succeeded) {
+            span.fail("the run failed");
+        }
+        self.meters.alarm_ended(succeeded);
         if counted.get() {
             self.alarm_left();
         }
@@ -88,6 +94,7 @@ impl Actor {
             .map(|(token, _)| *token)
             .collect();
         for token in overdue {
+            limit_hit!(alarm_time_max);
             let limit = self.shared.limits.cite("alarm_time_max");
             self.tell(&format!("`onAlarm` did not end in time ({limit}); the run counts as failed."));
             self.alarm_done(token, false);
@@ -100,6 +107,13 @@ impl Actor {
         let tokens: Vec<u32> = self.alarms.running.borrow().keys().copied().collect();
         for token in tokens {
             self.alarm_done(token, false);
+        }
+    }
+
+    /// The span of a run, which ends with it.
+    pub(super) fn trace_alarm(&self, token: u32, span: Span) {
+        if let Some(running) = self.alarms.running.borrow().get(&token) {
+            running.span.set(Some(span));
         }
     }
 

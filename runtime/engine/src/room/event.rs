@@ -57,6 +57,40 @@ impl Event {
         }
     }
 
+    /// The header fields of the request that it is, if it is one.
+    pub(crate) fn headers(&self) -> Option<&http::HeaderMap> {
+        match self {
+            Self::Request(_, request, _)
+            | Self::Connect(_, _, request, _)
+            | Self::Fetch(_, request)
+            | Self::Socket(_, request) => Some(&request.headers),
+            Self::Before(_, before) => Some(&before.request.headers),
+            Self::Text(..)
+            | Self::Binary(..)
+            | Self::End(..)
+            | Self::Alarm(..)
+            | Self::Cron(..)
+            | Self::Change(_) => None,
+        }
+    }
+
+    /// The id of the answer that it wants, if it wants one.
+    pub(crate) fn answered_by(&self) -> Option<u32> {
+        match self {
+            Self::Request(id, ..)
+            | Self::Fetch(id, _)
+            | Self::Socket(id, _)
+            | Self::Before(id, _)
+            | Self::Cron(id, _) => Some(*id),
+            Self::Connect(..)
+            | Self::Text(..)
+            | Self::Binary(..)
+            | Self::End(..)
+            | Self::Alarm(_)
+            | Self::Change(_) => None,
+        }
+    }
+
     /// What the event takes in memory while it waits, in bytes, without what every event takes.
     pub(crate) fn bytes(&self) -> usize {
         match self {

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use deno_core::v8;
 use partyrun_store::RoomKey;
+use partyrun_telemetry::Reset;
 
 use crate::api::{Described, Isolation, Source};
 use crate::ground::overrun;
@@ -27,6 +28,9 @@ use crate::room::state::Start;
 
 /// Turns after which the code cache is made again: by then the functions that events need are compiled.
 const CODE_CACHE_AFTER: u32 = 3;
+
+/// The CPU time of one turn in so many is measured: asking for it is a system call.
+const TURNS_PER_MEASURED: u64 = 32;
 
 /// An isolate with the program evaluated, and the host side that its ops call.
 pub(crate) struct Prepared {
@@ -95,7 +99,7 @@ impl Home {
 
     /// Gives the home an isolate, and the room a part in it, before there is an event.
     pub(crate) fn prepare(&self, room: &Rc<Actor>, prepared: Prepared) {
-        room.placing.moved_in(prepared.host.bind(room));
+        room.move_in(prepared.host.bind(room));
         *self.isolate.borrow_mut() = Some(prepared);
     }
 
@@ -121,7 +125,9 @@ impl Home {
         self.line.park(context.waker());
         self.shared.note_activity();
         let begun = Instant::now();
+        let cpu_before = self.is_measured().then(|| self.shared.pulse.cpu()).flatten();
         let outcome = self.turn(context);
+        let cpu = cpu_before.and_then(|before| Some(self.shared.pulse.cpu()?.saturating_sub(before)));
         let mut overrun = self.shared.pulse.take_overrun();
         if let Some(overrun) = &mut overrun {
             let mut isolate = self.isolate.borrow_mut();
@@ -131,9 +137,12 @@ impl Home {
             self.tell_overrun(overrun);
         }
         let mut touched = self.line.take_touched(|serial| self.room(serial));
+        if let (Some(cpu), Some(room)) = (cpu, touched.first()) {
+            room.meters.turn_cpu.record(cpu);
+        }
         if let Err(error) = outcome {
             let guilty = overrun.as_ref().and_then(|overrun| overrun.source.clone());
-            let reason = self.why_failed(&error, overrun);
+            let (why, reason) = self.why_failed(&error, overrun);
             let mut others = self.live();
             others.retain(|room| !touched.iter().any(|one| Rc::ptr_eq(one, room)));
             touched.append(&mut others);
@@ -141,9 +150,12 @@ impl Home {
                 match &guilty {
                     Some(guilty) if *guilty != room.source => {
                         let other = overrun::name(guilty);
-                        room.reset_soon(&format!("{other}, which shares its isolate, was reset: {reason}"));
+                        room.reset_soon(
+                            why,
+                            &format!("{other}, which shares its isolate, was reset: {reason}"),
+                        );
                     }
-                    _ => room.reset_soon(&reason),
+                    _ => room.reset_soon(why, &reason),
                 }
             }
             self.end_isolate();
@@ -170,24 +182,33 @@ impl Home {
         }
     }
 
-    fn why_failed(&self, error: &CallError, overrun: Option<Overrun>) -> String {
+    // Whether the turn that begins is one of those whose CPU time is measured.
+    fn is_measured(&self) -> bool {
+        partyrun_telemetry::is_measuring() && self.shared.activity.get().is_multiple_of(TURNS_PER_MEASURED)
+    }
+
+    fn why_failed(&self, error: &CallError, overrun: Option<Overrun>) -> (Reset, String) {
         let (pulse, limits) = (&self.shared.pulse, &self.shared.limits);
         let subject = pulse.last_step().subject();
         let beyond = self.beyond(subject);
         let ended = overrun.and_then(|overrun| Some((overrun.step, overrun.ended?, overrun.stack)));
         match (error, ended) {
-            (CallError::Terminated, _) if beyond.is_some() => beyond.unwrap_or_default(),
+            (CallError::Terminated, _) if beyond.is_some() => (Reset::Memory, beyond.unwrap_or_default()),
             (CallError::Terminated, Some((step, limit, stack))) => {
-                overrun::time(step, limit, limits) + &stack
+                (overrun::count(step, limit), overrun::time(step, limit, limits) + &stack)
             }
-            (CallError::Terminated, None) => format!("{subject} was ended by a debugger"),
-            (other, _) => other.to_string(),
+            (CallError::Terminated, None) => (Reset::Asked, format!("{subject} was ended by a debugger")),
+            (other, _) => (Reset::Failure, other.to_string()),
         }
     }
 
     // The limit of memory that the isolate is beyond.
     fn beyond(&self, subject: &str) -> Option<String> {
-        self.isolate.borrow().as_ref().and_then(|prepared| prepared.isolate.memory().beyond(subject))
+        let guard = self.isolate.borrow();
+        let memory = guard.as_ref()?.isolate.memory();
+        let reason = memory.beyond(subject)?;
+        memory.count_limit();
+        Some(reason)
     }
 
     fn turn(&self, context: &mut Context<'_>) -> Result<(), CallError> {
@@ -202,7 +223,7 @@ impl Home {
             }
             if let Some(prepared) = &mut *guard {
                 room.lodger.wake();
-                room.placing.moved_in(prepared.host.bind(room));
+                room.move_in(prepared.host.bind(room));
                 if self.shared.shares_isolate {
                     prepared.isolate.also_give_to(&room.source);
                 }
@@ -407,7 +428,7 @@ impl Landlord for Home {
     fn relieve(&self) {
         if let Some(reason) = self.beyond("it") {
             self.ends.set(true);
-            self.live().iter().for_each(|room| room.reset(&reason));
+            self.live().iter().for_each(|room| room.reset(Reset::Memory, &reason));
             self.end_isolate();
         }
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use partyrun_limits::{Budget, Limits};
 use partyrun_net::SocketEvent;
+use partyrun_telemetry::limit_hit;
 
 use crate::room::event::Event;
 use crate::room::line::Bell;
@@ -110,10 +111,19 @@ impl Inbox {
     /// Whether a socket must stop reading. If so, [`Inbox::lets_go_on`] says when it may go on.
     pub(crate) fn holds_back(&self) -> bool {
         let full = self.is_full();
-        if full {
-            self.held_back.set(true);
+        if full && !self.held_back.replace(true) {
+            self.count_limit();
         }
         full
+    }
+
+    /// Counts that something was refused, or that senders stop, because the inbox is full.
+    pub(crate) fn count_limit(&self) {
+        if self.events.borrow().len() >= self.events_max {
+            limit_hit!(inbox_events_max);
+        } else {
+            limit_hit!(inbox_bytes_max);
+        }
     }
 
     /// Whether sockets that were told to stop reading may go on now: true once.

@@ -3,6 +3,7 @@
 
 use partyrun_net::Response;
 use partyrun_store::StoreError;
+use partyrun_telemetry::Reset;
 
 use crate::api::Gone;
 use crate::room::actor::Actor;
@@ -29,6 +30,7 @@ impl Actor {
     /// Hands the turn's writes to the store and what may leave to the sockets.
     pub(crate) fn leave_turn(&self) {
         let end = self.gate.end_of_turn(self.records.as_ref().map(|records| records.storage()));
+        self.traces.end_of_turn(end.batch.as_ref().map(|batch| batch.seq));
         if let (Some(batch), Some(records)) = (end.batch, &self.records)
             && let Some(worker) = self.shared.worker.upgrade()
         {
@@ -39,6 +41,7 @@ impl Actor {
 
     /// A batch of that life is durable, or never will be: then the room is reset and begins anew with what is durable.
     pub(crate) fn durable(&self, life: u32, seq: u64, result: Result<(), StoreError>) {
+        self.traces.committed(seq, result.is_ok());
         let Some(records) = &self.records else { return };
         // Later batches of a life that has failed fail, too; the room has a new one by then.
         if records.life() != life {
@@ -51,7 +54,7 @@ impl Actor {
         records.storage().borrow_mut().failed(seq);
         let reason = format!("its writes could not be stored: {failure}");
         self.gate.fail(&reason);
-        self.reset(&reason);
+        self.reset(Reset::Storage, &reason);
         if let Some(key) = self.key() {
             records.renew(self.shared.store.room(key.clone()));
         }

@@ -25,4 +25,5 @@ pub(crate) mod shared;
 pub(crate) mod sockets;
 pub(crate) mod start;
 pub(crate) mod state;
+pub(crate) mod traces;
 pub(crate) mod turn;

@@ -10,6 +10,7 @@ use partyrun_extensions as ext;
 use partyrun_extensions::tls::{TlsOptions, bare, secure};
 use partyrun_net::client::{self, Answer, ClientError};
 use partyrun_net::{Body, Response, Transport};
+use partyrun_telemetry::limit_hit;
 use url::Url;
 
 use crate::room::actor::Actor;
@@ -25,6 +26,7 @@ pub(crate) async fn connect(
 ) -> Result<ext::Reply, JsErrorBox> {
     let url = Url::parse(url).map_err(|error| JsErrorBox::type_error(format!("Invalid URL: {error}")))?;
     if actor.sockets.borrow().len() >= actor.shared.limits.connections_per_room_max {
+        limit_hit!(connections_per_room_max);
         let limit = actor.shared.limits.cite("connections_per_room_max");
         return Err(JsErrorBox::range_error(format!("The room has too many connections ({limit}).")));
     }

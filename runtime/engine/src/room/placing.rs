@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use partyrun_telemetry::limit_hit;
+
 use crate::ground::places::Full;
 use crate::room::actor::Actor;
 use crate::room::event::Event;
@@ -20,6 +22,7 @@ impl Actor {
             return true;
         }
         let wakes = self.sockets.borrow().any_hibernated();
+        self.startup.awaited(wakes);
         let why = match self.shared.places.take(wakes) {
             Ok(place) => {
                 *placing.place.borrow_mut() = Some(place);
@@ -49,10 +52,15 @@ impl Actor {
     }
 
     fn refuse_requests(&self, why: &Full) {
+        let _nobody_waits = self.startup.take_awaited();
         let asks = |event: &Event| matches!(event, Event::Request(..) | Event::Connect(..));
         let limits = &self.shared.limits;
         for event in self.inbox.take_if(asks) {
             self.shared.places.refused(why);
+            match why {
+                Full::Rooms => limit_hit!(rooms_max),
+                Full::Memory(_) => limit_hit!(memory_share_max),
+            }
             self.refuse(event, || {
                 let limit = limits.cite(match why {
                     Full::Rooms => "rooms_max",

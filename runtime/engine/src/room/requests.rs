@@ -8,6 +8,7 @@ use std::rc::Rc;
 use partyrun_extensions::wire::ID_MAX;
 use partyrun_limits::{Budget, Charge, Limits};
 use partyrun_net::{Body, RequestUrl, Response, Upgrade, counted};
+use partyrun_telemetry::{Span, limit_hit};
 use tokio::sync::oneshot;
 
 use crate::api::{Before, Fetched, Rejected};
@@ -70,6 +71,8 @@ pub(crate) struct Pending {
     pub(crate) url: Option<RequestUrl>,
     pub(crate) method: http::Method,
     pub(crate) headers: Option<http::HeaderMap>,
+    // What the request is in its trace, if it is traced.
+    span: Option<Span>,
     // What its body may take while it waits to be read; counted as long as the request waits.
     _body: Option<Charge>,
 }
@@ -85,6 +88,7 @@ impl Pending {
             url: None,
             method: http::Method::GET,
             headers: None,
+            span: None,
             _body: None,
         }
     }
@@ -165,7 +169,10 @@ impl Requests {
 
     /// Answers a request at once. An unknown one was answered before.
     pub(crate) fn answer(&self, id: u32, response: Response) {
-        if let Some(request) = self.take(id) {
+        if let Some(mut request) = self.take(id) {
+            if let Some(span) = &mut request.span {
+                span.answered(response.status);
+            }
             request.waiting.answer(response);
         }
     }
@@ -182,6 +189,13 @@ impl Requests {
     pub(crate) fn reject(&self, id: u32, message: &str) {
         if let Some(Pending { waiting: Waiting::Room(sender), .. }) = self.take(id) {
             let _gone = sender.send(Err(Rejected(message.to_string())));
+        }
+    }
+
+    /// The span of a request, which ends with its answer.
+    pub(crate) fn trace(&self, id: u32, span: Span) {
+        if let Some(request) = self.table.borrow_mut().get_mut(&id) {
+            request.span = Some(span);
         }
     }
 
@@ -209,11 +223,13 @@ impl Requests {
             && bytes.len() >= LONG_ANSWER_BYTES
         {
             if let Some(limit) = full {
+                limit_hit!(held_bytes_max);
                 let text =
                     format!("The room has too many answers that wait for its writes to be stored ({limit}).");
                 return busy(limits, &text);
             }
             if self.answers.refuses() {
+                limit_hit!(answers_bytes_max);
                 let limit = self.answers.cite("answers_bytes_max", "answers_total_bytes_max");
                 return busy(
                     limits,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use partyrun_net::Response;
+use partyrun_telemetry::Reset;
 
 use crate::room::actor::Actor;
 use crate::room::lodging::{Lodging, Parcel};
@@ -16,15 +17,16 @@ const FIRST_TIDY_DIVISOR: u32 = 3;
 
 impl Actor {
     /// Resets the room at the end of this turn; what it says from now on is not sent.
-    pub(crate) fn reset_soon(&self, reason: &str) {
+    pub(crate) fn reset_soon(&self, why: Reset, reason: &str) {
         self.gate.shut();
-        self.rest.reset.borrow_mut().get_or_insert_with(|| reason.to_string());
+        self.rest.reset.borrow_mut().get_or_insert_with(|| (why, reason.to_string()));
     }
 
     /// Ends this life of the room: the isolate goes, requests are answered with `reason` (in production it stands in
     /// the log only), sockets are closed with 1011.
     /// What was durable stays; what the turn wrote or wanted to say is forgotten.
-    pub(crate) fn reset(&self, reason: &str) {
+    pub(crate) fn reset(&self, why: Reset, reason: &str) {
+        self.meters.reset(why);
         self.shared.report_reset(&self.source, reason);
         // The stack is for the log.
         let reason = reason.split('\n').next().unwrap_or_default();
@@ -44,6 +46,7 @@ impl Actor {
     /// Leaves the isolate; what outlives it stays.
     pub(crate) fn leave_home(&self) {
         if let Some(number) = self.placing.moved_out() {
+            self.meters.live.sink(1);
             self.home.leave(number);
         }
         if let Some(records) = &self.records {
@@ -52,6 +55,7 @@ impl Actor {
         }
         self.startup.forget();
         self.rest.tidied.set(None);
+        self.traces.forget();
         self.rest.waits.set(0);
     }
 

@@ -12,6 +12,7 @@ use partyrun_net::close::close_code_allowed;
 use partyrun_net::{
     CloseFrame, Response, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink, Transport, Upgrade,
 };
+use partyrun_telemetry::Meters;
 use tokio::sync::oneshot;
 
 use crate::api::admin::ConnectionReport;
@@ -57,6 +58,13 @@ pub(crate) struct Sockets {
     dirty: Vec<u32>,
     count: usize,
     arrivals: u64,
+    meters: &'static Meters,
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        self.meters.sockets.sink(self.count);
+    }
 }
 
 impl Sockets {
@@ -66,6 +74,7 @@ impl Sockets {
         inbox: Rc<Inbox>,
         lodger: Rc<Lodger>,
         budgets: SocketBudgets,
+        meters: &'static Meters,
     ) -> Self {
         Self {
             limits,
@@ -78,6 +87,7 @@ impl Sockets {
             dirty: Vec::new(),
             count: 0,
             arrivals: 0,
+            meters,
         }
     }
 
@@ -112,6 +122,8 @@ impl Sockets {
         if let Some(place) = self.entries.get_mut(index as usize) {
             *place = Some(entry);
             self.count += 1;
+            self.meters.sockets.rise();
+            self.meters.sockets_opened.add(1);
         }
         index
     }
@@ -172,6 +184,7 @@ impl Sockets {
             && place.take().is_some()
         {
             self.count -= 1;
+            self.meters.sockets.sink(1);
             self.free.push(index);
         }
     }
@@ -189,6 +202,7 @@ impl Sockets {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_text(text).is_ok() {
             let counts = entry.socket.is_counted();
+            self.meters.sent(1, text.len());
             self.mark(index);
             if counts {
                 self.relieve();
@@ -200,6 +214,7 @@ impl Sockets {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_binary(bytes).is_ok() {
             let counts = entry.socket.is_counted();
+            self.meters.sent(1, bytes.len());
             self.mark(index);
             if counts {
                 self.relieve();
@@ -211,6 +226,7 @@ impl Sockets {
         let Some(entry) = self.get(index) else { return };
         if entry.socket.send_shared(frame).is_ok() {
             let counts = entry.socket.is_counted();
+            self.meters.sent(1, frame.payload_length());
             self.mark(index);
             if counts {
                 self.relieve();
@@ -262,15 +278,18 @@ impl Sockets {
 
     /// Queues a message for all listed connections that are not skipped.
     pub(crate) fn broadcast(&mut self, frame: &SharedFrame) {
+        let mut reached = 0;
         for index in 0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX) {
             let Some(entry) = self.get(index) else { continue };
             if std::mem::take(&mut entry.skipped) || !entry.listed || entry.sink.closed_here.get() {
                 continue;
             }
             if entry.socket.send_shared(frame).is_ok() {
+                reached += 1;
                 self.mark(index);
             }
         }
+        self.meters.sent(reached, frame.payload_length());
         self.relieve();
     }
 
@@ -342,6 +361,7 @@ impl Sockets {
         }
         self.free.clear();
         self.dirty.clear();
+        self.meters.sockets.sink(self.count);
         self.count = 0;
     }
 

@@ -49,7 +49,7 @@ impl Actor {
             Ok::<u32, CallError>(outcome)
         });
         match started.unwrap_or(Ok(wire::START_FAILED))? {
-            wire::STARTED => self.startup.state.set(Start::Started),
+            wire::STARTED => self.has_started(),
             // `op_room_started` ends it: perhaps it has already.
             wire::STARTING => {}
             _ => self.startup.state.set(Start::New),
@@ -85,12 +85,20 @@ impl Actor {
     /// `onStart` has ended; `failure` is empty when it went well.
     pub(crate) fn started(&self, failure: &str) {
         if failure.is_empty() {
-            self.startup.state.set(Start::Started);
+            self.has_started();
         } else {
             self.startup.state.set(Start::New);
             *self.startup.failure.borrow_mut() = Some(failure.to_string());
         }
         self.wake();
+    }
+
+    fn has_started(&self) {
+        self.startup.state.set(Start::Started);
+        if let Some((since, wakes)) = self.startup.take_awaited() {
+            let kind = if wakes { &self.meters.wake_ups } else { &self.meters.new_rooms };
+            kind.record(since.elapsed());
+        }
     }
 
     /// The event that began a failed start is answered with the failure; the next event tries again (spec 2.3 [P]).

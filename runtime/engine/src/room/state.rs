@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use partyrun_store::DueAlarm;
+use partyrun_telemetry::{Reset, Span};
 
 use crate::ground::places::Place;
 use crate::room::requests::Ids;
@@ -27,11 +28,18 @@ pub(crate) struct Startup {
     pub(super) failure: RefCell<Option<String>>,
     // `blockConcurrencyWhile` or a transaction runs.
     held: Cell<bool>,
+    // Since when an event waits for the start, and whether it is one that wakes the room.
+    awaited: Cell<Option<(Instant, bool)>>,
 }
 
 impl Default for Startup {
     fn default() -> Self {
-        Self { state: Cell::new(Start::New), failure: RefCell::default(), held: Cell::new(false) }
+        Self {
+            state: Cell::new(Start::New),
+            failure: RefCell::default(),
+            held: Cell::new(false),
+            awaited: Cell::new(None),
+        }
     }
 }
 
@@ -51,10 +59,23 @@ impl Startup {
         self.held.set(held);
     }
 
+    /// An event waits for the start; where it `wakes` the room, connections were there before.
+    pub(crate) fn awaited(&self, wakes: bool) {
+        if self.awaited.get().is_none() {
+            self.awaited.set(Some((Instant::now(), wakes)));
+        }
+    }
+
+    /// Nobody waits for the start any more. Answers since when somebody did, and whether it was a wake-up.
+    pub(crate) fn take_awaited(&self) -> Option<(Instant, bool)> {
+        self.awaited.take()
+    }
+
     /// The next life begins from the beginning.
     pub(crate) fn forget(&self) {
         self.state.set(Start::New);
         self.held.set(false);
+        self.awaited.set(None);
     }
 }
 
@@ -71,7 +92,7 @@ pub(crate) struct Rest {
     // A step took long since the room came to this worker.
     slow: Cell<bool>,
     /// Why the room will be reset at the end of this turn.
-    pub(super) reset: RefCell<Option<String>>,
+    pub(super) reset: RefCell<Option<(Reset, String)>>,
 }
 
 impl Rest {
@@ -116,7 +137,7 @@ impl Rest {
     }
 
     /// Why the room is to be reset now.
-    pub(crate) fn take_reset(&self) -> Option<String> {
+    pub(crate) fn take_reset(&self) -> Option<(Reset, String)> {
         self.reset.take()
     }
 }
@@ -161,6 +182,8 @@ impl Placing {
 pub(super) struct RunningAlarm {
     pub(super) due: DueAlarm,
     pub(super) since: Instant,
+    /// What the run is in its trace, if it is traced.
+    pub(super) span: Cell<Option<Span>>,
     /// It counts against `alarms_running_max`.
     pub(super) counted: Cell<bool>,
 }

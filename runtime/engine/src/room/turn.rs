@@ -2,15 +2,17 @@
 
 use deno_core::v8;
 use partyrun_net::Response;
+use partyrun_telemetry::{Tracer, tracer};
 
 use crate::api::Level;
 use crate::api::admin::AskError;
 use crate::ground::overrun;
 use crate::ground::pulse::{Overrun, Step};
-use crate::isolate::{CallError, Entered};
+use crate::isolate::{CallError, Calls, Entered, call, text};
 use crate::room::actor::Actor;
 use crate::room::event::{Event, dispatch};
 use crate::room::state::Start;
+use crate::room::traces::Traced;
 
 /// Events that one turn may take before other rooms of the worker get theirs.
 const EVENTS_PER_TURN_MAX: usize = 256;
@@ -48,9 +50,17 @@ impl Actor {
                     self.change(*wanted);
                     continue;
                 }
+                match &event {
+                    Event::Text(_, message) => self.meters.received(message.len()),
+                    Event::Binary(_, message) => self.meters.received(message.len()),
+                    _ => {}
+                }
                 self.step(event.step())?;
                 v8::scope!(let scope, scope);
-                dispatch(scope, calls, self.number(), event)?;
+                match tracer() {
+                    None => dispatch(scope, calls, self.number(), event)?,
+                    Some(tracer) => self.dispatch_traced(scope, calls, tracer, event)?,
+                }
                 scope.perform_microtask_checkpoint();
                 if scope.is_execution_terminating() {
                     return Err(CallError::Terminated);
@@ -61,11 +71,38 @@ impl Actor {
         delivered.unwrap_or(Ok(()))
     }
 
+    // The same as `dispatch`, as a part of the trace to which the event belongs, or in which it begins one.
+    fn dispatch_traced(
+        &self,
+        scope: &mut v8::PinScope<'_, '_>,
+        calls: &Calls,
+        tracer: &'static Tracer,
+        event: Event,
+    ) -> Result<(), CallError> {
+        let Some(Traced { place, span }) = self.traces.begin(tracer, &self.source, &event) else {
+            return dispatch(scope, calls, self.number(), event);
+        };
+        let mut own = None;
+        match (span, event.answered_by(), &event) {
+            (Some(span), Some(id), _) => self.requests.trace(id, span),
+            (Some(span), None, Event::Alarm(token)) => self.trace_alarm(*token, span),
+            (span, ..) => own = span,
+        }
+        let place = text(scope, &place.text())?;
+        call(scope, &calls.trace, &[place])?;
+        dispatch(scope, calls, self.number(), event)?;
+        scope.perform_microtask_checkpoint();
+        let nowhere = v8::undefined(scope).into();
+        call(scope, &calls.trace, &[nowhere])?;
+        drop(own);
+        Ok(())
+    }
+
     /// The room had a part in a turn that has ended.
     pub(crate) fn end_of_turn(&self) {
         self.leave_turn();
-        if let Some(reason) = self.rest.take_reset() {
-            self.reset(&reason);
+        if let Some((why, reason)) = self.rest.take_reset() {
+            self.reset(why, &reason);
         }
         if self.startup.state() == Start::Started {
             self.placing.settle();

@@ -45,6 +45,18 @@ macro_rules! noted {
     };
 }
 
+impl ext::Traces for Noted {
+    fn trace_begin(&self, _room: u32, _place: &str, _method: &str, _url: &str) -> String {
+        String::new()
+    }
+
+    fn trace_end(&self, _room: u32, _place: &str, _status: u32) {}
+
+    fn trace_console(&self, room: u32, _place: &str, level: u32, text: &str) {
+        ext::Console::console(self, room, level, text);
+    }
+}
+
 impl ext::Console for Noted {
     fn console(&self, room: u32, _level: u32, text: &str) {
         self.note("console", room, text.trim_end());

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use partyrun_store::RoomKey;
+use partyrun_telemetry::{Eviction, Reset};
 
 use crate::api::admin::{Act, Acted, RoomOrder, RoomQuery, RoomReport, RoomUsage, WorkerUsage};
 use crate::room::actor::Actor;
@@ -70,11 +71,11 @@ impl Worker {
         match act {
             Act::Close { id, code, reason } => Acted::Done(room.close_connections(&id, code, &reason)),
             Act::Broadcast(text) => Acted::Done(room.broadcast(&text)),
-            Act::Hibernate if self.hibernate(key) => Acted::Done(0),
+            Act::Hibernate if self.hibernate(key, Eviction::Asked) => Acted::Done(0),
             Act::Hibernate => Acted::InProgress,
             Act::Evict => self.evict_now(key, &room),
             Act::Reset => {
-                room.reset("an operator asked for it");
+                room.reset(Reset::Asked, "an operator asked for it");
                 if room.is_empty() {
                     self.retire(key, &room);
                 }
@@ -91,7 +92,7 @@ impl Worker {
         let count = sockets.len();
         sockets.close_all(1012, "Service Restart");
         drop(sockets);
-        self.evict(key, room);
+        self.evict(key, room, Eviction::Asked);
         Acted::Done(count)
     }
 

@@ -38,6 +38,18 @@ pub(crate) enum Kind {
     Room,
 }
 
+impl Kind {
+    /// Its name in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Share => "share",
+            Self::Slow => "slow",
+            Self::Room => "room",
+        }
+    }
+}
+
 /// A worker as other threads see it: what it is sent, and which rooms it has in memory.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
@@ -122,6 +134,14 @@ impl Mailbox {
             self.inbox().receiver.poll_recv(context)
         })
         .await
+    }
+
+    /// How metrics name the worker: there are few whose number stays, and the others are counted by their kind.
+    pub(crate) fn label(&self) -> String {
+        match self.kind {
+            Kind::Share => self.id.to_string(),
+            other => other.name().to_string(),
+        }
     }
 
     /// Whether the worker may end when it has no rooms.

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use partyrun_net::{Body, Guests, Request};
 use partyrun_store::{DueAlarm, RoomKey};
+use partyrun_telemetry::{Eviction, Lateness, limit_hit};
 use tokio::sync::oneshot;
 
 use crate::api::{Isolation, RoomState, Source};
@@ -88,6 +89,7 @@ impl Worker {
         let mailbox = self.isolates.mailbox.clone();
         self.isolates.refill();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        let lateness = Lateness::of(&mailbox.label());
         loop {
             tokio::select! {
                 biased;
@@ -105,7 +107,8 @@ impl Worker {
                     }
                     Some(message) => self.take(message),
                 },
-                _ = sweep.tick() => {
+                planned = sweep.tick() => {
+                    lateness.record(planned.elapsed());
                     self.sweep();
                     if self.may_end() {
                         break;
@@ -220,7 +223,7 @@ impl Worker {
                 }
             }
             Message::Hibernate(key, reply) => {
-                let _gone = reply.send(self.hibernate(&key));
+                let _gone = reply.send(self.hibernate(&key, Eviction::Asked));
             }
             Message::Before(before, reply) => {
                 let remembered = Pending::forwardable(&before.request, Waiting::Before(reply));
@@ -335,6 +338,7 @@ impl Worker {
         reply: oneshot::Sender<Answer>,
     ) {
         if room.inbox.is_full() {
+            room.inbox.count_limit();
             let text =
                 format!("The room has too many events waiting ({}).", room.inbox.cite(&self.shared.limits));
             let _gone = reply.send(Ok(busy(&self.shared.limits, &text)));
@@ -342,6 +346,7 @@ impl Worker {
         }
         if let Some(upgrade) = request.upgrade.take() {
             if room.sockets.borrow().len() >= self.shared.limits.connections_per_room_max {
+                limit_hit!(connections_per_room_max);
                 let limit = self.shared.limits.cite("connections_per_room_max");
                 let text = format!("The room has too many connections ({limit}).");
                 let _gone = reply.send(Ok(busy(&self.shared.limits, &text)));
@@ -360,6 +365,7 @@ impl Worker {
             let bodies = room.requests.bodies();
             let body = match &request.body {
                 Body::Stream(_) if bodies.refuses() => {
+                    limit_hit!(bodies_bytes_max);
                     let limit = self.shared.limits.cite("bodies_bytes_max");
                     let text = format!("The room has too many requests whose bodies wait for it ({limit}).");
                     let _gone = reply.send(Ok(busy(&self.shared.limits, &text)));
@@ -389,7 +395,7 @@ impl Worker {
         self.room(due.room.clone()).start_alarm(due);
     }
 
-    fn hibernate(&mut self, key: &RoomKey) -> bool {
+    fn hibernate(&mut self, key: &RoomKey, why: Eviction) -> bool {
         let Some(room) = self.rooms.get(key).cloned() else { return true };
         if !room.is_live() {
             return true;
@@ -397,11 +403,14 @@ impl Worker {
         if !room.at_rest() {
             return false;
         }
-        self.evict(key, &room);
+        self.evict(key, &room, why);
         true
     }
 
-    fn evict(&mut self, key: &RoomKey, room: &Rc<Actor>) {
+    fn evict(&mut self, key: &RoomKey, room: &Rc<Actor>, why: Eviction) {
+        if room.is_live() {
+            room.meters.evicted(why);
+        }
         room.leave_home();
         if room.is_empty() {
             self.retire(key, room);
@@ -436,7 +445,7 @@ impl Worker {
         let at_rest = self.rooms.iter().filter(|(_, room)| room.at_rest());
         let idle = at_rest.map(|(key, room)| (room.inbox.last_event(), key.clone())).collect();
         for key in leaving(idle, why) {
-            self.hibernate(&key);
+            self.hibernate(&key, Eviction::Pressure);
         }
         if matches!(why, Full::Memory(_)) {
             self.isolates.clear();
@@ -470,7 +479,7 @@ impl Worker {
             .map(|(key, room)| (key.clone(), room.clone()))
             .collect();
         for (key, room) in due {
-            self.evict(&key, &room);
+            self.evict(&key, &room, if pressed { Eviction::Pressure } else { Eviction::Idle });
         }
         self.tidy(now);
         self.isolates.ease();

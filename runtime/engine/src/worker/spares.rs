@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
+use partyrun_telemetry::{Level, NO_PARTY};
 
 use crate::ground::program::Program;
 use crate::isolate::Loaded;
@@ -32,6 +33,14 @@ pub(crate) struct Spares {
     asked: VecDeque<Loaded>,
     // How long the modules of a party take.
     times: HashMap<Loaded, Duration>,
+    // How many are ready, for whoever looks from outside.
+    seen: &'static Level,
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        self.seen.set(0);
+    }
 }
 
 impl Spares {
@@ -43,7 +52,9 @@ impl Spares {
     fn of_program(demand: Demand, program: &Program) -> Self {
         let times =
             program.import_times().map(|(party, took)| (Loaded::Party(party.clone()), took)).collect();
-        Self { ready: Vec::new(), demand, asked: VecDeque::new(), times }
+        let seen = &partyrun_telemetry::meters(NO_PARTY, 0).spares;
+        seen.set(0);
+        Self { ready: Vec::new(), demand, asked: VecDeque::new(), times, seen }
     }
 
     /// A spare for a room, if there is one that can serve it.
@@ -53,7 +64,9 @@ impl Spares {
         let having = |loaded: &Loaded| self.ready.iter().position(|spare| spare.isolate.loaded() == loaded);
         let found = having(wanted).or_else(|| having(&Loaded::Nothing));
         self.demand.asked(found.is_some(), Instant::now());
-        Some(self.ready.swap_remove(found?))
+        let spare = self.ready.swap_remove(found?);
+        self.seen.set(self.ready.len());
+        Some(spare)
     }
 
     /// Follows a demand that has gone down. Called now and then.
@@ -65,6 +78,7 @@ impl Spares {
             }
             let surplus = self.plan().1.last().copied().unwrap_or(0);
             drop(self.ready.swap_remove(surplus));
+            self.seen.set(self.ready.len());
         }
     }
 
@@ -97,6 +111,7 @@ impl Spares {
         match blank.or_else(|| surplus.first().copied()) {
             Some(index) => {
                 let spare = self.ready.swap_remove(index);
+                self.seen.set(self.ready.len());
                 (blank.map(|_| spare), wanted)
             }
             None => (None, wanted),
@@ -106,11 +121,13 @@ impl Spares {
     /// Adds one.
     pub(crate) fn put(&mut self, spare: Prepared) {
         self.ready.push(spare);
+        self.seen.set(self.ready.len());
     }
 
     /// Drops all.
     pub(crate) fn clear(&mut self) {
         self.ready.clear();
+        self.seen.set(0);
     }
 
     /// Drops all: from now on they are for another program.

@@ -178,6 +178,7 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: tokio
                 let open = shared.trunk.connections.fetch_add(1, Ordering::Relaxed);
                 let place = Place::new(Arc::clone(&shared.trunk.connections));
                 if open >= shared.trunk.connections_max && !shared.make_way(front).await {
+                    partyrun_telemetry::limit_hit!(connections_max);
                     connection::refuse(&stream);
                     continue;
                 }

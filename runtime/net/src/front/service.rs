@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use partyrun_limits::Limits;
+use partyrun_telemetry::limit_hit;
 
 use super::body::{self, OutBody, OutStream};
 use super::framing::HeadNote;
@@ -120,8 +121,14 @@ impl<H: Handler> Connection<H> {
                 request.body = body;
                 Ok((request, accept))
             }
-            Err(BodyError::TooLarge(_)) => Err(Refusal(Box::new(too_large(limits)))),
-            Err(BodyError::Idle) => Err(Refusal(Box::new(stalled(limits)))),
+            Err(BodyError::TooLarge(_)) => {
+                limit_hit!(body_bytes_max);
+                Err(Refusal(Box::new(too_large(limits))))
+            }
+            Err(BodyError::Idle) => {
+                limit_hit!(body_idle_max);
+                Err(Refusal(Box::new(stalled(limits))))
+            }
             Err(error) => Err(Refusal::new(400, &error.to_string())),
         }
     }
@@ -180,7 +187,14 @@ impl<H: Handler> Connection<H> {
             Verdict::BodyTooLarge => Poll::Ready(too_large(limits)),
             Verdict::BodyMalformed => Poll::Ready(Response::text(400, "The request body is malformed.")),
         });
-        late.await
+        let response = late.await;
+        match self.state.verdict() {
+            Verdict::Overdue => limit_hit!(request_time_max),
+            Verdict::BodyIdle => limit_hit!(body_idle_max),
+            Verdict::BodyTooLarge => limit_hit!(body_bytes_max),
+            Verdict::None | Verdict::BodyMalformed => {}
+        }
+        response
     }
 
     /// Makes hyper's response of ours. A refusal ends the connection, as what follows cannot be trusted.

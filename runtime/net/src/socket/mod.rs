@@ -340,6 +340,10 @@ impl Inner {
     }
 
     fn overflow(&self, failure: Failure) {
+        match failure {
+            Failure::QueuesFull => partyrun_telemetry::limit_hit!(send_queues_bytes_max),
+            _ => partyrun_telemetry::limit_hit!(send_queue_bytes_max),
+        }
         self.stage.set(Stage::Closing);
         self.outbox.borrow_mut().cut();
         self.recount();

@@ -13,8 +13,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use partyrun_telemetry::EVERYWHERE;
 use rusqlite::{Connection, params};
 
 use super::place::Place;
@@ -174,6 +175,7 @@ impl Committer {
     }
 
     fn commit(&mut self, mut group: Vec<Pending>) {
+        let begun = Instant::now();
         let place = self.place.check();
         let is_there = place.is_ok();
         let mut results = place.and_then(|()| {
@@ -189,6 +191,10 @@ impl Committer {
                 pending.batch.room.set_failed();
             }
         }
+        EVERYWHERE.commits.record_shared(begun.elapsed());
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        EVERYWHERE.batches_failed.add_shared(failed);
+        EVERYWHERE.batches.add_shared(results.len() - failed);
         let durable = group.iter().zip(&results).filter(|(_, result)| result.is_ok());
         self.board.committed(durable.map(|(pending, _)| &pending.batch));
         for (pending, result) in group.iter_mut().zip(results) {

@@ -217,6 +217,14 @@ impl Store for Sqlite {
         drop(self.inbox.send(Message::Probe(Probe::new(done))));
     }
 
+    fn file_bytes(&self) -> Vec<(&'static str, u64)> {
+        let mut wal = self.path.as_os_str().to_owned();
+        wal.push("-wal");
+        // The log is not there before the first write.
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        vec![("database", length(&self.path)), ("wal", length(Path::new(&wal)))]
+    }
+
     fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };

@@ -3,6 +3,7 @@
 use partyrun_extensions as ext;
 use partyrun_extensions::wire::{SENT, TOO_LONG, TOO_MUCH_HELD};
 use partyrun_net::SharedFrame;
+use partyrun_telemetry::limit_hit;
 
 use super::HostSlot;
 use super::sockets::overflows;
@@ -12,6 +13,7 @@ impl HostSlot {
     fn broadcast(&self, room: u32, bytes: usize, frame: impl FnOnce() -> SharedFrame) -> u32 {
         let Some(actor) = self.room(room) else { return SENT };
         if bytes > actor.shared.limits.message_out_bytes_max {
+            limit_hit!(message_out_bytes_max);
             return TOO_LONG;
         }
         if actor.gate.is_open() {
@@ -19,6 +21,7 @@ impl HostSlot {
             let frame = frame().counted(sockets.queued());
             sockets.broadcast(&frame);
         } else if actor.gate.is_full() {
+            limit_hit!(held_bytes_max);
             return TOO_MUCH_HELD;
         } else {
             let mut targets = actor.sockets.borrow_mut().broadcast_targets();

@@ -15,6 +15,7 @@ mod responses;
 mod room;
 mod sockets;
 mod storage;
+mod traces;
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};

@@ -2,6 +2,7 @@
 //! alarm ended.
 
 use partyrun_extensions as ext;
+use partyrun_telemetry::Reset;
 
 use super::HostSlot;
 
@@ -15,7 +16,7 @@ impl ext::Room for HostSlot {
 
     fn room_reset(&self, room: u32, reason: &str) {
         if let Some(actor) = self.room(room) {
-            actor.reset_soon(reason);
+            actor.reset_soon(Reset::Failure, reason);
             actor.wake();
         }
     }

@@ -5,6 +5,7 @@ use partyrun_extensions as ext;
 use partyrun_extensions::wire::{SENT, TOO_LONG, TOO_MUCH_HELD};
 use partyrun_net::close::close_code_allowed;
 use partyrun_net::{CloseFrame, SharedFrame};
+use partyrun_telemetry::limit_hit;
 
 use super::HostSlot;
 use crate::room::actor::Actor;
@@ -23,11 +24,13 @@ impl HostSlot {
     ) -> u32 {
         let Some(actor) = self.room(room) else { return SENT };
         if bytes > actor.shared.limits.message_out_bytes_max {
+            limit_hit!(message_out_bytes_max);
             return TOO_LONG;
         }
         if actor.gate.is_open() {
             now(&actor);
         } else if actor.gate.is_full() {
+            limit_hit!(held_bytes_max);
             return TOO_MUCH_HELD;
         } else if !overflows(&actor, index, bytes) {
             actor.gate.hold(Output::Frame(index, later()));

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use deno_error::JsErrorBox;
 use partyrun_extensions as ext;
 use partyrun_store::{RoomStorage, StorageError, StoreError};
+use partyrun_telemetry::{Reset, limit_hit};
 
 use super::HostSlot;
 use crate::api::Level;
@@ -28,7 +29,8 @@ impl HostSlot {
         }
         result.map_err(|error| {
             if error.resets_room() {
-                actor.reset_soon(&error.to_string());
+                limit_hit!(unawaited_bytes_max);
+                actor.reset_soon(Reset::Storage, &error.to_string());
             }
             js_error(&error)
         })

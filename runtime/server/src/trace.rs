@@ -1,0 +1,53 @@
+//! The span of a request from the network, and what the room hears of it: the request's `traceparent` names the span.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use partyrun_net::{Request, Route};
+use partyrun_telemetry::{Place, Side, Span, Tracer};
+
+const PARENT: HeaderName = HeaderName::from_static("traceparent");
+const STATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Begins the span of a request, as a part of the trace that it names or as a new one; none if it is not sampled.
+pub(crate) fn begin(tracer: &'static Tracer, request: &mut Request, client: IpAddr) -> Option<Span> {
+    let parent = place_of(&request.headers);
+    let Some(mut span) = tracer.begin(Side::Server, parent.as_ref(), || name(request)) else {
+        // Others on the way must know that this trace is not kept here.
+        if let Some(parent) = parent.filter(Place::is_sampled) {
+            tell(&mut request.headers, &tracer.dropped(&parent));
+        }
+        return None;
+    };
+    span.set("http.request.method", request.method.as_str().to_string());
+    span.set("url.path", request.path().to_string());
+    span.set("client.address", client.to_string());
+    if let Some(place) = span.place() {
+        tell(&mut request.headers, &place);
+    }
+    Some(span)
+}
+
+fn place_of(headers: &HeaderMap) -> Option<Place> {
+    let field = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    Place::read(field(&PARENT)?, field(&STATE).unwrap_or_default())
+}
+
+fn tell(headers: &mut HeaderMap, place: &Place) {
+    for (name, value) in [(PARENT, place.parent()), (STATE, place.state().to_string())] {
+        match HeaderValue::try_from(value) {
+            Ok(value) if !value.is_empty() => drop(headers.insert(name, value)),
+            _ => drop(headers.remove(name)),
+        }
+    }
+}
+
+// There are few names: rooms and files have none of their own.
+fn name(request: &Request) -> String {
+    let method = &request.method;
+    match Route::parse(request.path(), usize::MAX) {
+        Ok(Route::Room { party, .. }) if party == "main" => format!("{method} /party/:room"),
+        Ok(Route::Room { party, .. }) => format!("{method} /parties/{party}/:room"),
+        _ => method.to_string(),
+    }
+}
