@@ -27,6 +27,7 @@ async function whenReleased(promise) {
   const room = currentRoom();
   const own = current.get();
   try {
+    // own: the promise of an op.
     return await promise;
   } finally {
     while (isHeld(room, own)) await new Promise((resolve) => ArrayPrototypePush(room.heldBack, resolve));

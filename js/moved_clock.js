@@ -88,6 +88,7 @@ async function follow() {
     const asked = op_clock_moved(seen);
     // A room that waits for nothing else is idle.
     core.unrefOpPromise(asked);
+    // own: the promise of an op.
     seen = await asked;
     if (MapPrototypeGetSize(waiting) === 0) continue;
     const all = ArrayPrototypeSort(ArrayFrom(MapPrototypeValues(waiting)), (a, b) => a.due - b.due || a.id - b.id);
