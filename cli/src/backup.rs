@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partyrun_backup::{BackupError, Event, Running, Schedule, Stop, Verified};
-use partyrun_config::{ConfigError, Overrides, Request};
+use partyrun_config::{ConfigError, Request};
 use partyrun_limits::shown_bytes;
 
 use crate::args::{BackupArgs, DataArgs, RestoreArgs, ScheduleArgs};
@@ -77,14 +77,8 @@ fn summary(done: &str, from: &Path, verified: &Verified) -> String {
 // The working folder and the data folder.
 fn data(args: &DataArgs) -> Result<(PathBuf, PathBuf), CommandError> {
     let cwd = std::env::current_dir().map_err(CommandError::NoFolder)?;
-    let overrides = Overrides { persist: args.persist.clone(), ..Overrides::default() };
-    let config = partyrun_config::load(&Request {
-        cwd: cwd.clone(),
-        config: args.config.clone(),
-        without_env_files: true,
-        overrides,
-        ..Request::default()
-    })?;
+    let config =
+        partyrun_config::load(&Request::for_data(&cwd, args.config.as_deref(), args.persist.as_deref()))?;
     let data = config.persist.path().ok_or(CommandError::NotKept)?.to_path_buf();
     Ok((cwd, data))
 }

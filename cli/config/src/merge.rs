@@ -40,6 +40,20 @@ pub struct Request {
     pub overrides: Overrides,
 }
 
+impl Request {
+    /// What a command asks that only looks for a project's data: its flags `--config` and `--persist`, and no environment.
+    pub fn for_data(cwd: &Path, config: Option<&Path>, persist: Option<&str>) -> Self {
+        let overrides = Overrides { persist: persist.map(str::to_owned), ..Overrides::default() };
+        Self {
+            cwd: cwd.to_path_buf(),
+            config: config.map(Path::to_path_buf),
+            without_env_files: true,
+            overrides,
+            ..Self::default()
+        }
+    }
+}
+
 /// What flags said; `None` and empty mean that they said nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use http::Method;
-use partyrun_config::{Config, ConfigError, Overrides, Request};
+use partyrun_config::{Config, ConfigError, Request};
 use serde_json::{Value, json};
 
 use super::client::{Ask, Client, ClientError, room_path, segment};
@@ -40,14 +40,7 @@ pub(crate) fn client(args: &ToArgs) -> Result<Client, AskError> {
 fn project(args: &ToArgs) -> Result<Config, AskError> {
     let cwd = std::env::current_dir()
         .map_err(|error| AskError::Machine { what: "The working folder cannot be found", error })?;
-    let overrides = Overrides { persist: args.persist.clone(), ..Overrides::default() };
-    Ok(partyrun_config::load(&Request {
-        cwd,
-        config: args.config.clone(),
-        without_env_files: true,
-        overrides,
-        ..Request::default()
-    })?)
+    Ok(partyrun_config::load(&Request::for_data(&cwd, args.config.as_deref(), args.persist.as_deref()))?)
 }
 
 pub(super) fn print(text: &str) -> Result<(), AskError> {

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use partyrun_config::{Overrides, Request};
+use partyrun_config::Request;
 use partyrun_limits::Limits;
 use partyrun_store::{ListOptions, RoomKey, Sqlite, StorageError, Store, StoreError, WorkerStore};
 
@@ -28,14 +28,8 @@ pub(crate) use error::ImportError;
 /// Runs the command.
 pub(crate) fn run(args: &ImportArgs) -> Result<(), ImportError> {
     let cwd = std::env::current_dir().map_err(ImportError::NoFolder)?;
-    let overrides = Overrides { persist: args.persist.clone(), ..Overrides::default() };
-    let config = partyrun_config::load(&Request {
-        cwd: cwd.clone(),
-        config: args.config.clone(),
-        without_env_files: true,
-        overrides,
-        ..Request::default()
-    })?;
+    let config =
+        partyrun_config::load(&Request::for_data(&cwd, args.config.as_deref(), args.persist.as_deref()))?;
     let data = config.persist.path().ok_or(ImportError::NotKept)?;
     let from = match &args.from {
         Some(from) => cwd.join(from),

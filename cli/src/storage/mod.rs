@@ -11,7 +11,7 @@ mod viewer;
 
 use std::path::Path;
 
-use partyrun_config::{Config, ConfigError, Overrides, Request};
+use partyrun_config::{Config, ConfigError, Request};
 use partyrun_store::{Look, RoomKey, RoomOnDisk};
 
 use crate::admin::client::{Client, ClientError};
@@ -82,14 +82,7 @@ fn through(args: &StorageArgs, client: Option<Client>) -> Result<(), StorageErro
 }
 
 fn config(args: &StorageArgs, cwd: &Path) -> Result<Config, ConfigError> {
-    let overrides = Overrides { persist: args.persist.clone(), ..Overrides::default() };
-    partyrun_config::load(&Request {
-        cwd: cwd.to_path_buf(),
-        config: args.config.clone(),
-        without_env_files: true,
-        overrides,
-        ..Request::default()
-    })
+    partyrun_config::load(&Request::for_data(cwd, args.config.as_deref(), args.persist.as_deref()))
 }
 
 /// The room that was meant: `PARTY/ROOM`, or a room of the party `main`.
