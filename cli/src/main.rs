@@ -37,6 +37,7 @@ mod stdout;
 mod stop;
 mod storage;
 mod supervisor;
+mod tested;
 mod watch;
 
 use std::process::ExitCode;

@@ -47,7 +47,7 @@ struct Servable {
 /// Runs the command until it is asked to stop.
 pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), RunError> {
     if args.listen.test_clock {
-        partyrun_clock::make_movable();
+        crate::tested::begin();
     }
     let json = output::json_wanted(&args.listen);
     let limits = args.listen.limits(Limits::default())?;

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         return Err(RunError::StrayAddress { flag });
     }
     if args.listen.test_clock {
-        partyrun_clock::make_movable();
+        crate::tested::begin();
     }
     let limits = args.listen.limits(Limits::default())?;
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;

@@ -89,6 +89,32 @@ fn the_library_does_what_it_promises() {
 }
 
 #[test]
+fn a_server_ends_with_the_test_that_was_killed() {
+    let (project, _) = of_the_docs();
+    let program = r#"import { start } from "partyrun/test"; const party = await start(); console.log(party.port); setInterval(() => {}, 1000);"#;
+    if install(&project, "ws").is_none() {
+        return;
+    }
+    project.write("killed.mjs", program);
+    let mut command = Command::new("node");
+    command.arg("killed.mjs").current_dir(project.path()).env("PARTYRUN", env!("CARGO_BIN_EXE_partyrun"));
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR")).stdout(std::process::Stdio::piped());
+    let mut test = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut output = std::io::BufReader::new(test.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+    let port: u16 = line.trim().parse().unwrap();
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    test.kill().unwrap();
+    test.wait().unwrap();
+    let deadline = std::time::Instant::now() + crate::support::PATIENCE;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "the server is still there");
+        std::thread::sleep(std::time::Duration::from_millis(50)); // Polls.
+    }
+}
+
+#[test]
 fn no_clock_is_moved_unless_that_was_asked_for() {
     let project = Project::new(&[("server.js", "export default class {}")]);
     let admin = project.file("admin").to_string_lossy().into_owned();
