@@ -12,9 +12,19 @@ use std::fs;
 use std::path::PathBuf;
 
 use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
-use deno_core::{Extension, ExtensionFileSource, wrap_lazy_ext_script};
+use deno_core::{Extension, ExtensionFileSource, v8_set_flags, wrap_lazy_ext_script};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // The tables in which V8 remembers the texts of numbers are part of the snapshot, as large as they have become. As in
+    // `set_v8_flags` of the engine.
+    let unknown = v8_set_flags(vec![
+        "build".to_string(),
+        "--smi-string-cache-size=1024".to_string(),
+        "--double-string-cache-size=512".to_string(),
+    ]);
+    if unknown.len() > 1 {
+        return Err(format!("V8 does not know a flag: {unknown:?}").into());
+    }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let ops = partyrun_extensions::own_op_names();
     let warm_path = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("warm.js");
