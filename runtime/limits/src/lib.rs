@@ -370,7 +370,8 @@ limits! {
     room_cpu_warn: Duration = Duration::from_millis(100), "time", "`check`, `start` and `dev` warn, and name the largest imports";
     /// Time without events after which a room leaves memory.
     room_idle_max: Duration = Duration::from_secs(10), "time", "the room is evicted or hibernated";
-    /// Time without events after which a room that its sockets keep in memory is garbage-collected.
+    /// Time without events after which a room that its sockets keep in memory is garbage-collected, the first time after a third
+    /// of it.
     room_tidy_after: Duration = Duration::from_secs(3), "time", "one garbage collection";
     /// Time without events after which a room leaves memory although timers or fetches are pending.
     room_busy_idle_max: Duration = Duration::from_secs(70), "time", "the room is evicted or hibernated";
