@@ -321,12 +321,6 @@ pub(crate) fn hint(refused: &clap::Error) -> Option<String> {
     }
 }
 
-fn metrics_address(text: &str) -> Result<SocketAddr, String> {
-    let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    port.or_else(|_| text.replace("localhost", "127.0.0.1").parse())
-        .map_err(|_| "write an address such as `127.0.0.1:9090`, or a port".to_string())
-}
-
 // A port, a host, or both, as the `--inspect` of Node takes them.
 fn inspect_address(text: &str) -> Result<SocketAddr, String> {
     const PORT: u16 = 9229;

@@ -8,7 +8,7 @@ use partyrun_config::{Host, Overrides, Request};
 use partyrun_engine::Workers;
 use partyrun_limits::{Limits, SettingError};
 
-use super::values::{Limit, pair};
+use super::values::{Limit, metrics_address, pair};
 
 /// What the project is made from.
 #[derive(Debug, Default, Args)]
@@ -67,7 +67,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "PATTERN")]
     pub(crate) env_pass: Vec<String>,
     /// Serve metrics for Prometheus at `/metrics` of this address: `HOST:PORT`, or a port of this machine only.
-    #[arg(long, value_name = "HOST:PORT", value_parser = super::metrics_address)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = metrics_address)]
     pub(crate) metrics: Option<std::net::SocketAddr>,
     /// Change a limit (see docs/limits.md), `NAME=VALUE`, where a size is written `64MiB` and a time `10s`. Repeatable.
     #[arg(long, value_name = "NAME=VALUE", value_parser = Limit, hide_possible_values = true)]

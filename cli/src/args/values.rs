@@ -1,6 +1,7 @@
 //! Values of flags whose completions are more than their type tells.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command, Error, ValueEnum};
@@ -61,4 +62,11 @@ fn target(text: &str) -> Result<CompletionTarget, String> {
     Shell::from_str(text, true)
         .map(CompletionTarget::Shell)
         .map_err(|_| "write `bash`, `zsh`, `fish`, `elvish`, `powershell` or `man`".to_string())
+}
+
+/// An address of this machine that a port alone may name.
+pub(super) fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    port.or_else(|_| text.replace("localhost", "127.0.0.1").parse())
+        .map_err(|_| "write an address such as `127.0.0.1:9090`, or a port".to_string())
 }

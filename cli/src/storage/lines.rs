@@ -1,8 +1,9 @@
 //! All that rooms have stored as lines of JSON, and such lines as what rooms have stored: `export` and `import`.
 //!
-//! A line is `{"party","room","key","value"}`, where the value is JSON as docs/backup.md describes it, or `{"party","room","alarm"}`
-//! with a time in milliseconds. A value that its JSON does not say all of, such as a cycle, has its stored bytes beside it
-//! (`clone`, in Base64), so that an import loses nothing. An import reads the file to its end before it writes.
+//! A line is `{"party","room","key","value"}`, where the value is JSON as docs/backup.md describes it, or
+//! `{"party","room","alarm"}` with a time in milliseconds. A value that its JSON does not say all of, such as a cycle, has its
+//! stored bytes beside it (`clone`, in Base64), so that an import loses nothing. An import reads the file to its end before
+//! it writes.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
