@@ -69,7 +69,6 @@ core.ops.op_fetch_send = (request) => {
   const call = MapPrototypeGet(calls, request);
   if (call !== undefined) {
     MapPrototypeDelete(calls, request);
-    // own: what the host answered.
     PromisePrototypeThen(answer, ({ status }) => endCall(call, status), () => endCall(call, 0));
   }
   const held = MapPrototypeGet(copies, request);
