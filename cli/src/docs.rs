@@ -101,7 +101,9 @@ fn generated_parts_are_up_to_date() {
 // What a page tells its reader to run: blocks of code, and commands with arguments inside of the text.
 fn command_lines(text: &str) -> Vec<String> {
     let blocks = text.lines().filter_map(|line| line.strip_prefix("    "));
-    let blocks = blocks.map(|line| line.split(" #").next().unwrap_or(line).trim());
+    // A comment, and where the output goes, are the shell's.
+    let ends = |line: &str| [" #", " > ", " | "].iter().filter_map(|end| line.find(end)).min();
+    let blocks = blocks.map(|line| line[..ends(line).unwrap_or(line.len())].trim());
     let spans = text
         .lines()
         .filter(|line| !line.starts_with("    "))

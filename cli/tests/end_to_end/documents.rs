@@ -128,9 +128,9 @@ impl Reader {
         while let Some(word) = given.next() {
             if word == "--port" {
                 given.next();
-            } else if word == "--admin" {
+            } else if ["--admin", "--metrics"].contains(&word.as_str()) {
                 given.next();
-                words.extend(["--admin".to_string(), format!("127.0.0.1:{}", free_port())]);
+                words.extend([word, format!("127.0.0.1:{}", free_port())]);
             } else if word.starts_with("--inspect") {
                 words.push(format!("--inspect={}", free_port()));
             } else {

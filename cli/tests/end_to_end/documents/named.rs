@@ -76,6 +76,11 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ),
     (
         "docs/commands.md",
+        "partyrun restore",
+        By("cli/tests/end_to_end/backup.rs", "a_running_server_is_backed_up_and_goes_back_to_that_moment"),
+    ),
+    (
+        "docs/commands.md",
         "partyrun import",
         By("cli/tests/end_to_end/import.rs", "rooms_of_the_original_come_over"),
     ),
@@ -115,6 +120,16 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         NotRun("it is for other platforms than the one that is tested"),
     ),
     ("docs/install.md", "import type", By(PACKAGE, "the_types_know_what_servers_use")),
+    (
+        "docs/metrics.md",
+        "scrape_configs:",
+        By("cli/tests/end_to_end/metrics.rs", "a_real_prometheus_scrapes_it"),
+    ),
+    (
+        "docs/metrics.md",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        By("cli/tests/end_to_end/otlp.rs", "what_is_not_sampled_is_not_exported_and_others_are_told"),
+    ),
     (
         "docs/migrate.md",
         "partyrun import",
