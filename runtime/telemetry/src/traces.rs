@@ -303,7 +303,7 @@ mod tests {
     fn places_are_read_and_written_as_the_standard_says() {
         let place = Place::read(PARENT, "").unwrap();
         assert!(place.is_sampled());
-        assert_eq!((place.parent().as_str(), place.state().as_str()), (PARENT, ""));
+        assert_eq!((place.parent().as_str(), place.state()), (PARENT, ""));
         assert_eq!(place.trace_id(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(place.span_id(), "b7ad6b7169203331");
         let place = Place::read(PARENT, "vendor=opaque,other=1").unwrap();
