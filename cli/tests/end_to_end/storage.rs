@@ -133,7 +133,7 @@ fn an_export_is_imported_without_loss() {
     let import = |file: &str| project.run(&["storage", "import", file, "--persist", "moved"]);
     // Nothing is written of a file that is not whole.
     for (wrong, why) in [
-        (&exported[..exported.len() - 9], "Line 16 of the file"),
+        (&exported[..exported.len() - 4], "Line 16 of the file"),
         ("{\"party\":\"main\",\"room\":\"a\",\"key\":\"k\"}", "neither a key with a value"),
         (
             "{\"party\":\"main\",\"room\":\"a\",\"key\":\"k\",\"value\":1,\"later\":2}",
