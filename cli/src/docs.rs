@@ -101,16 +101,16 @@ fn generated_parts_are_up_to_date() {
 // What a page tells its reader to run: blocks of code, and commands with arguments inside of the text.
 fn command_lines(text: &str) -> Vec<String> {
     let blocks = text.lines().filter_map(|line| line.strip_prefix("    "));
-    // A comment, and where the output goes, are the shell's.
-    let ends = |line: &str| [" #", " > ", " | "].iter().filter_map(|end| line.find(end)).min();
-    let blocks = blocks.map(|line| line[..ends(line).unwrap_or(line.len())].trim());
     let spans = text
         .lines()
         .filter(|line| !line.starts_with("    "))
         .flat_map(|line| line.split('`').skip(1).step_by(2));
     let spans = spans.filter(|span| !span.contains(['…', '[']));
+    // A comment, and where the output goes, are the shell's.
+    let ends = |line: &str| [" #", " > ", " | "].iter().filter_map(|end| line.find(end)).min();
     blocks
         .chain(spans)
+        .map(|line| line[..ends(line).unwrap_or(line.len())].trim())
         .filter_map(|line| {
             let own = line.strip_prefix("npx ").unwrap_or(line).strip_prefix("partyrun ");
             let built = line.split_once("--bin partyrun -- ").map(|(_, words)| words);
