@@ -39,7 +39,7 @@ fn the_local_file_is_for_development_and_env_file_replaces_both() {
 #[test]
 fn defines_come_from_the_environment_only_if_asked() {
     let env = "E=1\nD=env\nT=\"a\\nb\"\nQ='say \"x\"'\nBS='a\\nb'\nn-o=1\nA.B=x";
-    let project = Project::new(&[("partykit.json", FILE), (".env", env)]);
+    let project = Project::new(&[("partykit.json", FILE), (".env", env), ("public/index.html", "")]);
     let defines = vec![pair("A", "flag"), pair("process.env.X", "1")];
     let plain =
         project.load_with(Overrides { defines: defines.clone(), ..Overrides::default() }).expect("config");
