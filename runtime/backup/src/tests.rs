@@ -39,7 +39,7 @@ fn filled(folder: &Path) -> (Arc<dyn Store>, Bindings) {
     for room in 0..20_usize {
         let value = |key: usize| (format!("key/{key:03}"), vec![u8::try_from(room).unwrap(); key * 37]);
         let values: Vec<_> = (0..60).map(value).collect();
-        let alarm = (room % 3 == 0).then(|| 4e12 + room as f64);
+        let alarm = (room % 3 == 0).then_some(4e12 + room as f64);
         put(
             &store,
             if room % 2 == 0 { "main" } else { "game" },
