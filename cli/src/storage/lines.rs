@@ -115,7 +115,9 @@ pub(super) fn export<'rooms>(
                     return Err(unreadable(format!("{key:?}: {failed}")));
                 }
                 let clone = (!shown.writable).then(|| STANDARD.encode(&bytes));
-                let line = Line { key: Some(key), value: shown.value, clone, ..copy(&line) };
+                // A reader of JSON takes `null` for nothing.
+                let value = shown.value.or_else(|| (shown.kind == "null").then_some(Value::Null));
+                let line = Line { key: Some(key), value, clone, ..copy(&line) };
                 print_line(&line, print)?;
             }
         }
