@@ -67,15 +67,14 @@ impl<T> Taker<T> {
         while self.0.recv_many(&mut items, most.max(1)).await > 0 {
             let flushes = items.iter().any(|item| matches!(item, Item::Flush(_)));
             if items.len() < most && !flushes {
-                // More of them come along.
-                tokio::select! {
-                    () = tokio::time::sleep(every) => {}
-                    more = self.0.recv() => items.extend(more),
-                }
-                while items.len() < most
-                    && let Ok(item) = self.0.try_recv()
-                {
+                // A request for each would cost more than all else: those of the next moments come along.
+                let until = tokio::time::Instant::now() + every;
+                while let Ok(Some(item)) = tokio::time::timeout_at(until, self.0.recv()).await {
+                    let ends = matches!(item, Item::Flush(_));
                     items.push(item);
+                    if ends || items.len() >= most {
+                        break;
+                    }
                 }
             }
             let mut told = Vec::new();
