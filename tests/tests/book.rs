@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 // All files below a folder, with their paths in it.
-fn files(root: &Path, below: &Path, found: &mut BTreeMap<PathBuf, String>) {
-    for entry in std::fs::read_dir(below).unwrap() {
-        let path = entry.unwrap().path();
+fn files(root: &Path, below: &Path, found: &mut BTreeMap<PathBuf, String>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(below)? {
+        let path = entry?.path();
         if path.is_dir() {
-            files(root, &path, found);
+            files(root, &path, found)?;
         } else {
             let is_page = path.extension().is_some_and(|extension| extension == "html");
-            let text = if is_page { std::fs::read_to_string(&path).unwrap() } else { String::new() };
-            found.insert(path.strip_prefix(root).unwrap().to_path_buf(), text);
+            let text = if is_page { std::fs::read_to_string(&path)? } else { String::new() };
+            found.insert(path.strip_prefix(root).unwrap_or(&path).to_path_buf(), text);
         }
     }
+    Ok(())
 }
 
 // The values of an attribute in a page.
@@ -38,7 +39,7 @@ fn every_link_of_the_site_leads_somewhere() {
     assert!(built.status.success() && !text.contains("WARN") && !text.contains("ERROR"), "{text}");
     let site = root.join("target/book/site");
     let mut found = BTreeMap::new();
-    files(&site, &site, &mut found);
+    files(&site, &site, &mut found).unwrap();
     let (mut links, mut parts) = (0, 0);
     for (path, page) in &found {
         // The page for addresses that are not there is served at any depth.

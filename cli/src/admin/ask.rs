@@ -91,8 +91,11 @@ pub(crate) fn rooms(args: &RoomsArgs) -> Result<(), AskError> {
     print(&text)
 }
 
+/// How a room's use of the CPU is told, where it is known.
+pub(super) type CpuOf<'a> = &'a dyn Fn(&Value) -> Option<f64>;
+
 /// Rooms as a table; `cpu` says what each used of a core lately, where that is known.
-pub(super) fn table(rooms: &[Value], cpu: Option<&dyn Fn(&Value) -> Option<f64>>) -> String {
+pub(super) fn table(rooms: &[Value], cpu: Option<CpuOf<'_>>) -> String {
     let heading = if cpu.is_some() { "CPU %" } else { "CPU" };
     let mut text = format!(
         "{:<36}  {:<10}  {:>7}  {:>10}  {:>9}  {:>8}  {}\n",

@@ -36,7 +36,7 @@ impl Line {
             if view::is_pause(&message) {
                 (self.paused)(self.session.title());
             }
-            if let Some(seen) = self.view.from_isolate(message) {
+            if let Some(seen) = self.view.seen_of(message) {
                 return Some(seen);
             }
         }

@@ -67,7 +67,7 @@ impl View {
     }
 
     /// What a debugger sees of an isolate's message, if anything.
-    pub(crate) fn from_isolate(&mut self, message: String) -> Option<String> {
+    pub(crate) fn seen_of(&mut self, message: String) -> Option<String> {
         if message.starts_with(&format!("{{\"id\":{OWN_ID},")) {
             return None;
         }
@@ -151,17 +151,17 @@ mod tests {
         let script = |url: &str, id: &str| {
             format!(r#"{{"method":"Debugger.scriptParsed","params":{{"scriptId":"{id}","url":"{url}"}}}}"#)
         };
-        assert_eq!(view.from_isolate(script("ext:partyrun/70_room.js", "7")), None);
-        assert_eq!(view.from_isolate(script("warm.js", "8")), None);
+        assert_eq!(view.seen_of(script("ext:partyrun/70_room.js", "7")), None);
+        assert_eq!(view.seen_of(script("warm.js", "8")), None);
         let bundle = script("file:///bundle.js", "9");
-        assert_eq!(view.from_isolate(bundle.clone()), Some(bundle));
+        assert_eq!(view.seen_of(bundle.clone()), Some(bundle));
         let paused = [
             r#"{"method":"Debugger.paused","params":{"callFrames":[{"url":"","location":{"scriptId":"9"}},"#,
             r#"{"url":"","location":{"scriptId":"7"}}],"asyncStackTrace":{"callFrames":[{"url":"ext:b"}],"#,
             r#""parent":{"callFrames":[{"url":"ext:c"},{"url":"x"}]}}}}"#,
         ]
         .concat();
-        let seen: Value = serde_json::from_str(&view.from_isolate(paused.clone()).unwrap()).unwrap();
+        let seen: Value = serde_json::from_str(&view.seen_of(paused.clone()).unwrap()).unwrap();
         let params = &seen["params"];
         assert_eq!(params["callFrames"], json!([{ "url": "", "location": { "scriptId": "9" } }]));
         assert_eq!(params["asyncStackTrace"]["callFrames"], json!([{ "url": "ext:b" }]));
@@ -177,7 +177,7 @@ mod tests {
         let sent = view.to_isolate(enable.clone());
         assert_eq!((sent.len(), &sent[0]), (2, &enable));
         assert!(sent[1].contains("setBlackboxPatterns") && sent[1].contains("ext:"), "{}", sent[1]);
-        assert_eq!(view.from_isolate(format!("{{\"id\":{OWN_ID},\"result\":{{}}}}")), None);
+        assert_eq!(view.seen_of(format!("{{\"id\":{OWN_ID},\"result\":{{}}}}")), None);
         let set = r#"{"id":4,"method":"Debugger.setBlackboxPatterns","params":{"patterns":["a"]}}"#;
         let sent: Value = serde_json::from_str(&view.to_isolate(set.to_string())[0]).unwrap();
         assert_eq!(sent["params"]["patterns"], json!(["a", OWN_SCRIPTS]));

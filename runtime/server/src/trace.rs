@@ -46,7 +46,7 @@ fn tell(headers: &mut HeaderMap, place: &Place) {
 fn name(request: &Request) -> String {
     let method = &request.method;
     match Route::parse(request.path(), usize::MAX) {
-        Ok(Route::Room { party, .. }) if party == "main" => format!("{method} /party/:room"),
+        Ok(Route::Room { party: "main", .. }) => format!("{method} /party/:room"),
         Ok(Route::Room { party, .. }) => format!("{method} /parties/{party}/:room"),
         _ => method.to_string(),
     }
