@@ -170,7 +170,7 @@ fn words_behind_an_undurable_write_are_bounded() {
     while said < 4 * MIB - 100_000 {
         said += frame(&mut talker).unwrap().1.len();
     }
-    server.wait_for("RangeError: Too many messages of this room wait for its writes to be stored");
+    server.wait_for("RangeError: Too many messages wait for writes to be stored");
     stays_within(&server, before, 48 * MIB);
     say(&mut talker, "echo small");
     loop {

@@ -55,6 +55,10 @@ fn rooms_are_found_in_all_states_and_none_is_woken() {
                 assert_eq!(found[0], "main/live", "{sort}");
             }
             found.sort();
+            // What these sort by can change from page to page: a room whose thread was busy for a moment comes again.
+            if ["cpu", "last_event"].contains(&sort) {
+                found.dedup();
+            }
             assert_eq!(found, everything, "{sort} {limit}");
         }
     }
