@@ -77,7 +77,7 @@ fn resident() -> usize {
     statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-async fn start_small() -> Bench {
+async fn start_small(heap_bytes_max: usize) -> Bench {
     // A module whose memory of 64 pages no JavaScript sees.
     let module = "new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 5, 4, 1, 0, 192, 0])";
     let code = format!(
@@ -85,7 +85,7 @@ async fn start_small() -> Bench {
          return {{ main: {{ default: {ROOM} }}, parties: {{}} }}; }}"
     );
     let limits = Limits {
-        heap_bytes_max: 64 * MIB,
+        heap_bytes_max,
         external_bytes_max: 32 * MIB,
         turn_cpu_max: Duration::from_secs(60),
         ..Limits::default()
@@ -98,7 +98,8 @@ async fn start_small() -> Bench {
 #[test]
 fn garbage_outside_of_the_heap_ends_nobody() {
     run(async {
-        let bench = start_small().await;
+        // V8 comes near a small limit of the heap itself where other programs keep its helper threads from running.
+        let bench = start_small(256 * MIB).await;
         // How many together are ten times the limit.
         let kinds = [
             ("blobs", 110),
@@ -133,7 +134,7 @@ fn garbage_outside_of_the_heap_ends_nobody() {
 #[test]
 fn memory_outside_of_the_heap_ends_its_room_and_nothing_else() {
     run(async {
-        let bench = start_small().await;
+        let bench = start_small(64 * MIB).await;
         let kinds = [
             "blobs",
             "slices",
