@@ -74,8 +74,9 @@ mod tests {
         assert!(!sampler("parentbased_always_off", "").keeps(None, 0));
         let tenth = sampler("traceidratio", "0.1");
         assert!(tenth.keeps(Some(false), 1) && !tenth.keeps(Some(true), u128::from(u64::MAX)));
-        let kept =
-            (0..1000u64).filter(|part| tenth.keeps(None, u128::from(part * (u64::MAX / 1000 + 1)))).count();
+        let kept = (0..1000u64)
+            .filter(|part| tenth.keeps(None, u128::from(part * (u64::MAX / 1000) + u64::MAX / 2000)))
+            .count();
         assert_eq!(kept, 100);
     }
 

@@ -64,6 +64,8 @@ pub(super) struct State {
     verdict: Cell<Verdict>,
     killed: Cell<bool>,
     draining: Cell<bool>,
+    /// It was ended for another connection, and must not count as an end for a second one while it is closed.
+    makes_way: Cell<bool>,
     /// The connection came with bytes of a request that hyper has not been given yet.
     carries: Cell<bool>,
     /// hyper has something of an answer that it has not written.
@@ -256,7 +258,8 @@ impl State {
 
     /// Whether it waits for a next request, and may be ended.
     fn is_idle(&self) -> bool {
-        self.phase.get() == Phase::Idle && !self.killed.get() && !self.draining.get()
+        let ends = self.killed.get() || self.draining.get() || self.makes_way.get();
+        self.phase.get() == Phase::Idle && !ends
     }
 
     fn kill(&self) {
@@ -341,6 +344,7 @@ impl Roster {
             verdict: Cell::new(Verdict::None),
             killed: Cell::new(false),
             draining: Cell::new(self.draining.get()),
+            makes_way: Cell::new(false),
             carries: Cell::new(carries),
             unwritten: Cell::new(false),
             has_part: Cell::new(false),
@@ -384,6 +388,7 @@ impl Roster {
         }
         while let Some(state) = idle.pop_front() {
             if let Some(state) = state.upgrade().filter(|state| state.is_idle()) {
+                state.makes_way.set(true);
                 state.draining.set(true);
                 state.wake();
                 return true;
