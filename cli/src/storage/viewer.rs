@@ -1,15 +1,12 @@
 //! Reads stored values with the runtime itself: an engine over the database, in whose rooms `viewer.js` runs.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method};
-use partyrun_engine::{Engine, EngineOptions, Level, Observer, Program, Source, Workers};
+use partyrun_admin::{Silent, ask};
+use partyrun_engine::{Engine, EngineOptions, Program, Workers};
 use partyrun_limits::Limits;
-use partyrun_net::{Body, Request, RequestUrl, Response};
 use partyrun_store::{Look, RoomKey};
 use serde_json::{Value, json};
 
@@ -67,7 +64,7 @@ impl Viewer {
                 Wanted::Lines => json!({ "as": "lines", "from": from }),
                 Wanted::Value(key) => json!({ "as": "value", "key": key }),
             };
-            let text = self.ask(room, &question)?;
+            let (_, text) = self.runtime.block_on(ask(&self.engine, room.clone(), &question));
             let answer: Value = serde_json::from_str(&text).map_err(|_| unreadable(text.clone()))?;
             if let Some(what) = answer["failed"].as_str() {
                 return Err(unreadable(what.to_string()));
@@ -84,44 +81,8 @@ impl Viewer {
         }
     }
 
-    fn ask(&self, room: &RoomKey, question: &Value) -> Result<String, StorageError> {
-        let Some(url) = RequestUrl::parse("http://localhost/party/room") else { return Ok(String::new()) };
-        let request = Request {
-            method: Method::POST,
-            url,
-            headers: HeaderMap::new(),
-            body: Body::Full(question.to_string().into()),
-            peer: SocketAddr::from(([127, 0, 0, 1], 0)),
-            upgrade: None,
-        };
-        self.runtime.block_on(async {
-            let mut bytes = Vec::new();
-            match self.engine.room(room.clone(), request).await.body {
-                Body::Empty => {}
-                Body::Full(body) => bytes.extend_from_slice(&body),
-                Body::Stream(mut stream) => {
-                    while let Some(Ok(piece)) = stream.next().await {
-                        bytes.extend_from_slice(&piece);
-                    }
-                }
-            }
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        })
-    }
-
     /// Ends it.
     pub(super) fn stop(self) {
         self.runtime.block_on(self.engine.stop(GRACE));
-    }
-}
-
-/// The viewer prints nothing; a room that was ended for its memory says so in its answer.
-struct Silent;
-
-impl Observer for Silent {
-    fn console(&self, _source: &Source, _level: Level, _text: &str) {}
-
-    fn assets(&self, _path: String) -> BoxFuture<'static, Option<Response>> {
-        Box::pin(async { None })
     }
 }

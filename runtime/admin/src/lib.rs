@@ -9,6 +9,7 @@ mod answer;
 mod cursor;
 mod guard;
 mod health;
+mod inquiry;
 mod listen;
 mod log;
 mod names;
@@ -22,6 +23,7 @@ mod stream;
 mod target;
 mod values;
 
+pub use inquiry::{Silent, ask};
 pub use listen::{Address, AddressError, Admin, Listening};
 pub use log::{Log, LogLine};
 pub use routes::{OPENAPI, ROUTES};

@@ -5,23 +5,21 @@
 //! the room writes is taken out of it. A value that cannot be read, or takes too long, is an error of that value alone.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method};
-use partyrun_engine::{Engine, EngineOptions, Level, Observer, Program, Source, Workers};
+use partyrun_engine::{Engine, EngineOptions, Program, Workers};
 use partyrun_limits::Limits;
-use partyrun_net::{Body, Request, RequestUrl, Response};
 use partyrun_store::{
     AlarmHook, Batch, CommitCallback, DueAlarm, KeyRange, Reader, RoomHandle, RoomKey, Store, StoreError,
     StoredRoom, Survey, Visit,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::inquiry::{self, Silent};
 
 const PROGRAM: &str = include_str!("values.js");
 /// A room with large values takes a while to be read.
@@ -132,30 +130,9 @@ impl Values {
     }
 
     async fn ask<T: for<'de> Deserialize<'de>>(&self, question: &Value) -> Result<T, String> {
-        let url = RequestUrl::parse("http://localhost/party/values").ok_or("no URL")?;
-        let request = Request {
-            method: Method::POST,
-            url,
-            headers: HeaderMap::new(),
-            body: Body::Full(question.to_string().into()),
-            peer: SocketAddr::from(([127, 0, 0, 1], 0)),
-            upgrade: None,
-        };
-        let response = self.engine.room(RoomKey::new("main", "values"), request).await;
-        let status = response.status;
-        let mut bytes = Vec::new();
-        match response.body {
-            Body::Empty => {}
-            Body::Full(body) => bytes.extend_from_slice(&body),
-            Body::Stream(mut stream) => {
-                while let Some(Ok(piece)) = stream.next().await {
-                    bytes.extend_from_slice(&piece);
-                }
-            }
-        }
-        let text = String::from_utf8_lossy(&bytes);
+        let (status, text) = inquiry::ask(&self.engine, RoomKey::new("main", "values"), question).await;
         if status != 200 {
-            return Err(text.into_owned());
+            return Err(text);
         }
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
@@ -237,16 +214,5 @@ impl Reader for ScratchReader {
         _each: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         Ok(())
-    }
-}
-
-/// The room prints nothing: what ended it is its answer.
-struct Silent;
-
-impl Observer for Silent {
-    fn console(&self, _source: &Source, _level: Level, _text: &str) {}
-
-    fn assets(&self, _path: String) -> BoxFuture<'static, Option<Response>> {
-        Box::pin(async { None })
     }
 }
