@@ -8,8 +8,9 @@ use std::io::{IsTerminal, Read};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// What `?` prints, and the definition of the keys.
-pub(crate) const HELP: [(Key, &str, &str); 8] = [
+pub(crate) const HELP: [(Key, &str, &str); 9] = [
     (Key::Browser, "b", "open a browser"),
+    (Key::Dashboard, "a", "open the dashboard: rooms, storage, log, charts"),
     (Key::Devtools, "d", "show the debugger's addresses"),
     (Key::Rooms, "r", "list the rooms"),
     (Key::Hibernate, "h", "hibernate all rooms that are idle"),
@@ -23,6 +24,7 @@ pub(crate) const HELP: [(Key, &str, &str); 8] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     Browser,
+    Dashboard,
     Devtools,
     Rooms,
     Hibernate,
@@ -129,6 +131,7 @@ mod tests {
     fn keys_have_names() {
         assert_eq!(Key::of(b'b'), Some(Key::Browser));
         assert_eq!(Key::of(b'B'), Some(Key::Browser));
+        assert_eq!(Key::of(b'a'), Some(Key::Dashboard));
         assert_eq!(Key::of(b'q'), Some(Key::Quit));
         assert_eq!(Key::of(b'x'), Some(Key::Quit));
         assert_eq!(Key::of(b'\r'), Some(Key::Line));

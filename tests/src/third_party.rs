@@ -2,7 +2,8 @@
 //!
 //! `text` makes it from Cargo's metadata and the licence files in the sources of the crates, so it names what `Cargo.lock`
 //! links and nothing else. What no crate brings with it is listed here: V8 (`runtime/v8/LICENSES`), the scripts of Node
-//! (`js/node/LICENSE`), SQLite and Rust's own library. A test compares the result with the file in the repository.
+//! (`js/node/LICENSE`), what the dashboard's page is made of
+//! (`runtime/admin/dashboard/LICENSES`), SQLite and Rust's own library. A test compares the result with the file in the repository.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ Besides these crates the program contains:
 
 - V8, with ICU, libc++ and the other libraries that V8 carries. Their licences are in the last part of this file.
 - Scripts of Node and Deno: `js/node/polyfills.generated.js` in partyrun's repository, from the crate deno_node.
+- Preact and uPlot, in the page of the dashboard.
 - SQLite, which its authors have put into the public domain.
 - AWS-LC, in the crates aws-lc-sys.
 - Rust's standard library: Copyright (c) The Rust Project Contributors, under the MIT licence or Apache License 2.0.
@@ -99,6 +101,7 @@ pub fn text(root: &Path) -> Result<String> {
     }
     let read = |path: &str| std::fs::read_to_string(root.join(path)).with_context(|| path.to_string());
     section(&mut out, "scripts of Node and Deno", &tidied(&read("js/node/LICENSE")?));
+    section(&mut out, "the page of the dashboard", &tidied(&read("runtime/admin/dashboard/LICENSES")?));
     section(&mut out, "V8 and what it carries", &tidied(&read("runtime/v8/LICENSES")?));
     Ok(out)
 }

@@ -42,6 +42,8 @@ fn what_must_be_named_is_named() {
         "GNU LESSER GENERAL PUBLIC LICENSE",
         "Copyright Node.js contributors",
         "Mozilla Public License",
+        "Copyright (c) 2015-present Jason Miller",
+        "Copyright (c) 2022 Leon Sorokin",
     ] {
         assert!(text.contains(part), "{part}");
     }

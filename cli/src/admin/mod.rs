@@ -10,6 +10,7 @@ mod found;
 pub(crate) mod top;
 
 use std::io::Read as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -117,11 +118,26 @@ impl Administration {
 
     /// The address as the banner of `dev` has it; a token of the environment is not shown.
     pub(crate) fn url(&self) -> String {
-        match (self.admin.address(), &self.token) {
-            (Address::Tcp(address), Some(token)) => format!("http://{address}/#token={token}"),
-            (address @ Address::Unix(_), Some(token)) => format!("{address} (token {token})"),
-            (address, None) => address.to_string(),
+        match (self.dashboard(), self.admin.address(), &self.token) {
+            (Some(url), ..) => url,
+            (None, address, Some(token)) => format!("{address} (token {token})"),
+            (None, address, None) => address.to_string(),
         }
+    }
+
+    /// What a browser opens: the dashboard, with the token unless that came from the environment. None for a socket.
+    pub(crate) fn dashboard(&self) -> Option<String> {
+        let Address::Tcp(mut address) = self.admin.address().clone() else { return None };
+        if address.ip().is_unspecified() {
+            // Every address of this machine is meant, and browsers go to none of that name.
+            address.set_ip(if address.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        let token = self.token.iter().map(|token| format!("#token={token}"));
+        Some(format!("http://{address}/{}", token.collect::<String>()))
     }
 }
 

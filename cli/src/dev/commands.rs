@@ -1,9 +1,10 @@
-//! What the hot keys of `partyrun dev` do: open a browser, list and hibernate rooms, change the log level.
+//! What the hot keys of `partyrun dev` do: open a browser or the dashboard, list and hibernate rooms, change the log level.
 
 use std::sync::Arc;
 
 use partyrun_engine::{Engine, Inspector};
 
+use crate::admin::Administration;
 use crate::keys::{self, HELP, Key};
 use crate::output::{Output, counted};
 
@@ -12,6 +13,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) output: &'a Output,
     pub(crate) url: String,
+    pub(crate) administration: Option<&'a Administration>,
     pub(crate) debugger: Option<(&'a Arc<Inspector>, String)>,
 }
 
@@ -20,7 +22,8 @@ impl Desk<'_> {
     pub(crate) async fn obey(&self, key: Key) -> bool {
         match key {
             Key::Quit => return false,
-            Key::Browser => self.browse(),
+            Key::Browser => self.browse(&self.url),
+            Key::Dashboard => self.dashboard(),
             Key::Devtools => self.debuggers(),
             Key::Rooms => self.rooms().await,
             Key::Hibernate => self.hibernate().await,
@@ -35,12 +38,22 @@ impl Desk<'_> {
         true
     }
 
-    fn browse(&self) {
-        match keys::open(&self.url) {
-            Ok(()) => self.output.say(&format!("Opening {}", self.url)),
+    fn browse(&self, url: &str) {
+        match keys::open(url) {
+            Ok(()) => self.output.say(&format!("Opening {url}")),
             Err(error) => {
-                self.output.problem(&format!("A browser could not be started ({error}). Open {}", self.url));
+                self.output.problem(&format!("A browser could not be started ({error}). Open {url}"));
             }
+        }
+    }
+
+    fn dashboard(&self) {
+        match self.administration.map(Administration::dashboard) {
+            Some(Some(url)) => self.browse(&url),
+            Some(None) => self.output.say(
+                "The administrative API listens at a socket, which no browser opens. Start with `--admin 127.0.0.1:1998`.",
+            ),
+            None => self.output.say("The administrative API is off: start without `--admin off`."),
         }
     }
 
@@ -91,5 +104,5 @@ pub(crate) fn help(output: &Output) {
 
 /// The one line after the banner.
 pub(crate) fn hint(output: &Output) {
-    output.say("Keys: b browser, r rooms, c clear, x exit, ? more");
+    output.say("Keys: b browser, a dashboard, r rooms, c clear, x exit, ? more");
 }

@@ -282,6 +282,7 @@ impl Session<'_> {
         Desk {
             engine: &self.running.engine,
             output: &self.setup.output,
+            administration: self.setup.administration.as_deref(),
             url: banner::url(self.setup.tls.is_some(), self.config.host, self.setup.port),
             debugger: debugger.map(|debugger| (&debugger.inspector, debugger.address.to_string())),
         }

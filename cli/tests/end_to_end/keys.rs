@@ -107,6 +107,13 @@ fn keys_do_what_the_help_says() {
     });
     let address = format!("http://localhost:{}\n", terminal.port);
     assert_eq!(std::fs::read_to_string(&opened).unwrap(), address);
+    std::fs::remove_file(&opened).unwrap();
+    terminal.press("a");
+    until("the dashboard is opened, with its token", || {
+        std::fs::read_to_string(&opened).is_ok_and(|text| {
+            text.starts_with("http://127.0.0.1:") && text.contains("/#token=") && text.ends_with('\n')
+        })
+    });
     terminal.press("r");
     terminal.wait_for("No room is in memory.");
     get(terminal.port, "/party/lobby", "localhost").unwrap();

@@ -4,11 +4,14 @@
 //! and [`Admin::detach`] that there is none for now. Every route is a row of `routes.rs` and of `openapi.json`. A question about
 //! a room is a message to the room's own thread and is waited for during `admin_answer_time_max`; nothing here locks what a
 //! room uses, and nothing brings a room into memory to look at it. What is asked of the listener passes `guard.rs` first.
+//! The dashboard (`dashboard.rs`) is a page that uses the same routes.
 
 mod answer;
 mod cursor;
+mod dashboard;
 mod guard;
 mod health;
+mod history;
 mod inquiry;
 mod listen;
 mod log;

@@ -20,6 +20,7 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 
 use crate::answer::Problem;
 use crate::guard::Guard;
+use crate::history::History;
 use crate::log::Log;
 use crate::routes::{self, Desk, Parts};
 use crate::target::{Options, Target};
@@ -148,6 +149,7 @@ impl Admin {
         let desk = Desk {
             guard: Guard::new(token, &names),
             log,
+            history: History::default(),
             extras,
             body_bytes_max: limits.admin_body_bytes_max,
             body_time_max: limits.request_time_max,
@@ -256,6 +258,7 @@ async fn run(shared: Arc<Shared>, listener: Listener) {
     };
     tokio::select! {
         () = serving => {}
+        () = shared.desk.history.follow() => {}
         _stopped = stopped.wait_for(|stopped| *stopped) => {}
     }
     if let Some(values) = shared.values.get() {

@@ -79,7 +79,7 @@ pub(crate) fn milliseconds(time: std::time::Duration) -> u64 {
 }
 
 // What the process has in memory, as the kernel counts it.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     const KIB: u64 = 1024;
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -12,11 +12,12 @@ use serde_json::json;
 
 use crate::answer::{Answer, Problem, json, plain};
 use crate::guard::Guard;
+use crate::history::{self, History};
 use crate::log::Log;
 use crate::names::{Query, room, segments};
 use crate::target::{Extra, Page, Target};
 use crate::values::Values;
-use crate::{health, process, room_file, rooms, schedule, storage, stream};
+use crate::{dashboard, health, process, room_file, rooms, schedule, storage, stream};
 
 /// The description of all routes.
 pub const OPENAPI: &str = include_str!("../openapi.json");
@@ -28,6 +29,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/openapi.json"),
     ("GET", "/v1/server"),
     ("GET", "/v1/limits"),
+    ("GET", "/v1/history"),
     ("GET", "/v1/logs"),
     ("GET", "/v1/alarms"),
     ("GET", "/v1/clock"),
@@ -55,6 +57,7 @@ pub const ROUTES: &[(&str, &str)] = &[
 pub(crate) struct Desk {
     pub(crate) guard: Guard,
     pub(crate) log: Arc<Log>,
+    pub(crate) history: History,
     pub(crate) extras: Vec<Arc<dyn Extra>>,
     pub(crate) body_bytes_max: usize,
     pub(crate) body_time_max: std::time::Duration,
@@ -87,6 +90,10 @@ async fn try_answer(desk: &Desk, parts: &impl Parts, request: Request<Incoming>)
         "/readyz" if is_get => return Ok(health::ready(parts.target().as_deref()).await),
         _ => {}
     }
+    let is_asked = is_get || head.method == Method::HEAD;
+    if let Some(answer) = is_asked.then(|| dashboard::page(path, &head.headers)).flatten() {
+        return Ok(answer);
+    }
     let extra = |authorized| desk.extras.iter().find_map(|extra| extra.page(path, authorized));
     if let Some(page) = is_get.then(|| extra(false)).flatten() {
         return Ok(of_page(page));
@@ -102,6 +109,7 @@ async fn try_answer(desk: &Desk, parts: &impl Parts, request: Request<Incoming>)
     let asked = Asked { desk, head: &head, body: &body };
     match names.as_slice() {
         ["v1", "openapi.json"] => Ok(plain(StatusCode::OK, "application/json", OPENAPI)),
+        ["v1", "history"] => desk.history.answer(&asked.query(history::PARAMETERS)?),
         ["v1", "logs"] => {
             stream::follow(&desk.log, &asked.query(&["level", "type", "party", "room", "tail"])?)
         }

@@ -179,6 +179,38 @@ impl Spread {
         self.nanoseconds as f64 / 1e9
     }
 
+    /// What came after an earlier look at the same.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        for (count, before) in since.counts.iter_mut().zip(earlier.counts) {
+            *count = count.wrapping_sub(before);
+        }
+        since.nanoseconds = since.nanoseconds.wrapping_sub(earlier.nanoseconds);
+        since
+    }
+
+    /// Their mean in seconds; none where there are none.
+    pub fn mean(&self) -> Option<f64> {
+        let count = self.count();
+        (count > 0).then(|| self.seconds() / count as f64)
+    }
+
+    /// How long this share of them took at most, in seconds, as far as buckets tell: within one it is taken to be even.
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let wanted = share * self.count() as f64;
+        let (mut below, mut from) = (0.0, 0.0);
+        for (bound, count) in self.buckets().filter(|_| self.count() > 0) {
+            let count = count as f64;
+            if count > 0.0 && below + count >= wanted {
+                let bound = if bound.is_finite() { bound } else { from };
+                return Some(from + (bound - from) * ((wanted - below) / count).clamp(0.0, 1.0));
+            }
+            (below, from) = (below + count, if bound.is_finite() { bound } else { from });
+        }
+        None
+    }
+
     /// Each bucket's upper bound in seconds with how many are in it, not in those below. The last has no bound.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e9).chain([f64::INFINITY]);
@@ -202,6 +234,24 @@ mod tests {
         assert_eq!(filled, [(1e-5, 2), (2.5e-5, 1), (0.1, 2), (f64::INFINITY, 1)]);
         assert_eq!(spread.count(), 6);
         assert!((spread.seconds() - 11.199_020_001).abs() < 1e-9, "{}", spread.seconds());
+    }
+
+    #[test]
+    fn a_quantile_lies_in_its_bucket() {
+        let histogram = Histogram::new();
+        assert_eq!((Spread::of(&histogram).mean(), Spread::of(&histogram).quantile(0.5)), (None, None));
+        let earlier = Spread::of(&histogram);
+        for took in [1, 1, 1, 80] {
+            histogram.record(Duration::from_millis(took));
+        }
+        let spread = Spread::of(&histogram).since(&earlier);
+        assert!((spread.mean().unwrap() - 0.020_75).abs() < 1e-9);
+        let (median, last) = (spread.quantile(0.5).unwrap(), spread.quantile(0.99).unwrap());
+        assert!(median > 0.0005 && median <= 0.001 && last > 0.05 && last <= 0.1, "{median} {last}");
+        assert_eq!(spread.since(&spread).quantile(0.5), None);
+        let endless = Histogram::new();
+        endless.record(Duration::from_secs(60));
+        assert_eq!(Spread::of(&endless).quantile(0.99), Some(10.0), "longer than the last bound");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod catalogue;
 mod cell;
 mod collect;
 mod everywhere;
+mod glance;
 mod logs;
 mod meters;
 mod metrics_json;
@@ -26,6 +27,7 @@ pub use collect::{Metrics, Point, Source, Value, add_source, begin};
 pub use everywhere::{
     EVERYWHERE, Everywhere, Lateness, count_limit, cron_ended, is_measuring, measure, row_of,
 };
+pub use glance::Glance;
 pub use logs::{Urgency, export, is_exporting};
 pub use meters::{Console, Eviction, Meters, NO_PARTY, Reset, meters};
 pub use otlp::{start, stop};

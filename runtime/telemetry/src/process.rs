@@ -30,7 +30,8 @@ pub(crate) fn values() -> Vec<(&'static str, f64)> {
     values
 }
 
-fn cpu_seconds() -> Option<f64> {
+/// CPU time of the process.
+pub(crate) fn cpu_seconds() -> Option<f64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };

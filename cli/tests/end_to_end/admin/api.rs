@@ -209,6 +209,8 @@ fn answers_are_what_the_description_says() {
         ("GET", "/v1/openapi.json", "/v1/openapi.json", ""),
         ("GET", "/v1/server", "/v1/server", ""),
         ("GET", "/v1/limits", "/v1/limits", ""),
+        ("GET", "/v1/history", "/v1/history", ""),
+        ("GET", "/v1/history?after=soon", "/v1/history", ""),
         ("GET", "/v1/alarms", "/v1/alarms", ""),
         ("GET", "/v1/clock", "/v1/clock", ""),
         ("POST", "/v1/clock", "/v1/clock", r#"{"advance_ms": 1000}"#),
