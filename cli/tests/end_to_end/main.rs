@@ -17,6 +17,7 @@ mod backup;
 mod bounds;
 mod broken;
 mod command;
+mod dashboard;
 mod debugger;
 mod deploy;
 mod documents;

@@ -60,7 +60,7 @@ export default class Server {
 }
 "#;
 
-pub(super) fn project() -> Project {
+pub(crate) fn project() -> Project {
     Project::new(&[
         ("server.js", SERVER),
         (
@@ -72,31 +72,31 @@ pub(super) fn project() -> Project {
 }
 
 /// The API of a server that runs in a project.
-pub(super) struct Api {
-    pub(super) port: u16,
-    pub(super) token: String,
+pub(crate) struct Api {
+    pub(crate) port: u16,
+    pub(crate) token: String,
 }
 
 /// An answer.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.head, self.body))
     }
 
-    pub(super) fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.json()["error"]["code"].as_str().unwrap_or_default().to_string()
     }
 }
 
 impl Api {
-    pub(super) fn of(project: &Project) -> Self {
+    pub(crate) fn of(project: &Project) -> Self {
         let text = std::fs::read_to_string(project.file(".partyrun/admin.json")).unwrap();
         let place: Value = serde_json::from_str(&text).unwrap();
         let port = place["url"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
@@ -104,7 +104,7 @@ impl Api {
     }
 
     /// Asks with these header fields, and reads to the end.
-    pub(super) fn raw(&self, method: &str, path: &str, fields: &str, body: &[u8]) -> Answer {
+    pub(crate) fn raw(&self, method: &str, path: &str, fields: &str, body: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let length = body.len();
@@ -122,29 +122,29 @@ impl Api {
         Answer { status, head: head.to_lowercase(), body: body.to_string() }
     }
 
-    pub(super) fn ask_with(&self, method: &str, path: &str, fields: &str, body: &str) -> Answer {
+    pub(crate) fn ask_with(&self, method: &str, path: &str, fields: &str, body: &str) -> Answer {
         let fields = format!("host: localhost\r\nauthorization: Bearer {}\r\n{fields}", self.token);
         self.raw(method, path, &fields, body.as_bytes())
     }
 
-    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         self.ask_with(method, path, "", body)
     }
 
     /// The JSON of an answer that must be 200.
-    pub(super) fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let answer = self.ask("GET", path, "");
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.json()
     }
 
     /// The state of a room, as its own page says.
-    pub(super) fn state(&self, room: &str) -> String {
+    pub(crate) fn state(&self, room: &str) -> String {
         self.get(&format!("/v1/rooms/{room}"))["state"].as_str().unwrap().to_string()
     }
 
     /// Follows the log: what is read are its lines.
-    pub(super) fn follow(&self, query: &str) -> std::io::BufReader<TcpStream> {
+    pub(crate) fn follow(&self, query: &str) -> std::io::BufReader<TcpStream> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!(
@@ -159,7 +159,7 @@ impl Api {
 }
 
 /// The next line of JSON of a chunked answer, whatever stands around it.
-pub(super) fn next_line(reader: &mut impl std::io::BufRead) -> Value {
+pub(crate) fn next_line(reader: &mut impl std::io::BufRead) -> Value {
     loop {
         let mut line = String::new();
         assert!(reader.read_line(&mut line).unwrap() > 0, "the log has ended");
@@ -170,7 +170,7 @@ pub(super) fn next_line(reader: &mut impl std::io::BufRead) -> Value {
 }
 
 /// A server of the project, with its API at a free port.
-pub(super) fn serve(project: &Project, args: &[&str]) -> (Server, Api) {
+pub(crate) fn serve(project: &Project, args: &[&str]) -> (Server, Api) {
     let server = project.serve(&[&["start", "--admin", "0"], args].concat());
     let api = Api::of(project);
     (server, api)

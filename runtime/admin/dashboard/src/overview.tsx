@@ -1,6 +1,6 @@
 // The first page: how the server is now, how the last hour was, and which limits are near.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { Column, History, Limit, Limits, Server } from "./answers";
 import { get, query, usePoll } from "./api";
 import { Chart } from "./chart";
@@ -58,34 +58,35 @@ function Now({ server }: { server: Server }) {
         ["Memory", bytes(server.memory_bytes)],
         ["CPU time", milliseconds(server.cpu_ms)],
         ["Running for", span(server.uptime_ms)],
+        ["Errors", <a href={to(["log"], { level: "error" })}>in the log</a>],
         ["Busy threads", server.busy_threads === 0 ? "none" : <span class="bad">{counted(server.busy_threads, "thread")}</span>],
       ]}
     />
   );
 }
 
-// The samples of the last hour; only new ones are asked for.
+// The samples of the last hour; once they are known, only new ones are asked for.
 function useHistory(): History | undefined {
-  const known = useRef<History | undefined>(undefined);
   const [history, know] = useState<History>();
-  const { data } = usePoll<History>("/v1/history", Number.MAX_SAFE_INTEGER);
   useEffect(() => {
-    if (!data) return;
-    known.current = data;
-    know(data);
-    const timer = setInterval(async () => {
-      if (document.hidden) return;
+    const gone = new AbortController();
+    let known: History | undefined;
+    let timer = 0;
+    const look = async () => {
       try {
-        const before = known.current!;
-        const news = await get<History>(`/v1/history${query({ after: before.at_ms.at(-1) ?? 0 })}`);
-        known.current = joined(before, news);
-        know(known.current);
+        const news = document.hidden ? undefined : await get<History>(`/v1/history${query({ after: known?.at_ms.at(-1) })}`, gone.signal);
+        if (news) know((known = known ? joined(known, news) : news));
       } catch {
         // The banner says that the server is away, and the next round asks again.
       }
-    }, CHARTS_EVERY_MS);
-    return () => clearInterval(timer);
-  }, [data]);
+      if (!gone.signal.aborted) timer = setTimeout(look, CHARTS_EVERY_MS);
+    };
+    void look();
+    return () => {
+      gone.abort();
+      clearTimeout(timer);
+    };
+  }, []);
   return history;
 }
 

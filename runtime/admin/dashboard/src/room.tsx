@@ -60,9 +60,11 @@ function Known({ party, room, part, parameters, path, connections, list, act, op
             )}
             {inMemory && (
               <>
-                <button type="button" onClick={() => attempt(() => hibernate(path))}>
-                  Hibernate
-                </button>
+                {data.state !== "hibernated" && (
+                  <button type="button" onClick={() => attempt(() => hibernate(path))}>
+                    Hibernate
+                  </button>
+                )}
                 <button type="button" onClick={() => open("evict")}>
                   Evict …
                 </button>
@@ -169,7 +171,7 @@ function Details({ polled, path, connections, list, open }: {
         ]}
       />
       <section aria-labelledby="connections">
-        <h2 id="connections">Connections</h2>
+        <h2 id="connections" tabIndex={-1}>Connections</h2>
         {shown.length === 0 ? (
           <Empty title="Nobody is connected" />
         ) : (
@@ -233,6 +235,8 @@ function ConnectionRow({ connection, path, done }: { connection: Connection; pat
       return `${counted(closed, "connection")} with the id ${id} closed.`;
     });
     done();
+    // The button goes with its row.
+    document.getElementById("connections")?.focus();
   };
   return (
     <tr>

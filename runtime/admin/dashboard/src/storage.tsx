@@ -10,7 +10,7 @@ import { replace, to } from "./route";
 const EVERY_MS = 3000;
 const PAGE_ENTRIES = 50;
 const TYPING_PAUSES_MS = 200;
-/// A longer value is shown by its beginning, until somebody asks for all of it.
+// A longer value is shown by its beginning, until somebody asks for all of it.
 const SHOWN_CHARS = 20_000;
 
 export function StoragePart({ path, here, parameters, entries, name }: {
@@ -36,7 +36,7 @@ export function StoragePart({ path, here, parameters, entries, name }: {
     });
   return (
     <div class={open === null ? "storage" : "storage split"}>
-      <section class="list" aria-label="Entries">
+      <section class="list" id="entries" tabIndex={-1} aria-label="Entries">
         <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
           <label class="grow">
             Prefix
@@ -188,6 +188,7 @@ function Editor({ path, name, close, changed }: { path: string; name: string; cl
       await ask(addressOf(path, name), { method: "DELETE" });
       changed();
       close();
+      document.getElementById("entries")?.focus();
       return `${name} was deleted.`;
     });
   const isEdited = value !== null && text !== null && text !== pretty(value.value);
