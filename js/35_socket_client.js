@@ -24,6 +24,7 @@ const { adopt, closed, closeHost, CLOSING, connectHost, CONNECTING, deliverEarly
   .loadExtScript("ext:partyrun/34_sockets.js");
 
 const kProtocol = Symbol("protocol");
+const kExtensions = Symbol("extensions");
 
 // The URL and the protocols as the WebSockets standard wants them, section 3.1.
 function webSocketUrl(url) {
@@ -90,6 +91,8 @@ async function connect(socket, url, protocols) {
       throw new Error("WebSocket was closed before the connection was established");
     }
     socket[kProtocol] = protocol;
+    // own: what the host answered.
+    socket[kExtensions] = headerOf(reply.headers, "sec-websocket-extensions");
     socket[kState] = OPEN;
     // Who hears of it may send at once; what has arrived meanwhile comes after it.
     adopt(socket, room, index);
@@ -102,5 +105,5 @@ async function connect(socket, url, protocols) {
   }
 }
 
-return { connect, kProtocol, open, protocolList, webSocketUrl };
+return { connect, kExtensions, kProtocol, open, protocolList, webSocketUrl };
 })();

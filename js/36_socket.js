@@ -35,7 +35,8 @@ const {
   OPEN,
   sendToHost,
 } = core.loadExtScript("ext:partyrun/34_sockets.js");
-const { connect, kProtocol, open, protocolList, webSocketUrl } = core.loadExtScript("ext:partyrun/35_socket_client.js");
+const { connect, kExtensions, kProtocol, open, protocolList, webSocketUrl } = core
+  .loadExtScript("ext:partyrun/35_socket_client.js");
 
 const kPeer = Symbol("other end");
 const kClosedHere = Symbol("closed by this end");
@@ -71,6 +72,7 @@ class WebSocket extends EventTarget {
     this[kDraining] = false;
     this[kUrl] = null;
     this[kProtocol] = "";
+    this[kExtensions] = "";
     this[kAttachment] = null;
     this[kBinaryType] = "blob";
     this[kHandlers] = null;
@@ -92,7 +94,7 @@ class WebSocket extends EventTarget {
     return this[kProtocol];
   }
   get extensions() {
-    return "";
+    return this[kExtensions];
   }
   // What waits for the network, in bytes. (The original has no such property.)
   get bufferedAmount() {

@@ -15,7 +15,7 @@ use partyrun_engine::{
     Warm, Workers,
 };
 use partyrun_limits::Limits;
-use partyrun_net::{Front, FrontOptions, Response, Route, Tls};
+use partyrun_net::{Compression, Front, FrontOptions, Response, Route, Tls};
 use partyrun_server::{
     Answered, AssetsError, Crons, Ended, Network, Reload, Reporter, Server, ServerOptions, StaticFiles,
     StaticOptions, SystemClock,
@@ -91,6 +91,7 @@ impl Running {
             warm,
         } = plan;
         let assets = static_files(&config, &limits)?;
+        let compression = compression(&config, &limits);
         let bindings = bindings::open(&config, &limits)?;
         let (administration, release) = administration.unzip();
         let log = administration.as_ref().map(|administration| administration.log.clone());
@@ -101,7 +102,7 @@ impl Running {
             bindings: bindings.clone(),
         });
         let isolation = if config.shares_isolates { Isolation::Worker } else { Isolation::Room };
-        let options = EngineOptions { limits: limits.clone(), workers, isolation, inspector };
+        let options = EngineOptions { limits: limits.clone(), workers, isolation, compression, inspector };
         let engine = Engine::start_warm(warm, options, program, store.clone(), host)
             .await
             .map_err(|error| RunError::starting(error, &config))?;
@@ -122,7 +123,7 @@ impl Running {
         };
         let server = Arc::new(Server::new(engine.clone(), options, reporter.clone()));
         partyrun_net::front::raise_descriptor_limit();
-        let options = FrontOptions { tls, ..FrontOptions::default() };
+        let options = FrontOptions { tls, compression, ..FrontOptions::default() };
         let front = Front::start(listeners, server, limits.clone(), options)
             .map_err(machine("The HTTP threads cannot be started"))?;
         let clock = tokio::spawn(partyrun_server::run_crons(
@@ -376,6 +377,17 @@ fn static_files(config: &Config, limits: &Limits) -> Result<Option<StaticFiles>,
         ..StaticOptions::new(limits)
     };
     StaticFiles::new(serve.path.clone(), options).map(|files| Some(files.reloading(serve.live)))
+}
+
+/// How messages and responses are compressed, if they are.
+pub(crate) fn compression(config: &Config, limits: &Limits) -> Option<Compression> {
+    let asked = config.compression?;
+    let usual = Compression::new(limits);
+    Some(Compression {
+        message_bytes_min: asked.message_bytes_min.unwrap_or(usual.message_bytes_min),
+        level: asked.level.unwrap_or(usual.level),
+        context_takeover: asked.context_takeover,
+    })
 }
 
 /// The store that the configuration asks for.

@@ -51,6 +51,8 @@ pub struct Config {
     pub minify: bool,
     /// Whether all rooms of a worker share an isolate.
     pub shares_isolates: bool,
+    /// How messages and responses are compressed; `None` if they are not.
+    pub compression: Option<Compression>,
     /// The Workers compatibility date; accepted and kept for messages, without effect.
     pub compatibility_date: Option<String>,
     /// The Workers compatibility flags; accepted, without effect.
@@ -69,6 +71,17 @@ pub struct Config {
     pub notes: Vec<String>,
     /// Mistakes that do not stop the project from running; print each as a warning.
     pub warnings: Vec<String>,
+}
+
+/// How messages and responses are compressed for clients that ask for it. `None` leaves it to the caller's defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compression {
+    /// The length from which a message is compressed.
+    pub message_bytes_min: Option<usize>,
+    /// From 1 (fast) to 9 (small).
+    pub level: Option<u8>,
+    /// Whether a message may refer to earlier ones of its socket.
+    pub context_takeover: bool,
 }
 
 /// Static files (spec 1.7).

@@ -20,6 +20,8 @@ pub enum Kind {
     Port,
     /// A number of seconds, not negative.
     Seconds,
+    /// A whole number from the first to the second.
+    Whole(u32, u32),
     /// Any string.
     Text,
     /// A string of lower-case letters, digits, `-` and `_`.
@@ -173,6 +175,13 @@ pub static FIELDS: &[Field] = &[
     )
     .default(r#""room""#),
     field(
+        "compression",
+        Kind::Either(&[Kind::Bool, Kind::Object(&COMPRESSION)]),
+        r#"{ "level": 6 }"#,
+        "Whether messages and responses are compressed for clients that ask for it (see docs/encoding.md), or how.",
+    )
+    .default("true"),
+    field(
         "compatibilityDate",
         Kind::Text,
         r#""2024-07-18""#,
@@ -307,6 +316,32 @@ static BUILD: Object = Object {
         field("watch", TEXT_OR_TEXTS, r#""src""#, "The files or folders that are watched for changes.")
             .default(r#""./src""#),
         field("alias", TEXT_MAP, r#"{ "a": "./b.ts" }"#, "Modules that replace others in the server bundle."),
+    ],
+};
+
+static COMPRESSION: Object = Object {
+    strict: true,
+    fields: &[
+        field(
+            "minBytes",
+            Kind::Whole(0, u32::MAX),
+            "1024",
+            "The length from which a message is compressed; by default the limit `message_compressed_bytes_min`.",
+        ),
+        field(
+            "level",
+            Kind::Whole(1, 9),
+            "6",
+            "How small messages and gzip become, from 1 (fast) to 9 (small).",
+        )
+        .default("3"),
+        field(
+            "contextTakeover",
+            Kind::Bool,
+            "true",
+            "Whether a message may refer to earlier ones of its socket: smaller, for up to 64 KiB of memory a socket.",
+        )
+        .default("false"),
     ],
 };
 

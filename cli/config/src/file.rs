@@ -50,12 +50,22 @@ pub(crate) struct RawConfig {
     pub(crate) build: RawBuild,
     pub(crate) minify: Option<bool>,
     pub(crate) isolation: Option<String>,
+    pub(crate) compression: Option<Short<bool, RawCompression>>,
     pub(crate) compatibility_date: Option<String>,
     pub(crate) compatibility_flags: Vec<String>,
     pub(crate) crons: IndexMap<String, String>,
     pub(crate) ai: Option<Short<bool, RawAi>>,
     pub(crate) vectorize: IndexMap<String, Short<String, RawVectorIndex>>,
     pub(crate) bindings: RawBindings,
+}
+
+/// `compression` as an object.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RawCompression {
+    pub(crate) min_bytes: Option<f64>,
+    pub(crate) level: Option<f64>,
+    pub(crate) context_takeover: bool,
 }
 
 /// `serve` as an object.

@@ -25,7 +25,7 @@ mod schema;
 mod tests;
 mod validate;
 
-pub use config::{Ai, Bindings, Build, ClientBuild, Config, Persist, Serve};
+pub use config::{Ai, Bindings, Build, ClientBuild, Compression, Config, Persist, Serve};
 pub use discover::Source;
 pub use dotenv::parse as parse_dotenv;
 pub use file::Format;

@@ -8,10 +8,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Checked};
-use crate::config::{Ai, Bindings, Build, ClientBuild, Config, Persist, Serve};
+use crate::config::{Ai, Bindings, Build, ClientBuild, Compression, Config, Persist, Serve};
 use crate::discover::{self, Source, absolute};
 use crate::environment;
-use crate::file::{OneOrMany, RawAi, RawBuild, RawClientBuild, RawConfig, RawPersist, RawServe, Short};
+use crate::file::{
+    OneOrMany, RawAi, RawBuild, RawClientBuild, RawCompression, RawConfig, RawPersist, RawServe, Short,
+};
 use crate::host::Host;
 use crate::problem::{ConfigError, Problem, Spot, brief};
 use crate::validate;
@@ -79,6 +81,8 @@ pub struct Overrides {
     pub minify: Option<bool>,
     /// `--isolation`: `room` or `worker`.
     pub isolation: Option<String>,
+    /// `--compression`: `true` or `false`.
+    pub compression: Option<bool>,
     /// `--live`.
     pub live: bool,
     /// `--compatibility-date`.
@@ -174,6 +178,7 @@ fn merge(
         build: build(raw.build, base),
         minify: overrides.minify.or(raw.minify).unwrap_or(false),
         shares_isolates: overrides.isolation.as_deref().or(raw.isolation.as_deref()) == Some("worker"),
+        compression: compression(overrides.compression, raw.compression),
         compatibility_date: overrides.compatibility_date.clone().or(raw.compatibility_date),
         compatibility_flags: if overrides.compatibility_flags.is_empty() {
             raw.compatibility_flags
@@ -290,6 +295,21 @@ fn persist(flag: Option<&str>, raw: Option<RawPersist>, cwd: &Path, root: &Path)
             path => Persist::Path(absolute(root, path)),
         },
     }
+}
+
+/// The flag turns it on or off; how it is done stands in the file only.
+fn compression(flag: Option<bool>, raw: Option<Short<bool, RawCompression>>) -> Option<Compression> {
+    let (wanted, how) = match raw {
+        None => (true, RawCompression::default()),
+        Some(Short::Short(wanted)) => (wanted, RawCompression::default()),
+        Some(Short::Full(how)) => (true, how),
+    };
+    // The numbers are whole and in range.
+    flag.unwrap_or(wanted).then(|| Compression {
+        message_bytes_min: how.min_bytes.map(|bytes| bytes as usize),
+        level: how.level.map(|level| level as u8),
+        context_takeover: how.context_takeover,
+    })
 }
 
 fn build(raw: RawBuild, base: &Path) -> Build {

@@ -38,7 +38,7 @@ fn type_name(kind: Kind) -> String {
         Kind::Any => "any value".to_owned(),
         Kind::Null => "null".to_owned(),
         Kind::Bool => "boolean".to_owned(),
-        Kind::Number | Kind::Port => "number".to_owned(),
+        Kind::Number | Kind::Port | Kind::Whole(..) => "number".to_owned(),
         Kind::Seconds => "seconds".to_owned(),
         Kind::Text | Kind::Slug => "string".to_owned(),
         Kind::Cron => "cron expression".to_owned(),

@@ -52,6 +52,8 @@ fn kind(kind_of: Kind) -> Map<String, Value> {
         Kind::Number => json!({ "type": "number" }),
         Kind::Port => json!({ "type": "integer", "minimum": 0, "maximum": 65535 }),
         Kind::Seconds => json!({ "type": "number", "minimum": 0 }),
+        Kind::Whole(least, u32::MAX) => json!({ "type": "integer", "minimum": least }),
+        Kind::Whole(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Text => json!({ "type": "string" }),
         Kind::Slug => json!({ "type": "string", "pattern": "^[a-z0-9_-]+$" }),
         Kind::Cron => json!({ "type": "string", "pattern": "^\\s*\\S+(\\s+\\S+){4}\\s*$" }),

@@ -191,7 +191,9 @@ fn value(findings: &mut Findings, path: &str, kind: Kind, node: &Node, example: 
         | (Kind::Null, Data::Null)
         | (Kind::Bool, Data::Bool(_))
         | (Kind::Text, Data::Text(_)) => {}
-        (Kind::Number | Kind::Port | Kind::Seconds, Data::Number(number)) if !number.is_nan() => {
+        (Kind::Number | Kind::Port | Kind::Seconds | Kind::Whole(..), Data::Number(number))
+            if !number.is_nan() =>
+        {
             number_in_range(findings, path, kind, *number, node);
         }
         (Kind::Slug | Kind::Cron | Kind::OneOf(_), Data::Text(text)) => {
@@ -230,7 +232,17 @@ fn value(findings: &mut Findings, path: &str, kind: Kind, node: &Node, example: 
 }
 
 fn number_in_range(findings: &mut Findings, path: &str, kind: Kind, number: f64, node: &Node) {
+    let range;
     let fix = match kind {
+        Kind::Whole(least, most)
+            if number.fract() != 0.0 || !(f64::from(least)..=f64::from(most)).contains(&number) =>
+        {
+            range = match most {
+                u32::MAX => format!("write a whole number, {least} or more"),
+                most => format!("write a whole number from {least} to {most}"),
+            };
+            &range
+        }
         Kind::Port if number.fract() != 0.0 || !(0.0..=65535.0).contains(&number) => {
             "write a whole number from 0 to 65535"
         }
@@ -314,7 +326,7 @@ fn expected(kind: Kind) -> String {
         Kind::Any => "any",
         Kind::Null => "null",
         Kind::Bool => "boolean",
-        Kind::Number | Kind::Port | Kind::Seconds => "number",
+        Kind::Number | Kind::Port | Kind::Seconds | Kind::Whole(..) => "number",
         Kind::Text | Kind::Slug | Kind::Cron => "string",
         Kind::List(_) => "array",
         Kind::Map(_) | Kind::Parties | Kind::Object(_) => "object",
@@ -337,7 +349,7 @@ fn expected(kind: Kind) -> String {
 fn kind_example(kind: Kind) -> &'static str {
     match kind {
         Kind::Bool => "true",
-        Kind::Number | Kind::Port | Kind::Seconds => "1",
+        Kind::Number | Kind::Port | Kind::Seconds | Kind::Whole(..) => "1",
         Kind::Cron => r#""0 * * * *""#,
         _ => r#""text""#,
     }

@@ -197,6 +197,7 @@ pub(crate) fn release(config: &Config, command: &'static str, url: String, file:
         "crons": config.crons.iter().map(|(name, expression)| (name.clone(), json!(expression))).collect::<Map<_, _>>(),
         "isolation": if config.shares_isolates { "worker" } else { "room" },
         "minify": config.minify,
+        "compression": config.compression.is_some(),
         "kv": bound(&config.bindings.kv), "r2": bound(&config.bindings.r2), "vectorize": bound(&config.vectorize),
     });
     Release {

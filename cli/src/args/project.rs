@@ -60,6 +60,9 @@ pub(crate) struct ListenArgs {
     /// Whose an isolate is: each `room`'s own, or one of all rooms of a `worker` (see docs/isolation.md) [default: room].
     #[arg(long, value_name = "WHOSE", value_parser = ["room", "worker"], hide_possible_values = true)]
     pub(crate) isolation: Option<String>,
+    /// Whether messages and responses are compressed for clients that ask for it [default: the configuration's, else true].
+    #[arg(long, value_name = "WHETHER", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) compression: Option<bool>,
     /// A proxy, or a network of proxies, whose `x-forwarded-for` and `-proto` headers are trusted. Repeatable.
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub(crate) trusted_proxy: Vec<partyrun_server::Network>,
@@ -125,6 +128,7 @@ impl ProjectArgs {
                 with_env: self.with_env,
                 minify: self.minify.then_some(true),
                 isolation: listen.isolation.clone(),
+                compression: listen.compression,
                 live: false,
                 compatibility_date: self.compatibility_date.clone(),
                 compatibility_flags: self.compatibility_flags.clone(),

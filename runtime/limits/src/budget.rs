@@ -100,6 +100,13 @@ impl Charge {
         Self { totals: [Some(first.clone()), Some(second.clone())], bytes }
     }
 
+    /// Counts other `bytes` in the same totals.
+    #[must_use]
+    pub fn like(&self, bytes: usize) -> Self {
+        self.totals.iter().flatten().for_each(|total| total.add(bytes));
+        Self { totals: self.totals.clone(), bytes }
+    }
+
     /// Counts `bytes` from now on in place of what was counted, whether they fit or not.
     pub fn set(&mut self, bytes: usize) {
         match bytes.checked_sub(self.bytes) {

@@ -187,6 +187,8 @@ limits! {
     message_in_bytes_max: usize = MIB, "bytes", "the socket is closed with 1009";
     /// The highest value that `message_in_bytes_max` may be set to.
     message_in_bytes_ceiling: usize = 32 * MIB, "bytes", "the setting is refused";
+    /// Length from which a message is compressed for a client that agreed to it (`compression.minBytes`).
+    message_compressed_bytes_min: usize = 512, "bytes", "not a bound: shorter messages are sent as they are";
     /// Length of one outgoing WebSocket message.
     message_out_bytes_max: usize = 32 * MIB, "bytes", "`send` throws a RangeError";
     /// Bytes of incomplete incoming messages in one room.

@@ -1,27 +1,22 @@
-//! WebSockets to other servers: the client's handshake (RFC 6455, 4.1), then a task that carries messages.
+//! WebSockets to other servers: the client's handshake (RFC 6455, 4.1), then a task that carries messages (`carry.rs`).
 //!
 //! The caller has made the connection, with TLS where the URL says so. The result is a [`PipeEnd`], so that such a
 //! socket plugs into a [`crate::Socket`] like one from room to room; frames, masks and pings stay in the task. The task
 //! ends with either side: a dropped end drops the connection, a lost connection drops the end.
 
-use std::io::Cursor;
+mod carry;
 
 use base64::Engine;
 use bytes::Bytes;
-use fastwebsockets::{
-    FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocketError, WebSocketRead, WebSocketWrite,
-    after_handshake_split,
-};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use partyrun_limits::Limits;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 use url::Url;
 
-use crate::close::CloseFrame;
+use crate::deflate::{self, Agreed, Compression};
 use crate::handshake::accept_value;
-use crate::pipe::{self, PipeEnd, PipeMessage, PipeReceiver, PipeSender};
+use crate::pipe::{self, PipeEnd};
 
 /// A server's answer to a handshake: a socket, or the beginning of a refusal.
 #[derive(Debug)]
@@ -52,34 +47,30 @@ pub enum ClientError {
     Mismatch(&'static str),
 }
 
-/// Does the handshake for `url` over `stream`. Of `headers`, those that the handshake itself sets are left out.
+/// Does the handshake for `url` over `stream`. Of `headers`, those that the handshake itself sets are left out. `compression`
+/// offers compressed messages to the server.
 pub async fn connect<S>(
     mut stream: S,
     url: &Url,
     protocols: &str,
     headers: &HeaderMap,
+    compression: Option<Compression>,
     limits: &Limits,
 ) -> Result<Answer, ClientError>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let key = base64::engine::general_purpose::STANDARD.encode(nonce());
-    stream.write_all(&request(url, protocols, headers, &key)).await?;
+    stream.write_all(&request(url, protocols, headers, compression.is_some(), &key)).await?;
     stream.flush().await?;
-    let (mut answer, mut rest) = read_head(&mut stream, limits).await?;
+    let (mut answer, rest) = read_head(&mut stream, limits).await?;
     if answer.status != 101 {
         answer.body = read_refusal(&mut stream, &answer.headers, rest, limits).await;
         return Ok(answer);
     }
-    check(&answer.headers, protocols, &key)?;
+    let agreed = check(&answer.headers, protocols, compression, &key)?;
     let (ours, theirs) = pipe::pair();
-    let (reader, writer) = tokio::io::split(stream);
-    let reader = Cursor::new(std::mem::take(&mut rest)).chain(reader);
-    let (mut reader, mut writer) = after_handshake_split(reader, writer, Role::Client);
-    reader.set_max_message_size(limits.message_in_bytes_max);
-    reader.set_auto_close(false);
-    writer.set_auto_apply_mask(true);
-    tokio::task::spawn_local(carry(reader, writer, ours, limits.socket_close_max));
+    carry::start(stream, rest, agreed, ours, limits);
     answer.socket = Some(theirs);
     Ok(answer)
 }
@@ -94,7 +85,7 @@ fn nonce() -> [u8; 16] {
     bytes
 }
 
-fn request(url: &Url, protocols: &str, headers: &HeaderMap, key: &str) -> Vec<u8> {
+fn request(url: &Url, protocols: &str, headers: &HeaderMap, compresses: bool, key: &str) -> Vec<u8> {
     let mut target = url.path().to_string();
     if let Some(query) = url.query() {
         target.push('?');
@@ -110,6 +101,9 @@ fn request(url: &Url, protocols: &str, headers: &HeaderMap, key: &str) -> Vec<u8
     );
     if !protocols.is_empty() {
         text.push_str(&format!("Sec-WebSocket-Protocol: {protocols}\r\n"));
+    }
+    if compresses {
+        text.push_str(&format!("Sec-WebSocket-Extensions: {}\r\n", deflate::OFFER));
     }
     if !url.username().is_empty() && !headers.contains_key(header::AUTHORIZATION) {
         let pair = format!("{}:{}", url.username(), url.password().unwrap_or_default());
@@ -212,7 +206,12 @@ fn without_chunks(mut coded: &[u8]) -> Bytes {
     body.into()
 }
 
-fn check(headers: &HeaderMap, protocols: &str, key: &str) -> Result<(), ClientError> {
+fn check(
+    headers: &HeaderMap,
+    protocols: &str,
+    compression: Option<Compression>,
+    key: &str,
+) -> Result<Option<Agreed>, ClientError> {
     let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
     if accept != Some(&accept_value(key.as_bytes())[..]) {
         return Err(ClientError::Mismatch("Sec-WebSocket-Accept"));
@@ -221,101 +220,17 @@ fn check(headers: &HeaderMap, protocols: &str, key: &str) -> Result<(), ClientEr
     if !upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return Err(ClientError::Mismatch("Upgrade"));
     }
-    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-        return Err(ClientError::Mismatch("Sec-WebSocket-Extensions"));
-    }
+    let mut extensions = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+    let agreed = match compression {
+        Some(compression) => deflate::accepted(extensions, compression),
+        None => extensions.next().map_or(Ok(None), |_| Err(deflate::Unasked)),
+    };
+    let agreed = agreed.map_err(|_| ClientError::Mismatch("Sec-WebSocket-Extensions"))?;
     match headers.get(header::SEC_WEBSOCKET_PROTOCOL) {
         Some(chosen) if !protocols.split(',').any(|offer| offer.trim().as_bytes() == chosen.as_bytes()) => {
             Err(ClientError::Mismatch("Sec-WebSocket-Protocol"))
         }
-        _ => Ok(()),
-    }
-}
-
-// Both directions until one ends.
-async fn carry<R, W>(
-    reader: WebSocketRead<R>,
-    writer: WebSocketWrite<W>,
-    end: PipeEnd,
-    close_max: std::time::Duration,
-) where
-    R: AsyncRead + Unpin + 'static,
-    W: AsyncWrite + Unpin + 'static,
-{
-    let PipeEnd { sender, receiver } = end;
-    // Pongs that the reader owes go through the writer.
-    let (owed, owing) = mpsc::channel(8);
-    let writing = write(writer, receiver, owing);
-    let reading = read(reader, sender, owed);
-    tokio::pin!(writing, reading);
-    tokio::select! {
-        // The peer has ended: our own close frame is still to be written.
-        () = &mut reading => drop(tokio::time::timeout(close_max, &mut writing).await),
-        // We have ended: the peer's close frame is still to be read.
-        () = &mut writing => drop(tokio::time::timeout(close_max, &mut reading).await),
-    }
-}
-
-async fn read<R>(reader: WebSocketRead<R>, sender: PipeSender, owed: mpsc::Sender<Vec<u8>>)
-where
-    R: AsyncRead + Unpin,
-{
-    let mut reader = FragmentCollectorRead::new(reader);
-    loop {
-        let mut answer = |frame: Frame<'_>| {
-            let (owed, bytes) = (owed.clone(), frame.payload.to_vec());
-            async move { owed.send(bytes).await.map_err(|_| WebSocketError::ConnectionClosed) }
-        };
-        let Ok(frame) = reader.read_frame(&mut answer).await else { return };
-        let message = match frame.opcode {
-            OpCode::Text => PipeMessage::Text(bytes_of(frame.payload)),
-            OpCode::Binary => PipeMessage::Binary(bytes_of(frame.payload)),
-            OpCode::Close => PipeMessage::Close(close_of(&frame.payload)),
-            _ => continue,
-        };
-        let last = matches!(message, PipeMessage::Close(_));
-        if sender.send(message).await.is_err() || last {
-            return;
-        }
-    }
-}
-
-fn bytes_of(payload: Payload<'_>) -> Bytes {
-    match payload {
-        Payload::Owned(bytes) => bytes.into(),
-        Payload::Bytes(bytes) => bytes.freeze(),
-        other => Bytes::copy_from_slice(&other),
-    }
-}
-
-fn close_of(payload: &[u8]) -> Option<CloseFrame> {
-    let (code, reason) = payload.split_first_chunk::<2>()?;
-    let reason = String::from_utf8_lossy(reason).into_owned();
-    Some(CloseFrame { code: u16::from_be_bytes(*code), reason })
-}
-
-async fn write<W>(
-    mut writer: WebSocketWrite<W>,
-    mut receiver: PipeReceiver,
-    mut owing: mpsc::Receiver<Vec<u8>>,
-) where
-    W: AsyncWrite + Unpin,
-{
-    loop {
-        let frame = tokio::select! {
-            Some(pong) = owing.recv() => Frame::pong(Payload::Owned(pong)),
-            message = receiver.recv() => match message {
-                None => return,
-                Some(PipeMessage::Text(bytes)) => Frame::text(Payload::Owned(bytes.into())),
-                Some(PipeMessage::Binary(bytes)) => Frame::binary(Payload::Owned(bytes.into())),
-                Some(PipeMessage::Close(None)) => Frame::close_raw(Payload::Owned(Vec::new())),
-                Some(PipeMessage::Close(Some(close))) => Frame::close(close.code, close.reason.as_bytes()),
-            },
-        };
-        let last = frame.opcode == OpCode::Close;
-        if writer.write_frame(frame).await.is_err() || writer.flush().await.is_err() || last {
-            return;
-        }
+        _ => Ok(agreed),
     }
 }
 

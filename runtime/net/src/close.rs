@@ -75,6 +75,15 @@ impl Violation {
         partyrun_telemetry::limit_hit!(message_in_bytes_max);
         Self { code: 1009, reason: Cow::Owned(format!("Message is too large: {length} > {limit}")) }
     }
+
+    /// The same of a message that came compressed; what follows beyond the limit was not looked at.
+    pub(crate) fn too_large_unpacked(limit: usize) -> Self {
+        partyrun_telemetry::limit_hit!(message_in_bytes_max);
+        Self {
+            code: 1009,
+            reason: Cow::Owned(format!("Message is too large: it inflates to more than {limit}")),
+        }
+    }
 }
 
 /// A close frame that we received: what it says, and what is wrong with it. A broken one is a close as well, as on the

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod close;
 pub mod coding;
+pub mod deflate;
 pub mod front;
 mod handshake;
 pub mod host;
@@ -21,6 +22,7 @@ pub mod url;
 
 pub use close::CloseFrame;
 pub use coding::Coding;
+pub use deflate::{Agreed, Compression};
 pub use front::{Front, FrontOptions, Guest, Guests, Handler, Seats, Tls, TlsError, bind, bind_family};
 pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, counted};
 pub use route::{Route, RouteError};

@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::close::LOST;
+use crate::deflate::Agreed;
 use crate::pipe::{self, PipeEnd};
 
 /// What carries the messages of a WebSocket.
@@ -28,6 +29,8 @@ pub enum Transport {
         read: Bytes,
         /// Its place among the connections of the process, if it came through a front.
         place: Option<Place>,
+        /// What was agreed on about compression, if something was.
+        agreed: Option<Agreed>,
     },
     /// The other end is in this process.
     Pipe(PipeEnd),
@@ -81,6 +84,7 @@ pub enum UpgradeError {
 pub struct Upgrade {
     receiver: oneshot::Receiver<Transport>,
     witness: Option<Witness>,
+    agreed: Option<Agreed>,
 }
 
 impl std::fmt::Debug for Upgrade {
@@ -93,13 +97,25 @@ impl std::fmt::Debug for Upgrade {
 #[derive(Debug)]
 pub struct UpgradeOffer {
     sender: oneshot::Sender<Transport>,
+    agreed: Option<Agreed>,
 }
 
 impl Upgrade {
     /// Both sides of a handshake, for a call from one room to another.
     pub fn offer() -> (Self, UpgradeOffer) {
+        Self::agreed_offer(None)
+    }
+
+    /// The same with a client that that was agreed on with.
+    pub(crate) fn agreed_offer(agreed: Option<Agreed>) -> (Self, UpgradeOffer) {
         let (sender, receiver) = oneshot::channel();
-        (Self { receiver, witness: None }, UpgradeOffer { sender })
+        (Self { receiver, witness: None, agreed }, UpgradeOffer { sender, agreed })
+    }
+
+    /// What the answer 101 will agree on about compression: a socket that is told ([`crate::Socket::agree`]) compresses what it
+    /// sends before it has its connection, too.
+    pub fn agreed(&self) -> Option<Agreed> {
+        self.agreed
     }
 
     /// Has the end of the connection told to `witness`, if it becomes one.
@@ -121,7 +137,8 @@ impl UpgradeOffer {
     /// Completes the handshake with a TCP connection.
     pub(crate) fn complete_tcp(self, stream: TcpStream, read: Bytes, place: Place) {
         // If the room died meanwhile the stream is dropped here, which closes the connection.
-        let _gone = self.sender.send(Transport::Tcp { stream, read, place: Some(place) });
+        let (place, agreed) = (Some(place), self.agreed);
+        let _gone = self.sender.send(Transport::Tcp { stream, read, place, agreed });
     }
 
     /// Completes the handshake inside the process and returns the caller's end.

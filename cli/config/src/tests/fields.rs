@@ -14,7 +14,7 @@ fn takes(kind: Kind, value: &Value) -> bool {
         Kind::Any => true,
         Kind::Null => value.is_null(),
         Kind::Bool => value.is_boolean(),
-        Kind::Number | Kind::Port | Kind::Seconds => value.is_number(),
+        Kind::Number | Kind::Port | Kind::Seconds | Kind::Whole(..) => value.is_number(),
         Kind::Text | Kind::Slug | Kind::Cron | Kind::OneOf(_) => value.is_string(),
         Kind::List(_) => value.is_array(),
         Kind::Map(_) | Kind::Parties | Kind::Object(_) => value.is_object(),

@@ -57,6 +57,8 @@ pub struct EngineOptions {
     pub workers: Workers,
     /// Which rooms share an isolate.
     pub isolation: Isolation,
+    /// How messages to other servers are compressed, if those agree; none does not ask them.
+    pub compression: Option<partyrun_net::Compression>,
     /// Where debuggers find the rooms; without it nothing can be debugged.
     pub inspector: Option<Arc<Inspector>>,
 }
@@ -129,6 +131,7 @@ impl Inner {
             program: read(&self.program).clone(),
             inspector: self.options.inspector.clone(),
             isolation: self.options.isolation,
+            compression: self.options.compression,
             neighbours: self.this.clone(),
             whereabouts: self.this.clone(),
             spares,

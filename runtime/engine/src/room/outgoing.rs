@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use deno_error::JsErrorBox;
+use http::header;
 use partyrun_extensions as ext;
 use partyrun_extensions::tls::{TlsOptions, bare, secure};
 use partyrun_net::client::{self, Answer, ClientError};
@@ -40,6 +41,10 @@ pub(crate) async fn connect(
     let mut response = Response::new(answer.status, Body::Full(answer.body));
     response.reason = Some(answer.reason);
     response.headers = answer.headers;
+    if !headers.is_empty() {
+        // `fetch` shows what the server would have said without compression.
+        response.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+    }
     response.packed = true;
     let unpacked_max = actor.shared.limits.answer_inflated_bytes_max;
     let Some(end) = answer.socket else { return Ok(reply_of(response, None, unpacked_max)) };
@@ -57,15 +62,15 @@ async fn ask(actor: &Actor, url: &Url, protocols: &str, headers: &str) -> Result
     // Frames are small and must not wait for one another; if it fails they only come later.
     let _slower = stream.set_nodelay(true);
     let headers = parse_headers(headers);
-    let limits = &actor.shared.limits;
+    let (limits, compression) = (&actor.shared.limits, actor.shared.compression);
     let lost = |error: ClientError| JsErrorBox::type_error(error.to_string());
     if url.scheme() == "wss" {
         let options = TlsOptions { alpn: vec!["http/1.1".to_string()], ..TlsOptions::default() };
         let name = bare(url.host_str().unwrap_or_default());
         let refused = |error: JsErrorBox| JsErrorBox::type_error(error.to_string());
         let stream = secure(stream, name, &options).await.map_err(refused)?;
-        client::connect(stream, url, protocols, &headers, limits).await.map_err(lost)
+        client::connect(stream, url, protocols, &headers, compression, limits).await.map_err(lost)
     } else {
-        client::connect(stream, url, protocols, &headers, limits).await.map_err(lost)
+        client::connect(stream, url, protocols, &headers, compression, limits).await.map_err(lost)
     }
 }

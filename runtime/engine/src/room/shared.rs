@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) program: RefCell<Arc<Program>>,
     pub(crate) places: Arc<Places>,
     pub(crate) totals: Totals,
+    /// What other servers are offered about compression.
+    pub(crate) compression: Option<partyrun_net::Compression>,
     /// Whether the rooms of the worker share an isolate.
     pub(crate) shares_isolate: bool,
     pub(crate) worker: Weak<dyn Worker>,

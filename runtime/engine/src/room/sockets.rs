@@ -109,6 +109,7 @@ impl Sockets {
             closed_here: Cell::new(false),
         });
         let socket = Socket::within(self.limits.clone(), self.budgets.clone(), sink.clone());
+        socket.agree(handshake.as_ref().and_then(|handshake| handshake.upgrade.agreed()));
         let entry = Entry {
             socket,
             sink,

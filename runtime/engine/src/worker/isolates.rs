@@ -68,6 +68,7 @@ impl Isolates {
                 program: RefCell::new(setup.program),
                 places: setup.places,
                 totals: setup.totals,
+                compression: setup.compression,
                 shares_isolate,
                 worker: this.clone(),
                 neighbours: setup.neighbours,

@@ -23,6 +23,7 @@ pub(crate) struct Setup {
     pub(crate) program: Arc<Program>,
     pub(crate) inspector: Option<Arc<Inspector>>,
     pub(crate) isolation: Isolation,
+    pub(crate) compression: Option<partyrun_net::Compression>,
     pub(crate) neighbours: Weak<dyn Neighbours>,
     pub(crate) whereabouts: Weak<dyn Whereabouts>,
     pub(crate) spares: usize,

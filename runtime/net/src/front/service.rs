@@ -22,6 +22,7 @@ use super::framing::HeadNote;
 use super::listen::Ends;
 use super::state::{Phase, State, Verdict};
 use super::trunk::{Handler, Shared};
+use crate::deflate::{self, Agreed};
 use crate::handshake::{self, Handshake};
 use crate::message::{Body, BodyError, Request, Response};
 use crate::negotiation::Wishes;
@@ -46,6 +47,14 @@ fn too_large(limits: &Limits) -> Response {
 fn stalled(limits: &Limits) -> Response {
     let bounds = [limits.cite("body_idle_max"), limits.cite("body_bytes_per_second_min")].join(", ");
     Response::text(408, format!("The request body stopped arriving, or came too slowly ({bounds})."))
+}
+
+/// What the answer to a handshake says beside the handler's words.
+struct Accept {
+    /// That the handshake was understood.
+    proof: [u8; 28],
+    /// What was agreed on.
+    extensions: Option<HeaderValue>,
 }
 
 /// A request that is answered without a handler.
@@ -84,7 +93,7 @@ impl<H: Handler> Connection<H> {
         &self,
         parts: request::Parts,
         incoming: Incoming,
-    ) -> Result<(Request, Option<[u8; 28]>), Refusal> {
+    ) -> Result<(Request, Option<Accept>), Refusal> {
         let request::Parts { method, uri, mut headers, version, .. } = parts;
         let note = self.state.heads.borrow_mut().pop_front();
         if headers.contains_key(header::TRANSFER_ENCODING) {
@@ -101,11 +110,14 @@ impl<H: Handler> Connection<H> {
             Request { method, url, headers, body: Body::Empty, peer: self.ends.peer, upgrade: None };
         let accept = match handshake::handshake(&request.method, version, &request.headers) {
             Handshake::None => None,
-            Handshake::Valid(accept) => {
-                let (upgrade, offer) = Upgrade::offer();
+            Handshake::Valid(proof) => {
+                let agreed = self.agree(&request.headers);
+                let (agreed, extensions) =
+                    agreed.map_or((None, None), |(agreed, text)| (Some(agreed), Some(text)));
+                let (upgrade, offer) = Upgrade::agreed_offer(agreed);
                 request.upgrade = Some(upgrade);
                 *self.state.upgrade.borrow_mut() = Some(offer);
-                Some(accept)
+                Some(Accept { proof, extensions })
             }
             Handshake::Invalid(response) => return Err(Refusal(response)),
         };
@@ -131,6 +143,12 @@ impl<H: Handler> Connection<H> {
             }
             Err(error) => Err(Refusal::new(400, &error.to_string())),
         }
+    }
+
+    /// What is agreed on with a client that asks for compressed messages.
+    fn agree(&self, headers: &HeaderMap) -> Option<(Agreed, HeaderValue)> {
+        let compression = self.shared.trunk.options.compression?;
+        deflate::agree(headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter(), compression)
     }
 
     /// The absolute URL of a request.
@@ -202,7 +220,7 @@ impl<H: Handler> Connection<H> {
         &self,
         response: Response,
         head_only: bool,
-        accept: Option<[u8; 28]>,
+        accept: Option<Accept>,
         refused: bool,
     ) -> HttpResponse {
         let Response { status, reason, mut headers, body, packed: _ } = response;
@@ -312,14 +330,16 @@ fn describe(body: OutBody, headers: &mut HeaderMap) -> OutBody {
     OutBody::Empty
 }
 
-/// Completes the answer to a handshake. No extension is ever agreed on (spec 2.7).
-fn switch(headers: &mut HeaderMap, accept: Option<[u8; 28]>) {
+/// Completes the answer to a handshake. What a handler says of extensions means nothing.
+fn switch(headers: &mut HeaderMap, accept: Option<Accept>) {
     headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Some(accept) = accept
-        && let Ok(accept) = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&accept))
-    {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    let Some(Accept { proof, extensions }) = accept else { return };
+    if let Ok(proof) = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&proof)) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, proof);
+    }
+    if let Some(extensions) = extensions {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::seats::{Guest, Seats, lock};
 use super::state::Roster;
 use super::tls::Tls;
+use crate::deflate::Compression;
 use crate::message::{Request, Response};
 
 /// Answers requests. It is called on the front's threads and must not block them.
@@ -40,12 +41,14 @@ pub struct FrontOptions {
     pub pending_heads_max: usize,
     /// The identity for connections that are secured; none serves plain ones.
     pub tls: Option<Tls>,
+    /// How messages are compressed for clients that ask for it; none leaves messages and answers as they are.
+    pub compression: Option<Compression>,
 }
 
 impl Default for FrontOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads: (cores / 4).max(1), pending_heads_max: 1024, tls: None }
+        Self { threads: (cores / 4).max(1), pending_heads_max: 1024, tls: None, compression: None }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
-use super::decode::{Bounds, Decoder, Incoming};
+use super::decode::{Bounds, Decoder, Incoming, Sender};
 use super::encode::PONG;
 use super::outbox::Outbox;
 use super::writer::Writer;
@@ -48,7 +48,13 @@ enum Step {
 /// Gives a socket its connection.
 pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
     match transport {
-        Transport::Tcp { stream, read, place } => {
+        Transport::Tcp { stream, read, place, agreed } => {
+            if inner.agreed.get() != agreed
+                && let Some(agreed) = agreed
+            {
+                inner.outbox.borrow_mut().agree(agreed);
+            }
+            inner.agreed.set(agreed);
             let (reader, writer) = TcpStream::from_std(stream)?.into_split();
             *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(writer));
             *inner.place.borrow_mut() = place;
@@ -56,7 +62,7 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
             let reading = Reader {
                 inner: Rc::clone(inner),
                 reader,
-                decoder: Decoder::default(),
+                decoder: Decoder::new(Sender::Client, agreed),
                 backlog: read,
                 counted: 0,
             };

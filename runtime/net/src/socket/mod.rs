@@ -27,9 +27,12 @@ use thiserror::Error;
 
 use crate::Transport;
 use crate::close::{self, CloseFrame, Farewell, LOST, Violation};
+use crate::deflate::Agreed;
 use crate::upgrade::Place;
 use outbox::{Frames, Outbox};
 
+pub(crate) use decode::{Bounds, Decoder, Incoming, Sender};
+pub(crate) use encode::PACKED;
 pub use encode::SharedFrame;
 pub use mooring::Mooring;
 
@@ -158,6 +161,8 @@ struct Inner {
     paused: Cell<bool>,
     /// A part of a message or of a frame has been read, or nothing was looked at yet.
     midway: Cell<bool>,
+    /// What was agreed on with the peer about compression.
+    agreed: Cell<Option<Agreed>>,
     /// The connection's place among those of the process, unless the mooring has it.
     place: RefCell<Option<Place>>,
     /// What another thread can take the connection by.
@@ -191,11 +196,20 @@ impl Socket {
             writing: Cell::new(false),
             paused: Cell::new(false),
             midway: Cell::new(true),
+            agreed: Cell::default(),
             place: RefCell::default(),
             mooring: RefCell::default(),
             abandoned: Cell::new(false),
             sweep: sweep::Record::default(),
         }))
+    }
+
+    /// Compresses what is sent from now on, as was agreed on for the connection that the socket will have.
+    pub fn agree(&self, agreed: Option<Agreed>) {
+        if let Some(agreed) = agreed {
+            self.0.outbox.borrow_mut().agree(agreed);
+            self.0.agreed.set(Some(agreed));
+        }
     }
 
     /// Gives the socket its connection. It must be called on a `LocalSet` or local runtime, and once; what was
@@ -219,7 +233,7 @@ impl Socket {
             _ => return None,
         };
         let mut mooring = inner.mooring.borrow_mut();
-        let mooring = mooring.get_or_insert_with(|| Mooring::new(fd, inner.place.take()));
+        let mooring = mooring.get_or_insert_with(|| Mooring::new(fd, inner.place.take(), inner.agreed.get()));
         mooring.note(inner.is_clean());
         Some(mooring.clone())
     }
@@ -404,6 +418,7 @@ impl Inner {
             && !self.writing.get()
             && !self.paused.get()
             && self.outbox.borrow().queued() == 0
+            && self.agreed.get().is_none_or(|agreed| !agreed.keeps_history())
     }
 
     fn abandon(&self) {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::deflate::Agreed;
 use crate::upgrade::{Place, Transport};
 
 /// A connection that can be taken.
@@ -22,6 +23,7 @@ pub struct Mooring(Arc<Moored>);
 struct Moored {
     /// Nothing is half read or unwritten.
     clean: AtomicBool,
+    agreed: Option<Agreed>,
     line: Mutex<Line>,
 }
 
@@ -35,9 +37,9 @@ struct Line {
 
 impl Mooring {
     /// That of an open connection. The socket calls [`Mooring::close`] before it closes that.
-    pub(super) fn new(fd: RawFd, place: Option<Place>) -> Self {
+    pub(super) fn new(fd: RawFd, place: Option<Place>, agreed: Option<Agreed>) -> Self {
         let line = Mutex::new(Line { fd: Some(fd), place, taken: false });
-        Self(Arc::new(Moored { clean: AtomicBool::new(false), line }))
+        Self(Arc::new(Moored { clean: AtomicBool::new(false), agreed, line }))
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -79,7 +81,8 @@ impl Mooring {
         let taken = moorings.iter().zip(streams).map(|(mooring, stream)| {
             let mut line = mooring.line();
             line.taken = true;
-            Transport::Tcp { stream, read: Bytes::new(), place: line.place.take() }
+            let (read, agreed) = (Bytes::new(), mooring.0.agreed);
+            Transport::Tcp { stream, read, place: line.place.take(), agreed }
         });
         Some(taken.collect())
     }

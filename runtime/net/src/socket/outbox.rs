@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::encode::{self, COPY_BYTES_MAX, SharedFrame};
 use crate::close::{CloseFrame, close_payload, parse_close};
+use crate::deflate::{self, Agreed};
 use crate::pipe::PipeMessage;
 
 /// Slices of one vectored write.
@@ -35,6 +36,23 @@ pub(crate) struct Frames {
     queued: usize,
     /// Length of the shared segments, which other sockets send too.
     shared: usize,
+    /// How messages are compressed, if they are.
+    packing: Option<Box<Packing>>,
+}
+
+#[derive(Debug)]
+struct Packing {
+    agreed: Agreed,
+    /// The end of what was sent compressed, if later messages may refer to it.
+    history: Vec<u8>,
+}
+
+impl Packing {
+    fn remember(&mut self, message: &[u8]) {
+        if self.agreed.keeps_out {
+            deflate::remember(&mut self.history, message, self.agreed.out_bits);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -66,9 +84,38 @@ impl Frames {
         self.queued += encode::head_length(payload.len()) + payload.len();
     }
 
-    /// Appends a shared frame.
+    /// Compresses messages from now on.
+    pub(crate) fn agree(&mut self, agreed: Agreed) {
+        self.packing = Some(Box::new(Packing { agreed, history: Vec::new() }));
+    }
+
+    /// Appends a message, compressed if that was agreed on and makes it shorter.
+    pub(crate) fn push_message(&mut self, opcode: u8, message: &[u8]) {
+        let Some(mut packing) = self.packing.take() else { return self.push(opcode, message) };
+        let packed = deflate::with_packed(&packing.agreed, message, &packing.history, |packed| {
+            match packed {
+                Some(packed) => self.push(encode::PACKED | opcode, packed),
+                None => self.push(opcode, message),
+            }
+            packed.is_some()
+        });
+        if packed {
+            packing.remember(message);
+        }
+        self.packing = Some(packing);
+    }
+
+    /// Appends a shared frame. Compressed, it refers to no earlier message, so that all sockets can send the same.
     pub(crate) fn push_shared(&mut self, frame: &SharedFrame) {
-        let bytes = frame.frame();
+        let Some(packing) = &mut self.packing else { return self.push_bytes(frame.frame()) };
+        let (bytes, packed) = frame.packed(&packing.agreed);
+        if packed && packing.agreed.keeps_out {
+            packing.remember(&frame.payload());
+        }
+        self.push_bytes(&bytes);
+    }
+
+    fn push_bytes(&mut self, bytes: &Bytes) {
         self.queued += bytes.len();
         if bytes.len() <= COPY_BYTES_MAX {
             self.own_tail();
@@ -171,9 +218,9 @@ impl Frames {
         self.tail = first;
     }
 
-    /// Forgets everything.
+    /// Forgets everything that is queued.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { packing: self.packing.take(), ..Self::default() };
     }
 
     /// Turns frames that were queued before the transport was known into messages.
@@ -312,7 +359,7 @@ impl Outbox {
 
     pub(crate) fn push_text(&mut self, text: &str) {
         match self {
-            Self::Frames(frames) => frames.push(encode::TEXT, text.as_bytes()),
+            Self::Frames(frames) => frames.push_message(encode::TEXT, text.as_bytes()),
             Self::Messages(messages) => {
                 messages.push(PipeMessage::Text(Bytes::copy_from_slice(text.as_bytes())))
             }
@@ -321,7 +368,7 @@ impl Outbox {
 
     pub(crate) fn push_binary(&mut self, bytes: &[u8]) {
         match self {
-            Self::Frames(frames) => frames.push(encode::BINARY, bytes),
+            Self::Frames(frames) => frames.push_message(encode::BINARY, bytes),
             Self::Messages(messages) => messages.push(PipeMessage::Binary(Bytes::copy_from_slice(bytes))),
         }
     }
@@ -338,6 +385,13 @@ impl Outbox {
         match self {
             Self::Frames(frames) => frames.push(encode::CLOSE, &close_payload(close.as_ref())),
             Self::Messages(messages) => messages.push(PipeMessage::Close(close)),
+        }
+    }
+
+    /// Compresses messages from now on; pipes have no need of that.
+    pub(crate) fn agree(&mut self, agreed: Agreed) {
+        if let Self::Frames(frames) = self {
+            frames.agree(agreed);
         }
     }
 
