@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use partyrun_backup::{BackupError, Event, Running, Schedule, Stop, Verified};
+use partyrun_backup::{BackupError, Event, Place, Running, Schedule, Stop, Verified};
 use partyrun_config::{ConfigError, Request};
 use partyrun_limits::shown_bytes;
 
@@ -26,12 +26,17 @@ pub(crate) enum CommandError {
 /// Takes a backup.
 pub(crate) fn back_up(args: &BackupArgs) -> Result<(), CommandError> {
     let (cwd, data) = data(&args.data)?;
-    back_up_to(&data, &cwd.join(&args.to))
+    back_up_to(&data, &place(&args.to, &cwd)?)
+}
+
+// The place that is meant; where it is a bucket, the environment says how it is reached.
+fn place(text: &str, cwd: &Path) -> Result<Place, BackupError> {
+    Place::new(text, cwd, |name| std::env::var(name).ok())
 }
 
 /// Takes a backup of a data folder, and says what was written.
-pub(crate) fn back_up_to(data: &Path, to: &Path) -> Result<(), CommandError> {
-    let taken = partyrun_backup::take(data, to, &Stop::default())?;
+pub(crate) fn back_up_to(data: &Path, to: &Place) -> Result<(), CommandError> {
+    let taken = to.take(data, &Stop::default())?;
     for (path, bytes) in &taken.files {
         println!("Wrote {} ({})", path.display(), shown_bytes(*bytes));
     }
@@ -41,12 +46,12 @@ pub(crate) fn back_up_to(data: &Path, to: &Path) -> Result<(), CommandError> {
 /// Verifies a backup, and restores it.
 pub(crate) fn restore(args: &RestoreArgs) -> Result<(), CommandError> {
     let (cwd, data) = data(&args.data)?;
-    let from = cwd.join(&args.from);
+    let from = place(&args.from, &cwd)?;
     if args.check {
-        println!("{}", summary("Verified", &from, &partyrun_backup::verify(&from, args.with_altered)?));
+        println!("{}", summary("Verified", &from, &from.verify(args.with_altered)?));
         return Ok(());
     }
-    let restored = partyrun_backup::restore(&from, &data, args.replace, args.with_altered)?;
+    let restored = from.restore(&data, args.replace, args.with_altered)?;
     if let Some(aside) = &restored.aside {
         println!("Moved what was there before to {}", aside.display());
     }
@@ -55,7 +60,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn summary(done: &str, from: &Path, verified: &Verified) -> String {
+fn summary(done: &str, from: &Place, verified: &Verified) -> String {
     let count = |count: u64, noun: &str| counted(usize::try_from(count).unwrap_or(usize::MAX), noun);
     let taken = match &verified.manifest {
         Some(manifest) => format!("taken {}", manifest.taken),
@@ -67,7 +72,7 @@ fn summary(done: &str, from: &Path, verified: &Verified) -> String {
     };
     format!(
         "{done} {}: {}, {}{altered}, {} ({taken})",
-        from.display(),
+        from.shown(),
         count(verified.rooms, "room"),
         count(verified.values, "value"),
         shown_bytes(verified.bytes)
@@ -96,13 +101,13 @@ pub(crate) fn start(
     let cwd = std::env::current_dir().map_err(CommandError::NoFolder)?;
     let schedule = Schedule {
         data,
-        to: cwd.join(to),
+        to: place(to, &cwd)?,
         every: args.backup_every.unwrap_or(EVERY),
         keep: args.backup_keep.unwrap_or(KEEP),
     };
     output.note(&format!(
         "Backups go to {}, one every {} s, and the last {} are kept",
-        schedule.to.display(),
+        schedule.to.shown(),
         schedule.every.as_secs(),
         schedule.keep
     ));
@@ -124,10 +129,15 @@ fn tell(event: &Event, output: &Output) {
                 took.as_secs_f64()
             ));
         }
-        Event::Failed { error, again_in } => output.problem(&format!(
-            "The backup failed: {error} Earlier backups are kept; the next attempt is in {} s.",
-            again_in.as_secs()
-        )),
+        Event::Failed { error, waiting, again_in } => {
+            let kept = waiting.as_ref().map_or("Earlier backups are kept".to_owned(), |waiting| {
+                format!("It was taken, waits in {}, and earlier backups are kept", waiting.display())
+            });
+            output.problem(&format!(
+                "The backup failed: {error} {kept}; the next attempt is in {} s.",
+                again_in.as_secs()
+            ));
+        }
         Event::Kept { error } => {
             output.problem(&format!("An old backup could not be removed: {error}"));
         }

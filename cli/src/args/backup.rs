@@ -8,13 +8,15 @@ use clap::Args;
 pub(super) const BACKUP_EXAMPLES: &str = "Examples:
   partyrun backup /backup/today               of the project of this folder, whether its server runs or not
   partyrun backup \"/backup/$(date +%F)\" --persist /var/lib/chat
+  partyrun backup s3://chat-backups/today     to S3-compatible storage, with the AWS variables of the environment
 
-`partyrun start --backup-to FOLDER` takes backups by itself.";
+`partyrun start --backup-to PLACE` takes backups by itself.";
 
 pub(super) const RESTORE_EXAMPLES: &str = "Examples:
   partyrun restore /backup/today --check      read the backup whole, and change nothing
   partyrun restore /backup/today              put it into the empty data folder of this project
-  partyrun restore /backup/today --persist /var/lib/chat --replace";
+  partyrun restore /backup/today --persist /var/lib/chat --replace
+  partyrun restore s3://chat-backups/today";
 
 /// Where the data is.
 #[derive(Debug, Args)]
@@ -29,16 +31,16 @@ pub(crate) struct DataArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
-    /// The folder of this backup; it is created if it does not exist, and must have no backup yet.
-    pub(crate) to: PathBuf,
+    /// The place of this backup, which must have none yet: a folder, or `s3://BUCKET/PATH`.
+    pub(crate) to: String,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The folder of the backup.
-    pub(crate) from: PathBuf,
+    /// The place of the backup: a folder, or `s3://BUCKET/PATH`.
+    pub(crate) from: String,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// Verify the backup, and restore nothing.
@@ -55,9 +57,9 @@ pub(crate) struct RestoreArgs {
 /// Backups that a server takes by itself.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ScheduleArgs {
-    /// Take backups into folders inside this one, again and again.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) backup_to: Option<PathBuf>,
+    /// Take backups into folders inside this place, again and again: a folder, or `s3://BUCKET/PATH`.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) backup_to: Option<String>,
     /// The time from one backup to the next: a number with `s`, `m`, `h` or `d` [default: 1h].
     #[arg(long, value_name = "TIME", value_parser = every, requires = "backup_to")]
     pub(crate) backup_every: Option<Duration>,

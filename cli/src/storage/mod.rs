@@ -11,6 +11,7 @@ mod viewer;
 
 use std::path::Path;
 
+use partyrun_backup::Place;
 use partyrun_config::{Config, ConfigError, Request};
 use partyrun_store::{Look, RoomKey, RoomOnDisk};
 
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
         .map_err(|error| StorageError::Store { path: path.clone(), error })?
         .ok_or_else(|| StorageError::Nothing { path: path.clone() })?;
     if let StorageCommand::Backup { folder: to } = &args.command {
-        return Ok(crate::backup::back_up_to(folder, &cwd.join(to))?);
+        return Ok(crate::backup::back_up_to(folder, &Place::Folder(cwd.join(to)))?);
     }
     let rooms = look.rooms().map_err(|error| StorageError::Store { path, error })?;
     match &args.command {

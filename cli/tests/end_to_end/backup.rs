@@ -148,7 +148,7 @@ fn litestream() -> Option<String> {
 }
 
 /// Every row of the rooms' database in a folder.
-fn rows(folder: &std::path::Path) -> Vec<String> {
+pub(crate) fn rows(folder: &std::path::Path) -> Vec<String> {
     let connection = rusqlite::Connection::open(folder.join("partyrun.sqlite")).unwrap();
     let sql = "SELECT party, id, quote(key), quote(value), checksum FROM rooms LEFT JOIN entries USING (room) ORDER BY 1, 2, 3";
     let mut statement = connection.prepare(sql).unwrap();

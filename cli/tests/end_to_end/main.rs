@@ -14,6 +14,7 @@ mod admin;
 mod altered;
 mod assets;
 mod backup;
+mod backup_s3;
 mod bounds;
 mod broken;
 mod command;

@@ -116,7 +116,12 @@ fn digest(
         bytes += read.len() as u64;
         pace.step()?;
     }
-    Ok((bytes, sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((bytes, hexadecimal(&sum.finalize())))
+}
+
+/// A sum as text.
+pub(crate) fn hexadecimal(sum: &[u8]) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Removes a file that may not be there, and what SQLite may have left beside it.

@@ -38,6 +38,22 @@ pub enum BackupError {
         /// What was being written.
         path: String,
     },
+    /// The address of a bucket, or what the environment says of it, cannot be used.
+    #[error("{address} cannot be used: {what}.")]
+    Address {
+        /// The address.
+        address: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The server of a bucket is away, refuses, or answers strangely.
+    #[error("{address}: {what}.")]
+    Bucket {
+        /// What it is about.
+        address: String,
+        /// What happened.
+        what: String,
+    },
     /// A file or folder cannot be read or written.
     #[error("{path}: {what}")]
     File {
@@ -121,18 +137,18 @@ impl BackupError {
         }
     }
 
-    pub(crate) fn unfit(path: &Path, what: impl Into<String>) -> Self {
-        Self::Unfit { path: path.display().to_string(), what: what.into() }
+    pub(crate) fn unfit(path: &str, what: impl Into<String>) -> Self {
+        Self::Unfit { path: path.to_owned(), what: what.into() }
     }
 
     pub(crate) fn of_store(path: &Path, error: StoreError) -> Self {
         match error {
             StoreError::Locked { dir, pid } => Self::InUse { path: dir, pid },
-            error => Self::unfit(path, error.to_string()),
+            error => Self::unfit(&path.display().to_string(), error.to_string()),
         }
     }
 
     pub(crate) fn of_bindings(path: &Path, error: BindingError) -> Self {
-        Self::unfit(path, error.to_string())
+        Self::unfit(&path.display().to_string(), error.to_string())
     }
 }

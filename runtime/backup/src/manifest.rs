@@ -57,21 +57,26 @@ impl Manifest {
         };
         let mut text = Vec::new();
         file.take(BYTES_MAX).read_to_end(&mut text).map_err(BackupError::file(&path))?;
+        Self::parse(&text, &path.display().to_string()).map(Some)
+    }
+
+    /// Reads the text of a manifest; `shown` is where it is.
+    pub(crate) fn parse(text: &[u8], shown: &str) -> Result<Self, BackupError> {
         // A later version may have other fields, so that its number is read by itself.
-        let format = serde_json::from_slice::<serde_json::Value>(&text)
+        let format = serde_json::from_slice::<serde_json::Value>(text)
             .ok()
             .and_then(|value| value.get("format")?.as_u64())
-            .ok_or_else(|| BackupError::unfit(&path, "it is damaged"))?;
+            .ok_or_else(|| BackupError::unfit(shown, "it is damaged"))?;
         if format > u64::from(FORMAT) {
             let what =
                 format!("it has format {format}, and this partyrun reads {FORMAT}; use a newer partyrun");
-            return Err(BackupError::unfit(&path, what));
+            return Err(BackupError::unfit(shown, what));
         }
-        let manifest: Self = serde_json::from_slice(&text)
-            .map_err(|error| BackupError::unfit(&path, format!("it is damaged ({error})")))?;
+        let manifest: Self = serde_json::from_slice(text)
+            .map_err(|error| BackupError::unfit(shown, format!("it is damaged ({error})")))?;
         match manifest.files.iter().find(|file| !DATABASES.contains(&file.name.as_str())) {
-            Some(file) => Err(BackupError::unfit(&path, format!("it names an unknown file {:?}", file.name))),
-            None => Ok(Some(manifest)),
+            Some(file) => Err(BackupError::unfit(shown, format!("it names an unknown file {:?}", file.name))),
+            None => Ok(manifest),
         }
     }
 

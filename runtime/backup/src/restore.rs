@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use partyrun_store::FolderLock;
 
-use crate::copy::{self, Pace};
+use crate::origin::{Folder, Origin};
 use crate::verify::{self, Verified};
-use crate::{BackupError, DATABASES, Stop};
+use crate::{BackupError, DATABASES, Manifest, copy};
 
 /// What was restored.
 #[derive(Debug)]
@@ -23,7 +23,17 @@ pub struct Restored {
 /// Puts the backup in the folder `from` into the data folder `data`, which is created if needed. Data that is there already is
 /// an error, unless `replace`; values that were altered before the backup was taken are one, unless `with_altered`.
 pub fn restore(from: &Path, data: &Path, replace: bool, with_altered: bool) -> Result<Restored, BackupError> {
-    let (manifest, names) = verify::contents(from)?;
+    restore_from(&Folder(from), data, replace, with_altered)
+}
+
+/// The same from anywhere.
+pub(crate) fn restore_from(
+    from: &dyn Origin,
+    data: &Path,
+    replace: bool,
+    with_altered: bool,
+) -> Result<Restored, BackupError> {
+    let (manifest, names) = from.contents()?;
     std::fs::create_dir_all(data).map_err(BackupError::file(data))?;
     let _lock = FolderLock::take(data).map_err(|error| BackupError::of_store(data, error))?;
     let there = there(data)?;
@@ -64,20 +74,18 @@ fn there(data: &Path) -> Result<Vec<String>, BackupError> {
     Ok(there)
 }
 
-fn copy_all(
-    from: &Path,
+/// Copies the databases of a backup, and compares each with what was written. Answers the length of all.
+pub(crate) fn copy_all(
+    from: &dyn Origin,
     names: &[&str],
-    manifest: Option<&crate::Manifest>,
-    draft: impl Fn(&str) -> PathBuf,
+    manifest: Option<&Manifest>,
+    to: impl Fn(&str) -> PathBuf,
 ) -> Result<u64, BackupError> {
-    let stop = Stop::default();
-    let mut pace = Pace::new(&stop, false);
     let mut all = 0;
     for name in names {
-        let path = from.join(name);
-        copy::remove(&draft(name))?;
-        let (bytes, sum) = copy::file(&path, &draft(name), &mut pace)?;
-        verify::compare(manifest, &path, name, bytes, &sum)?;
+        copy::remove(&to(name))?;
+        let (bytes, sum) = from.fetch(name, &to(name))?;
+        verify::compare(manifest, &from.shown(name), name, bytes, &sum)?;
         all += bytes;
     }
     Ok(all)

@@ -1,10 +1,10 @@
 //! Backups again and again, with retention: one thread that takes a backup when one is due, removes the oldest, and tells of both.
 //!
-//! Each backup is a folder named after the time. Whether one is due is told by the last one that is there, so that a server
-//! which starts again often neither takes too many nor never one. Only backups of the same data folder are counted and
-//! removed, so that several servers may share a folder. Nothing is removed unless a new backup was taken.
+//! Each backup is a folder, or a prefix in a bucket, named after the time. Whether one is due is told by the last one that is
+//! there, so that a server which starts again often neither takes too many nor never one. Only backups of the same data folder
+//! are counted and removed, so that several servers may share a place. Nothing is removed unless a new backup has arrived.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -12,20 +12,20 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::manifest::Manifest;
-use crate::take::{self, Taken};
-use crate::{BackupError, Stop};
+use crate::shelf::{self, Shelf};
+use crate::take::Taken;
+use crate::{BackupError, Place, Stop};
 
 /// After a failure it is tried again so soon, or after the usual time if that is shorter.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What, where to and how often.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Schedule {
     /// The data folder.
     pub data: PathBuf,
-    /// The folder of the backups.
-    pub to: PathBuf,
+    /// The place of the backups.
+    pub to: Place,
     /// The time from one to the next.
     pub every: Duration,
     /// So many are kept, at least one.
@@ -48,6 +48,8 @@ pub enum Event {
     Failed {
         /// Why.
         error: BackupError,
+        /// A backup that was taken and could not be sent; it is sent the next time.
+        waiting: Option<PathBuf>,
         /// When it is tried again.
         again_in: Duration,
     },
@@ -65,23 +67,31 @@ pub struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
+// What the thread works with.
+struct Work {
+    shelf: Box<dyn Shelf>,
+    every: Duration,
+    keep: usize,
+    stop: Arc<Stop>,
+}
+
 impl Schedule {
-    /// Begins. The folder of the backups is created; if it goes away later, that is told and it is not created again, because
-    /// it may be a disk that is not mounted. Events come on the schedule's thread.
+    /// Begins. A folder of backups is created; if it goes away later, that is told and it is not created again, because it may
+    /// be a disk that is not mounted. A bucket is asked from the schedule's thread only. Events come on that thread.
     pub fn start(self, tell: impl Fn(Event) + Send + 'static) -> Result<Running, BackupError> {
-        std::fs::create_dir_all(&self.to).map_err(BackupError::file(&self.to))?;
         let stop = Arc::new(Stop::default());
+        let (every, keep) = (self.every, self.keep.max(1));
+        let work = Work { shelf: shelf::of(self.to, &self.data)?, every, keep, stop: stop.clone() };
         let (wake, woken) = channel::<()>();
-        let stopping = stop.clone();
         let run = move || {
-            let mut wait = self.first(Utc::now());
+            let mut wait = work.first(Utc::now());
             while woken.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                wait = match self.back_up(&stopping, &tell) {
-                    Ok(took) => self.every.saturating_sub(took),
+                wait = match work.back_up(&tell) {
+                    Ok(took) => every.saturating_sub(took),
                     Err(BackupError::Stopped) => return,
                     Err(error) => {
-                        let again_in = RETRY_AFTER.min(self.every);
-                        tell(Event::Failed { error, again_in });
+                        let again_in = RETRY_AFTER.min(every);
+                        tell(Event::Failed { error, waiting: work.shelf.waiting(), again_in });
                         again_in
                     }
                 };
@@ -94,83 +104,54 @@ impl Schedule {
         })?;
         Ok(Running { stop, wake: Some(wake), thread: Some(thread) })
     }
+}
 
-    // How long until the first one is due.
+impl Work {
+    // How long until the first one is due. One that waits to be sent is due, and so is one if nobody can say what is there.
     fn first(&self, now: DateTime<Utc>) -> Duration {
-        let last = self.own().into_iter().filter_map(|(_, taken)| taken).max();
+        if self.shelf.waiting().is_some() {
+            return Duration::ZERO;
+        }
+        let own = self.shelf.own(&self.stop).unwrap_or_default();
+        let last = own.into_iter().filter_map(|kept| kept.taken).max();
         // A time to come is one of a clock that was set back.
         let since = last.and_then(|last| now.signed_duration_since(last).to_std().ok());
         since.map_or(Duration::ZERO, |since| self.every.saturating_sub(since))
     }
 
-    fn back_up(&self, stop: &Stop, tell: &impl Fn(Event)) -> Result<Duration, BackupError> {
+    fn back_up(&self, tell: &impl Fn(Event)) -> Result<Duration, BackupError> {
         let begun = Instant::now();
-        if !self.to.is_dir() {
-            return Err(BackupError::Gone { path: self.to.display().to_string() });
-        }
-        self.remove_left_overs();
+        self.shelf.look()?;
+        self.shelf.remove_left_overs(&self.stop);
         let name = Utc::now().format("%Y-%m-%dT%H-%M-%S%.3fZ").to_string();
-        let taken = take::take(&self.data, &self.to.join(name), stop)?;
+        let taken = self.shelf.add(&name, self.every, &self.stop)?;
         let (removed, error) = self.remove_old();
         tell(Event::Taken { taken, took: begun.elapsed(), removed });
-        if let Some(error) = error {
+        if let Some(error) = error.filter(|error| !matches!(error, BackupError::Stopped)) {
             tell(Event::Kept { error });
         }
         Ok(begun.elapsed())
     }
 
-    // The backups of the same data, the oldest first.
-    fn own(&self) -> Vec<(PathBuf, Option<DateTime<Utc>>)> {
-        let data = self.data.canonicalize().unwrap_or_else(|_| self.data.clone()).display().to_string();
-        let mut own: Vec<_> = folders(&self.to)
-            .into_iter()
-            .filter_map(|folder| {
-                let manifest = Manifest::read(&folder).ok()??;
-                let taken = DateTime::parse_from_rfc3339(&manifest.taken).ok().map(|time| time.to_utc());
-                (manifest.data == data).then_some((folder, taken))
-            })
-            .collect();
-        own.sort();
-        own
-    }
-
     fn remove_old(&self) -> (usize, Option<BackupError>) {
-        let own = self.own();
-        let too_many = own.len().saturating_sub(self.keep.max(1));
+        let own = match self.shelf.own(&self.stop) {
+            Ok(own) => own,
+            Err(error) => return (0, Some(error)),
+        };
+        let too_many = own.len().saturating_sub(self.keep);
         let mut removed = 0;
-        for (folder, _) in own.into_iter().take(too_many) {
-            // Its manifest goes first: what is left of a backup that is half removed must not look like one.
-            let gone = std::fs::remove_file(folder.join(crate::MANIFEST))
-                .and_then(|()| std::fs::remove_dir_all(&folder));
-            match gone {
+        for kept in own.into_iter().take(too_many) {
+            match self.shelf.remove(&kept.name, &self.stop) {
                 Ok(()) => removed += 1,
-                Err(error) => return (removed, Some(BackupError::file(&folder)(error))),
+                Err(error) => return (removed, Some(error)),
             }
         }
         (removed, None)
     }
-
-    // What a process that was killed has left.
-    fn remove_left_overs(&self) {
-        for folder in folders(&self.to).into_iter().filter(|folder| take::is_left_over(folder)) {
-            // The next one tries again.
-            let _kept = std::fs::remove_dir_all(folder);
-        }
-    }
-}
-
-// The folders that have such a name as backups have.
-fn folders(to: &Path) -> Vec<PathBuf> {
-    let is_named = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        DateTime::parse_from_str(&format!("{name}+0000"), "%Y-%m-%dT%H-%M-%S%.3fZ%z").is_ok()
-    };
-    let entries = std::fs::read_dir(to).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(is_named).collect()
 }
 
 impl Drop for Running {
-    // A backup in progress ends early, and leaves nothing.
+    // A backup in progress ends early, and leaves nothing but what waits to be sent.
     fn drop(&mut self) {
         self.stop.request();
         self.wake.take();

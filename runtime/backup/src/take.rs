@@ -13,16 +13,31 @@ const LOCK_FILE: &str = "backup.lock";
 /// A backup that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Its folder.
+    /// Its folder, or its address.
     pub folder: PathBuf,
     /// The paths of its databases with their lengths.
     pub files: Vec<(PathBuf, u64)>,
+}
+
+/// A whole backup in a folder that has not been moved yet, and when it was taken; `None` if there is none.
+pub(crate) fn read(folder: &Path) -> Result<Option<(Taken, String)>, BackupError> {
+    let Some(manifest) = Manifest::read(folder)? else { return Ok(None) };
+    let files = manifest.files.iter().map(|file| (folder.join(&file.name), file.bytes)).collect();
+    Ok(Some((Taken { folder: folder.to_owned(), files }, manifest.taken)))
 }
 
 impl Taken {
     /// The length of all databases.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The same at another address.
+    pub(crate) fn moved(&self, to: &str) -> Self {
+        let folder = PathBuf::from(to);
+        let move_one =
+            |(path, bytes): &(PathBuf, u64)| (folder.join(path.file_name().unwrap_or_default()), *bytes);
+        Self { files: self.files.iter().map(move_one).collect(), folder }
     }
 }
 

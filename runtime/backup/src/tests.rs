@@ -342,7 +342,7 @@ fn a_copy_ends_while_others_commit() {
 fn schedule(data: &Path, to: &Path, keep: usize) -> (Running, Receiver<Event>) {
     let (sender, events) = channel();
     let (data, to) = (data.to_owned(), to.to_owned());
-    let schedule = Schedule { data, to, every: Duration::from_millis(1), keep };
+    let schedule = Schedule { data, to: Place::Folder(to), every: Duration::from_millis(1), keep };
     let running = schedule.start(move |event| {
         // The test may have seen enough.
         let _gone = sender.send(event);

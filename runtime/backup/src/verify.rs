@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::copy::{self, Pace};
 use crate::manifest::{Copied, Manifest};
+use crate::origin::{Folder, Origin};
 use crate::{BackupError, DATABASES, Stop};
 
 /// So many values that were altered are named.
@@ -28,12 +29,12 @@ pub struct Verified {
 pub fn verify(folder: &Path, with_altered: bool) -> Result<Verified, BackupError> {
     let stop = Stop::default();
     let mut pace = Pace::new(&stop, false);
-    let (manifest, names) = contents(folder)?;
+    let origin = Folder(folder);
+    let (manifest, names) = origin.contents()?;
     let mut bytes = 0;
     for name in &names {
-        let path = folder.join(name);
-        let (length, sum) = copy::sum(&path, &mut pace)?;
-        compare(manifest.as_ref(), &path, name, length, &sum)?;
+        let (length, sum) = copy::sum(&folder.join(name), &mut pace)?;
+        compare(manifest.as_ref(), &origin.shown(name), name, length, &sum)?;
         bytes += length;
     }
     let mut verified = databases(&names, |name| folder.join(name), with_altered)?;
@@ -42,50 +43,10 @@ pub fn verify(folder: &Path, with_altered: bool) -> Result<Verified, BackupError
     Ok(verified)
 }
 
-/// What is in a backup: what it says of itself, and the names of its databases.
-pub(crate) fn contents(folder: &Path) -> Result<(Option<Manifest>, Vec<&'static str>), BackupError> {
-    let manifest = Manifest::read(folder)?;
-    let is_named = |name: &str| match &manifest {
-        Some(manifest) => manifest.files.iter().any(|file| file.name == name),
-        None => folder.join(name).exists(),
-    };
-    let names: Vec<_> = DATABASES.into_iter().filter(|name| is_named(name)).collect();
-    if names.first() != DATABASES.first() {
-        let what = match newest_inside(folder) {
-            Some(newest) => format!("it holds several backups; name one, the newest is {newest}"),
-            None => format!("it has no {}", DATABASES[0]),
-        };
-        return Err(BackupError::unfit(folder, what));
-    }
-    for name in &names {
-        let path = folder.join(name);
-        match path.try_exists() {
-            Ok(true) => {}
-            Ok(false) => return Err(BackupError::unfit(&path, "it is missing")),
-            Err(error) => return Err(BackupError::file(&path)(error)),
-        }
-        // A copy of a running server's files needs its log, and is no backup without it.
-        if folder.join(format!("{name}-wal")).metadata().is_ok_and(|log| log.len() > 0) {
-            let what = format!(
-                "recent writes are in `{name}-wal` beside it; stop the server cleanly, or use `partyrun backup`"
-            );
-            return Err(BackupError::unfit(&path, what));
-        }
-    }
-    Ok((manifest, names))
-}
-
-// The name of a folder says when it was written.
-fn newest_inside(folder: &Path) -> Option<String> {
-    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    let newest = entries.filter(|path| path.join(crate::MANIFEST).exists()).max()?;
-    Some(newest.display().to_string())
-}
-
-/// Whether a database is the one that was copied.
+/// Whether a database is the one that was copied; `shown` is where it is.
 pub(crate) fn compare(
     manifest: Option<&Manifest>,
-    path: &Path,
+    shown: &str,
     name: &str,
     length: u64,
     sum: &str,
@@ -96,10 +57,10 @@ pub(crate) fn compare(
     };
     let Copied { bytes, sha256, .. } = written;
     if *bytes != length {
-        return Err(BackupError::unfit(path, format!("it has {length} bytes, and {bytes} were written")));
+        return Err(BackupError::unfit(shown, format!("it has {length} bytes, and {bytes} were written")));
     }
     if sha256 != sum {
-        return Err(BackupError::unfit(path, "it is not what was written (its SHA-256 sum is another)"));
+        return Err(BackupError::unfit(shown, "it is not what was written (its SHA-256 sum is another)"));
     }
     Ok(())
 }

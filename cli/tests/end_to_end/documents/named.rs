@@ -18,7 +18,7 @@ const TESTING: &str = "cli/tests/end_to_end/testing.rs";
 const LITESTREAM: Shown =
     By("cli/tests/end_to_end/backup.rs", "litestream_has_every_row_of_a_server_that_was_killed");
 const S3: Shown =
-    NotRun("it takes 50 packages of Python; tried by hand with aws-cli 1.46.3 against moto_server 5.2.5");
+    By("cli/tests/end_to_end/backup_s3.rs", "a_bucket_has_the_last_backups_and_gives_them_back");
 const PROXIES: &str = "cli/tests/end_to_end/proxies.rs";
 const DOCKER: Shown = NotRun("it needs a Docker daemon; CI runs a linter on the Dockerfile");
 const COMPILES: Shown = NotRun("it compiles everything; .ci/run does so with the last command of the README");
@@ -67,7 +67,8 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ("docs/backup.md", "dbs:", LITESTREAM),
     ("docs/backup.md", "litestream replicate", LITESTREAM),
     ("docs/backup.md", "litestream restore", LITESTREAM),
-    ("docs/backup.md", "backup=$(ls", S3),
+    ("docs/backup.md", "export AWS_ACCESS_KEY_ID", S3),
+    ("docs/backup.md", "partyrun backup s3:", S3),
     ("docs/benchmarks.md", "cargo build", NotRun("a benchmark takes a quiet machine and minutes")),
     (
         "docs/benchmarks.md",
