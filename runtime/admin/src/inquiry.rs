@@ -18,6 +18,7 @@ pub async fn ask(engine: &Engine, room: RoomKey, question: &Value) -> (u16, Stri
         method: Method::POST,
         url,
         headers: HeaderMap::new(),
+        version: http::Version::HTTP_11,
         body: Body::Full(question.to_string().into()),
         peer: SocketAddr::from(([127, 0, 0, 1], 0)),
         upgrade: None,

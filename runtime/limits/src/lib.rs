@@ -241,6 +241,19 @@ limits! {
     request_time_max: Duration = Duration::from_secs(300), "time", "504";
     /// Time after which an idle HTTP connection is closed.
     keep_alive_idle_max: Duration = Duration::from_secs(75), "time", "the connection is closed";
+    /// Streams that are open at once on one HTTP/2 connection: requests in progress, and WebSockets.
+    http2_streams_max: u32 = 256, "streams", "the stream is refused (`REFUSED_STREAM`), which clients try again";
+    /// Bytes of one HTTP/2 stream that the client may send before anybody reads them.
+    http2_stream_window_bytes: u32 = 256 * 1024, "bytes", "the client waits; sending more ends the connection";
+    /// The same for all streams of one HTTP/2 connection together.
+    http2_connection_window_bytes: u32 = 512 * 1024, "bytes", "the client waits; sending more ends the connection";
+    /// Bytes of one HTTP/2 stream that wait for the network.
+    http2_send_buffer_bytes_max: usize = 64 * KIB, "bytes", "no more is taken of the response, or of the socket's queue";
+    /// Frames without content that one HTTP/2 connection may send per second: pings, settings, priorities, empty data, and window
+    /// updates beyond one for each KiB that it was sent.
+    http2_control_frames_per_second_max: u32 = 1000, "frames", "the connection is closed (`ENHANCE_YOUR_CALM`)";
+    /// Requests that one HTTP/2 connection may take back (`RST_STREAM`) per second.
+    http2_resets_per_second_max: u32 = 200, "streams", "the connection is closed (`ENHANCE_YOUR_CALM`)";
     /// Time without a frame from a client after which the server sends a ping.
     socket_ping_after: Duration = Duration::from_secs(30), "time", "a ping is sent";
     /// Time in which a frame must arrive after that ping.

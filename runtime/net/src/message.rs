@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use partyrun_limits::Charge;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -26,6 +26,8 @@ pub struct Request {
     pub url: RequestUrl,
     /// The header fields, hop-by-hop ones included: nothing may be concluded from those.
     pub headers: HeaderMap,
+    /// The version of HTTP in which it came; HTTP/1.1 for a call from another room.
+    pub version: Version,
     /// The body. Small ones of known length are already here.
     pub body: Body,
     /// The address of the peer; for a call from another room, that of the request which caused it.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use h2::{RecvStream, SendStream};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -28,6 +29,17 @@ pub enum Transport {
         /// What was read beyond the handshake.
         read: Bytes,
         /// Its place among the connections of the process, if it came through a front.
+        place: Option<Place>,
+        /// What was agreed on about compression, if something was.
+        agreed: Option<Agreed>,
+    },
+    /// One stream of an HTTP/2 connection that the front carries (RFC 8441).
+    Stream {
+        /// What is written to it.
+        sender: SendStream<Bytes>,
+        /// What comes of it.
+        receiver: RecvStream,
+        /// Its place among the connections of the process.
         place: Option<Place>,
         /// What was agreed on about compression, if something was.
         agreed: Option<Agreed>,
@@ -126,7 +138,9 @@ impl Upgrade {
     /// The connection, once the answer 101 was sent.
     pub async fn transport(self) -> Result<Transport, UpgradeError> {
         let mut transport = self.receiver.await.map_err(|_| UpgradeError::NotCompleted)?;
-        if let Transport::Tcp { place: Some(place), .. } = &mut transport {
+        if let Transport::Tcp { place: Some(place), .. } | Transport::Stream { place: Some(place), .. } =
+            &mut transport
+        {
             place.witness = self.witness;
         }
         Ok(transport)
@@ -139,6 +153,13 @@ impl UpgradeOffer {
         // If the room died meanwhile the stream is dropped here, which closes the connection.
         let (place, agreed) = (Some(place), self.agreed);
         let _gone = self.sender.send(Transport::Tcp { stream, read, place, agreed });
+    }
+
+    /// Completes the handshake with a stream of an HTTP/2 connection.
+    pub(crate) fn complete_stream(self, sender: SendStream<Bytes>, receiver: RecvStream, place: Place) {
+        // If the room died meanwhile the stream is dropped here, which resets it.
+        let (place, agreed) = (Some(place), self.agreed);
+        let _gone = self.sender.send(Transport::Stream { sender, receiver, place, agreed });
     }
 
     /// Completes the handshake inside the process and returns the caller's end.

@@ -147,6 +147,7 @@ mod tests {
             method: http::Method::GET,
             url: RequestUrl::parse("http://chat.example/party/a?x").unwrap(),
             headers: HeaderMap::new(),
+            version: http::Version::HTTP_11,
             body: Body::Empty,
             peer: (IpAddr::from_str(peer).unwrap(), 1).into(),
             upgrade: None,

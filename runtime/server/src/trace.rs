@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use partyrun_net::{Request, Route};
 use partyrun_telemetry::{Place, Side, Span, Tracer};
 
@@ -20,12 +20,25 @@ pub(crate) fn begin(tracer: &'static Tracer, request: &mut Request, client: IpAd
         return None;
     };
     span.set("http.request.method", request.method.as_str().to_string());
+    if let Some(version) = version(request.version) {
+        span.set("network.protocol.version", version.to_string());
+    }
     span.set("url.path", request.path().to_string());
     span.set("client.address", client.to_string());
     if let Some(place) = span.place() {
         tell(&mut request.headers, &place);
     }
     Some(span)
+}
+
+// As OpenTelemetry writes versions of HTTP.
+fn version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
+    }
 }
 
 fn place_of(headers: &HeaderMap) -> Option<Place> {

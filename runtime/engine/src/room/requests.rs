@@ -71,6 +71,7 @@ pub(crate) struct Pending {
     pub(crate) url: Option<RequestUrl>,
     pub(crate) method: http::Method,
     pub(crate) headers: Option<http::HeaderMap>,
+    pub(crate) version: http::Version,
     // What the request is in its trace, if it is traced.
     span: Option<Span>,
     // What its body may take while it waits to be read; counted as long as the request waits.
@@ -88,6 +89,7 @@ impl Pending {
             url: None,
             method: http::Method::GET,
             headers: None,
+            version: http::Version::HTTP_11,
             span: None,
             _body: None,
         }
@@ -104,6 +106,7 @@ impl Pending {
             url: Some(request.url.clone()),
             method: request.method.clone(),
             headers: Some(request.headers.clone()),
+            version: request.version,
             ..Self::answered_only(waiting, request.peer)
         }
     }

@@ -100,6 +100,7 @@ fn get(path: &str) -> Request {
         method: ::http::Method::GET,
         url: RequestUrl::parse(&format!("http://localhost:1999{path}")).unwrap(),
         headers: ::http::HeaderMap::new(),
+        version: ::http::Version::HTTP_11,
         body: Body::Empty,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
         upgrade: None,

@@ -25,18 +25,52 @@ const COUNTED_FROM_BYTES: usize = 4096;
 /// How often it is looked whether there is memory for more.
 const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// A request body as it comes from the network.
+pub(super) trait Pieces {
+    /// Whether nothing of it comes any more.
+    fn is_over(&self) -> bool;
+    /// Its length, if the client said so.
+    fn length(&self) -> Option<u64>;
+    /// The next piece, which is not empty; none at the end.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+}
+
+impl Pieces for Incoming {
+    fn is_over(&self) -> bool {
+        self.is_end_stream()
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.size_hint().exact()
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            match ready!(Pin::new(&mut *self).poll_frame(context)) {
+                // Trailers are dropped: rooms have no way to see them.
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
+                    _ => {}
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(broken(&error)))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
 /// Takes a request's body: small ones at once, others as a stream. An error is a length beyond the limit.
-pub(super) async fn take(
+pub(super) async fn take<P: Pieces + 'static>(
     state: &Rc<State>,
     bodies: &Arc<Total>,
-    incoming: Incoming,
+    incoming: P,
     eager_bytes_max: usize,
     bytes_max: usize,
 ) -> Result<Body, BodyError> {
-    if incoming.is_end_stream() {
+    if incoming.is_over() {
         return Ok(Body::Empty);
     }
-    let known = incoming.size_hint().exact();
+    let known = incoming.length();
     match known.map(|length| usize::try_from(length).unwrap_or(usize::MAX)) {
         Some(length) if length > bytes_max => Err(BodyError::TooLarge(bytes_max)),
         Some(length) if length <= eager_bytes_max => {
@@ -53,10 +87,10 @@ pub(super) async fn take(
 }
 
 /// Reads a whole body of known length.
-async fn collect(
+async fn collect<P: Pieces>(
     state: &State,
     bodies: &Arc<Total>,
-    mut incoming: Incoming,
+    mut incoming: P,
     length: usize,
 ) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
@@ -70,10 +104,10 @@ async fn collect(
 }
 
 /// Carries a body into its channel until it ends, fails, or nobody reads it.
-async fn carry(
+async fn carry<P: Pieces>(
     state: Rc<State>,
     bodies: Arc<Total>,
-    mut incoming: Incoming,
+    mut incoming: P,
     writer: BodyWriter,
     bytes_max: usize,
 ) {
@@ -112,10 +146,10 @@ async fn carry(
 }
 
 /// The next piece of a request body.
-async fn next(
+async fn next<P: Pieces>(
     state: &State,
     bodies: &Arc<Total>,
-    incoming: &mut Incoming,
+    incoming: &mut P,
 ) -> Result<Option<Bytes>, BodyError> {
     while bodies.is_full() {
         tokio::time::sleep(FULL_LOOK_EVERY).await;
@@ -125,17 +159,7 @@ async fn next(
         if state.verdict() == Verdict::BodyIdle {
             return Poll::Ready(Err(BodyError::Idle));
         }
-        loop {
-            match ready!(Pin::new(&mut *incoming).poll_frame(context)) {
-                // Trailers are dropped: rooms have no way to see them.
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Some(data))),
-                    _ => {}
-                },
-                Some(Err(error)) => return Poll::Ready(Err(broken(&error))),
-                None => return Poll::Ready(Ok(None)),
-            }
-        }
+        incoming.poll_piece(context).map(Option::transpose)
     });
     let piece = piece.await;
     state.await_body(false);

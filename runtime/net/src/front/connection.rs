@@ -4,33 +4,29 @@
 //! and its reactor through the upgrade's offer. Every other end is a lingering close: what the client still sends is
 //! read for a moment, so that it can read an error response before a reset.
 
-use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::Poll;
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use partyrun_limits::Limits;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::io::Io;
+use super::linger::linger;
 use super::listen::Ends;
 use super::seats::{Guest, Origin, Seated};
 use super::service::{self, Connection};
 use super::state::{Phase, State};
+use super::streams::{self, Arrived, Carrier};
 use super::target;
 use super::trunk::{Handler, Shared};
 use super::way::{Side, Way};
 use crate::upgrade::Place;
 
-/// How long, and how much, is read from a client that was told to go away.
-pub(super) const LINGER_TIME: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Number of header fields up to which hyper parses without allocating.
 const HEADER_COUNT_INLINE: usize = 100;
 /// The least read buffer that hyper accepts.
@@ -49,6 +45,8 @@ enum End {
     Moves,
     /// Another thread has it already.
     Taken,
+    /// The client speaks HTTP/2.
+    Streams,
 }
 
 /// Says 503 to a connection for which there is no place.
@@ -92,7 +90,7 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
     let builder = builder(&shared.trunk.limits);
     let (service_shared, service_state) = (Rc::clone(&shared), Rc::clone(&state));
     let connection =
-        Connection { shared: service_shared, state: service_state, ends, origin: RefCell::default() };
+        Connection { shared: service_shared, state: service_state, ends, origin: Rc::default() };
     let connection = Rc::new(connection);
     let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
     let (io, wire) = Io::new(stream, Rc::clone(&state), read);
@@ -111,9 +109,12 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
                 Pin::new(&mut hyper).graceful_shutdown();
             }
             let ended = Pin::new(&mut hyper).poll(context);
-            pump(&state, context);
+            state.carry_body(context);
             if let Poll::Ready(ended) = ended {
                 return Poll::Ready(if ended.is_ok() { End::Done } else { End::Failed });
+            }
+            if state.speaks_http2() {
+                return Poll::Ready(End::Streams);
             }
             if state.is_watched() && wire.borrow_mut().is_over(context) {
                 return Poll::Ready(End::Failed);
@@ -148,6 +149,10 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
             }
         }
         (_, End::Killed | End::Taken) => {}
+        (_, End::Streams) => {
+            let arrived = Arrived { carrier: Carrier::Plain(stream), read, ends, place, front };
+            streams::serve(shared, arrived).await;
+        }
         (_, End::Moves) => {
             let Ok(stream) = stream.into_std() else { return };
             let (room, patience, is_guest) = {
@@ -213,33 +218,4 @@ fn depart<H: Handler>(handler: &H, guest: Guest, is_guest: bool) {
     };
     // Back to this thread.
     lodged.unwrap_or_else(Guest::go_back);
-}
-
-/// Carries a streamed request body on.
-fn pump(state: &State, context: &mut Context<'_>) {
-    let Some(mut pump) = state.pump.take() else {
-        return;
-    };
-    if pump.as_mut().poll(context).is_pending() {
-        *state.pump.borrow_mut() = Some(pump);
-    }
-}
-
-/// Reads on for a moment before closing.
-pub(super) async fn linger(mut stream: TcpStream) {
-    let drain = async {
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut left = LINGER_BYTES_MAX;
-        let mut buffer = [0; 4096];
-        while let Ok(length) = stream.read(&mut buffer).await {
-            left = left.saturating_sub(length);
-            if length == 0 || left == 0 {
-                break;
-            }
-        }
-    };
-    // Whoever goes on sending after that is cut off.
-    let _timeout = tokio::time::timeout(LINGER_TIME, drain).await;
 }

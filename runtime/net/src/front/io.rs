@@ -68,7 +68,7 @@ impl Wire {
 
     /// Whether hyper may have what was read.
     fn passes(&self, read: &[u8]) -> bool {
-        !self.framing.is_between() || self.state.passes(read)
+        !self.framing.is_between() || !self.state.is_preface(read) && self.state.passes(read)
     }
 
     /// How much of what was read hyper gets now.

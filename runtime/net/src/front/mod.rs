@@ -6,16 +6,22 @@
 //! connection. The server calls [`Front::start`] once and [`Front::stop`] at the end.
 
 mod body;
+mod carrier;
 mod connection;
+mod date;
 mod descriptors;
 mod framing;
 mod guests;
 mod io;
+mod ledger;
+mod linger;
 mod listen;
 mod seats;
 mod secured;
 mod service;
 mod state;
+mod stream;
+mod streams;
 mod sweep;
 mod target;
 mod tls;

@@ -2,7 +2,7 @@
 //!
 //! After the handshake, a task copies bytes between the TLS stream and one end of a local socket pair. The other end is
 //! served like any accepted connection, including its hand-over as a WebSocket. So nothing behind the front knows about
-//! TLS, and plain connections don't pay for it. A client that speaks plain HTTP gets a response that says so.
+//! TLS, and plain connections don't pay for it. HTTP/2 is spoken on the TLS stream itself (`streams.rs`). A client that speaks plain HTTP gets a response that says so.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -15,8 +15,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{self, Arrival, LINGER_TIME};
-use super::tls::Tls;
+use super::connection::{self, Arrival};
+use super::linger::{LINGER_TIME, linger};
+use super::streams::{self, Arrived, Carrier};
+use super::tls::{HTTP_2, Tls};
 use super::trunk::{Handler, Shared};
 use super::way::{Side, Way};
 
@@ -25,6 +27,10 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, identity: Tls, arri
     let Arrival { stream, read, ends, place, front, .. } = arrival;
     let shaking = timeout(shared.trunk.limits.header_time_max, shake_hands(identity, stream));
     let Ok(Some(secured)) = shaking.await else { return };
+    if secured.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+        let carrier = Carrier::Secured(Box::new(secured));
+        return streams::serve(shared, Arrived { carrier, read, ends, place, front }).await;
+    }
     let Ok((inside, outside)) = pair() else { return };
     shared.roster.enter();
     // Its bytes come from this thread in any case: with a worker it would have a hop as well.
@@ -53,7 +59,7 @@ async fn refuse(mut stream: TcpStream) {
         content-length: 47\r\n\r\nThis server speaks https: use an https:// URL.\n";
     // Whoever cannot even take this finds the connection closed.
     let _written = stream.write_all(PLAIN).await;
-    connection::linger(stream).await;
+    linger(stream).await;
 }
 
 /// Two joined sockets. The first goes where connections go: to the standard library any stream socket is a

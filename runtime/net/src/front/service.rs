@@ -17,7 +17,7 @@ use hyper::ext::ReasonPhrase;
 use partyrun_limits::Limits;
 use partyrun_telemetry::limit_hit;
 
-use super::body::{self, OutBody, OutStream};
+use super::body::{self, OutBody, OutStream, Pieces};
 use super::framing::HeadNote;
 use super::listen::Ends;
 use super::state::{Phase, State, Verdict};
@@ -37,7 +37,22 @@ pub(super) struct Connection<H> {
     pub(super) state: Rc<State>,
     pub(super) ends: Ends,
     /// The `Host` of the last request with the origin made of it.
-    pub(super) origin: RefCell<Option<(HeaderValue, Rc<str>)>>,
+    pub(super) origin: Rc<RefCell<Option<(HeaderValue, Rc<str>)>>>,
+}
+
+/// What proves that a WebSocket handshake was understood.
+enum Proof {
+    /// The value of `Sec-WebSocket-Accept`.
+    Key([u8; 28]),
+    /// The status alone: the request was one for a tunnel (RFC 8441, 5).
+    Stream,
+}
+
+/// What comes after a request's head.
+pub(super) enum After<P> {
+    Body(P),
+    /// Of a valid handshake over HTTP/2: the frames of a WebSocket, once that is accepted.
+    Frames,
 }
 
 fn too_large(limits: &Limits) -> Response {
@@ -52,7 +67,7 @@ fn stalled(limits: &Limits) -> Response {
 /// What the answer to a handshake says beside the handler's words.
 struct Accept {
     /// That the handshake was understood.
-    proof: [u8; 28],
+    proof: Proof,
     /// What was agreed on.
     extensions: Option<HeaderValue>,
 }
@@ -66,33 +81,46 @@ impl Refusal {
     }
 }
 
-/// Serves one request.
+/// Serves one request of an HTTP/1.1 connection.
 pub(super) async fn serve<H: Handler>(
     connection: Rc<Connection<H>>,
     request: http::Request<Incoming>,
 ) -> Result<HttpResponse, Infallible> {
-    let state = &connection.state;
-    state.begin_request();
     let (parts, incoming) = request.into_parts();
-    let head_only = parts.method == Method::HEAD;
-    let wishes = Wishes::of(&parts.method, &parts.headers);
-    match connection.admit(parts, incoming).await {
-        Ok((request, accept)) => {
-            state.enter(Phase::Handler);
-            let mut response = connection.ask(request).await;
-            wishes.settle(&mut response, connection.shared.trunk.limits.answer_inflated_bytes_max);
-            Ok(connection.finish(response, head_only, accept, false))
-        }
-        Err(Refusal(response)) => Ok(connection.finish(*response, head_only, None, true)),
-    }
+    Ok(connection.answer(parts, After::Body(incoming)).await)
 }
 
 impl<H: Handler> Connection<H> {
-    /// Makes our request of hyper's, with the accept value if it is a handshake.
-    async fn admit(
+    /// Answers one request.
+    pub(super) async fn answer<P: Pieces + 'static>(
         &self,
         parts: request::Parts,
-        incoming: Incoming,
+        after: After<P>,
+    ) -> HttpResponse {
+        self.state.begin_request();
+        let head_only = parts.method == Method::HEAD;
+        let wishes = Wishes::of(&parts.method, &parts.headers);
+        match self.admit(parts, after).await {
+            Ok((request, accept)) => {
+                self.state.enter(Phase::Handler);
+                let mut response = self.ask(request).await;
+                wishes.settle(&mut response, self.shared.trunk.limits.answer_inflated_bytes_max);
+                self.finish(response, head_only, accept, false)
+            }
+            Err(Refusal(response)) => self.finish(*response, head_only, None, true),
+        }
+    }
+
+    /// Answers a request that is refused before it is looked at.
+    pub(super) fn refuse(&self, response: Response, head_only: bool) -> HttpResponse {
+        self.finish(response, head_only, None, true)
+    }
+
+    /// Makes our request of the network's, with the accept value if it is a handshake.
+    async fn admit<P: Pieces + 'static>(
+        &self,
+        parts: request::Parts,
+        after: After<P>,
     ) -> Result<(Request, Option<Accept>), Refusal> {
         let request::Parts { method, uri, mut headers, version, .. } = parts;
         let note = self.state.heads.borrow_mut().pop_front();
@@ -107,17 +135,14 @@ impl<H: Handler> Connection<H> {
         }
         let limits = &self.shared.trunk.limits;
         let mut request =
-            Request { method, url, headers, body: Body::Empty, peer: self.ends.peer, upgrade: None };
+            Request { method, url, headers, version, body: Body::Empty, peer: self.ends.peer, upgrade: None };
+        let After::Body(incoming) = after else {
+            let accept = self.offer(&mut request, Proof::Stream);
+            return Ok((request, Some(accept)));
+        };
         let accept = match handshake::handshake(&request.method, version, &request.headers) {
             Handshake::None => None,
-            Handshake::Valid(proof) => {
-                let agreed = self.agree(&request.headers);
-                let (agreed, extensions) =
-                    agreed.map_or((None, None), |(agreed, text)| (Some(agreed), Some(text)));
-                let (upgrade, offer) = Upgrade::agreed_offer(agreed);
-                request.upgrade = Some(upgrade);
-                *self.state.upgrade.borrow_mut() = Some(offer);
-                Some(Accept { proof, extensions })
+            Handshake::Valid(proof) => Some(self.offer(&mut request, Proof::Key(proof))),
             }
             Handshake::Invalid(response) => return Err(Refusal(response)),
         };
@@ -145,10 +170,17 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// What is agreed on with a client that asks for compressed messages.
-    fn agree(&self, headers: &HeaderMap) -> Option<(Agreed, HeaderValue)> {
-        let compression = self.shared.trunk.options.compression?;
-        deflate::agree(headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter(), compression)
+    /// Offers the connection, or the stream, to whoever accepts the handshake, with what is agreed on if the client asks for
+    /// compressed messages.
+    fn offer(&self, request: &mut Request, proof: Proof) -> Accept {
+        let asked = request.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+        let compression = self.shared.trunk.options.compression;
+        let agreed = compression.and_then(|compression| deflate::agree(asked, compression));
+        let (agreed, extensions) = agreed.map_or((None, None), |(agreed, text)| (Some(agreed), Some(text)));
+        let (upgrade, offer) = Upgrade::agreed_offer(agreed);
+        request.upgrade = Some(upgrade);
+        *self.state.upgrade.borrow_mut() = Some(offer);
+        Accept { proof, extensions }
     }
 
     /// The absolute URL of a request.
@@ -215,7 +247,7 @@ impl<H: Handler> Connection<H> {
         response
     }
 
-    /// Makes hyper's response of ours. A refusal ends the connection, as what follows cannot be trusted.
+    /// Makes the network's response of ours. A refusal ends the connection, as what follows cannot be trusted.
     fn finish(
         &self,
         response: Response,
@@ -237,8 +269,9 @@ impl<H: Handler> Connection<H> {
             Body::Stream(stream) => OutBody::Stream(OutStream { stream, state: Rc::clone(&self.state) }),
         };
         let out = if head_only { describe(out, &mut headers) } else { without_length(out, &mut headers) };
-        if status == 101 {
-            switch(&mut headers, accept);
+        let mut status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(accept) = accept.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) {
+            status = switch(&mut headers, accept);
         } else {
             self.state.upgrade.take();
         }
@@ -248,7 +281,7 @@ impl<H: Handler> Connection<H> {
         self.state.enter(if matches!(out, OutBody::Stream(_)) { Phase::Response } else { Phase::Idle });
         self.state.note_answer();
         let mut response = HttpResponse::new(out);
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = status;
         *response.headers_mut() = headers;
         if let Some(reason) = reason
             && response.status().canonical_reason() != Some(&reason)
@@ -330,16 +363,18 @@ fn describe(body: OutBody, headers: &mut HeaderMap) -> OutBody {
     OutBody::Empty
 }
 
-/// Completes the answer to a handshake. What a handler says of extensions means nothing.
-fn switch(headers: &mut HeaderMap, accept: Option<Accept>) {
+/// Completes the answer to a handshake, and gives its status. What a handler says of extensions means nothing.
+fn switch(headers: &mut HeaderMap, accept: Accept) -> StatusCode {
+    let Accept { proof, extensions } = accept;
     headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    let Some(Accept { proof, extensions }) = accept else { return };
-    if let Ok(proof) = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&proof)) {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, proof);
-    }
     if let Some(extensions) = extensions {
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
     }
+    let Proof::Key(key) = proof else { return StatusCode::OK };
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(key) = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&key)) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    }
+    StatusCode::SWITCHING_PROTOCOLS
 }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use partyrun_limits::Limits;
@@ -16,6 +16,9 @@ use tokio::sync::Notify;
 use super::framing::HeadNote;
 use super::way::{Side, Way};
 use crate::UpgradeOffer;
+
+/// The least number of members at which those that have ended are looked for.
+const CROWD_MIN: usize = 1024;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(super) enum Phase {
     Handler,
     /// The response is being written.
     Response,
+    /// Of an HTTP/2 connection: the ends of its streams, which have states of their own.
+    Streams,
 }
 
 /// What the sweep decided about a request in progress.
@@ -76,6 +81,12 @@ pub(super) struct State {
     waits: Cell<bool>,
     /// A request waits for the decision whether the connection moves.
     may_move: Cell<bool>,
+    /// It is one stream of an HTTP/2 connection.
+    is_stream: bool,
+    /// The client began with the preface of HTTP/2.
+    http2: Cell<bool>,
+    /// Of an HTTP/2 connection: since when a frame that is no data, or a head, has been incomplete.
+    part_since: Cell<Option<Duration>>,
     /// Which room it asks, and where it is.
     pub(super) way: RefCell<Way>,
     waker: RefCell<Option<Waker>>,
@@ -189,6 +200,44 @@ impl State {
         self.unwritten.get() || !self.heads.borrow().is_empty() || self.is_watched()
     }
 
+    /// Whether these first bytes are those of HTTP/2 (RFC 9113, 3.4). It takes note of that.
+    pub(super) fn is_preface(&self, first: &[u8]) -> bool {
+        let is = self.phase.get() == Phase::FirstHead && first.starts_with(b"PRI * HTTP/2.0\r\n");
+        if is {
+            self.http2.set(true);
+        }
+        is
+    }
+
+    /// Whether the client began with the preface of HTTP/2.
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.http2.get()
+    }
+
+    /// Notes whether a frame, or a head of several frames, is incomplete.
+    pub(super) fn note_part_frame(&self, incomplete: bool) {
+        match (incomplete, self.part_since.get()) {
+            (true, None) => self.part_since.set(Some(self.clock.now.get())),
+            (false, Some(_)) => self.part_since.set(None),
+            _ => {}
+        }
+    }
+
+    /// The second of the coarse clock.
+    pub(super) fn second(&self) -> u64 {
+        self.clock.now.get().as_secs()
+    }
+
+    /// Carries a streamed request body on.
+    pub(super) fn carry_body(&self, context: &mut Context<'_>) {
+        let Some(mut pump) = self.pump.take() else {
+            return;
+        };
+        if pump.as_mut().poll(context).is_pending() {
+            *self.pump.borrow_mut() = Some(pump);
+        }
+    }
+
     /// Whether somebody must look whether the client is still there: nothing more is read of its request, and it is answered.
     pub(super) fn is_watched(&self) -> bool {
         let answered = matches!(self.phase.get(), Phase::Handler | Phase::Response);
@@ -259,7 +308,7 @@ impl State {
     /// Whether it waits for a next request, and may be ended.
     fn is_idle(&self) -> bool {
         let ends = self.killed.get() || self.draining.get() || self.makes_way.get();
-        self.phase.get() == Phase::Idle && !ends
+        self.phase.get() == Phase::Idle && !ends && !self.is_stream
     }
 
     fn kill(&self) {
@@ -271,6 +320,9 @@ impl State {
         let now = self.clock.now.get();
         let waited = now.saturating_sub(self.phase_since.get());
         if self.blocked_since.get().is_some_and(|since| now.saturating_sub(since) > limits.body_idle_max) {
+            return self.kill();
+        }
+        if self.part_since.get().is_some_and(|since| now.saturating_sub(since) > limits.header_time_max) {
             return self.kill();
         }
         let idle = now.saturating_sub(self.read_at.get()) > limits.body_idle_max;
@@ -307,6 +359,8 @@ pub(super) struct Roster {
     open: Cell<usize>,
     emptied: Notify,
     draining: Cell<bool>,
+    /// With so many members, those that have ended are forgotten before the next tick: streams come and go quickly.
+    crowd: Cell<usize>,
 }
 
 impl Roster {
@@ -324,14 +378,47 @@ impl Roster {
             open: Cell::new(0),
             emptied: Notify::new(),
             draining: Cell::new(false),
+            crowd: Cell::new(CROWD_MIN),
         }
     }
 
     /// Adds a connection. If too many have not said what they want, the oldest of those is closed: whoever sends a
     /// request at once is served even while thousands hold connections open in silence.
     pub(super) fn join(&self, way: Way, first: Phase, carries: bool) -> Rc<State> {
+        let state = self.state(way, first, carries, false);
+        self.enter();
+        self.members.borrow_mut().push(Rc::downgrade(&state));
+        if first != Phase::FirstHead {
+            return state;
+        }
+        let mut pending = self.pending.borrow_mut();
+        pending.push_back(Rc::downgrade(&state));
+        if pending.len() > self.pending_max {
+            pending.retain(is_pending);
+            if pending.len() > self.pending_max
+                && let Some(oldest) = pending.pop_front().and_then(|oldest| oldest.upgrade())
+            {
+                oldest.kill();
+            }
+        }
+        state
+    }
+
+    /// Adds a stream of an HTTP/2 connection. The connection is what others wait for.
+    pub(super) fn join_stream(&self) -> Rc<State> {
+        let state = self.state(Way::new(Side::Fixed), Phase::Handler, false, true);
+        let mut members = self.members.borrow_mut();
+        if members.len() >= self.crowd.get() {
+            members.retain(|member| member.strong_count() > 0);
+            self.crowd.set((2 * members.len()).max(CROWD_MIN));
+        }
+        members.push(Rc::downgrade(&state));
+        state
+    }
+
+    fn state(&self, way: Way, first: Phase, carries: bool, is_stream: bool) -> Rc<State> {
         let now = self.clock.now.get();
-        let state = Rc::new(State {
+        Rc::new(State {
             clock: Rc::clone(&self.clock),
             phase: Cell::new(first),
             phase_since: Cell::new(now),
@@ -350,28 +437,15 @@ impl Roster {
             has_part: Cell::new(false),
             waits: Cell::new(false),
             may_move: Cell::new(false),
+            is_stream,
+            http2: Cell::new(false),
+            part_since: Cell::new(None),
             way: RefCell::new(way),
             waker: RefCell::default(),
             heads: RefCell::default(),
             pump: RefCell::default(),
             upgrade: RefCell::default(),
-        });
-        self.enter();
-        self.members.borrow_mut().push(Rc::downgrade(&state));
-        if first != Phase::FirstHead {
-            return state;
-        }
-        let mut pending = self.pending.borrow_mut();
-        pending.push_back(Rc::downgrade(&state));
-        if pending.len() > self.pending_max {
-            pending.retain(is_pending);
-            if pending.len() > self.pending_max
-                && let Some(oldest) = pending.pop_front().and_then(|oldest| oldest.upgrade())
-            {
-                oldest.kill();
-            }
-        }
-        state
+        })
     }
 
     /// Ends the connection that has waited longest for its next request, for one that has a request: false if none waits.

@@ -13,6 +13,9 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
+/// HTTP/2, as clients and servers agree on it during the handshake.
+pub(super) const HTTP_2: &[u8] = b"h2";
+
 /// The certificate and key with which a front secures its connections.
 #[derive(Clone, Debug)]
 pub struct Tls(pub(super) Arc<ServerConfig>);
@@ -44,7 +47,7 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(TlsError::Pair)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
 

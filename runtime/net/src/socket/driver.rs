@@ -1,4 +1,4 @@
-//! The reading task of a socket over TCP, which emits its events.
+//! The reading task of a socket over TCP, or over a stream of HTTP/2, which emits its events.
 //!
 //! Reading uses one buffer per thread, so an idle socket holds none. The reader also carries out orders from others (see
 //! `Orders`), and closes the connection properly: it lets the queue be written, shuts our side and reads the peer's last
@@ -7,22 +7,22 @@
 use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::decode::{Bounds, Decoder, Incoming, Sender};
 use super::encode::PONG;
+use super::halves::{ReadHalf, StreamWriter};
 use super::outbox::Outbox;
 use super::writer::Writer;
 use super::{Inner, SocketEvent, Stage, pipe_driver, sweep};
 use crate::close::Violation;
+use crate::deflate::Agreed;
 use crate::upgrade::Transport;
 
 /// What is read at once of a socket while the room has no memory for unfinished messages: a small message still comes whole.
@@ -49,24 +49,20 @@ enum Step {
 pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
     match transport {
         Transport::Tcp { stream, read, place, agreed } => {
-            if inner.agreed.get() != agreed
-                && let Some(agreed) = agreed
-            {
-                inner.outbox.borrow_mut().agree(agreed);
-            }
-            inner.agreed.set(agreed);
+            agree(inner, agreed);
             let (reader, writer) = TcpStream::from_std(stream)?.into_split();
             *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(writer));
             *inner.place.borrow_mut() = place;
             inner.midway.set(!read.is_empty());
-            let reading = Reader {
-                inner: Rc::clone(inner),
-                reader,
-                decoder: Decoder::new(Sender::Client, agreed),
-                backlog: read,
-                counted: 0,
-            };
+            let reading = Reader::new(inner, ReadHalf::Tcp(reader), read);
             tokio::task::spawn_local(reading.run());
+        }
+        Transport::Stream { sender, receiver, place, agreed } => {
+            agree(inner, agreed);
+            *inner.writer.borrow_mut() = Writer::Stream(Rc::new(StreamWriter::new(sender)));
+            *inner.place.borrow_mut() = place;
+            let reader = ReadHalf::Stream { receiver, rest: Bytes::new() };
+            tokio::task::spawn_local(Reader::new(inner, reader, Bytes::new()).run());
         }
         Transport::Pipe(end) => {
             let queued = match inner.outbox.replace(Outbox::Messages(Default::default())) {
@@ -83,9 +79,19 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
     Ok(())
 }
 
+/// Compresses messages from now on, if that was agreed on and is not known yet.
+fn agree(inner: &Inner, agreed: Option<Agreed>) {
+    if inner.agreed.get() != agreed
+        && let Some(agreed) = agreed
+    {
+        inner.outbox.borrow_mut().agree(agreed);
+    }
+    inner.agreed.set(agreed);
+}
+
 struct Reader {
     inner: Rc<Inner>,
-    reader: OwnedReadHalf,
+    reader: ReadHalf,
     decoder: Decoder,
     /// What was read but not looked at.
     backlog: Bytes,
@@ -94,6 +100,11 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(inner: &Rc<Inner>, reader: ReadHalf, backlog: Bytes) -> Self {
+        let decoder = Decoder::new(Sender::Client, inner.agreed.get());
+        Self { inner: Rc::clone(inner), reader, decoder, backlog, counted: 0 }
+    }
+
     async fn run(mut self) {
         while self.inner.stage.get() != Stage::Ended {
             let starved = self.decoder.kept() > 0 && self.inner.budgets.unfinished.is_full();
@@ -138,7 +149,7 @@ impl Reader {
         let most =
             if self.inner.budgets.unfinished.is_full() { STARVED_READ_BYTES } else { READ_BUFFER_BYTES };
         let mut read = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
-        let polled = Pin::new(&mut self.reader).poll_read(context, &mut read);
+        let polled = self.reader.poll_read(context, &mut read);
         let length = read.filled().len();
         if polled.is_ready() && length > 0 {
             return Poll::Ready(Step::Read(buffer, length));
@@ -241,10 +252,14 @@ impl Reader {
 
     /// Says that nothing more will be sent.
     fn shut(&self) {
-        if let Writer::Tcp(writer) = &*self.inner.writer.borrow() {
-            let stream: &TcpStream = writer.as_ref().as_ref();
-            // A connection that is broken already needs no farewell.
-            let _broken = SockRef::from(stream).shutdown(Shutdown::Write);
+        match &*self.inner.writer.borrow() {
+            Writer::Tcp(writer) => {
+                let stream: &TcpStream = writer.as_ref().as_ref();
+                // A connection that is broken already needs no farewell.
+                let _broken = SockRef::from(stream).shutdown(Shutdown::Write);
+            }
+            Writer::Stream(writer) => writer.shut(),
+            Writer::Pipe(_) | Writer::None => {}
         }
     }
 
@@ -253,7 +268,7 @@ impl Reader {
         let mut bytes = [0; 8192];
         loop {
             let mut read = ReadBuf::new(&mut bytes);
-            let polled = ready!(Pin::new(&mut self.reader).poll_read(context, &mut read));
+            let polled = ready!(self.reader.poll_read(context, &mut read));
             let length = read.filled().len();
             *left = left.saturating_sub(length);
             if polled.is_err() || length == 0 || *left == 0 {

@@ -11,6 +11,7 @@
 mod decode;
 mod driver;
 mod encode;
+mod halves;
 mod mooring;
 mod outbox;
 mod pipe_driver;

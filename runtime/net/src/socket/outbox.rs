@@ -134,14 +134,16 @@ impl Frames {
         self.queued.saturating_sub(self.shared)
     }
 
-    /// Offers what is queued to a writer once; it returns how much it took. True when nothing is left.
+    /// Offers what is queued to a writer, with the number of all bytes, until it takes nothing more; it returns how much it took.
+    /// True when nothing is left.
     pub(crate) fn write(
         &mut self,
-        mut writer: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        mut writer: impl FnMut(&[IoSlice<'_>], usize) -> io::Result<usize>,
     ) -> io::Result<bool> {
         while self.queued > 0 {
+            let queued = self.queued;
             let taken = match self.earlier.front() {
-                None => writer(&[IoSlice::new(self.tail.get(self.written..).unwrap_or_default())])?,
+                None => writer(&[IoSlice::new(self.tail.get(self.written..).unwrap_or_default())], queued)?,
                 Some(first) => {
                     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                     let head = first.bytes().get(self.written..).unwrap_or_default();
@@ -151,7 +153,7 @@ impl Frames {
                         *slot = IoSlice::new(bytes);
                         count += 1;
                     }
-                    writer(slices.get(..count).unwrap_or_default())?
+                    writer(slices.get(..count).unwrap_or_default(), queued)?
                 }
             };
             if taken == 0 {
@@ -426,7 +428,7 @@ mod tests {
     /// A writer that takes `limit` bytes and then would block.
     fn take(frames: &mut Frames, limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
         let mut left = limit;
-        frames.write(|slices| {
+        frames.write(|slices, _| {
             let mut taken = 0;
             for slice in slices {
                 let part = slice.len().min(left);

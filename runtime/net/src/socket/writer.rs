@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::Inner;
-use super::outbox::Outbox;
+use super::halves::StreamWriter;
+use super::outbox::{Frames, Outbox};
 use crate::pipe::{PipeSender, Refused};
 
 /// The writing side of the connection.
@@ -16,6 +17,7 @@ pub(super) enum Writer {
     /// There is none yet, or none any more.
     None,
     Tcp(Rc<OwnedWriteHalf>),
+    Stream(Rc<StreamWriter>),
     Pipe(PipeSender),
 }
 
@@ -42,6 +44,7 @@ pub(super) fn flush(inner: &Rc<Inner>) {
     let full = match &*inner.writer.borrow() {
         Writer::None => false,
         Writer::Tcp(writer) => !write(inner, writer),
+        Writer::Stream(writer) => !write_stream(inner, writer),
         Writer::Pipe(sender) => !send(inner, sender),
     };
     inner.recount();
@@ -57,10 +60,25 @@ fn write(inner: &Inner, writer: &OwnedWriteHalf) -> bool {
     let Outbox::Frames(frames) = &mut *outbox else {
         return true;
     };
-    let written = frames.write(|slices| match slices {
+    let written = frames.write(|slices, _| match slices {
         [slice] => writer.try_write(slice),
         slices => writer.try_write_vectored(slices),
     });
+    settle(frames, written)
+}
+
+/// The same for a stream; false when its window is full.
+fn write_stream(inner: &Inner, writer: &StreamWriter) -> bool {
+    let mut outbox = inner.outbox.borrow_mut();
+    let Outbox::Frames(frames) = &mut *outbox else {
+        return true;
+    };
+    let written = frames.write(|slices, queued| writer.try_write(slices, queued));
+    settle(frames, written)
+}
+
+/// Whether nothing more is to be written after that.
+fn settle(frames: &mut Frames, written: io::Result<bool>) -> bool {
     match written {
         Ok(done) => done,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -96,15 +114,28 @@ fn send(inner: &Inner, sender: &PipeSender) -> bool {
 
 /// Writes whenever there is room, until all is written.
 async fn write_on(inner: Rc<Inner>) {
+    enum Way {
+        Tcp(Rc<OwnedWriteHalf>),
+        Stream(Rc<StreamWriter>),
+        Pipe(PipeSender),
+    }
     loop {
-        let tcp = match &*inner.writer.borrow() {
-            Writer::Tcp(writer) => Ok(Rc::clone(writer)),
-            Writer::Pipe(sender) => Err(sender.clone()),
+        let way = match &*inner.writer.borrow() {
+            Writer::Tcp(writer) => Way::Tcp(Rc::clone(writer)),
+            Writer::Stream(writer) => Way::Stream(Rc::clone(writer)),
+            Writer::Pipe(sender) => Way::Pipe(sender.clone()),
             Writer::None => break,
         };
-        let done = match tcp {
-            Ok(writer) => writer.writable().await.is_err() || write(&inner, &writer),
-            Err(sender) => {
+        let done = match way {
+            Way::Tcp(writer) => writer.writable().await.is_err() || write(&inner, &writer),
+            Way::Stream(writer) => match writer.writable().await {
+                Ok(()) => write_stream(&inner, &writer),
+                Err(error) => match &mut *inner.outbox.borrow_mut() {
+                    Outbox::Frames(frames) => settle(frames, Err(error)),
+                    Outbox::Messages(_) => true,
+                },
+            },
+            Way::Pipe(sender) => {
                 let next = inner.outbox.borrow().next_length();
                 sender.has_room(next).await.is_err() || send(&inner, &sender)
             }

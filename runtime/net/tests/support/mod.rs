@@ -197,6 +197,9 @@ fn mirror(request: Request) -> Response {
     if let Some(host) = request.headers.get("host") {
         response.headers.insert("x-host", host.clone());
     }
+    if let Some(cookie) = request.headers.get("cookie") {
+        response.headers.insert("x-cookie", cookie.clone());
+    }
     response.headers.insert("x-url", HeaderValue::from_str(request.url.as_str()).unwrap());
     response
 }

@@ -68,6 +68,7 @@ async fn party_fetch(actor: Rc<Actor>, request: ext::PartyRequest, url: &str) ->
         method: http::Method::from_bytes(request.method.as_bytes()).map_err(|error| error.to_string())?,
         url: RequestUrl::parse(url).ok_or_else(|| format!("Invalid URL: {url}"))?,
         headers,
+        version: http::Version::HTTP_11,
         body: outgoing_body(request.body),
         peer: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         upgrade,
