@@ -89,8 +89,7 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
     let state = shared.roster.join(way, first, carries);
     let builder = builder(&shared.trunk.limits);
     let (service_shared, service_state) = (Rc::clone(&shared), Rc::clone(&state));
-    let connection =
-        Connection { shared: service_shared, state: service_state, ends, origin: Rc::default() };
+    let connection = Connection { shared: service_shared, state: service_state, ends, origin: Rc::default() };
     let connection = Rc::new(connection);
     let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
     let (io, wire) = Io::new(stream, Rc::clone(&state), read);

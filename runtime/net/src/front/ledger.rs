@@ -170,7 +170,10 @@ mod tests {
         let free = [frame(DATA, 0, 1), frame(DATA, END_STREAM, 0), frame(HEADERS, END_HEADERS, 20)].concat();
         assert!(ledger.advance(&free.repeat(100), 0));
         ledger.note_written(5 * BYTES_PER_UPDATE);
-        assert!(ledger.advance(&frame(WINDOW_UPDATE, 0, 4).repeat(8), 0), "five of eight answer what was written");
+        assert!(
+            ledger.advance(&frame(WINDOW_UPDATE, 0, 4).repeat(8), 0),
+            "five of eight answer what was written"
+        );
         assert!(!ledger.advance(&frame(WINDOW_UPDATE, 0, 4), 0));
         for empty in [frame(DATA, 0, 0), frame(2, 0, 5), frame(4, 0, 0), frame(200, 0, 1)] {
             assert!(!self::ledger().advance(&empty.repeat(4), 0), "{empty:?}");

@@ -143,7 +143,6 @@ impl<H: Handler> Connection<H> {
         let accept = match handshake::handshake(&request.method, version, &request.headers) {
             Handshake::None => None,
             Handshake::Valid(proof) => Some(self.offer(&mut request, Proof::Key(proof))),
-            }
             Handshake::Invalid(response) => return Err(Refusal(response)),
         };
         let eager = if accept.is_some() { 0 } else { limits.body_eager_bytes_max };

@@ -26,9 +26,9 @@ use super::listen::Ends;
 use super::service::{After, Connection};
 use super::state::State;
 use super::trunk::{Handler, Shared};
+use crate::BodyError;
 use crate::message::Response;
 use crate::upgrade::Place;
-use crate::BodyError;
 
 type Answer = http::Response<OutBody>;
 
@@ -237,11 +237,7 @@ impl Pieces for Streamed {
                 }
                 Some(Err(error)) => {
                     let ours = !error.is_remote() && error.reason() == Some(Reason::PROTOCOL_ERROR);
-                    return Poll::Ready(Some(Err(if ours {
-                        BodyError::Malformed
-                    } else {
-                        BodyError::Gone
-                    })));
+                    return Poll::Ready(Some(Err(if ours { BodyError::Malformed } else { BodyError::Gone })));
                 }
                 None => return Poll::Ready(None),
             }
@@ -306,7 +302,12 @@ async fn send(state: &State, mut respond: SendResponse<Bytes>, response: Answer,
 struct Gone;
 
 /// Writes bytes, each when the client has opened its window for it.
-async fn write(state: &State, stream: &mut SendStream<Bytes>, mut bytes: Bytes, last: bool) -> Result<(), Gone> {
+async fn write(
+    state: &State,
+    stream: &mut SendStream<Bytes>,
+    mut bytes: Bytes,
+    last: bool,
+) -> Result<(), Gone> {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
         let capacity = stream.capacity();
