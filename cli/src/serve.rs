@@ -17,8 +17,8 @@ use partyrun_engine::{
 use partyrun_limits::Limits;
 use partyrun_net::{Compression, Front, FrontOptions, Response, Route, Tls};
 use partyrun_server::{
-    Answered, AssetsError, Crons, Ended, Network, Reload, Reporter, Server, ServerOptions, StaticFiles,
-    StaticOptions, SystemClock,
+    Answered, AssetsError, Cors, CorsOptions, Crons, Ended, Network, Origins, Reload, Reporter, Server,
+    ServerOptions, StaticFiles, StaticOptions, SystemClock,
 };
 use partyrun_store::{Memory, RoomKey, Sqlite, SqliteOptions, Store};
 
@@ -90,6 +90,8 @@ impl Running {
             health,
             warm,
         } = plan;
+        let ports = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+        partyrun_engine::note_own_ports(ports.map(|address| address.port()).collect());
         let assets = static_files(&config, &limits)?;
         let compression = compression(&config, &limits);
         let bindings = bindings::open(&config, &limits)?;
@@ -112,7 +114,11 @@ impl Running {
             None => output,
         };
         let known = Arc::new(Health::new(engine.clone(), store.clone(), &limits));
+        let clients = partyrun_server::clients(&limits, &trusted_proxies, reporter.clone());
         let options = ServerOptions {
+            clients: clients.clone(),
+            origins: config.allowed_origins.as_deref().map(Origins::new),
+            cors: config.cors.as_ref().map(cors),
             limits: limits.clone(),
             development,
             crons: config.crons.clone(),
@@ -123,7 +129,7 @@ impl Running {
         };
         let server = Arc::new(Server::new(engine.clone(), options, reporter.clone()));
         partyrun_net::front::raise_descriptor_limit();
-        let options = FrontOptions { tls, compression, ..FrontOptions::default() };
+        let options = FrontOptions { tls, compression, clients, ..FrontOptions::default() };
         let front = Front::start(listeners, server, limits.clone(), options)
             .map_err(machine("The HTTP threads cannot be started"))?;
         let clock = tokio::spawn(partyrun_server::run_crons(
@@ -365,6 +371,17 @@ fn listen_at(
 
 fn is_missing(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+fn cors(cors: &partyrun_config::Cors) -> Cors {
+    Cors::new(&CorsOptions {
+        origins: cors.origins.clone(),
+        methods: cors.methods.clone(),
+        headers: cors.headers.clone(),
+        expose_headers: cors.expose_headers.clone(),
+        credentials: cors.credentials,
+        max_age_seconds: cors.max_age_seconds,
+    })
 }
 
 fn static_files(config: &Config, limits: &Limits) -> Result<Option<StaticFiles>, AssetsError> {

@@ -55,6 +55,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     let _metrics = metrics::serve(&args.listen, &limits, &output)?;
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform(&limits);
+    partyrun_engine::restrict(args.listen.outbound.clone().unwrap_or_default());
     let warm = Engine::warm_up(&limits, None);
     // What events in progress get at the end.
     let grace = limits.wait_until_max;

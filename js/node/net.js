@@ -23,7 +23,9 @@ const READ_BYTES = 64 * 1024;
 function systemError(error, syscall, place) {
   const code = error?.code;
   if (typeof code !== "string") return error;
-  const made = new Error(`${syscall} ${code}${place === undefined ? "" : ` ${place.host}:${place.port}`}`);
+  // What the operator does not allow needs a reason.
+  const why = code === "EACCES" ? ` (${error.message})` : "";
+  const made = new Error(`${syscall} ${code}${place === undefined ? "" : ` ${place.host}:${place.port}`}${why}`);
   return ObjectAssign(made, { code, errno: code, syscall, ...place, cause: error });
 }
 

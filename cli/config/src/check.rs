@@ -141,6 +141,16 @@ fn rules(root: &Node, path: &Path) -> Vec<Issue> {
             format!("write `\"{}\"`: the name becomes part of a host name", brief(&name.replace('_', "-")));
         issue("Project name must be a valid url path".to_owned(), entry.value.offset, "name".to_owned(), fix);
     }
+    if let Some(cors) = root.get("cors")
+        && let Some(credentials) = cors.value.get("credentials")
+        && matches!(credentials.value.data, Data::Bool(true))
+        && cors.value.get("origins").is_none()
+        && root.get("allowedOrigins").is_none()
+    {
+        let fix = "name the origins, in `cors.origins` or `allowedOrigins`: browsers send no cookies where all may read".to_owned();
+        let message = "`cors.credentials` needs origins".to_owned();
+        issue(message, credentials.value.offset, "cors.credentials".to_owned(), fix);
+    }
     let Some(Data::Object(parties)) = root.get("parties").map(|entry| &entry.value.data) else {
         return issues;
     };

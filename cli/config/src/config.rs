@@ -53,6 +53,10 @@ pub struct Config {
     pub shares_isolates: bool,
     /// How messages and responses are compressed; `None` if they are not.
     pub compression: Option<Compression>,
+    /// The origins of web pages that may open WebSockets; none if all may.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Which web pages may read what is answered; none leaves that to the project.
+    pub cors: Option<Cors>,
     /// The Workers compatibility date; accepted and kept for messages, without effect.
     pub compatibility_date: Option<String>,
     /// The Workers compatibility flags; accepted, without effect.
@@ -101,6 +105,23 @@ pub struct Serve {
     pub single_page_app: bool,
     /// Whether pages that nothing builds reload when a file of the folder changes.
     pub live: bool,
+}
+
+/// What is answered to web pages of other origins, with the defaults filled in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cors {
+    /// The origins that may read answers; none if all may.
+    pub origins: Option<Vec<String>>,
+    /// The methods that preflights allow; empty means the common ones.
+    pub methods: Vec<String>,
+    /// The request headers that preflights allow; empty means all that are asked for.
+    pub headers: Vec<String>,
+    /// The response headers that pages may read.
+    pub expose_headers: Vec<String>,
+    /// Whether pages may send cookies.
+    pub credentials: bool,
+    /// Seconds for which a preflight is remembered.
+    pub max_age_seconds: Option<u64>,
 }
 
 /// A client bundle (spec 6.5), with the defaults filled in.

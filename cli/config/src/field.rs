@@ -28,6 +28,8 @@ pub enum Kind {
     Slug,
     /// A cron expression of five fields.
     Cron,
+    /// The origin of a web page, or `same-host`.
+    Origin,
     /// One of these strings.
     OneOf(&'static [&'static str]),
     /// An array whose elements are all of this kind.
@@ -123,6 +125,7 @@ pub const LOADERS: &[&str] = &[
 pub const FORMATS: &[&str] = &["esm", "cjs", "iife"];
 
 const TEXT_OR_TEXTS: Kind = Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]);
+const ORIGIN_OR_ORIGINS: Kind = Kind::Either(&[Kind::Origin, Kind::List(&Kind::Origin)]);
 const TEXT_MAP: Kind = Kind::Map(&Kind::Text);
 
 /// The root of the table.
@@ -181,6 +184,17 @@ pub static FIELDS: &[Field] = &[
         "Whether messages and responses are compressed for clients that ask for it (see docs/encoding.md), or how.",
     )
     .default("true"),
+        "allowedOrigins",
+        ORIGIN_OR_ORIGINS,
+        r#"["https://example.com", "https://*.example.com", "same-host"]"#,
+        "The web pages that may open WebSockets: origins, `https://*.` with a domain, or `same-host` for this server's own.",
+    ),
+    field(
+        "cors",
+        Kind::Either(&[Kind::Bool, Kind::Object(&CORS)]),
+        "true",
+        "Whether web pages of other origins may read what rooms and `onFetch` answer: `true`, or an object.",
+    ),
     field(
         "compatibilityDate",
         Kind::Text,
@@ -266,6 +280,44 @@ static SERVE: Object = Object {
             "Whether a browser's navigation to an unknown path gets `index.html`.",
         )
         .default("false"),
+    ],
+};
+
+static CORS: Object = Object {
+    strict: true,
+    fields: &[
+        field(
+            "origins",
+            ORIGIN_OR_ORIGINS,
+            r#""https://example.com""#,
+            "The origins that may read answers; the default is `allowedOrigins`, else every origin.",
+        ),
+        field(
+            "methods",
+            Kind::List(&Kind::Text),
+            r#"["GET", "POST"]"#,
+            "The methods that preflights allow; the default is GET, HEAD, PUT, POST, DELETE and PATCH.",
+        ),
+        field(
+            "headers",
+            Kind::List(&Kind::Text),
+            r#"["Content-Type", "Authorization"]"#,
+            "The request headers that preflights allow; the default is all that are asked for.",
+        ),
+        field(
+            "exposeHeaders",
+            Kind::List(&Kind::Text),
+            r#"["X-Total"]"#,
+            "The response headers that pages may read besides the common ones.",
+        ),
+        field(
+            "credentials",
+            Kind::Bool,
+            "true",
+            "Whether pages may send cookies and the like; the origins must be named then.",
+        )
+        .default("false"),
+        field("maxAge", Kind::Seconds, "600", "How many seconds a browser may remember a preflight."),
     ],
 };
 
@@ -390,6 +442,11 @@ pub(crate) fn former(path: &str, key: &str) -> Option<&'static str> {
         ("", "env") => Some("variables belong in `vars`, or in a `.env` file"),
         ("", "host") => Some("the address is a matter of the command line: `--host`"),
         ("", "inspector" | "logs") => Some("remove it: there is no such setting"),
+        ("" | "cors", "allowedOrigin" | "origin" | "allowOrigins" | "allowOrigin") => {
+            Some(if path.is_empty() { "it is called `allowedOrigins`" } else { "it is called `origins`" })
+        }
+        ("cors", "allowMethods" | "allowedMethods") => Some("it is called `methods`"),
+        ("cors", "allowHeaders" | "allowedHeaders") => Some("it is called `headers`"),
         ("serve", "fallback") => Some("for a single-page app write `\"singlePageApp\": true`"),
         ("serve", "minify") => Some("it belongs in `serve.build`"),
         ("serve", "port") => Some("it belongs at the top level"),

@@ -51,6 +51,8 @@ pub(crate) struct RawConfig {
     pub(crate) minify: Option<bool>,
     pub(crate) isolation: Option<String>,
     pub(crate) compression: Option<Short<bool, RawCompression>>,
+    pub(crate) allowed_origins: Option<OneOrMany>,
+    pub(crate) cors: Option<Short<bool, RawCors>>,
     pub(crate) compatibility_date: Option<String>,
     pub(crate) compatibility_flags: Vec<String>,
     pub(crate) crons: IndexMap<String, String>,
@@ -66,6 +68,18 @@ pub(crate) struct RawCompression {
     pub(crate) min_bytes: Option<f64>,
     pub(crate) level: Option<f64>,
     pub(crate) context_takeover: bool,
+}
+
+/// `cors` as an object.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RawCors {
+    pub(crate) origins: Option<OneOrMany>,
+    pub(crate) methods: Vec<String>,
+    pub(crate) headers: Vec<String>,
+    pub(crate) expose_headers: Vec<String>,
+    pub(crate) credentials: bool,
+    pub(crate) max_age: Option<f64>,
 }
 
 /// `serve` as an object.

@@ -18,6 +18,7 @@ mod file;
 mod host;
 mod merge;
 mod near;
+mod origin;
 mod problem;
 mod reference;
 mod schema;
@@ -25,7 +26,7 @@ mod schema;
 mod tests;
 mod validate;
 
-pub use config::{Ai, Bindings, Build, ClientBuild, Compression, Config, Persist, Serve};
+pub use config::{Ai, Bindings, Build, ClientBuild, Compression, Config, Cors, Persist, Serve};
 pub use discover::Source;
 pub use dotenv::parse as parse_dotenv;
 pub use file::Format;

@@ -8,13 +8,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Checked};
-use crate::config::{Ai, Bindings, Build, ClientBuild, Compression, Config, Persist, Serve};
+use crate::config::{Ai, Bindings, Build, ClientBuild, Compression, Config, Cors, Persist, Serve};
 use crate::discover::{self, Source, absolute};
 use crate::environment;
 use crate::file::{
-    OneOrMany, RawAi, RawBuild, RawClientBuild, RawCompression, RawConfig, RawPersist, RawServe, Short,
+    OneOrMany, RawAi, RawBuild, RawClientBuild, RawCompression, RawConfig, RawCors, RawPersist, RawServe, Short,
 };
 use crate::host::Host;
+use crate::origin;
 use crate::problem::{ConfigError, Problem, Spot, brief};
 use crate::validate;
 
@@ -85,6 +86,8 @@ pub struct Overrides {
     pub compression: Option<bool>,
     /// `--live`.
     pub live: bool,
+    /// `--allowed-origin`, each.
+    pub allowed_origins: Vec<String>,
     /// `--compatibility-date`.
     pub compatibility_date: Option<String>,
     /// `--compatibility-flags`.
@@ -163,6 +166,10 @@ fn merge(
             .push(format!("`serve`: there is no folder {}; nothing is served from it", serve.path.display()));
     }
     env.variables.extend(request.environment.iter().cloned());
+    let allowed_origins = match overrides.allowed_origins.as_slice() {
+        [] => raw.allowed_origins.map(OneOrMany::into_vec),
+        flags => Some(flags.to_vec()),
+    };
     Config {
         name: overrides.name.clone().or(raw.name),
         main,
@@ -179,6 +186,8 @@ fn merge(
         minify: overrides.minify.or(raw.minify).unwrap_or(false),
         shares_isolates: overrides.isolation.as_deref().or(raw.isolation.as_deref()) == Some("worker"),
         compression: compression(overrides.compression, raw.compression),
+        cors: cors(raw.cors, allowed_origins.as_ref()),
+        allowed_origins,
         compatibility_date: overrides.compatibility_date.clone().or(raw.compatibility_date),
         compatibility_flags: if overrides.compatibility_flags.is_empty() {
             raw.compatibility_flags
@@ -322,6 +331,22 @@ fn build(raw: RawBuild, base: &Path) -> Build {
     }
 }
 
+fn cors(raw: Option<Short<bool, RawCors>>, allowed: Option<&Vec<String>>) -> Option<Cors> {
+    let raw = match raw? {
+        Short::Short(false) => return None,
+        Short::Short(true) => RawCors::default(),
+        Short::Full(cors) => cors,
+    };
+    Some(Cors {
+        origins: raw.origins.map(OneOrMany::into_vec).or_else(|| allowed.cloned()),
+        methods: raw.methods,
+        headers: raw.headers,
+        expose_headers: raw.expose_headers,
+        credentials: raw.credentials,
+        max_age_seconds: raw.max_age.map(|seconds| seconds as u64),
+    })
+}
+
 fn ai(raw: Option<Short<bool, RawAi>>) -> Option<Ai> {
     match raw? {
         Short::Short(false) => None,
@@ -340,6 +365,12 @@ fn check_overrides(overrides: &Overrides) -> Vec<Problem> {
         let fix = format!("`{}` may hold lower-case letters, digits, `-` and `_` only", brief(name));
         let message = "must satisfy /^[a-z0-9_-]+$/ at \"name\"".to_owned();
         problems.push(Problem { message, of_schema: true, spots: spot("--name", "name", fix) });
+    }
+    for text in &overrides.allowed_origins {
+        if let Err(fix) = origin::check(text) {
+            let message = format!("Invalid origin '{}'", brief(text));
+            problems.push(Problem { message, of_schema: false, spots: spot("--allowed-origin", text, fix) });
+        }
     }
     for (name, _) in overrides.defines.iter().filter(|(name, _)| !environment::is_define_name(name)) {
         let message = format!("The define key \"{}\" must be a valid identifier", brief(name));

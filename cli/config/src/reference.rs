@@ -42,6 +42,7 @@ fn type_name(kind: Kind) -> String {
         Kind::Seconds => "seconds".to_owned(),
         Kind::Text | Kind::Slug => "string".to_owned(),
         Kind::Cron => "cron expression".to_owned(),
+        Kind::Origin => "origin".to_owned(),
         Kind::OneOf(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
         Kind::List(element) => format!("list of {}", type_name(*element)),
         Kind::Map(element) => format!("object of {}", type_name(*element)),

@@ -57,6 +57,7 @@ fn kind(kind_of: Kind) -> Map<String, Value> {
         Kind::Text => json!({ "type": "string" }),
         Kind::Slug => json!({ "type": "string", "pattern": "^[a-z0-9_-]+$" }),
         Kind::Cron => json!({ "type": "string", "pattern": "^\\s*\\S+(\\s+\\S+){4}\\s*$" }),
+        Kind::Origin => json!({ "type": "string", "pattern": "^(same-host|[a-z-]+://[^/?#]+)$" }),
         Kind::OneOf(words) => json!({ "type": "string", "enum": words }),
         Kind::List(element) => json!({ "type": "array", "items": kind(*element) }),
         Kind::Map(element) => json!({ "type": "object", "additionalProperties": kind(*element) }),

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use crate::cron;
 use crate::document::{Data, Entry, Node};
 use crate::field::{self, Field, Kind, Object, Reader};
+use crate::origin;
 use crate::problem::brief;
 
 /// Unknown keys that one message lists.
@@ -196,7 +197,7 @@ fn value(findings: &mut Findings, path: &str, kind: Kind, node: &Node, example: 
         {
             number_in_range(findings, path, kind, *number, node);
         }
-        (Kind::Slug | Kind::Cron | Kind::OneOf(_), Data::Text(text)) => {
+        (Kind::Slug | Kind::Cron | Kind::Origin | Kind::OneOf(_), Data::Text(text)) => {
             text_of_kind(findings, path, kind, text, node);
         }
         (Kind::List(element), Data::List(nodes)) => {
@@ -268,6 +269,11 @@ fn text_of_kind(findings: &mut Findings, path: &str, kind: Kind, text: &str, nod
                 );
             }
         }
+        Kind::Origin => {
+            if let Err(fix) = origin::check(text) {
+                findings.issue(path, node.offset, format!("Invalid origin '{}'", brief(text)), fix);
+            }
+        }
         Kind::OneOf(words) if !words.contains(&text) => {
             let near = words.iter().filter(|word| text.len() <= word.len() + 2);
             let close = near
@@ -327,7 +333,7 @@ fn expected(kind: Kind) -> String {
         Kind::Null => "null",
         Kind::Bool => "boolean",
         Kind::Number | Kind::Port | Kind::Seconds | Kind::Whole(..) => "number",
-        Kind::Text | Kind::Slug | Kind::Cron => "string",
+        Kind::Text | Kind::Slug | Kind::Cron | Kind::Origin => "string",
         Kind::List(_) => "array",
         Kind::Map(_) | Kind::Parties | Kind::Object(_) => "object",
         Kind::OneOf(words) => {
@@ -351,6 +357,7 @@ fn kind_example(kind: Kind) -> &'static str {
         Kind::Bool => "true",
         Kind::Number | Kind::Port | Kind::Seconds | Kind::Whole(..) => "1",
         Kind::Cron => r#""0 * * * *""#,
+        Kind::Origin => r#""https://example.com""#,
         _ => r#""text""#,
     }
 }

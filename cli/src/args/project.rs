@@ -66,6 +66,12 @@ pub(crate) struct ListenArgs {
     /// A proxy, or a network of proxies, whose `x-forwarded-for` and `-proto` headers are trusted. Repeatable.
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub(crate) trusted_proxy: Vec<partyrun_server::Network>,
+    /// An origin whose pages may open WebSockets, in place of `allowedOrigins` in partykit.json. Repeatable.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allowed_origin: Vec<String>,
+    /// Which servers rooms may reach: `public` addresses, `any`, or a LIST of hosts and networks (see docs/operate.md) [default: any].
+    #[arg(long, value_name = "public|any|LIST")]
+    pub(crate) outbound: Option<partyrun_engine::Outbound>,
     /// Environment variables that reach `room.env` and `process.env`: names, or patterns such as `APP_*`. Repeatable.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) env_pass: Vec<String>,
@@ -130,6 +136,7 @@ impl ProjectArgs {
                 isolation: listen.isolation.clone(),
                 compression: listen.compression,
                 live: false,
+                allowed_origins: listen.allowed_origin.clone(),
                 compatibility_date: self.compatibility_date.clone(),
                 compatibility_flags: self.compatibility_flags.clone(),
             },

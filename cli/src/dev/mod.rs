@@ -73,6 +73,7 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
     let mut builder = builder.for_debuggers(debugger.as_ref());
     // Before the build: the name of the code cache on disk holds V8's flags, which are not final until then.
     Engine::init_platform(&limits);
+    partyrun_engine::restrict(args.listen.outbound.clone().unwrap_or_default());
     let warm = Engine::warm_up(&limits, debugger.as_ref().map(|debugger| &debugger.inspector));
     // Looking begins before the files are read: a change during the start must not be lost.
     let mut watch = begin_watch(&config, &output);
@@ -462,6 +463,8 @@ fn serves_otherwise(old: &Config, new: &Config) -> bool {
         || old.crons != new.crons
         || old.bindings != new.bindings
         || old.vectorize != new.vectorize
+        || old.allowed_origins != new.allowed_origins
+        || old.cors != new.cors
 }
 
 fn announce(config: &Config, output: &Output) {

@@ -1,7 +1,7 @@
 //! What a release says of itself. Its settings become a configuration, so that they hold nothing but what `partyrun build`
 //! writes: no paths, no commands.
 
-use partyrun_config::{Config, Persist};
+use partyrun_config::{Config, Cors, Persist};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -83,20 +83,25 @@ fn is_setting(name: &str, value: &Value) -> bool {
         "vars" => value.is_object(),
         "crons" | "vectorize" => are_texts(value),
         "persist" => *value == Value::Bool(false),
+        "allowedOrigins" => is_list_of_texts(value),
+        "cors" => fields(value, |name, value| match name {
+            "credentials" => value.is_boolean(),
+            "maxAge" => value.is_number(),
+            "origins" | "methods" | "headers" | "exposeHeaders" => is_list_of_texts(value),
+            _ => false,
+        }),
         "bindings" => fields(value, |name, value| matches!(name, "kv" | "r2") && are_texts(value)),
         "ai" => {
             let known = |name: &str| matches!(name, "apiGateway" | "apiToken" | "apiAccount");
             *value == Value::Bool(true) || fields(value, |name, value| known(name) && value.is_string())
         }
         "serve" => {
-            let are_globs =
-                |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
             value.is_object()
                 && fields(value, |name, value| match name {
                     "path" => value == "assets",
                     "singlePageApp" => value.is_boolean(),
                     "browserTTL" => value.is_number(),
-                    "include" | "exclude" => are_globs(value),
+                    "include" | "exclude" => is_list_of_texts(value),
                     _ => false,
                 })
         }
@@ -106,6 +111,10 @@ fn is_setting(name: &str, value: &Value) -> bool {
 
 fn fields(value: &Value, allowed: impl Fn(&str, &Value) -> bool) -> bool {
     value.as_object().is_some_and(|fields| fields.iter().all(|(name, value)| allowed(name, value)))
+}
+
+fn is_list_of_texts(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| list.iter().all(Value::is_string))
 }
 
 fn are_texts(value: &Value) -> bool {
@@ -132,6 +141,8 @@ fn settings(config: &Config) -> Map<String, Value> {
     set("vars", config.vars.clone().into());
     set("crons", pairs(&config.crons));
     set("vectorize", pairs(&config.vectorize));
+    set("allowedOrigins", config.allowed_origins.clone().into());
+    set("cors", config.cors.as_ref().map(cors).into());
     set("compatibilityDate", config.compatibility_date.clone().into());
     if config.persist == Persist::No {
         set("persist", false.into());
@@ -163,4 +174,23 @@ fn settings(config: &Config) -> Map<String, Value> {
         set("serve", fields);
     }
     settings
+}
+
+// An object with a field at least, so that it counts where nothing is said but that there is CORS.
+fn cors(cors: &Cors) -> Value {
+    let mut fields = json!({ "credentials": cors.credentials });
+    if let Some(origins) = &cors.origins {
+        fields["origins"] = origins.clone().into();
+    }
+    for (name, list) in
+        [("methods", &cors.methods), ("headers", &cors.headers), ("exposeHeaders", &cors.expose_headers)]
+    {
+        if !list.is_empty() {
+            fields[name] = list.clone().into();
+        }
+    }
+    if let Some(seconds) = cors.max_age_seconds {
+        fields["maxAge"] = seconds.into();
+    }
+    fields
 }

@@ -22,6 +22,7 @@ pub async fn ask(engine: &Engine, room: RoomKey, question: &Value) -> (u16, Stri
         body: Body::Full(question.to_string().into()),
         peer: SocketAddr::from(([127, 0, 0, 1], 0)),
         upgrade: None,
+        client: None,
     };
     let response = engine.room(room, request).await;
     let mut bytes = Vec::new();

@@ -29,7 +29,7 @@ pub use api::{
 pub use engine::{Engine, EngineOptions, Warm, Workers};
 pub use ground::inspect::{Arrival, Follow, Inspector, Session, Target};
 pub use ground::program::{BUNDLE_NAME, DebugMap, Program, ProgramError};
-pub use partyrun_extensions::{BindingCall, BindingReply};
+pub use partyrun_extensions::{BindingCall, BindingReply, Outbound, note_own_ports, restrict};
 
 /// The version of the V8 that is linked.
 pub fn v8_version() -> &'static str {

@@ -11,6 +11,8 @@ use deno_error::JsErrorBox;
 use deno_fetch::{ClientSendError, FetchError, FetchRequestResource};
 use deno_tls::rustls::{CertificateError, Error as TlsError};
 
+use crate::outbound::{NoAddress, Refused, is_restricted, judge_request};
+
 /// An error with a code.
 #[derive(Debug, deno_error::JsError)]
 #[class(generic)]
@@ -39,18 +41,6 @@ pub(crate) fn coded(code: &'static str, message: String) -> JsErrorBox {
     JsErrorBox::from_err(Coded { code, message })
 }
 
-/// A name that has no address, whatever the system says of it.
-#[derive(Debug)]
-pub(crate) struct NoAddress(pub(crate) io::Error);
-
-impl fmt::Display for NoAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-impl Error for NoAddress {}
-
 /// The code of an error, or of the first of its causes that has one.
 pub(crate) fn code_of(error: &(dyn Error + 'static)) -> &'static str {
     let mut next = Some(error);
@@ -72,6 +62,10 @@ pub(crate) fn code_of(error: &(dyn Error + 'static)) -> &'static str {
 fn code_itself(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if error.is::<NoAddress>() {
         return Some("ENOTFOUND");
+    }
+    // What the operator does not allow, as the code of the system is for what it does not allow.
+    if error.is::<Refused>() {
+        return Some("EACCES");
     }
     Some(match error.downcast_ref::<TlsError>()? {
         TlsError::InvalidCertificate(problem) => match problem {
@@ -108,7 +102,8 @@ fn cause_of(error: &ClientSendError) -> String {
     hyper.and_then(Error::source).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Lets the failure of a request keep its code: deno_fetch tells JavaScript a text only. Answers the request's new number.
+/// Lets the failure of a request keep its code: deno_fetch tells JavaScript a text only. A request that the operator does not
+/// allow fails here, before it is sent. Answers the request's new number.
 #[op2(fast)]
 #[smi]
 pub(crate) fn op_request_coded(
@@ -119,7 +114,13 @@ pub(crate) fn op_request_coded(
     let Ok(FetchRequestResource { future, url }) = std::rc::Rc::try_unwrap(taken) else {
         return Err(JsErrorBox::generic("The request is being sent already."));
     };
+    let judged = is_restricted().then(|| url.clone());
     let future = Box::pin(async move {
+        if let Some(url) = judged
+            && let Err(error) = judge_request(&url).await
+        {
+            return Ok::<_, Canceled>(Err(FetchError::Other(coded(code_of(&error), error.to_string()))));
+        }
         Ok::<_, Canceled>(match future.await? {
             Err(FetchError::ClientSend(error)) => {
                 Err(FetchError::Other(coded(code_of(&error.source), cause_of(&error))))

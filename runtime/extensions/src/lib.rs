@@ -48,7 +48,7 @@ pub use console::Console;
 pub use edge::{Edge, Forwarded};
 pub use host::{Host, HostRef, LocalFuture, RoomNumber};
 pub use memory::RoomMemory;
-pub use outbound::{lookup, prepare};
+pub use outbound::{Outbound, Refused, judge, note_own_ports, prepare, reach, restrict};
 pub use parties::{Parties, PartyRequest};
 pub use reply::Reply;
 pub use responses::Responses;

@@ -278,6 +278,23 @@ limits! {
     connections_per_room_max: usize = 32_000, "sockets", "503";
     /// Connections of the process, HTTP and WebSocket together.
     connections_max: usize = 100_000, "sockets", "idle HTTP connections are closed to make room; if there are none, 503";
+    /// Open connections of one client address, or of one network of 64 bits of IPv6. Behind a trusted proxy its WebSockets. 0 means
+    /// any number.
+    client_connections_max: usize = 0, "connections", "the connection, or handshake, gets 429 with `Retry-After`";
+    /// Requests of one client address per second, handshakes included. 0 means any number.
+    client_requests_per_second_max: usize = 0, "requests", "429 with `Retry-After`";
+    /// WebSocket handshakes of one client address per second. 0 means any number.
+    client_handshakes_per_second_max: usize = 0, "handshakes", "429 with `Retry-After`";
+    /// Rooms that come into memory per second because of one client address. 0 means any number.
+    client_rooms_per_second_max: usize = 0, "rooms", "429 with `Retry-After`";
+    /// Time for which a client may save up what these limits grant it, and use it at once.
+    client_burst_time: Duration = Duration::from_secs(5), "time", "the limits above and below hold";
+    /// Client addresses that are remembered for these limits. An address that has done nothing lately is forgotten.
+    client_addresses_max: usize = 200_000, "addresses", "those that asked for the least are forgotten";
+    /// Messages per second of one client's WebSocket. 0 means any number.
+    socket_messages_per_second_max: usize = 0, "messages", "the socket is not read for a while";
+    /// Bytes per second that come in on one client's WebSocket. 0 means any number.
+    socket_bytes_per_second_max: usize = 0, "bytes", "the socket is not read for a while";
     /// Events that wait for one room.
     inbox_events_max: usize = 10_000, "events", "requests get 503; sockets are not read";
     /// Bytes of the events that wait for one room.

@@ -6,6 +6,7 @@
 //! The crate knows nothing of V8, of storage or of configuration files: its bounds come from `partyrun_limits`.
 
 pub mod client;
+mod clients;
 pub mod close;
 pub mod coding;
 pub mod deflate;
@@ -20,6 +21,7 @@ pub mod socket;
 pub mod upgrade;
 pub mod url;
 
+pub use clients::{Client, Clients, Excess, Hold, Notes};
 pub use close::CloseFrame;
 pub use coding::Coding;
 pub use deflate::{Agreed, Compression};

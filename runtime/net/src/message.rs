@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version};
-use partyrun_limits::Charge;
+use partyrun_limits::{Charge, Limits};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::clients::{Client, Excess};
 use crate::coding::Coder;
 use crate::upgrade::Upgrade;
 use crate::url::RequestUrl;
@@ -34,6 +35,8 @@ pub struct Request {
     pub peer: SocketAddr,
     /// Present when the request is a valid WebSocket handshake.
     pub upgrade: Option<Upgrade>,
+    /// Who asks, where clients have limits; none for a call from another room.
+    pub client: Option<Client>,
 }
 
 impl Request {
@@ -75,6 +78,13 @@ impl Response {
         let mut response = Self::new(status, Body::Full(Bytes::from(text.into())));
         let plain = HeaderValue::from_static("text/plain;charset=UTF-8");
         response.headers.insert(http::header::CONTENT_TYPE, plain);
+        response
+    }
+
+    /// The response to a client that asks for more than it may: 429 with `Retry-After`.
+    pub fn too_many(excess: &Excess, limits: &Limits) -> Self {
+        let mut response = Self::text(429, excess.text(limits));
+        response.headers.insert(http::header::RETRY_AFTER, HeaderValue::from(excess.seconds()));
         response
     }
 

@@ -15,6 +15,7 @@ use h2::{RecvStream, SendStream};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::clients::Hold;
 use crate::close::LOST;
 use crate::deflate::Agreed;
 use crate::pipe::{self, PipeEnd};
@@ -55,12 +56,19 @@ pub type Witness = Box<dyn FnOnce(u16) + Send + Sync>;
 pub struct Place {
     taken: Arc<AtomicUsize>,
     witness: Option<Witness>,
+    /// Whose it is, where clients have limits.
+    hold: Option<Hold>,
 }
 
 impl Place {
     /// Takes the place that `taken` counts already.
-    pub(crate) fn new(taken: Arc<AtomicUsize>) -> Self {
-        Self { taken, witness: None }
+    pub(crate) fn new(taken: Arc<AtomicUsize>, hold: Option<Hold>) -> Self {
+        Self { taken, witness: None, hold }
+    }
+
+    /// Whose it is, where clients have limits.
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
     }
 
     /// Tells the witness, if there is one.
@@ -97,6 +105,7 @@ pub struct Upgrade {
     receiver: oneshot::Receiver<Transport>,
     witness: Option<Witness>,
     agreed: Option<Agreed>,
+    hold: Option<Hold>,
 }
 
 impl std::fmt::Debug for Upgrade {
@@ -121,7 +130,7 @@ impl Upgrade {
     /// The same with a client that that was agreed on with.
     pub(crate) fn agreed_offer(agreed: Option<Agreed>) -> (Self, UpgradeOffer) {
         let (sender, receiver) = oneshot::channel();
-        (Self { receiver, witness: None, agreed }, UpgradeOffer { sender, agreed })
+        (Self { receiver, witness: None, agreed, hold: None }, UpgradeOffer { sender, agreed })
     }
 
     /// What the answer 101 will agree on about compression: a socket that is told ([`crate::Socket::agree`]) compresses what it
@@ -135,6 +144,11 @@ impl Upgrade {
         self.witness = Some(witness);
     }
 
+    /// Counts the connection, if it becomes one, for a client whose connection it is not.
+    pub fn count_for(&mut self, hold: Hold) {
+        self.hold = Some(hold);
+    }
+
     /// The connection, once the answer 101 was sent.
     pub async fn transport(self) -> Result<Transport, UpgradeError> {
         let mut transport = self.receiver.await.map_err(|_| UpgradeError::NotCompleted)?;
@@ -142,6 +156,9 @@ impl Upgrade {
             &mut transport
         {
             place.witness = self.witness;
+            if self.hold.is_some() {
+                place.hold = self.hold;
+            }
         }
         Ok(transport)
     }

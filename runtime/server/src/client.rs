@@ -151,6 +151,7 @@ mod tests {
             body: Body::Empty,
             peer: (IpAddr::from_str(peer).unwrap(), 1).into(),
             upgrade: None,
+            client: None,
         };
         for (name, value) in lines {
             request.headers.append(*name, HeaderValue::from_str(value).unwrap());

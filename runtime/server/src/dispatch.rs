@@ -16,7 +16,17 @@ impl Server {
     pub(crate) async fn dispatch(&self, request: Request, counted: &mut Option<&'static Meters>) -> Response {
         let path = request.path().to_string();
         match Route::parse(&path, self.options.limits.room_id_bytes_max) {
-            Ok(Route::Room { party, room }) => self.room(RoomKey::new(party, room), request, counted).await,
+            Ok(Route::Room { party, room }) => {
+                let key = RoomKey::new(party, room);
+                let Some(cors) = &self.options.cors else { return self.room(key, request, counted).await };
+                if let Some(answer) = cors.preflight(&request) {
+                    return answer;
+                }
+                let page = cors.look(&request.headers);
+                let mut response = self.room(key, request, counted).await;
+                cors.finish(page, &mut response);
+                response
+            }
             Ok(Route::Other) => self.other(request).await,
             Err(RouteError::RoomIdTooLong(_)) => {
                 limit_hit!(room_id_bytes_max);
@@ -39,9 +49,13 @@ impl Server {
         if !has_hook(party, &request) {
             return self.engine.room(key, request).await;
         }
+        let client = request.client.clone();
         match self.engine.before(key.clone(), request).await {
             Before::Respond(response) => response,
-            Before::Forward { request, keeps_cf } => self.engine.forward(key, request, keeps_cf).await,
+            Before::Forward { mut request, keeps_cf } => {
+                request.client = client;
+                self.engine.forward(key, request, keeps_cf).await
+            }
         }
     }
 
@@ -72,12 +86,24 @@ impl Server {
         {
             return response;
         }
+        let Some(cors) = &self.options.cors else { return self.fetch(request, main.fetch).await };
+        if let Some(answer) = cors.preflight(&request) {
+            return answer;
+        }
+        let page = cors.look(&request.headers);
+        let mut response = self.fetch(request, main.fetch).await;
+        cors.finish(page, &mut response);
+        response
+    }
+
+    // Asks `onFetch`, if the project has one.
+    async fn fetch(&self, request: Request, is_handled: bool) -> Response {
         // The handler takes the request, and may have no answer to it.
         let welcome = match self.options.development {
             true => self.welcome(&request).await,
             false => None,
         };
-        let request = match main.fetch {
+        let request = match is_handled {
             true => match self.engine.edge_fetch(request).await {
                 Fetched::Respond(response) => return response,
                 Fetched::Pass(request) => request,

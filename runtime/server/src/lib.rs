@@ -4,13 +4,16 @@
 //! static handlers only where a module declares them, and reports each answer to a [`Reporter`]. It is the only crate
 //! that knows both the network and the engine.
 
+mod admission;
 mod client;
+mod cors;
 mod crons;
 mod dev;
 mod dispatch;
 mod hints;
 mod live_pages;
 mod metrics;
+mod origins;
 mod reload;
 mod static_files;
 mod trace;
@@ -23,15 +26,18 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use partyrun_engine::Engine;
 use partyrun_limits::Limits;
-use partyrun_net::{Guest, Handler, Request, Response};
+use partyrun_net::{Clients, Guest, Handler, Notes, Request, Response};
 use partyrun_store::RoomKey;
 use partyrun_telemetry::{NO_PARTY, Span, tracer, within};
 
 use hints::Hints;
 
+pub use admission::clients;
 pub use client::{Network, NetworkError};
+pub use cors::{Cors, CorsOptions};
 pub use crons::{Clock, CronRefusal, CronRun, CronRunner, CronState, Crons, SystemClock, run_crons};
 pub use metrics::{answer_metrics, serve_metrics};
+pub use origins::Origins;
 pub use partyrun_assets::{AssetsError, Options as StaticOptions};
 pub use reload::{RELOAD_PATH, Reload};
 pub use static_files::StaticFiles;
@@ -98,6 +104,12 @@ pub struct ServerOptions {
     pub health: Option<Arc<dyn Probe>>,
     /// Tells pages to reload, if they shall; in development only.
     pub reload: Option<Reload>,
+    /// The limits of each client, if there are any ([`clients`]).
+    pub clients: Option<Arc<Clients>>,
+    /// The pages that may open WebSockets; all, if none are named.
+    pub origins: Option<Origins>,
+    /// Which pages may read what is answered; none leaves that to the project.
+    pub cors: Option<Cors>,
 }
 
 /// The handler of all requests of a project.
@@ -106,12 +118,15 @@ pub struct Server {
     options: ServerOptions,
     reporter: Arc<dyn Reporter>,
     hints: Hints,
+    origin_notes: Notes,
+    started: Instant,
 }
 
 impl Server {
     /// A server for an engine that runs already. Give it to [`partyrun_net::Front::start`].
     pub fn new(engine: Engine, options: ServerOptions, reporter: Arc<dyn Reporter>) -> Self {
-        Self { engine, options, reporter, hints: Hints::default() }
+        let origin_notes = admission::notes(reporter.clone());
+        Self { engine, options, reporter, hints: Hints::default(), origin_notes, started: Instant::now() }
     }
 }
 
@@ -130,7 +145,10 @@ impl Handler for Server {
         }
         let mut counted = None;
         let mut span = tracer().and_then(|tracer| trace::begin(tracer, &mut request, client));
-        let response = self.dispatch(request, &mut counted).await;
+        let response = match self.refuse(&mut request, client, begun) {
+            Some(refusal) => refusal,
+            None => self.dispatch(request, &mut counted).await,
+        };
         let place = span.as_ref().and_then(Span::place);
         if let Some(span) = &mut span {
             span.answered(response.status);

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use deno_error::JsErrorBox;
@@ -30,12 +31,15 @@ pub(crate) async fn connect(url: &Url) -> Result<TcpStream, JsErrorBox> {
         .map_err(|error| JsErrorBox::type_error(format!("Invalid URL: {error}")))?;
     let Some(proxy) = PROXIES.intercept(&target) else {
         let connecting = async {
-            let addresses = partyrun_extensions::lookup(bare(host), port).await?;
+            let addresses = partyrun_extensions::reach(bare(host), port).await?;
             TcpStream::connect(&addresses[..]).await
         };
         return connecting.await.map_err(|error| failed(host, port, &error));
     };
-    let stream = through(&proxy, target).await;
+    let judged =
+        partyrun_extensions::judge(bare(host), port).await.map_err(|error| failed(host, port, &error))?;
+    let address = judged.and_then(|addresses| addresses.first().copied());
+    let stream = through(&proxy, target, address).await;
     stream.map_err(|error| {
         let through = proxy.uri().authority().map_or("", |authority| authority.as_str());
         failed(host, port, &format!("{error} (through the proxy {through} of the environment)"))
@@ -46,7 +50,8 @@ fn failed(host: &str, port: u16, error: &dyn Display) -> JsErrorBox {
     JsErrorBox::type_error(format!("Connecting to {host}:{port} failed: {error}"))
 }
 
-async fn through(proxy: &Intercept, target: Uri) -> Result<TcpStream, String> {
+// `judged` is the address that the target's name was found to lead to, if somebody cares.
+async fn through(proxy: &Intercept, target: Uri, judged: Option<SocketAddr>) -> Result<TcpStream, String> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     let address = proxy.uri().clone();
@@ -61,6 +66,11 @@ async fn through(proxy: &Intercept, target: Uri) -> Result<TcpStream, String> {
         Some(scheme @ ("socks5" | "socks5h")) => {
             // The name is resolved by the proxy with socks5h, and here with socks5 (curl's schemes).
             let mut socks = SocksV5::new(address.clone(), connector).local_dns(scheme == "socks5");
+            // It is looked up once.
+            let target = match judged.filter(|_| scheme == "socks5") {
+                Some(judged) => format!("http://{judged}").parse().map_err(|error| format!("{error}"))?,
+                None => target,
+            };
             if let Some((user, password)) = proxy.raw_auth() {
                 socks = socks.with_auth(user.to_string(), password.to_string());
             }

@@ -104,6 +104,7 @@ fn get(path: &str) -> Request {
         body: Body::Empty,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
         upgrade: None,
+        client: None,
     }
 }
 

@@ -19,7 +19,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use partyrun_net::{Body, Guests, Request};
+use partyrun_net::{Body, Client, Guests, Request, Response};
 use partyrun_store::{DueAlarm, RoomKey};
 use partyrun_telemetry::{Eviction, Lateness, limit_hit};
 use tokio::sync::oneshot;
@@ -213,6 +213,11 @@ impl Worker {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Request(key, request, origin, reply) => {
+                let client = request.client.as_ref().filter(|_| !self.rooms.contains_key(&key));
+                if let Some(Err(excess)) = client.map(Client::start_room) {
+                    let _gone = reply.send(Ok(Response::too_many(&excess, &self.shared.limits)));
+                    return;
+                }
                 let room = self.room(key);
                 self.request(&room, request, origin, reply);
             }

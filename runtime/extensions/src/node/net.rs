@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::codes::{code_of_kind, coded};
+use crate::codes::{code_of, code_of_kind, coded};
 use crate::tls::{TlsOptions, bare, secure};
 
 enum Reader {
@@ -162,9 +162,10 @@ pub(super) async fn op_node_net_connect(
     #[smi] port: u16,
 ) -> Result<Opened, JsErrorBox> {
     let name = bare(&host);
-    let addresses = crate::outbound::lookup(name, port)
-        .await
-        .map_err(|_| coded("ENOTFOUND", format!("ENOTFOUND: no address is known for {host}")))?;
+    let addresses = crate::outbound::reach(name, port).await.map_err(|error| match code_of(&error) {
+        "EACCES" => coded("EACCES", error.to_string()),
+        _ => coded("ENOTFOUND", format!("ENOTFOUND: no address is known for {host}")),
+    })?;
     let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| {
         let code = code_of_kind(error.kind()).unwrap_or("EIO");
         coded(code, format!("{code}: {error} ({host}:{port})"))

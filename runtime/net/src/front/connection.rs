@@ -23,8 +23,9 @@ use super::service::{self, Connection};
 use super::state::{Phase, State};
 use super::streams::{self, Arrived, Carrier};
 use super::target;
-use super::trunk::{Handler, Shared};
+use super::trunk::{FrontOptions, Handler, Shared};
 use super::way::{Side, Way};
+use crate::clients::Excess;
 use crate::upgrade::Place;
 
 /// Number of header fields up to which hyper parses without allocating.
@@ -54,6 +55,18 @@ pub(super) fn refuse(stream: &TcpStream) {
     const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     // Whoever cannot even take this finds the connection closed.
     let _written = stream.try_write(BUSY);
+}
+
+/// Says 429 to a connection of a client that has as many as it may. Where TLS is spoken, nothing can be said.
+pub(super) fn refuse_client(stream: &TcpStream, excess: &Excess, options: &FrontOptions) {
+    if options.tls.is_none() {
+        let seconds = excess.seconds();
+        let head = format!(
+            "HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n"
+        );
+        // Whoever cannot even take this finds the connection closed.
+        let _written = stream.try_write(head.as_bytes());
+    }
 }
 
 /// A connection that comes to a thread.

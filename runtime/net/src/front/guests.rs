@@ -1,6 +1,7 @@
 //! How a thread serves its guests: with the code of the front, under the same limits (`seats.rs` says what a guest is).
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,9 +58,10 @@ impl<H: Handler> Origin for Trunk<H> {
         }
     }
 
-    fn place(&self) -> Place {
+    fn place(&self, peer: IpAddr) -> Place {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        Place::new(Arc::clone(&self.connections))
+        let hold = self.options.clients.as_ref().and_then(|clients| clients.again(peer));
+        Place::new(Arc::clone(&self.connections), hold)
     }
 }
 

@@ -182,7 +182,15 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: tokio
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let open = shared.trunk.connections.fetch_add(1, Ordering::Relaxed);
-                let place = Place::new(Arc::clone(&shared.trunk.connections));
+                let taken = Arc::clone(&shared.trunk.connections);
+                let place = match shared.hold(peer.ip()) {
+                    Ok(hold) => Place::new(taken, hold),
+                    Err(excess) => {
+                        drop(Place::new(taken, None));
+                        connection::refuse_client(&stream, &excess, &shared.trunk.options);
+                        continue;
+                    }
+                };
                 if open >= shared.trunk.connections_max && !shared.make_way(front).await {
                     partyrun_telemetry::limit_hit!(connections_max);
                     connection::refuse(&stream);

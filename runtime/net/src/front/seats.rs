@@ -9,7 +9,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -66,7 +66,7 @@ pub(super) trait Origin: Send + Sync {
     /// Takes a guest back.
     fn take_back(&self, guest: Guest);
     /// One more place for a connection that is at two threads for a moment.
-    fn place(&self) -> Place;
+    fn place(&self, peer: IpAddr) -> Place;
 }
 
 /// The guests of one thread, as that thread sees them.
@@ -168,7 +168,7 @@ impl Seat {
             stream: stream.ok()?,
             read: Bytes::new(),
             ends: self.ends,
-            place: self.origin.place(),
+            place: self.origin.place(self.ends.peer.ip()),
             room: String::new(),
             patience: self.patience,
             front: self.front,

@@ -134,8 +134,16 @@ impl<H: Handler> Connection<H> {
             headers.insert(header::HOST, authority.map_err(|_| bad_target())?);
         }
         let limits = &self.shared.trunk.limits;
-        let mut request =
-            Request { method, url, headers, version, body: Body::Empty, peer: self.ends.peer, upgrade: None };
+        let mut request = Request {
+            method,
+            url,
+            headers,
+            version,
+            body: Body::Empty,
+            peer: self.ends.peer,
+            upgrade: None,
+            client: None,
+        };
         let After::Body(incoming) = after else {
             let accept = self.offer(&mut request, Proof::Stream);
             return Ok((request, Some(accept)));

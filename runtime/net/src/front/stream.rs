@@ -160,7 +160,7 @@ fn refusal(status: u16, text: &str) -> Purpose {
 async fn place<H: Handler>(common: &Common<H>) -> Option<Place> {
     let trunk = &common.shared.trunk;
     let open = trunk.connections.fetch_add(1, Ordering::Relaxed);
-    let place = Place::new(Arc::clone(&trunk.connections));
+    let place = Place::new(Arc::clone(&trunk.connections), None);
     (open < trunk.connections_max || common.shared.make_way(common.front).await).then_some(place)
 }
 

@@ -13,6 +13,9 @@ pub(super) async fn sweep<H>(shared: Rc<Shared<H>>) {
     loop {
         ticks.tick().await;
         shared.roster.sweep(&shared.trunk.limits);
+        if let Some(clients) = &shared.trunk.options.clients {
+            clients.tick();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::seats::{Guest, Seats, lock};
 use super::state::Roster;
 use super::tls::Tls;
+use crate::clients::{Clients, Excess, Hold};
 use crate::deflate::Compression;
 use crate::message::{Request, Response};
 
@@ -43,12 +45,15 @@ pub struct FrontOptions {
     pub tls: Option<Tls>,
     /// How messages are compressed for clients that ask for it; none leaves messages and answers as they are.
     pub compression: Option<Compression>,
+    /// The limits of each client, if there are any.
+    pub clients: Option<Arc<Clients>>,
 }
 
 impl Default for FrontOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads: (cores / 4).max(1), pending_heads_max: 1024, tls: None, compression: None }
+        let threads = (cores / 4).max(1);
+        Self { threads, pending_heads_max: 1024, tls: None, compression: None, clients: None }
     }
 }
 
@@ -104,6 +109,11 @@ impl<H> Shared<H> {
     pub(super) fn new(trunk: Arc<Trunk<H>>) -> Self {
         let roster = Roster::new(trunk.options.pending_heads_max, trunk.start);
         Self { trunk, roster, swept: Cell::new(false) }
+    }
+
+    /// Counts a connection of a client, where clients have limits.
+    pub(super) fn hold(&self, peer: IpAddr) -> Result<Option<Hold>, Excess> {
+        self.trunk.options.clients.as_ref().map_or(Ok(None), |clients| clients.accept(peer))
     }
 
     /// Ends a connection that waits for its next request, the one that has waited longest on its thread: false if none waits on

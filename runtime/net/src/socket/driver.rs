@@ -7,13 +7,16 @@
 use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use super::decode::{Bounds, Decoder, Incoming, Sender};
 use super::encode::PONG;
@@ -21,6 +24,7 @@ use super::halves::{ReadHalf, StreamWriter};
 use super::outbox::Outbox;
 use super::writer::Writer;
 use super::{Inner, SocketEvent, Stage, pipe_driver, sweep};
+use crate::clients::Paced;
 use crate::close::Violation;
 use crate::deflate::Agreed;
 use crate::upgrade::Transport;
@@ -29,6 +33,8 @@ use crate::upgrade::Transport;
 const STARVED_READ_BYTES: usize = 4096;
 /// The read buffer of a thread. A full one holds some thousand small messages.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// A clock that is wrong must not silence a socket for ever.
+const REST_MAX: Duration = Duration::from_secs(60 * 60);
 /// What a peer may still send while we end: more than the largest message that can be on its way.
 const LAST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -43,6 +49,8 @@ enum Step {
     Broken,
     /// Another thread has the connection.
     Taken,
+    /// The client has waited for having sent too much.
+    Rested,
 }
 
 /// Gives a socket its connection.
@@ -52,17 +60,19 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
             agree(inner, agreed);
             let (reader, writer) = TcpStream::from_std(stream)?.into_split();
             *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(writer));
+            let pace = place.as_ref().and_then(|place| place.hold()?.pace()).map(Box::new);
             *inner.place.borrow_mut() = place;
             inner.midway.set(!read.is_empty());
-            let reading = Reader::new(inner, ReadHalf::Tcp(reader), read);
+            let reading = Reader::new(inner, ReadHalf::Tcp(reader), read).paced(pace);
             tokio::task::spawn_local(reading.run());
         }
         Transport::Stream { sender, receiver, place, agreed } => {
             agree(inner, agreed);
             *inner.writer.borrow_mut() = Writer::Stream(Rc::new(StreamWriter::new(sender)));
+            let pace = place.as_ref().and_then(|place| place.hold()?.pace()).map(Box::new);
             *inner.place.borrow_mut() = place;
             let reader = ReadHalf::Stream { receiver, rest: Bytes::new() };
-            tokio::task::spawn_local(Reader::new(inner, reader, Bytes::new()).run());
+            tokio::task::spawn_local(Reader::new(inner, reader, Bytes::new()).paced(pace).run());
         }
         Transport::Pipe(end) => {
             let queued = match inner.outbox.replace(Outbox::Messages(Default::default())) {
@@ -97,32 +107,43 @@ struct Reader {
     backlog: Bytes,
     /// What the budget of unfinished messages knows of this socket.
     counted: usize,
+    /// How fast it is read, if that is limited, and until when it is not read at all.
+    pace: Option<Box<Paced>>,
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 impl Reader {
     fn new(inner: &Rc<Inner>, reader: ReadHalf, backlog: Bytes) -> Self {
         let decoder = Decoder::new(Sender::Client, inner.agreed.get());
-        Self { inner: Rc::clone(inner), reader, decoder, backlog, counted: 0 }
+        Self { inner: Rc::clone(inner), reader, decoder, backlog, counted: 0, pace: None, rest: None }
+    }
+
+    fn paced(mut self, pace: Option<Box<Paced>>) -> Self {
+        self.pace = pace;
+        self
     }
 
     async fn run(mut self) {
         while self.inner.stage.get() != Stage::Ended {
             let starved = self.decoder.kept() > 0 && self.inner.budgets.unfinished.is_full();
             self.inner.starved.set(starved);
-            self.inner.paused.set(starved || self.inner.sink().full());
+            self.inner.paused.set(starved || self.rest.is_some() || self.inner.sink().full());
             if !self.backlog.is_empty() && !self.inner.paused.get() {
                 let mut input = std::mem::take(&mut self.backlog).to_vec();
-                self.take_in(&mut input);
+                let messages = self.take_in(&mut input);
                 self.note_kept();
+                self.spend(messages, 0);
                 continue;
             }
             match std::future::poll_fn(|context| self.poll_step(context)).await {
                 Step::Read(mut buffer, length) => {
                     self.inner.sweep.hear();
-                    self.take_in(buffer.get_mut(..length).unwrap_or_default());
+                    let messages = self.take_in(buffer.get_mut(..length).unwrap_or_default());
                     READ_BUFFER.set(Some(buffer));
                     self.note_kept();
+                    self.spend(messages, length);
                 }
+                Step::Rested => self.rest = None,
                 Step::Orders => self.inner.obey(),
                 Step::Broken => self.inner.end(SocketEvent::Lost),
                 Step::Taken => self.inner.abandon(),
@@ -140,6 +161,9 @@ impl Reader {
         }
         if self.inner.orders.get().look {
             return Poll::Ready(Step::Orders);
+        }
+        if self.rest.as_mut().is_some_and(|rest| rest.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Step::Rested);
         }
         if self.inner.paused.get() {
             self.inner.rest();
@@ -161,22 +185,29 @@ impl Reader {
         polled.map(|_| Step::Broken)
     }
 
-    /// Looks at everything that was read.
-    fn take_in(&mut self, mut input: &mut [u8]) {
+    /// Looks at everything that was read. Answers how many messages there were.
+    fn take_in(&mut self, mut input: &mut [u8]) -> usize {
         let limits = &self.inner.limits;
         let bounds = Bounds {
             message_bytes_max: limits.message_in_bytes_max,
             fragments_max: limits.message_fragments_max,
         };
         let sink = self.inner.sink();
+        let mut messages = 0;
         while self.inner.stage.get() != Stage::Ended {
             if sink.full() {
                 self.backlog = Bytes::copy_from_slice(input);
                 break;
             }
             match self.decoder.next(&mut input, bounds) {
-                Ok(Some(Incoming::Text(text))) => sink.event(SocketEvent::Text(text)),
-                Ok(Some(Incoming::Binary(bytes))) => sink.event(SocketEvent::Binary(bytes)),
+                Ok(Some(Incoming::Text(text))) => {
+                    messages += 1;
+                    sink.event(SocketEvent::Text(text));
+                }
+                Ok(Some(Incoming::Binary(bytes))) => {
+                    messages += 1;
+                    sink.event(SocketEvent::Binary(bytes));
+                }
                 Ok(Some(Incoming::Ping(payload))) => self.control(Some(&payload)),
                 Ok(Some(Incoming::Pong)) => self.control(None),
                 Ok(Some(Incoming::Close(close))) => self.inner.take_farewell(close),
@@ -185,6 +216,14 @@ impl Reader {
             }
         }
         sink.drained();
+        messages
+    }
+
+    /// Counts what came, and reads nothing for a while if that was too much.
+    fn spend(&mut self, messages: usize, bytes: usize) {
+        let Some(pace) = &mut self.pace else { return };
+        let Some(wait) = pace.spend(messages, bytes) else { return };
+        self.rest = Some(Box::pin(tokio::time::sleep(wait.min(REST_MAX))));
     }
 
     /// Tells the budget, and the sweep, what the decoder keeps.

@@ -41,6 +41,7 @@ impl ext::Edge for HostSlot {
             body: outgoing_body(forwarded.body),
             peer: request.peer,
             upgrade: request.upgrade.filter(|_| wants_socket),
+            client: None,
         };
         let _gone = sender.send(Before::Forward { request: forwarded, keeps_cf });
     }
@@ -58,6 +59,7 @@ impl ext::Edge for HostSlot {
             body: partyrun_net::Body::Empty,
             peer: request.peer,
             upgrade: None,
+            client: None,
         };
         let _gone = sender.send(Fetched::Pass(passed));
     }

@@ -72,6 +72,7 @@ async fn party_fetch(actor: Rc<Actor>, request: ext::PartyRequest, url: &str) ->
         body: outgoing_body(request.body),
         peer: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         upgrade,
+        client: None,
     };
     let key = RoomKey::new(request.party, id);
     let origin = if request.forwarded { Origin::Forwarded } else { Origin::Stub };
