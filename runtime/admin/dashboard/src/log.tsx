@@ -57,21 +57,19 @@ export function LogPage({ parameters }: { parameters: URLSearchParams }) {
     kept.current = [];
     show([]);
     hold(0);
-    let fresh = 0;
+    let fresh: LogLine[] = [];
     let timer = 0;
     const flush = () => {
       timer = 0;
-      if (paused.current) {
-        hold((count) => count + fresh);
-      } else {
-        show(kept.current);
-      }
-      fresh = 0;
+      const count = fresh.length;
+      const rows = fresh.slice(-LINES_MAX).map((line) => ({ line, shown: <LogRow key={keys++} line={line} /> }));
+      kept.current = [...kept.current, ...rows].slice(-LINES_MAX);
+      fresh = [];
+      if (paused.current) hold((held) => held + count);
+      else show(kept.current);
     };
     const add = (line: LogLine) => {
-      const before = kept.current.length >= LINES_MAX ? kept.current.slice(1 - LINES_MAX) : kept.current;
-      kept.current = [...before, { line, shown: <LogRow key={keys++} line={line} /> }];
-      fresh += 1;
+      fresh.push(line);
       timer ||= setTimeout(flush, SHOWN_EVERY_MS);
     };
     void follow({ level: given("level"), type: wanted, party: given("party"), room: given("room"), tail: TAIL }, gone.signal, add, explain);
