@@ -11,8 +11,8 @@ use partyrun_admin::{Health, Log, Release, Target};
 use partyrun_bindings::Bindings;
 use partyrun_config::{Config, Host as ListenHost};
 use partyrun_engine::{
-    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Isolation, Level, Observer, Program, Source,
-    Warm, Workers,
+    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Isolation, Level, Observer, Program,
+    RoomChange, Source, Warm, Workers,
 };
 use partyrun_limits::Limits;
 use partyrun_net::{Compression, Front, FrontOptions, Response, Route, Tls};
@@ -302,6 +302,12 @@ impl Observer for Host {
             log.console(source, level, &self.console.folded(text));
         }
         self.console.print(source, level, text);
+    }
+
+    fn changed(&self, room: &RoomKey, change: &RoomChange<'_>) {
+        if let Some(log) = &self.log {
+            log.changed(room, change);
+        }
     }
 
     fn warn(&self, text: &str) {

@@ -98,6 +98,8 @@ impl Administration {
         data: Option<&Path>,
         limits: &Limits,
     ) -> Result<Self, RunError> {
+        // The list of rooms has their CPU time.
+        partyrun_telemetry::measure();
         let log = Log::new(limits);
         let options = Options {
             token: token.clone(),

@@ -149,7 +149,7 @@ pub(crate) struct LogsArgs {
     /// This level and more urgent ones: debug, log, info, warn, error.
     #[arg(long)]
     pub(crate) level: Option<String>,
-    /// These types only, separated by commas: console, warning, request, close.
+    /// These types only, separated by commas: console, warning, request, close, room.
     #[arg(long = "type", value_name = "TYPES")]
     pub(crate) kinds: Option<String>,
     /// So many of the last lines come first.

@@ -1,7 +1,6 @@
 //! Why `partyrun storage` shows or copies nothing, in words that say what to do next.
 
 use partyrun_config::ConfigError;
-use partyrun_engine::StartError;
 use partyrun_store::StoreError;
 
 /// Why nothing is shown.
@@ -34,8 +33,6 @@ pub(crate) enum StorageError {
     Line { number: usize, what: String },
     #[error("{0}")]
     Backup(#[from] crate::backup::CommandError),
-    #[error("The values cannot be read: {0}")]
-    Start(#[from] StartError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
 }

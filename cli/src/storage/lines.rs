@@ -12,9 +12,6 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use partyrun_admin::Values;
-use partyrun_engine::Engine;
-use partyrun_limits::Limits;
 use partyrun_store::{
     ListOptions, Look, RoomKey, RoomOnDisk, RoomStorage, Sqlite, Store, StoreError, WorkerStore,
 };
@@ -22,10 +19,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::{StorageError, machine};
+use super::reader::Reader;
 use crate::output::counted;
 
-/// Values that are read at once.
-const AT_ONCE: usize = 64;
 /// Bytes that are written at once.
 const BYTES_AT_ONCE: usize = 4 << 20;
 
@@ -49,35 +45,6 @@ fn some<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Value>, D::
     Value::deserialize(value).map(Some)
 }
 
-// What reads and makes values.
-struct Reader {
-    runtime: tokio::runtime::Runtime,
-    values: Values,
-    limits: Arc<Limits>,
-}
-
-impl Reader {
-    fn start() -> Result<Self, StorageError> {
-        let limits = Limits::default();
-        Engine::init_platform(&limits);
-        // What is there was stored under other limits, perhaps.
-        let limits =
-            Limits { value_bytes_max: limits.value_bytes_ceiling, undurable_bytes_max: usize::MAX, ..limits };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(machine("The threads cannot be started"))?;
-        let values = runtime.block_on(Values::start(limits.value_bytes_max));
-        let values = values.map_err(|error| StorageError::Values {
-            room: "all rooms".to_string(),
-            what: error.to_string(),
-        })?;
-        Ok(Self { runtime, values, limits: Arc::new(limits) })
-    }
-
-    fn stop(self) {
-        self.runtime.block_on(self.values.stop());
-    }
-}
-
 /// Prints all values and alarms of these rooms.
 pub(super) fn export<'rooms>(
     look: &Look,
@@ -94,33 +61,17 @@ pub(super) fn export<'rooms>(
         if let Some(at_ms) = room.alarm_at_ms {
             print_line(&Line { alarm: Some(at_ms), ..copy(&line) }, print)?;
         }
-        let unreadable = |what: String| StorageError::Values { room: room.key.to_string(), what };
+        let name = room.key.to_string();
         let mut stored = worker.room(room.key.clone());
-        let mut after = None;
-        loop {
-            let options =
-                ListOptions { start_after: after, limit: Some(AT_ONCE as i64), ..ListOptions::default() };
-            let entries = stored.list(&options).map_err(|error| unreadable(error.to_string()))?;
-            for key in stored.take_altered() {
-                eprintln!("{} {key:?} is left out: it was altered on disk.", room.key);
+        reader.each(&name, &mut stored, true, &mut |key, bytes, shown| {
+            if let Some(failed) = &shown.failed {
+                eprintln!("{name} {key:?} is exported as stored bytes only: it cannot be shown ({failed}).");
             }
-            after = entries.last().map(|(key, _)| key.clone());
-            if after.is_none() {
-                break;
-            }
-            let bytes = entries.iter().map(|(_, value)| value.clone()).collect();
-            let shown = reader.runtime.block_on(reader.values.show(bytes, true));
-            for ((key, bytes), shown) in entries.into_iter().zip(shown) {
-                if let Some(failed) = shown.failed {
-                    return Err(unreadable(format!("{key:?}: {failed}")));
-                }
-                let clone = (!shown.writable).then(|| STANDARD.encode(&bytes));
-                // A reader of JSON takes `null` for nothing.
-                let value = shown.value.or_else(|| (shown.kind == "null").then_some(Value::Null));
-                let line = Line { key: Some(key), value, clone, ..copy(&line) };
-                print_line(&line, print)?;
-            }
-        }
+            let clone = (!shown.writable).then(|| STANDARD.encode(&bytes));
+            // A reader of JSON takes `null` for nothing.
+            let value = shown.value.or_else(|| (shown.kind == "null").then_some(Value::Null));
+            print_line(&Line { key: Some(key), value, clone, ..copy(&line) }, print)
+        })?;
     }
     reader.stop();
     Ok(())
@@ -259,11 +210,11 @@ impl Target {
             }
             (None, value) => {
                 let value = value.as_ref().unwrap_or(&Value::Null);
-                reader.runtime.block_on(reader.values.make(value)).map_err(|error| error.to_string())?
+                reader.make(value).map_err(|error| error.to_string())?
             }
         };
         if line.clone.is_some() {
-            let shown = reader.runtime.block_on(reader.values.show(vec![bytes.clone()], true));
+            let shown = reader.show(vec![bytes.clone()], true);
             if let Some(failed) = shown.into_iter().find_map(|shown| shown.failed) {
                 return Err(format!("`clone` is no stored value: {failed}"));
             }

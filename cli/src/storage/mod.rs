@@ -1,13 +1,13 @@
 //! `partyrun storage`: what rooms have stored, for people and for scripts. Where a server with an administrative API runs, it is
 //! asked, and can write; else the database is read as it lies there.
 //!
-//! Values are V8's structured clones, so the runtime itself reads them: `viewer.rs` runs a program of ours in the rooms'
-//! place, over a store that refuses to write and knows no alarms.
+//! Values are V8's structured clones, so the runtime itself reads them: the same program as that of the administrative API.
 
 mod error;
 mod lines;
+mod reader;
 mod remote;
-mod viewer;
+mod shown;
 
 use std::path::Path;
 
@@ -19,7 +19,6 @@ use crate::admin::client::{Client, ClientError};
 use crate::args::{StorageArgs, StorageCommand};
 use crate::output::{counted, escape};
 use error::machine;
-use viewer::{Viewer, Wanted};
 
 pub(crate) use error::StorageError;
 
@@ -49,14 +48,12 @@ pub(crate) fn run(args: &StorageArgs) -> Result<(), StorageError> {
     }
     let rooms = look.rooms().map_err(|error| StorageError::Store { path, error })?;
     match &args.command {
-        StorageCommand::List { room: None } => list_rooms(&rooms),
+        StorageCommand::List { room: None } => list_rooms(&rooms, args.json),
         StorageCommand::List { room: Some(room) } => {
-            let room = find(&rooms, room)?;
-            print_all(look, &rooms, [room], &Wanted::Lines)
+            shown::list(&look, find(&rooms, room)?, args.json, &mut print)
         }
         StorageCommand::Get { room, key } => {
-            let room = find(&rooms, room)?;
-            print_all(look, &rooms, [room], &Wanted::Value(key))
+            shown::get(&look, find(&rooms, room)?, key, args.json, &mut print)
         }
         StorageCommand::Export { room: Some(room) } => {
             let room = find(&rooms, room)?;
@@ -96,9 +93,17 @@ fn find<'rooms>(rooms: &'rooms [RoomOnDisk], named: &str) -> Result<&'rooms Room
     found.ok_or_else(|| StorageError::NoRoom { room: named.to_string() })
 }
 
-fn list_rooms(rooms: &[RoomOnDisk]) -> Result<(), StorageError> {
+fn list_rooms(rooms: &[RoomOnDisk], as_json: bool) -> Result<(), StorageError> {
     let mut text = String::new();
     for room in rooms {
+        if as_json {
+            let line = serde_json::json!({
+                "party": room.key.party(), "room": room.key.id(), "values": room.entries, "bytes": room.bytes,
+                "last_used_ms": room.last_seen_ms, "alarm_ms": room.alarm_at_ms,
+            });
+            text.push_str(&format!("{}\n", crate::output::json_line(&line)));
+            continue;
+        }
         let alarm = room.alarm_at_ms.map(|at| format!("  alarm {}", time(at))).unwrap_or_default();
         text.push_str(&format!(
             "{:<32}  {:>10}  {:>10}  last used {}{alarm}\n",
@@ -108,7 +113,7 @@ fn list_rooms(rooms: &[RoomOnDisk]) -> Result<(), StorageError> {
             time(room.last_seen_ms)
         ));
     }
-    if rooms.is_empty() {
+    if rooms.is_empty() && !as_json {
         text.push_str("No room has stored anything.\n");
     }
     print(&text)
@@ -119,21 +124,6 @@ fn time(ms: i64) -> String {
         Some(time) => time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
         None => format!("{ms} ms"),
     }
-}
-
-fn print_all<'rooms>(
-    look: Look,
-    rooms: &[RoomOnDisk],
-    shown: impl IntoIterator<Item = &'rooms RoomOnDisk>,
-    wanted: &Wanted<'_>,
-) -> Result<(), StorageError> {
-    let parties = rooms.iter().map(|room| room.key.party().to_string()).collect();
-    let viewer = Viewer::start(look, parties)?;
-    for room in shown {
-        viewer.show(&room.key, wanted, &mut print)?;
-    }
-    viewer.stop();
-    Ok(())
 }
 
 fn print(text: &str) -> Result<(), StorageError> {

@@ -4,9 +4,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::error::StorageError;
+use super::shown;
 use crate::admin::ask::path_of;
 use crate::admin::client::{Client, segment};
-use crate::output::{escape, escape_lines};
+use crate::output::escape;
 
 /// Prints the keys of a room with the beginnings of their values.
 pub(super) fn list(client: &Client, room: &str, as_json: bool) -> Result<(), StorageError> {
@@ -19,15 +20,7 @@ pub(super) fn list(client: &Client, room: &str, as_json: bool) -> Result<(), Sto
         let mut text = String::new();
         for entry in page["entries"].as_array().into_iter().flatten() {
             empty = false;
-            if as_json {
-                text.push_str(&format!("{}\n", crate::output::json_line(entry)));
-                continue;
-            }
-            let failed = entry["failed"].as_str().map(|why| format!("(cannot be shown: {why})"));
-            let shown =
-                failed.unwrap_or_else(|| entry["text"].as_str().unwrap_or_default().replace('\n', " "));
-            let key = escape(entry["key"].as_str().unwrap_or_default());
-            text.push_str(&format!("{key:<24}  {}\n", escape(&shown)));
+            text.push_str(&shown::line(entry, as_json));
         }
         for key in page["altered"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             empty = false;
@@ -49,15 +42,7 @@ pub(super) fn list(client: &Client, room: &str, as_json: bool) -> Result<(), Sto
 pub(super) fn get(client: &Client, room: &str, key: &str, as_json: bool) -> Result<(), StorageError> {
     let path = path_of(client, room)?;
     let value = client.get(&format!("{path}/storage/{}", segment(key)))?;
-    if let Some(why) = value["failed"].as_str() {
-        return Err(StorageError::Values { room: room.to_string(), what: why.to_string() });
-    }
-    let text = if as_json {
-        value["value"].to_string()
-    } else {
-        value["text"].as_str().unwrap_or_default().to_string()
-    };
-    super::print(&format!("{}\n", escape_lines(&text)))
+    super::print(&shown::whole(room, key, &value, as_json)?)
 }
 
 /// Writes one value, given as JSON.

@@ -1,6 +1,7 @@
 //! Export by OTLP, to a small receiver that reads what the protocol says: spans, metrics and lines of log. And that a log which
 //! nobody reads, and a receiver that nobody started, hold nothing up.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -276,6 +277,34 @@ fn every_event_begins_a_trace_and_what_it_writes_is_a_part_of_it() {
         let name = attribute(&resource.unwrap()["resource"], "service.name");
         assert_eq!(name.as_deref(), Some("chat"), "{path}");
     }
+}
+
+#[test]
+fn names_of_spans_are_few_whatever_clients_ask() {
+    let traced = Traced::start(&[]);
+    let ask = |method: &str, path: &str| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", traced.server.port)).unwrap();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\ntraceparent: {PARENT}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        raw::head(&mut stream)
+    };
+    for (method, path) in [
+        ("GET", "/parties/made-up-1/a"),
+        ("GET", "/made/up/2"),
+        ("BREW", "/parties/made-up-3/a"),
+        ("GET", "/parties/other/a"),
+    ] {
+        ask(method, path);
+    }
+    traced.receiver.wait_for(TRACE, "GET /parties/other/:room");
+    let of_server: Vec<Value> =
+        traced.receiver.trace(TRACE).into_iter().filter(|span| span["kind"] == 2).collect();
+    let names: BTreeSet<&str> = of_server.iter().filter_map(|span| span["name"].as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["GET", "GET /parties/other/:room", "HTTP"]));
+    let strange = of_server.iter().find(|span| span["name"] == "HTTP").unwrap();
+    let method = |key: &str| attribute(strange, key);
+    assert_eq!(method("http.request.method").as_deref(), Some("_OTHER"));
+    assert_eq!(method("http.request.method_original").as_deref(), Some("BREW"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use partyrun_store::RoomKey;
 use serde_json::Value;
 
 /// Asks a room; answers the status and the text of its response. A body that breaks off is what came of it.
-pub async fn ask(engine: &Engine, room: RoomKey, question: &Value) -> (u16, String) {
+pub(crate) async fn ask(engine: &Engine, room: RoomKey, question: &Value) -> (u16, String) {
     let Some(url) = RequestUrl::parse("http://localhost/party/room") else {
         return (500, "no URL".to_string());
     };
@@ -31,7 +31,7 @@ pub async fn ask(engine: &Engine, room: RoomKey, question: &Value) -> (u16, Stri
 }
 
 /// Prints nothing: what ended a room is its answer.
-pub struct Silent;
+pub(crate) struct Silent;
 
 impl Observer for Silent {
     fn console(&self, _source: &Source, _level: Level, _text: &str) {}

@@ -26,7 +26,6 @@ mod stream;
 mod target;
 mod values;
 
-pub use inquiry::{Silent, ask};
 pub use listen::{Address, AddressError, Admin, Listening};
 pub use log::{Log, LogLine};
 pub use routes::{OPENAPI, ROUTES};

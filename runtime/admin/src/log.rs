@@ -1,4 +1,5 @@
-//! The live log: what user code prints, what the server says, requests and closed sockets, for whoever follows it.
+//! The live log: what user code prints, what the server says, requests, closed sockets, and what happens to rooms, for whoever
+//! follows it.
 //!
 //! The last lines are kept, so that somebody who comes late sees what led there, and so that a room's last errors can be
 //! asked for. Each reader has a bounded queue. One that reads too slowly loses lines and is told how many; nothing waits for it.
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use partyrun_engine::{Level, Source};
+use partyrun_engine::{Level, RoomChange, Source};
 use partyrun_limits::Limits;
 use partyrun_store::RoomKey;
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub struct LogLine {
     pub n: u64,
     /// When, as ISO 8601.
     pub time: String,
-    /// What: `console`, `note`, `warning`, `request` or `close`.
+    /// What: `console`, `note`, `warning`, `request`, `close` or `room`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// How urgent.
@@ -127,7 +128,7 @@ impl Log {
         self.add("warning", "warn", None, text, true);
     }
 
-    /// Whether somebody reads: requests and closed sockets are for readers only.
+    /// Whether somebody reads: requests, closed sockets and what happens to rooms are for readers only.
     pub fn is_read(&self) -> bool {
         self.readers.load(Ordering::Relaxed) > 0
     }
@@ -146,6 +147,23 @@ impl Log {
             let text = format!("WebSocket {path} closed with {code} ({:.1} s)", lasted.as_secs_f64());
             self.add("close", "info", room, &text, false);
         }
+    }
+
+    /// Something happened to a room.
+    pub fn changed(&self, room: &RoomKey, change: &RoomChange<'_>) {
+        if !self.is_read() {
+            return;
+        }
+        let (level, text) = match change {
+            RoomChange::Started { woke, took } => {
+                let what = if *woke { "woke" } else { "started" };
+                ("info", format!("{what} ({:.1} ms)", took.as_secs_f64() * 1e3))
+            }
+            RoomChange::Hibernated(why) => ("info", format!("hibernated ({})", why.name())),
+            RoomChange::Evicted(why) => ("info", format!("left memory ({})", why.name())),
+            RoomChange::Reset { why, reason } => ("warn", format!("was reset ({}): {reason}", why.name())),
+        };
+        self.add("room", level, Some(room), &text, false);
     }
 
     fn add(&self, kind: &'static str, level: &'static str, room: Option<&RoomKey>, text: &str, keep: bool) {

@@ -18,7 +18,7 @@ use crate::names::Query;
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
 /// Lines that are sent together.
 const PIECE_BYTES: usize = 16 << 10;
-const KINDS: [&str; 5] = ["console", "note", "warning", "request", "close"];
+const KINDS: [&str; 6] = ["console", "note", "warning", "request", "close", "room"];
 
 /// Answers with the lines that are wanted, from now on.
 pub(crate) fn follow(log: &Arc<Log>, query: &Query) -> Result<Answer, Problem> {

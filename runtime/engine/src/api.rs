@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use partyrun_extensions::{BindingCall, BindingReply};
 use partyrun_net::{Request, Response};
 use partyrun_store::RoomKey;
+use partyrun_telemetry::{Eviction, Reset};
 use serde::Deserialize;
 
 /// Where console output comes from.
@@ -43,10 +44,36 @@ pub enum Level {
     Error,
 }
 
+/// What happened to a room.
+#[derive(Clone, Copy, Debug)]
+pub enum RoomChange<'a> {
+    /// Its `onStart` has ended.
+    Started {
+        /// Its connections were there before.
+        woke: bool,
+        /// The time since the event that needed it.
+        took: Duration,
+    },
+    /// It left its isolate, and its connections stay.
+    Hibernated(Eviction),
+    /// It left memory.
+    Evicted(Eviction),
+    /// Its life was ended, because something went wrong or somebody asked for it.
+    Reset {
+        /// What kind of thing.
+        why: Reset,
+        /// It, for people; it may have a stack.
+        reason: &'a str,
+    },
+}
+
 /// What the engine tells and asks the process that it runs in.
 pub trait Observer: Send + Sync {
     /// User code, or the runtime on its behalf, printed `text`, which ends with a line feed.
     fn console(&self, source: &Source, level: Level, text: &str);
+
+    /// Something happened to a room. Most of the time nobody wants to know: look at that first.
+    fn changed(&self, _room: &RoomKey, _change: &RoomChange<'_>) {}
 
     /// `assets.fetch(path)`: the file, or `None` where there is none.
     fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>>;

@@ -23,8 +23,8 @@ pub use api::admin::{
     StorageQuery, Usage,
 };
 pub use api::{
-    Before, Counts, CronOutcome, Fetched, Isolation, Level, Observer, PartyDescription, RoomCost, RoomState,
-    Source, StartError,
+    Before, Counts, CronOutcome, Fetched, Isolation, Level, Observer, PartyDescription, RoomChange, RoomCost,
+    RoomState, Source, StartError,
 };
 pub use engine::{Engine, EngineOptions, Warm, Workers};
 pub use ground::inspect::{Arrival, Follow, Inspector, Session, Target};

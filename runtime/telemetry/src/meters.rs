@@ -39,6 +39,15 @@ impl Reset {
         (Self::Asked, "asked"),
         (Self::Failure, "failure"),
     ];
+
+    /// Its name, as labels have it.
+    pub fn name(self) -> &'static str {
+        name(&Self::ALL, self)
+    }
+}
+
+fn name<T: Copy + PartialEq>(all: &[(T, &'static str)], one: T) -> &'static str {
+    all.iter().find(|(known, _)| *known == one).map_or("", |(_, name)| *name)
 }
 
 /// Why a room left its isolate.
@@ -55,6 +64,11 @@ pub enum Eviction {
 impl Eviction {
     pub(crate) const ALL: [(Self, &str); 3] =
         [(Self::Idle, "idle"), (Self::Pressure, "pressure"), (Self::Asked, "asked")];
+
+    /// Its name, as labels have it.
+    pub fn name(self) -> &'static str {
+        name(&Self::ALL, self)
+    }
 }
 
 /// How urgent a line of user code's console is.

@@ -222,6 +222,33 @@ fn the_log_is_followed_with_filters_and_errors_are_remembered() {
 }
 
 #[test]
+fn what_happens_to_rooms_is_told_to_those_who_follow() {
+    let project = project();
+    let (server, api) = serve(&project, &[]);
+    let act = |path: &str| api.ask("POST", &format!("/v1/rooms/main/{path}"), "").status;
+    server.get("/party/a?act=none");
+    let mut events = api.follow("type=room");
+    let mut next = |room: &str, level: &str, text: &str| {
+        let line = next_line(&mut events);
+        let is_it = line["text"].as_str().unwrap().starts_with(text);
+        assert!(is_it && line["room"] == room && line["level"] == level && line["party"] == "main", "{line}");
+    };
+    assert_eq!(act("a/evict"), 200);
+    next("a", "info", "left memory (asked)");
+    server.get("/party/a?act=none");
+    next("a", "info", "started (");
+    assert_eq!(act("a/reset"), 200);
+    next("a", "warn", "was reset (asked): an operator asked for it");
+    let _sleeper = raw::socket(&server, "/party/h?_pk=one");
+    next("h", "info", "started (");
+    until("it hibernates", || act("h/hibernate") == 200);
+    next("h", "info", "hibernated (asked)");
+    server.get("/party/h?act=none");
+    next("h", "info", "woke (");
+    server.stop();
+}
+
+#[test]
 fn crons_have_their_times_and_run_by_hand() {
     let project = project();
     let (server, api) = serve(&project, &[]);

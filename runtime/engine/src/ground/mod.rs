@@ -1,5 +1,6 @@
 //! The ground floor: what rooms, workers and the engine are built on. Nothing here knows about any of them.
 
+pub(crate) mod cpu_share;
 pub(crate) mod held_stack;
 #[cfg(test)]
 pub(crate) mod hot_ops;

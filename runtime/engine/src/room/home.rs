@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use deno_core::v8;
 use partyrun_store::RoomKey;
@@ -127,7 +127,7 @@ impl Home {
         let begun = Instant::now();
         let cpu_before = self.is_measured().then(|| self.shared.pulse.cpu()).flatten();
         let outcome = self.turn(context);
-        let cpu = cpu_before.and_then(|before| Some(self.shared.pulse.cpu()?.saturating_sub(before)));
+        let cpu = self.used(begun.elapsed(), cpu_before);
         let mut overrun = self.shared.pulse.take_overrun();
         if let Some(overrun) = &mut overrun {
             let mut isolate = self.isolate.borrow_mut();
@@ -137,7 +137,7 @@ impl Home {
             self.tell_overrun(overrun);
         }
         let mut touched = self.line.take_touched(|serial| self.room(serial));
-        if let (Some(cpu), Some(room)) = (cpu, touched.first()) {
+        if let (true, Some(room)) = (cpu_before.is_some(), touched.first()) {
             room.meters.turn_cpu.record(cpu);
         }
         if let Err(error) = outcome {
@@ -160,7 +160,7 @@ impl Home {
             }
             self.end_isolate();
         }
-        let part = begun.elapsed() / u32::try_from(touched.len()).unwrap_or(u32::MAX).max(1);
+        let part = cpu / u32::try_from(touched.len()).unwrap_or(u32::MAX).max(1);
         for room in &touched {
             room.rest.note_turn(part);
             room.end_of_turn();
@@ -179,6 +179,17 @@ impl Home {
                 }
             }
             None => first.overran(overrun, &overrun::one_of(live.iter().map(|room| &room.source))),
+        }
+    }
+
+    // The CPU time of a turn that took so long; `before` is what the thread had used when it began, if that was looked at. While
+    // nobody looks at rooms it is the time by the wall.
+    fn used(&self, took: Duration, before: Option<Duration>) -> Duration {
+        let (pulse, cpu) = (&self.shared.pulse, &self.shared.cpu);
+        match before.and_then(|before| Some((before, pulse.cpu()?))) {
+            Some((before, now)) => cpu.measured(took, now.saturating_sub(before), now),
+            None if partyrun_telemetry::is_measuring() => cpu.of(took, || pulse.cpu()),
+            None => took,
         }
     }
 

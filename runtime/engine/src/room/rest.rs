@@ -6,6 +6,7 @@ use std::time::Instant;
 use partyrun_net::Response;
 use partyrun_telemetry::Reset;
 
+use crate::api::RoomChange;
 use crate::room::actor::Actor;
 use crate::room::lodging::{Lodging, Parcel};
 use crate::room::state::Start;
@@ -28,6 +29,7 @@ impl Actor {
     pub(crate) fn reset(&self, why: Reset, reason: &str) {
         self.meters.reset(why);
         self.shared.report_reset(&self.source, reason);
+        self.shared.changed(&self.source, &RoomChange::Reset { why, reason });
         // The stack is for the log.
         let reason = reason.split('\n').next().unwrap_or_default();
         let concealed = self.shared.program.borrow().conceal_errors;

@@ -10,7 +10,8 @@ use partyrun_limits::Limits;
 use partyrun_net::Request;
 use partyrun_store::{Batch, RoomKey, WorkerStore};
 
-use crate::api::{Gone, Level, Observer, Source};
+use crate::api::{Gone, Level, Observer, RoomChange, Source};
+use crate::ground::cpu_share::CpuShare;
 use crate::ground::overrun;
 use crate::ground::places::{Full, Places};
 use crate::ground::program::Program;
@@ -88,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) shares_isolate: bool,
     pub(crate) worker: Weak<dyn Worker>,
     pub(crate) neighbours: std::sync::Weak<dyn Neighbours>,
+    /// What the worker's turns use of the processor.
+    pub(crate) cpu: CpuShare,
     /// Counts turns.
     pub(crate) activity: Cell<u64>,
 }
@@ -101,6 +104,13 @@ impl Shared {
     /// The worker does something for a room: spares can wait.
     pub(crate) fn note_activity(&self) {
         self.activity.set(self.activity.get().wrapping_add(1));
+    }
+
+    /// Tells whoever follows what happens to rooms.
+    pub(crate) fn changed(&self, source: &Source, change: &RoomChange<'_>) {
+        if let Source::Room(key) = source {
+            self.observer.changed(key, change);
+        }
     }
 
     /// Says in the log why a room was reset.

@@ -5,7 +5,7 @@ use deno_core::v8;
 use partyrun_extensions::wire;
 use partyrun_net::Response;
 
-use crate::api::Described;
+use crate::api::{Described, RoomChange};
 use crate::ground::pulse::Step;
 use crate::isolate::{CallError, Entered, call, text};
 use crate::room::actor::Actor;
@@ -97,7 +97,9 @@ impl Actor {
         self.startup.state.set(Start::Started);
         if let Some((since, wakes)) = self.startup.take_awaited() {
             let kind = if wakes { &self.meters.wake_ups } else { &self.meters.new_rooms };
-            kind.record(since.elapsed());
+            let took = since.elapsed();
+            kind.record(took);
+            self.shared.changed(&self.source, &RoomChange::Started { woke: wakes, took });
         }
     }
 

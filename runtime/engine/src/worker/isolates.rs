@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use partyrun_store::{Batch, RoomKey, Store, StoreError, WorkerStore};
 
 use crate::api::{Isolation, Level, RoomCost, Source};
+use crate::ground::cpu_share::CpuShare;
 use crate::ground::inspect::Inspector;
 use crate::ground::overrun;
 use crate::ground::program::Program;
@@ -72,6 +73,7 @@ impl Isolates {
                 shares_isolate,
                 worker: this.clone(),
                 neighbours: setup.neighbours,
+                cpu: CpuShare::default(),
                 activity: Cell::new(0),
             }),
             mailbox,

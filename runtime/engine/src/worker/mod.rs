@@ -24,7 +24,7 @@ use partyrun_store::{DueAlarm, RoomKey};
 use partyrun_telemetry::{Eviction, Lateness, limit_hit};
 use tokio::sync::oneshot;
 
-use crate::api::{Isolation, RoomState, Source};
+use crate::api::{Isolation, RoomChange, RoomState, Source};
 use crate::ground::places::{Full, leaving};
 use crate::ground::program::Program;
 use crate::ground::trim;
@@ -413,11 +413,17 @@ impl Worker {
     }
 
     fn evict(&mut self, key: &RoomKey, room: &Rc<Actor>, why: Eviction) {
-        if room.is_live() {
+        let lived = room.is_live();
+        if lived {
             room.meters.evicted(why);
         }
         room.leave_home();
-        if room.is_empty() {
+        let is_empty = room.is_empty();
+        if lived {
+            let change = if is_empty { RoomChange::Evicted(why) } else { RoomChange::Hibernated(why) };
+            self.shared.changed(&room.source, &change);
+        }
+        if is_empty {
             self.retire(key, room);
         } else {
             self.rests(key, room);
