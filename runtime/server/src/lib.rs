@@ -144,19 +144,14 @@ impl Handler for Server {
             }));
         }
         let mut counted = None;
-<<<<<<< Updated upstream
-        let mut span = tracer().and_then(|tracer| trace::begin(tracer, &mut request, client));
-        let response = match self.refuse(&mut request, client, begun) {
-            Some(refusal) => refusal,
-            None => self.dispatch(request, &mut counted).await,
-        };
-=======
         let mut span = tracer().and_then(|tracer| {
             let is_known = |name: &str| self.engine.parties().iter().any(|party| party.name == name);
             trace::begin(tracer, &mut request, client, is_known)
         });
-        let response = self.dispatch(request, &mut counted).await;
->>>>>>> Stashed changes
+        let response = match self.refuse(&mut request, client, begun) {
+            Some(refusal) => refusal,
+            None => self.dispatch(request, &mut counted).await,
+        };
         let place = span.as_ref().and_then(Span::place);
         if let Some(span) = &mut span {
             span.answered(response.status);

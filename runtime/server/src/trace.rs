@@ -25,16 +25,13 @@ pub(crate) fn begin(
         }
         return None;
     };
-<<<<<<< Updated upstream
-    span.set("http.request.method", request.method.as_str().to_string());
     if let Some(version) = version(request.version) {
         span.set("network.protocol.version", version.to_string());
-=======
+    }
     let method = method_of(request);
     span.set("http.request.method", method.unwrap_or("_OTHER").to_string());
     if method.is_none() {
         span.set("http.request.method_original", request.method.as_str().to_string());
->>>>>>> Stashed changes
     }
     span.set("url.path", request.path().to_string());
     span.set("client.address", client.to_string());
