@@ -184,6 +184,7 @@ pub static FIELDS: &[Field] = &[
         "Whether messages and responses are compressed for clients that ask for it (see docs/encoding.md), or how.",
     )
     .default("true"),
+    field(
         "allowedOrigins",
         ORIGIN_OR_ORIGINS,
         r#"["https://example.com", "https://*.example.com", "same-host"]"#,

@@ -12,7 +12,8 @@ use crate::config::{Ai, Bindings, Build, ClientBuild, Compression, Config, Cors,
 use crate::discover::{self, Source, absolute};
 use crate::environment;
 use crate::file::{
-    OneOrMany, RawAi, RawBuild, RawClientBuild, RawCompression, RawConfig, RawCors, RawPersist, RawServe, Short,
+    OneOrMany, RawAi, RawBuild, RawClientBuild, RawCompression, RawConfig, RawCors, RawPersist, RawServe,
+    Short,
 };
 use crate::host::Host;
 use crate::origin;
