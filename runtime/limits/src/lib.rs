@@ -232,6 +232,27 @@ limits! {
     body_eager_bytes_max: usize = 64 * KIB, "bytes", "the body is streamed";
     /// Time in which the request line and headers must arrive.
     header_time_max: Duration = Duration::from_secs(10), "time", "the connection is closed";
+    /// Time for what comes before HTTP on a connection: a TLS handshake, the header of a proxy.
+    handshake_time_max: Duration = Duration::from_secs(10), "time", "the connection is closed";
+    /// Connections of one HTTP thread that have not come as far as HTTP.
+    handshakes_max: usize = 1024, "handshakes", "the oldest one is closed";
+    /// Encrypted bytes of one connection that wait for the network.
+    tls_unsent_bytes_max: usize = 32 * KIB, "bytes", "what follows waits in the send queue, or in the response";
+    /// Length of a header of the PROXY protocol.
+    proxy_header_bytes_max: usize = 4 * KIB, "bytes", "the connection is closed";
+    /// Orders of certificates that are in progress at a time.
+    acme_orders_max: usize = 4, "orders", "further names wait";
+    /// Time in which a certificate authority must answer a request.
+    acme_request_time_max: Duration = Duration::from_secs(30), "time", "the order ends, and is tried again later";
+    /// Time in which a certificate authority must decide on a name, and again on its certificate.
+    acme_order_time_max: Duration = Duration::from_secs(120), "time", "the order ends, and is tried again later";
+    /// Length of an answer of a certificate authority.
+    acme_answer_bytes_max: usize = MIB, "bytes", "the order ends, and is tried again later";
+    /// Time after which a failed order is tried again; twice as long after each further failure, and up to half of it is left to
+    /// chance.
+    acme_retry_after: Duration = Duration::from_secs(60), "time", "the order is tried again";
+    /// The longest time between two orders for a name that failed.
+    acme_retry_max: Duration = Duration::from_secs(3600), "time", "the order is tried again";
     /// Time that may pass without a byte of a request body.
     body_idle_max: Duration = Duration::from_secs(30), "time", "408";
     /// Average bytes per second at which a request body must arrive, once waiting for it has taken `body_idle_max` in

@@ -13,6 +13,7 @@ pub mod deflate;
 pub mod front;
 mod handshake;
 pub mod host;
+mod line;
 pub mod message;
 mod negotiation;
 pub mod pipe;
@@ -25,7 +26,11 @@ pub use clients::{Client, Clients, Excess, Hold, Notes};
 pub use close::CloseFrame;
 pub use coding::Coding;
 pub use deflate::{Agreed, Compression};
-pub use front::{Front, FrontOptions, Guest, Guests, Handler, Seats, Tls, TlsError, bind, bind_family};
+pub use front::{
+    Certificates, Demand, Front, FrontOptions, Guest, Guests, Handler, Identity, Listener, Proxies, Seats,
+    Tls, TlsError, bind, bind_family,
+};
+pub use line::Session;
 pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, counted};
 pub use route::{Route, RouteError};
 pub use socket::{Mooring, SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};

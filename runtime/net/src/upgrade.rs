@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::clients::Hold;
 use crate::close::LOST;
 use crate::deflate::Agreed;
+use crate::line::Session;
 use crate::pipe::{self, PipeEnd};
 
 /// What carries the messages of a WebSocket.
@@ -27,6 +28,8 @@ pub enum Transport {
     Tcp {
         /// The connection.
         stream: TcpStream,
+        /// What encrypts it, if it is secured.
+        session: Option<Session>,
         /// What was read beyond the handshake.
         read: Bytes,
         /// Its place among the connections of the process, if it came through a front.
@@ -69,6 +72,11 @@ impl Place {
     /// Whose it is, where clients have limits.
     pub(crate) fn hold(&self) -> Option<&Hold> {
         self.hold.as_ref()
+    }
+
+    /// It is another client's than was thought.
+    pub(crate) fn hold_for(&mut self, hold: Option<Hold>) {
+        self.hold = hold;
     }
 
     /// Tells the witness, if there is one.
@@ -166,10 +174,15 @@ impl Upgrade {
 
 impl UpgradeOffer {
     /// Completes the handshake with a TCP connection.
-    pub(crate) fn complete_tcp(self, stream: TcpStream, read: Bytes, place: Place) {
+    pub(crate) fn complete_tcp(
+        self,
+        (stream, session): (TcpStream, Option<Session>),
+        read: Bytes,
+        place: Place,
+    ) {
         // If the room died meanwhile the stream is dropped here, which closes the connection.
         let (place, agreed) = (Some(place), self.agreed);
-        let _gone = self.sender.send(Transport::Tcp { stream, read, place, agreed });
+        let _gone = self.sender.send(Transport::Tcp { stream, session, read, place, agreed });
     }
 
     /// Completes the handshake with a stream of an HTTP/2 connection.

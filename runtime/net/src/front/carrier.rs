@@ -1,4 +1,4 @@
-//! What carries an HTTP/2 connection, as h2 sees it: a plain or a TLS stream that takes notes.
+//! What carries an HTTP/2 connection, as h2 sees it: a line that takes notes.
 //!
 //! Every read passes the [`Ledger`], and every read and write tells the connection's [`State`] about it. When a client has
 //! sent too much of what has no content, nothing more is read of it.
@@ -12,76 +12,14 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use partyrun_limits::Limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 use super::ledger::Ledger;
 use super::state::State;
+use crate::line::Line;
 
-/// The stream itself.
-pub(super) enum Carrier {
-    Plain(TcpStream),
-    Secured(Box<TlsStream<TcpStream>>),
-}
-
-/// Calls the same method of either stream.
-macro_rules! either {
-    ($carrier:expr, $stream:ident => $call:expr) => {
-        match $carrier {
-            Carrier::Plain($stream) => {
-                let $stream = Pin::new($stream);
-                $call
-            }
-            Carrier::Secured($stream) => {
-                let $stream = Pin::new(&mut **$stream);
-                $call
-            }
-        }
-    };
-}
-
-impl AsyncRead for Carrier {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => stream.poll_read(context, buffer))
-    }
-}
-
-impl AsyncWrite for Carrier {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => stream.poll_write(context, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => stream.poll_write_vectored(context, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Secured(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => stream.poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => stream.poll_shutdown(context))
-    }
-}
-
-/// A carrier that takes notes.
+/// A line that takes notes.
 pub(super) struct Wire {
-    carrier: Carrier,
+    line: Line,
     state: Rc<State>,
     ledger: Ledger,
     /// What was read before, and h2 has not been given.
@@ -96,12 +34,12 @@ pub(super) struct Io(Rc<RefCell<Wire>>);
 impl Io {
     /// h2's part of a stream of which `ahead` has been read, and the task's.
     pub(super) fn new(
-        carrier: Carrier,
+        line: Line,
         state: Rc<State>,
         ahead: Bytes,
         limits: &Limits,
     ) -> (Self, Rc<RefCell<Wire>>) {
-        let wire = Wire { carrier, state, ledger: Ledger::new(limits), ahead, flooded: false };
+        let wire = Wire { line, state, ledger: Ledger::new(limits), ahead, flooded: false };
         let wire = Rc::new(RefCell::new(wire));
         (Self(Rc::clone(&wire)), wire)
     }
@@ -113,9 +51,9 @@ impl Wire {
         self.flooded
     }
 
-    /// The stream itself.
-    pub(super) fn into_carrier(self) -> Carrier {
-        self.carrier
+    /// The line itself.
+    pub(super) fn into_line(self) -> Line {
+        self.line
     }
 
     fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -125,7 +63,7 @@ impl Wire {
         }
         let before = buffer.filled().len();
         if self.ahead.is_empty() {
-            ready!(Pin::new(&mut self.carrier).poll_read(context, buffer))?;
+            ready!(Pin::new(&mut self.line).poll_read(context, buffer))?;
         } else {
             let first = self.ahead.get(..buffer.remaining()).unwrap_or(&self.ahead);
             buffer.put_slice(first);
@@ -158,7 +96,7 @@ impl AsyncRead for Io {
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut wire = self.0.borrow_mut();
-        let written = Pin::new(&mut wire.carrier).poll_write(context, bytes);
+        let written = Pin::new(&mut wire.line).poll_write(context, bytes);
         wire.note_written(&written);
         written
     }
@@ -169,23 +107,23 @@ impl AsyncWrite for Io {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut wire = self.0.borrow_mut();
-        let written = Pin::new(&mut wire.carrier).poll_write_vectored(context, slices);
+        let written = Pin::new(&mut wire.line).poll_write_vectored(context, slices);
         wire.note_written(&written);
         written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.borrow().carrier.is_write_vectored()
+        self.0.borrow().line.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut wire = self.0.borrow_mut();
-        let flushed = Pin::new(&mut wire.carrier).poll_flush(context);
+        let flushed = Pin::new(&mut wire.line).poll_flush(context);
         wire.state.note_write(flushed.is_pending());
         flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.borrow_mut().carrier).poll_shutdown(context)
+        Pin::new(&mut self.0.borrow_mut().line).poll_shutdown(context)
     }
 }

@@ -21,11 +21,12 @@ use super::listen::Ends;
 use super::seats::{Guest, Origin, Seated};
 use super::service::{self, Connection};
 use super::state::{Phase, State};
-use super::streams::{self, Arrived, Carrier};
+use super::streams::{self, Arrived};
 use super::target;
 use super::trunk::{FrontOptions, Handler, Shared};
 use super::way::{Side, Way};
 use crate::clients::Excess;
+use crate::line::Line;
 use crate::upgrade::Place;
 
 /// Number of header fields up to which hyper parses without allocating.
@@ -71,7 +72,7 @@ pub(super) fn refuse_client(stream: &TcpStream, excess: &Excess, options: &Front
 
 /// A connection that comes to a thread.
 pub(super) struct Arrival {
-    pub(super) stream: TcpStream,
+    pub(super) line: Line,
     /// What was read of it.
     pub(super) read: Bytes,
     pub(super) ends: Ends,
@@ -98,14 +99,14 @@ impl Arrival {
 /// Serves one connection to its end, or until it moves.
 pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
     let (first, carries) = (arrival.phase(), !arrival.read.is_empty());
-    let Arrival { stream, read, ends, place, way, front, seated } = arrival;
+    let Arrival { line, read, ends, place, way, front, seated } = arrival;
     let state = shared.roster.join(way, first, carries);
     let builder = builder(&shared.trunk.limits);
     let (service_shared, service_state) = (Rc::clone(&shared), Rc::clone(&state));
     let connection = Connection { shared: service_shared, state: service_state, ends, origin: Rc::default() };
     let connection = Rc::new(connection);
     let service = service_fn(move |request| service::serve(Rc::clone(&connection), request));
-    let (io, wire) = Io::new(stream, Rc::clone(&state), read);
+    let (io, wire) = Io::new(line, Rc::clone(&state), read);
     let mut hyper = builder.serve_connection(io, service);
     let present = Present { shared: &shared, _seated: seated };
     let end = std::future::poll_fn(|context| {
@@ -150,32 +151,32 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrival: Arrival) {
     drop(parts.io);
     // Nobody else has it any more.
     let Some(wire) = Rc::into_inner(wire) else { return };
-    let (stream, ahead) = wire.into_inner().into_parts();
+    let (line, ahead) = wire.into_inner().into_parts();
     let read = if ahead.is_empty() { parts.read_buf } else { [parts.read_buf, ahead].concat().into() };
     drop(parts.service);
     let offer = state.upgrade.take();
     match (offer, end) {
         (Some(offer), End::Done) => {
-            if let Ok(stream) = stream.into_std() {
-                offer.complete_tcp(stream, read, place);
+            if let Ok(parts) = line.into_std() {
+                offer.complete_tcp(parts, read, place);
             }
         }
         (_, End::Killed | End::Taken) => {}
         (_, End::Streams) => {
-            let arrived = Arrived { carrier: Carrier::Plain(stream), read, ends, place, front };
+            let arrived = Arrived { line, read, ends, place, front };
             streams::serve(shared, arrived).await;
         }
         (_, End::Moves) => {
-            let Ok(stream) = stream.into_std() else { return };
+            let Ok((stream, session)) = line.into_std() else { return };
             let (room, patience, is_guest) = {
                 let mut way = state.way.borrow_mut();
                 (std::mem::take(&mut way.room), way.patience(), matches!(way.side, Side::Guest(_)))
             };
             let origin = Arc::clone(&shared.trunk) as Arc<dyn Origin>;
-            let guest = Guest { stream, read, ends, place, room, patience, front, origin };
+            let guest = Guest { stream, session, read, ends, place, room, patience, front, origin };
             depart(&*shared.trunk.handler, guest, is_guest);
         }
-        _ => linger(stream).await,
+        _ => linger(line).await,
     }
 }
 

@@ -11,6 +11,7 @@ use super::seats::{Guest, Guests, Origin, Seat, lock};
 use super::sweep::sweep_guests;
 use super::trunk::{Call, Course, Handler, Shared, Trunk};
 use super::way::Way;
+use crate::line::Line;
 use crate::upgrade::Place;
 
 impl<H: Handler> Origin for Trunk<H> {
@@ -21,9 +22,9 @@ impl<H: Handler> Origin for Trunk<H> {
         }
         let fd = std::os::fd::AsRawFd::as_raw_fd(&guest.stream);
         // A connection that no reactor takes is closed.
-        let Ok(stream) = tokio::net::TcpStream::from_std(guest.stream) else { return };
+        let Ok(line) = Line::from_std(guest.stream, guest.session.clone()) else { return };
         let (seat, seated) = guests.seats.join(Seat::new(
-            fd,
+            (fd, guest.session),
             guest.room.clone(),
             guest.patience,
             guest.ends,
@@ -33,7 +34,7 @@ impl<H: Handler> Origin for Trunk<H> {
         let way = Way::to_room(seat, guest.room, guest.patience);
         shared.roster.refresh();
         let arrival = Arrival {
-            stream,
+            line,
             read: guest.read,
             ends: guest.ends,
             place: guest.place,

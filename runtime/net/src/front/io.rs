@@ -1,4 +1,4 @@
-//! The TCP stream as hyper sees it, with the records that the time limits and the smuggling check need.
+//! The connection as hyper sees it, with the records that the time limits and the smuggling check need.
 //!
 //! Every read and write tells the connection's [`State`] about it. hyper gets one message at a time (see `framing.rs`), and
 //! the next one only when the answer to the one before is written; what came behind it waits here.
@@ -13,17 +13,17 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::framing::Framing;
 use super::state::State;
+use crate::line::Line;
 
 /// How much is read at once while a request is answered.
 const WATCHED_BYTES: usize = 4096;
 
-/// A TCP stream that takes notes.
+/// A connection that takes notes.
 pub(super) struct Wire {
-    stream: TcpStream,
+    line: Line,
     state: Rc<State>,
     framing: Framing,
     /// What was read behind the current message.
@@ -34,17 +34,17 @@ pub(super) struct Wire {
 pub(super) struct Io(Rc<RefCell<Wire>>);
 
 impl Io {
-    /// hyper's part of a stream of which `ahead` has been read, and the task's.
-    pub(super) fn new(stream: TcpStream, state: Rc<State>, ahead: Bytes) -> (Self, Rc<RefCell<Wire>>) {
-        let wire = Rc::new(RefCell::new(Wire { stream, state, framing: Framing::default(), ahead }));
+    /// hyper's part of a connection of which `ahead` has been read, and the task's.
+    pub(super) fn new(line: Line, state: Rc<State>, ahead: Bytes) -> (Self, Rc<RefCell<Wire>>) {
+        let wire = Rc::new(RefCell::new(Wire { line, state, framing: Framing::default(), ahead }));
         (Self(Rc::clone(&wire)), wire)
     }
 }
 
 impl Wire {
-    /// The stream, and what was read of it and not given to hyper.
-    pub(super) fn into_parts(self) -> (TcpStream, Bytes) {
-        (self.stream, self.ahead)
+    /// The connection, and what was read of it and not given to hyper.
+    pub(super) fn into_parts(self) -> (Line, Bytes) {
+        (self.line, self.ahead)
     }
 
     /// Whether the client has gone while its request is answered. What it says meanwhile is kept.
@@ -55,7 +55,7 @@ impl Wire {
         }
         let mut bytes = [MaybeUninit::uninit(); WATCHED_BYTES];
         let mut buffer = ReadBuf::uninit(&mut bytes);
-        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+        match Pin::new(&mut self.line).poll_read(context, &mut buffer) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                 self.ahead = Bytes::copy_from_slice(buffer.filled());
@@ -93,7 +93,7 @@ impl Wire {
         }
         // SAFETY: the bytes go only to `ReadBuf::uninit`, which never takes initialized ones away.
         let mut buffer = ReadBuf::uninit(unsafe { cursor.as_mut() });
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        ready!(Pin::new(&mut self.line).poll_read(context, &mut buffer))?;
         let read = buffer.filled();
         let mut length = read.len();
         if length > 0 && !self.passes(read) {
@@ -123,7 +123,7 @@ impl Read for Io {
 impl Write for Io {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut wire = self.0.borrow_mut();
-        let written = Pin::new(&mut wire.stream).poll_write(context, bytes);
+        let written = Pin::new(&mut wire.line).poll_write(context, bytes);
         wire.state.note_write(written.is_pending());
         written
     }
@@ -134,7 +134,7 @@ impl Write for Io {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut wire = self.0.borrow_mut();
-        let written = Pin::new(&mut wire.stream).poll_write_vectored(context, slices);
+        let written = Pin::new(&mut wire.line).poll_write_vectored(context, slices);
         wire.state.note_write(written.is_pending());
         written
     }
@@ -143,14 +143,19 @@ impl Write for Io {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A TCP stream has no buffer of its own, and hyper asks when it has written all of its own.
-        self.0.borrow().state.note_flush();
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper asks when it has written all of its own.
+        let mut wire = self.0.borrow_mut();
+        let flushed = Pin::new(&mut wire.line).poll_flush(context);
+        if flushed.is_ready() {
+            wire.state.note_flush();
+        }
+        wire.state.note_write(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut wire = self.0.borrow_mut();
-        Pin::new(&mut wire.stream).poll_shutdown(context)
+        Pin::new(&mut wire.line).poll_shutdown(context)
     }
 }

@@ -5,6 +5,7 @@
 //! does (see `seats.rs` and `way.rs`). One coarse sweep per thread checks every time limit, instead of one timer per
 //! connection. The server calls [`Front::start`] once and [`Front::stop`] at the end.
 
+mod arrive;
 mod body;
 mod carrier;
 mod connection;
@@ -16,8 +17,8 @@ mod io;
 mod ledger;
 mod linger;
 mod listen;
+mod proxied;
 mod seats;
-mod secured;
 mod service;
 mod state;
 mod stream;
@@ -28,7 +29,6 @@ mod tls;
 mod trunk;
 mod way;
 
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,15 +40,17 @@ use partyrun_limits::{Limits, Total};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
+use crate::line::Line;
 use crate::upgrade::Place;
-use listen::Ends;
+use arrive::Threshold;
+use listen::{Accepting, Ends};
 use trunk::{Call, Course, Shared, Trunk};
 
 pub use descriptors::{connections_possible_twice, raise_descriptor_limit};
-pub use listen::{bind, bind_family};
+pub use listen::{Listener, bind, bind_family};
 pub use seats::{Guest, Guests, Seats};
-pub use tls::{Tls, TlsError};
-pub use trunk::{FrontOptions, Handler};
+pub use tls::{Certificates, Demand, Identity, Tls, TlsError};
+pub use trunk::{FrontOptions, Handler, Proxies};
 
 /// How long accepting rests when the process has no descriptors left.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
@@ -64,14 +66,13 @@ pub struct Front {
 impl Front {
     /// Starts the threads. All of them serve all listeners.
     pub fn start<H: Handler>(
-        listeners: Vec<TcpListener>,
+        listeners: Vec<impl Into<Listener>>,
         handler: Arc<H>,
         limits: Limits,
         options: FrontOptions,
     ) -> std::io::Result<Self> {
-        for listener in &listeners {
-            listen::prepare(listener)?;
-        }
+        let listeners: Arc<[Listener]> = listeners.into_iter().map(Into::into).collect();
+        listeners.iter().try_for_each(Listener::prepare)?;
         let course = watch::Sender::new(Course::Serving);
         let connections = Arc::new(AtomicUsize::new(0));
         let count = options.threads.max(1);
@@ -90,7 +91,7 @@ impl Front {
         });
         let mut threads = Vec::new();
         for (index, called) in called.into_iter().enumerate() {
-            let listeners = listeners.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
+            let listeners = Arc::clone(&listeners);
             let trunk = Arc::clone(&trunk);
             let body = move || {
                 let Ok(runtime) =
@@ -133,13 +134,13 @@ impl Front {
 async fn run<H: Handler>(
     shared: Rc<Shared<H>>,
     index: usize,
-    listeners: Vec<TcpListener>,
+    listeners: Arc<[Listener]>,
     called: mpsc::UnboundedReceiver<Call>,
 ) {
     let accepting: Vec<_> = listeners
-        .into_iter()
-        .filter_map(|listener| tokio::net::TcpListener::from_std(listener).ok())
-        .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&shared), index, listener)))
+        .iter()
+        .filter_map(|listener| Some((listener.accepting().ok()?, listener.plain)))
+        .map(|(listener, plain)| tokio::task::spawn_local(accept(Rc::clone(&shared), index, listener, plain)))
         .collect();
     let sweeping = tokio::task::spawn_local(sweep::sweep(Rc::clone(&shared)));
     tokio::task::spawn_local(take_calls(Rc::clone(&shared), called));
@@ -167,17 +168,19 @@ async fn take_calls<H: Handler>(shared: Rc<Shared<H>>, mut called: mpsc::Unbound
                 continue;
             }
         };
-        let Guest { stream, read, ends, place, patience, front, .. } = guest;
+        let Guest { stream, session, read, ends, place, patience, front, .. } = guest;
         // A connection that no reactor takes is closed.
-        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
+        let Ok(line) = Line::from_std(stream, session) else { continue };
         let way = way::Way::back(patience);
-        let arrival = connection::Arrival { stream, read, ends, place, way, front, seated: None };
+        let arrival = connection::Arrival { line, read, ends, place, way, front, seated: None };
         tokio::task::spawn_local(connection::serve(Rc::clone(&shared), arrival));
     }
 }
 
 /// Accepts connections of one listener.
-async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: tokio::net::TcpListener) {
+async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: Accepting, plain: bool) {
+    let tls = shared.trunk.options.tls.clone().filter(|_| !plain);
+    let proxies = shared.trunk.options.proxies.clone();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -196,15 +199,17 @@ async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: tokio
                     connection::refuse(&stream);
                     continue;
                 }
-                let ends = Ends { peer, local: stream.local_addr().ok() };
+                let ends = Ends { peer, local: stream.local_addr().ok(), secured: tls.is_some() };
                 let (way, read) = (way::Way::new(way::Side::Front), Bytes::new());
-                let arrival = connection::Arrival { stream, read, ends, place, way, front, seated: None };
-                match shared.trunk.options.tls.clone() {
-                    None => tokio::task::spawn_local(connection::serve(Rc::clone(&shared), arrival)),
-                    Some(identity) => {
-                        tokio::task::spawn_local(secured::serve(Rc::clone(&shared), identity, arrival))
-                    }
-                };
+                let line = Line { stream, session: None };
+                let arrival = connection::Arrival { line, read, ends, place, way, front, seated: None };
+                let proxied = proxies.as_ref().is_some_and(|proxies| proxies.are(peer.ip()));
+                if tls.is_none() && !proxied {
+                    tokio::task::spawn_local(connection::serve(Rc::clone(&shared), arrival));
+                } else {
+                    let threshold = Threshold { proxied, tls: tls.clone() };
+                    tokio::task::spawn_local(arrive::arrive(Rc::clone(&shared), threshold, arrival));
+                }
             }
             // A connection that broke before it was accepted concerns nobody else. What remains is a lack of
             // descriptors or memory: retrying at once would only burn the CPU.

@@ -21,6 +21,7 @@ use bytes::Bytes;
 
 use super::listen::Ends;
 use super::target;
+use crate::line::Session;
 use crate::upgrade::Place;
 
 /// Its thread is at work on it.
@@ -33,6 +34,8 @@ const TAKEN: u8 = 2;
 /// A connection on its way from one thread to another. It belongs to no reactor.
 pub struct Guest {
     pub(super) stream: TcpStream,
+    /// What encrypts it, if it is secured.
+    pub(super) session: Option<Session>,
     /// What was read of its next request.
     pub(super) read: Bytes,
     pub(super) ends: Ends,
@@ -110,6 +113,7 @@ pub(super) struct Seat {
     waker: OnceLock<Waker>,
     /// Open while the seat is in its [`Seats`].
     fd: RawFd,
+    session: Option<Session>,
     pub(super) room: String,
     patience: u32,
     pub(super) ends: Ends,
@@ -126,7 +130,7 @@ impl fmt::Debug for Seat {
 impl Seat {
     /// The seat of a guest whose thread is at work on it; the guest's connection is `fd` there.
     pub(super) fn new(
-        fd: RawFd,
+        (fd, session): (RawFd, Option<Session>),
         room: String,
         patience: u32,
         ends: Ends,
@@ -135,7 +139,7 @@ impl Seat {
     ) -> Self {
         let (state, dismissed) = (AtomicU8::new(BUSY), AtomicBool::new(false));
         let (idle_since, waker) = (AtomicU64::new(0), OnceLock::new());
-        Self { state, dismissed, idle_since, waker, fd, room, patience, ends, front, origin }
+        Self { state, dismissed, idle_since, waker, fd, session, room, patience, ends, front, origin }
     }
 
     /// Its thread goes on with the connection: false if another one has it.
@@ -166,6 +170,7 @@ impl Seat {
         // Without a descriptor there is no connection any more.
         Some(Guest {
             stream: stream.ok()?,
+            session: self.session.clone(),
             read: Bytes::new(),
             ends: self.ends,
             place: self.origin.place(self.ends.peer.ip()),

@@ -213,7 +213,7 @@ impl<H: Handler> Connection<H> {
                 if known.as_ref().is_none_or(|(last, _)| last != host) {
                     let host = host.clone();
                     let text = host.to_str().ok().filter(|text| is_authority(text)).ok_or_else(bad_host)?;
-                    let url = RequestUrl::parse(&format!("{}://{text}/", self.shared.trunk.options.scheme()));
+                    let url = RequestUrl::parse(&format!("{}://{text}/", self.ends.scheme()));
                     let origin = Rc::from(url.ok_or_else(bad_host)?.origin());
                     *known = Some((host, origin));
                 }
@@ -223,7 +223,7 @@ impl<H: Handler> Connection<H> {
             // HTTP/1.0 knows no `Host`: the address that was connected to stands in for it.
             (None, _) if version == Version::HTTP_10 => {
                 let local = self.ends.local.ok_or_else(bad_host)?;
-                let origin = format!("{}://{local}", self.shared.trunk.options.scheme());
+                let origin = format!("{}://{local}", self.ends.scheme());
                 RequestUrl::join(&origin, target).ok_or_else(bad_target)
             }
             _ => Err(bad_host()),

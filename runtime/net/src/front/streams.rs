@@ -22,13 +22,12 @@ use super::state::{Phase, State};
 use super::stream::{self, Common};
 use super::trunk::{Handler, Shared};
 use super::way::{Side, Way};
+use crate::line::Line;
 use crate::upgrade::Place;
-
-pub(super) use super::carrier::Carrier;
 
 /// A connection whose client speaks HTTP/2.
 pub(super) struct Arrived {
-    pub(super) carrier: Carrier,
+    pub(super) line: Line,
     /// What was read of it.
     pub(super) read: Bytes,
     pub(super) ends: Ends,
@@ -39,10 +38,10 @@ pub(super) struct Arrived {
 
 /// Serves one connection to its end.
 pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrived: Arrived) {
-    let Arrived { carrier, read, ends, place: _place, front } = arrived;
+    let Arrived { line, read, ends, place: _place, front } = arrived;
     let state = shared.roster.join(Way::new(Side::Fixed), Phase::FirstHead, false);
     let present = Present(&shared);
-    let (io, wire) = Io::new(carrier, Rc::clone(&state), read, &shared.trunk.limits);
+    let (io, wire) = Io::new(line, Rc::clone(&state), read, &shared.trunk.limits);
     let mut greeting = pin!(builder(&shared.trunk.limits).handshake::<_, Bytes>(io));
     let greeted = std::future::poll_fn(|context| {
         state.park(context.waker());
@@ -57,7 +56,7 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrived: Arrived) {
     drop(present);
     // What is left of the streams may keep the wire for a moment.
     if closes && let Some(wire) = Rc::into_inner(wire) {
-        linger(wire.into_inner().into_carrier()).await;
+        linger(wire.into_inner().into_line()).await;
     }
 }
 

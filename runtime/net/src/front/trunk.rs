@@ -1,6 +1,7 @@
 //! What the threads of a front share, and the connections of one thread: who answers, under which limits, until when.
 
 use std::cell::Cell;
+use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use partyrun_limits::{Limits, Total};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::arrive::Handshakes;
 use super::seats::{Guest, Seats, lock};
 use super::state::Roster;
 use super::tls::Tls;
@@ -41,26 +43,43 @@ pub struct FrontOptions {
     pub threads: usize,
     /// Connections that may be without a complete first request head; beyond it the oldest of them is closed.
     pub pending_heads_max: usize,
-    /// The identity for connections that are secured; none serves plain ones.
+    /// What secures connections, but for those of a [`super::Listener`] that is plain; none serves all of them plain.
     pub tls: Option<Tls>,
     /// How messages are compressed for clients that ask for it; none leaves messages and answers as they are.
     pub compression: Option<Compression>,
     /// The limits of each client, if there are any.
     pub clients: Option<Arc<Clients>>,
+    /// Whose connections begin with a header of the PROXY protocol; none takes nobody's word.
+    pub proxies: Option<Proxies>,
 }
 
 impl Default for FrontOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = (cores / 4).max(1);
-        Self { threads, pending_heads_max: 1024, tls: None, compression: None, clients: None }
+        Self { threads, pending_heads_max: 1024, tls: None, compression: None, clients: None, proxies: None }
     }
 }
 
-impl FrontOptions {
-    /// The scheme in the URLs that rooms see.
-    pub(super) fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+/// The peers that say first, with a header of the PROXY protocol, whom they speak for.
+#[derive(Clone)]
+pub struct Proxies(Arc<dyn Fn(IpAddr) -> bool + Send + Sync>);
+
+impl Proxies {
+    /// Those for whose address `are` is true.
+    pub fn new(are: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(are))
+    }
+
+    /// Whether the peer at this address is one.
+    pub(super) fn are(&self, peer: IpAddr) -> bool {
+        (self.0)(peer)
+    }
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Proxies").finish_non_exhaustive()
     }
 }
 
@@ -101,6 +120,7 @@ pub(super) struct Trunk<H> {
 pub(super) struct Shared<H> {
     pub(super) trunk: Arc<Trunk<H>>,
     pub(super) roster: Roster,
+    pub(super) handshakes: Handshakes,
     /// Whether somebody watches the time limits.
     pub(super) swept: Cell<bool>,
 }
@@ -108,7 +128,7 @@ pub(super) struct Shared<H> {
 impl<H> Shared<H> {
     pub(super) fn new(trunk: Arc<Trunk<H>>) -> Self {
         let roster = Roster::new(trunk.options.pending_heads_max, trunk.start);
-        Self { trunk, roster, swept: Cell::new(false) }
+        Self { trunk, roster, handshakes: Handshakes::default(), swept: Cell::new(false) }
     }
 
     /// Counts a connection of a client, where clients have limits.

@@ -22,11 +22,12 @@ use super::decode::{Bounds, Decoder, Incoming, Sender};
 use super::encode::PONG;
 use super::halves::{ReadHalf, StreamWriter};
 use super::outbox::Outbox;
-use super::writer::Writer;
+use super::writer::{Outward, Writer};
 use super::{Inner, SocketEvent, Stage, pipe_driver, sweep};
 use crate::clients::Paced;
 use crate::close::Violation;
 use crate::deflate::Agreed;
+use crate::line::Session;
 use crate::upgrade::Transport;
 
 /// What is read at once of a socket while the room has no memory for unfinished messages: a small message still comes whole.
@@ -56,14 +57,15 @@ enum Step {
 /// Gives a socket its connection.
 pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
     match transport {
-        Transport::Tcp { stream, read, place, agreed } => {
+        Transport::Tcp { stream, session, read, place, agreed } => {
             agree(inner, agreed);
-            let (reader, writer) = TcpStream::from_std(stream)?.into_split();
-            *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(writer));
+            let (reader, half) = TcpStream::from_std(stream)?.into_split();
+            let outward = Outward { half, session: session.clone() };
+            *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(outward));
             let pace = place.as_ref().and_then(|place| place.hold()?.pace()).map(Box::new);
             *inner.place.borrow_mut() = place;
             inner.midway.set(!read.is_empty());
-            let reading = Reader::new(inner, ReadHalf::Tcp(reader), read).paced(pace);
+            let reading = Reader::new(inner, ReadHalf::Tcp(reader, session), read).paced(pace);
             tokio::task::spawn_local(reading.run());
         }
         Transport::Stream { sender, receiver, place, agreed } => {
@@ -272,7 +274,7 @@ impl Reader {
             if self.inner.orders.take().kill {
                 return Poll::Ready(());
             }
-            if !shut && self.inner.outbox.borrow().queued() == 0 {
+            if !shut && self.inner.outbox.borrow().queued() == 0 && !self.has_unsent() {
                 shut = true;
                 self.shut();
             }
@@ -289,13 +291,20 @@ impl Reader {
         }
     }
 
+    // The task that writes wakes this one when nothing waits any more.
+    fn has_unsent(&self) -> bool {
+        self.inner.writing.get() && self.reader.session().is_some_and(Session::has_unsent)
+    }
+
     /// Says that nothing more will be sent.
     fn shut(&self) {
         match &*self.inner.writer.borrow() {
             Writer::Tcp(writer) => {
-                let stream: &TcpStream = writer.as_ref().as_ref();
+                if let Some(session) = &writer.session {
+                    session.say_farewell(writer.stream());
+                }
                 // A connection that is broken already needs no farewell.
-                let _broken = SockRef::from(stream).shutdown(Shutdown::Write);
+                let _broken = SockRef::from(writer.stream()).shutdown(Shutdown::Write);
             }
             Writer::Stream(writer) => writer.shut(),
             Writer::Pipe(_) | Writer::None => {}

@@ -14,12 +14,15 @@ use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
+use crate::line::Session;
+
 /// What is handed to an HTTP/2 connection at once.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 /// The reading half.
 pub(super) enum ReadHalf {
-    Tcp(OwnedReadHalf),
+    /// With what decrypts it, if it is secured.
+    Tcp(OwnedReadHalf, Option<Session>),
     Stream {
         receiver: RecvStream,
         /// What came and was not taken.
@@ -28,6 +31,14 @@ pub(super) enum ReadHalf {
 }
 
 impl ReadHalf {
+    /// What encrypts the connection, if it is one of its own and secured.
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Tcp(_, session) => session.as_ref(),
+            Self::Stream { .. } => None,
+        }
+    }
+
     /// Reads what is there. Nothing read is the end.
     pub(super) fn poll_read(
         &mut self,
@@ -35,7 +46,8 @@ impl ReadHalf {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(reader) => Pin::new(reader).poll_read(context, buffer),
+            Self::Tcp(reader, None) => Pin::new(reader).poll_read(context, buffer),
+            Self::Tcp(reader, Some(session)) => session.poll_read(reader.as_ref(), context, buffer),
             Self::Stream { receiver, rest } => read_stream(receiver, rest, context, buffer),
         }
     }

@@ -229,12 +229,15 @@ impl Socket {
     /// be taken.
     pub fn moor(&self) -> Option<Mooring> {
         let inner = &self.0;
-        let fd = match &*inner.writer.borrow() {
-            writer::Writer::Tcp(writer) if inner.stage.get() == Stage::Open => writer::descriptor(writer),
+        let (fd, session) = match &*inner.writer.borrow() {
+            writer::Writer::Tcp(writer) if inner.stage.get() == Stage::Open => {
+                (writer.descriptor(), writer.session.clone())
+            }
             _ => return None,
         };
         let mut mooring = inner.mooring.borrow_mut();
-        let mooring = mooring.get_or_insert_with(|| Mooring::new(fd, inner.place.take(), inner.agreed.get()));
+        let (place, agreed) = (&inner.place, inner.agreed.get());
+        let mooring = mooring.get_or_insert_with(|| Mooring::new(fd, session, place.take(), agreed));
         mooring.note(inner.is_clean());
         Some(mooring.clone())
     }

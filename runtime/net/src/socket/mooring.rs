@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::deflate::Agreed;
+use crate::line::Session;
 use crate::upgrade::{Place, Transport};
 
 /// A connection that can be taken.
@@ -31,14 +32,20 @@ struct Moored {
 struct Line {
     /// None once the connection is closed.
     fd: Option<RawFd>,
+    session: Option<Session>,
     place: Option<Place>,
     taken: bool,
 }
 
 impl Mooring {
     /// That of an open connection. The socket calls [`Mooring::close`] before it closes that.
-    pub(super) fn new(fd: RawFd, place: Option<Place>, agreed: Option<Agreed>) -> Self {
-        let line = Mutex::new(Line { fd: Some(fd), place, taken: false });
+    pub(super) fn new(
+        fd: RawFd,
+        session: Option<Session>,
+        place: Option<Place>,
+        agreed: Option<Agreed>,
+    ) -> Self {
+        let line = Mutex::new(Line { fd: Some(fd), session, place, taken: false });
         Self(Arc::new(Moored { clean: AtomicBool::new(false), agreed, line }))
     }
 
@@ -55,6 +62,7 @@ impl Mooring {
     pub(super) fn close(&self) -> bool {
         let mut line = self.line();
         line.fd = None;
+        line.session = None;
         line.taken
     }
 
@@ -81,8 +89,8 @@ impl Mooring {
         let taken = moorings.iter().zip(streams).map(|(mooring, stream)| {
             let mut line = mooring.line();
             line.taken = true;
-            let (read, agreed) = (Bytes::new(), mooring.0.agreed);
-            Transport::Tcp { stream, read, place: line.place.take(), agreed }
+            let (read, session, agreed) = (Bytes::new(), line.session.take(), mooring.0.agreed);
+            Transport::Tcp { stream, session, read, place: line.place.take(), agreed }
         });
         Some(taken.collect())
     }

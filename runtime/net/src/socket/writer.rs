@@ -1,6 +1,6 @@
 //! The writing half of a socket: at once as far as the kernel, or the pipe, takes it, then by a task of its own.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
@@ -10,21 +10,47 @@ use tokio::net::tcp::OwnedWriteHalf;
 use super::Inner;
 use super::halves::StreamWriter;
 use super::outbox::{Frames, Outbox};
+use crate::line::Session;
 use crate::pipe::{PipeSender, Refused};
 
 /// The writing side of the connection.
 pub(super) enum Writer {
     /// There is none yet, or none any more.
     None,
-    Tcp(Rc<OwnedWriteHalf>),
+    Tcp(Rc<Outward>),
     Stream(Rc<StreamWriter>),
     Pipe(PipeSender),
 }
 
-/// The descriptor of a connection.
-pub(super) fn descriptor(writer: &OwnedWriteHalf) -> RawFd {
-    let stream: &TcpStream = writer.as_ref();
-    stream.as_raw_fd()
+/// The outgoing side of a connection, plain or secured.
+pub(super) struct Outward {
+    pub(super) half: OwnedWriteHalf,
+    pub(super) session: Option<Session>,
+}
+
+impl Outward {
+    /// The connection itself.
+    pub(super) fn stream(&self) -> &TcpStream {
+        self.half.as_ref()
+    }
+
+    /// The descriptor of the connection.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.stream().as_raw_fd()
+    }
+
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (&self.session, slices) {
+            (Some(session), slices) => session.try_write(self.stream(), slices),
+            (None, [slice]) => self.half.try_write(slice),
+            (None, slices) => self.half.try_write_vectored(slices),
+        }
+    }
+
+    /// Whether the kernel has everything; a plain connection keeps nothing from it.
+    fn try_flush(&self) -> io::Result<()> {
+        self.session.as_ref().map_or(Ok(()), |session| session.try_flush(self.stream()))
+    }
 }
 
 /// Drops this side of a connection that goes on elsewhere: it must not be shut.
@@ -32,7 +58,7 @@ pub(super) fn forget(writer: &mut Writer) {
     if let Writer::Tcp(writer) = std::mem::replace(writer, Writer::None)
         && let Some(writer) = Rc::into_inner(writer)
     {
-        writer.forget();
+        writer.half.forget();
     }
 }
 
@@ -55,16 +81,14 @@ pub(super) fn flush(inner: &Rc<Inner>) {
 }
 
 /// Writes once; false when the kernel's buffer is full.
-fn write(inner: &Inner, writer: &OwnedWriteHalf) -> bool {
+fn write(inner: &Inner, writer: &Outward) -> bool {
     let mut outbox = inner.outbox.borrow_mut();
     let Outbox::Frames(frames) = &mut *outbox else {
         return true;
     };
-    let written = frames.write(|slices, _| match slices {
-        [slice] => writer.try_write(slice),
-        slices => writer.try_write_vectored(slices),
-    });
-    settle(frames, written)
+    let written = frames.write(|slices, _| writer.try_write(slices));
+    let flushed = written.and_then(|done| writer.try_flush().map(|()| done));
+    settle(frames, flushed)
 }
 
 /// The same for a stream; false when its window is full.
@@ -115,7 +139,7 @@ fn send(inner: &Inner, sender: &PipeSender) -> bool {
 /// Writes whenever there is room, until all is written.
 async fn write_on(inner: Rc<Inner>) {
     enum Way {
-        Tcp(Rc<OwnedWriteHalf>),
+        Tcp(Rc<Outward>),
         Stream(Rc<StreamWriter>),
         Pipe(PipeSender),
     }
@@ -127,7 +151,7 @@ async fn write_on(inner: Rc<Inner>) {
             Writer::None => break,
         };
         let done = match way {
-            Way::Tcp(writer) => writer.writable().await.is_err() || write(&inner, &writer),
+            Way::Tcp(writer) => writer.half.writable().await.is_err() || write(&inner, &writer),
             Way::Stream(writer) => match writer.writable().await {
                 Ok(()) => write_stream(&inner, &writer),
                 Err(error) => match &mut *inner.outbox.borrow_mut() {
