@@ -14,6 +14,7 @@ use partyrun_store::StoreError;
 
 use crate::command::CommandError;
 use crate::https::HttpsError;
+use crate::secure::SecureError;
 use crate::stack::Files;
 
 /// The port of the original.
@@ -60,8 +61,19 @@ pub(crate) enum RunError {
     Export(partyrun_telemetry::ExportError),
     #[error("The port {port} of the metrics is in use. Choose another with `--metrics {}`.", port.wrapping_add(1))]
     MetricsPortInUse { port: u16 },
-    #[error("Cannot listen on {address}: {error}")]
+    #[error("Cannot listen on {address}: {error}{}.", crate::doors::advice(address, error))]
     Listen { address: SocketAddr, error: std::io::Error },
+    #[error("Cannot listen at {place}: {error}.")]
+    ListenAt { place: String, error: std::io::Error },
+    #[error(
+        "systemd passed no socket{name}{}. A `.socket` unit with `ListenStream=` names them (docs/operate.md).",
+        if known.is_empty() { String::new() } else { format!("; those that it passed are {known}") }
+    )]
+    NotPassed { name: String, known: String },
+    #[error("The socket `{name}` that systemd passed cannot be used: {what}.")]
+    BadSocket { name: String, what: String },
+    #[error("{0}")]
+    Secure(#[from] SecureError),
     #[error("{0}")]
     Https(#[from] HttpsError),
     #[error(

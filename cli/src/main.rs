@@ -17,6 +17,7 @@ mod debugger;
 mod dev;
 #[cfg(test)]
 mod docs;
+mod doors;
 mod error;
 mod https;
 mod import;
@@ -30,6 +31,7 @@ mod pack;
 mod pages;
 mod release;
 mod room_cost;
+mod secure;
 mod serve;
 mod stack;
 mod start;
@@ -63,12 +65,14 @@ fn main() -> ExitCode {
     match typed.command {
         Command::Dev(args) => {
             let limits = args.listen.limits(Limits::default()).unwrap_or_default();
-            supervisor::supervised(args.listen.json, &limits, |stop| reported(dev::run(&args, begun, stop)))
+            supervisor::supervised(args.listen.json, &limits, false, |stop| {
+                reported(dev::run(&args, begun, stop))
+            })
         }
         Command::Start(args) => {
             let json = output::json_wanted(&args.listen);
             let limits = args.listen.limits(Limits::default()).unwrap_or_default();
-            supervisor::supervised(json, &limits, |stop| reported(start::run(&args, begun, stop)))
+            supervisor::supervised(json, &limits, true, |stop| reported(start::run(&args, begun, stop)))
         }
         Command::Build(args) => reported(pack::run(&args, begun)),
         Command::Check(args) => reported(check::run(&args, begun)),

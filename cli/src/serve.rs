@@ -35,8 +35,10 @@ pub(crate) struct Plan {
     pub(crate) output: Arc<Output>,
     pub(crate) program: Arc<Program>,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) tls: Option<Tls>,
+    /// Whose connections begin with a header of the PROXY protocol.
+    pub(crate) proxies: Option<Proxies>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     pub(crate) development: bool,
@@ -79,6 +81,7 @@ impl Running {
             store,
             listeners,
             tls,
+            proxies,
             workers,
             limits,
             development,
@@ -129,7 +132,7 @@ impl Running {
         };
         let server = Arc::new(Server::new(engine.clone(), options, reporter.clone()));
         partyrun_net::front::raise_descriptor_limit();
-        let options = FrontOptions { tls, compression, clients, ..FrontOptions::default() };
+        let options = FrontOptions { tls, proxies, compression, clients, ..FrontOptions::default() };
         let front = Front::start(listeners, server, limits.clone(), options)
             .map_err(machine("The HTTP threads cannot be started"))?;
         let clock = tokio::spawn(partyrun_server::run_crons(

@@ -2,9 +2,8 @@
 //!
 //! It has no file watching, no debugger and no development URLs. It prints JSON lines if
 //! its output is not a terminal. A request to stop lets events finish, makes writes durable and closes sockets with
-//! 1012, so that clients reconnect to the successor.
+//! 1012, so that clients reconnect to the successor. A hangup has it read its certificates again.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +11,9 @@ use std::time::{Duration, Instant};
 use partyrun_config::Config;
 use partyrun_engine::{Engine, Program};
 use partyrun_limits::Limits;
+use partyrun_net::Proxies;
+use partyrun_server::Network;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::admin::{self, Administration};
 use crate::args::StartArgs;
@@ -20,13 +22,15 @@ use crate::banner::{self, Banner};
 use crate::build::{Builder, Built, CodeCache, Mode};
 use crate::client;
 use crate::command;
-use crate::error::{PORT, RunError, machine};
+use crate::doors::Doors;
+use crate::error::{RunError, machine};
 use crate::metrics;
 use crate::output::{self, Output};
 use crate::release::{Release, Unpacked};
 use crate::room_cost;
+use crate::secure::{Beside, Secured};
 use crate::serve::{self, Plan, Running};
-use crate::stop::Link;
+use crate::stop::{ALIVE, Link, RELOADED, Voice};
 
 /// By then the program has been evaluated and has seen some events.
 const CODE_CACHE_AFTER: Duration = Duration::from_secs(5);
@@ -34,8 +38,7 @@ const CODE_CACHE_AFTER: Duration = Duration::from_secs(5);
 // Something that can be served.
 struct Servable {
     config: Arc<Config>,
-    listeners: Vec<TcpListener>,
-    port: u16,
+    doors: Doors,
     program: Arc<Program>,
     hash: String,
     cache: CodeCache,
@@ -60,11 +63,13 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
     // What events in progress get at the end.
     let grace = limits.wait_until_max;
     let room_limits = limits.clone();
-    let Servable { config, listeners, port, program, hash, cache, release, folder } =
+    let secured = Secured::of(&args.doors)?;
+    let Servable { config, mut doors, program, hash, cache, release, folder } =
         servable(args, &limits, &link, &output)?;
     let administration =
         Administration::of_start(&args.admin, config.persist.path(), &limits, &output)?.map(Arc::new);
-    let url = banner::url(false, config.host, port);
+    let (port, paths, https) = (doors.port, doors.take_paths(), secured.is_some());
+    let url = banner::url(https, config.host, port);
     let told = |administration| (administration, admin::release(&config, "start", url, release.clone()));
     let administration = administration.map(told);
     let result = serve::runtime()?.block_on(async {
@@ -74,10 +79,11 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             output: output.clone(),
             program: program.clone(),
             store: serve::open_store(&config, &limits)?,
-            listeners,
-            tls: None,
+            listeners: doors.listeners,
+            tls: secured.as_ref().map(|secured| secured.tls.clone()),
+            proxies: args.doors.proxy_protocol.then(|| proxies(&args.listen.trusted_proxy)),
             workers: args.listen.workers.unwrap_or_default(),
-            limits,
+            limits: limits.clone(),
             development: false,
             trusted_proxies: args.listen.trusted_proxy.clone(),
             reload: None,
@@ -92,10 +98,36 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
             () = requests.next() => return Ok(()),
         };
         banner::print(
-            &Banner { config: &config, port, https: false, begun, admin: None, release: release.as_deref() },
+            &Banner { config: &config, port, https, begun, admin: None, release: release.as_deref() },
             &output,
         );
+        doors.shown.iter().for_each(|at| output.note(&format!("  also at  {at}")));
+        let mut reloads = requests.reloads();
+        requests.heed_hangups();
+        let voice = link.voice();
+        let _securing = match secured {
+            Some(secured) => {
+                let beside =
+                    Beside { args: &args.doors, config: &config, port, limits: &limits, output: &output };
+                Some(secured.begin(&beside, reloads, move || voice.say(RELOADED))?)
+            }
+            None => {
+                // There is nothing to read again.
+                tokio::spawn(async move {
+                    while reloads.recv().await.is_some() {
+                        voice.say(RELOADED);
+                    }
+                });
+                None
+            }
+        };
         link.ready(port);
+        say_that_it_works(
+            running.engine.clone(),
+            requests.looks(),
+            link.voice(),
+            limits.admin_answer_time_max,
+        );
         room_cost::tell_later(&running.engine, &program, &room_limits, &output, true);
         let backups = backup::start(&args.backups, config.persist.path(), &output)?;
         tokio::select! {
@@ -109,6 +141,7 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, link: Link) -> Result<(), Ru
         // One in progress ends early: it would hold the log of the database.
         drop(backups);
         running.stop(grace, &mut requests).await;
+        drop(paths);
         cache.keep(&program);
         Ok(())
     });
@@ -124,7 +157,7 @@ fn servable(args: &StartArgs, limits: &Limits, link: &Link, output: &Output) -> 
     match what {
         None => of_project(args, &cwd, &cwd, None, limits, link, output),
         Some(path) if path.is_dir() => of_project(args, &cwd, &path, None, limits, link, output),
-        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, limits, link.port, output),
+        Some(path) if Release::is_one(&path) => of_release(args, &cwd, &path, limits, link, output),
         Some(path) if path.extension().is_some_and(|extension| extension == "partyrun") && path.is_file() => {
             Err(RunError::NoRelease { path: path.display().to_string() })
         }
@@ -143,9 +176,20 @@ fn announce(config: &Config, output: &Output) {
     }
 }
 
-// A proxy in front would go on asking the port that was meant, so that a port which is taken is an error.
-fn listen(config: &Config, old_port: Option<u16>) -> Result<(Vec<TcpListener>, u16), RunError> {
-    serve::listen(config.host, Some(config.port.or(old_port).unwrap_or(PORT)))
+// Answers the supervisor, which asks for systemd, as long as requests would be answered.
+fn say_that_it_works(engine: Engine, mut looks: UnboundedReceiver<()>, voice: Voice, patience: Duration) {
+    tokio::spawn(async move {
+        while looks.recv().await.is_some() {
+            if engine.edge_answers(patience).await {
+                voice.say(ALIVE);
+            }
+        }
+    });
+}
+
+fn proxies(trusted: &[Network]) -> Proxies {
+    let trusted = trusted.to_vec();
+    Proxies::new(move |peer| trusted.iter().any(|network| network.contains(peer)))
 }
 
 fn of_project(
@@ -161,15 +205,15 @@ fn of_project(
     let config = Arc::new(partyrun_config::load(&args.project.request(cwd, folder, script, &args.listen))?);
     announce(&config, output);
     let _interruptible = command::run_first(&config, limits.build_command_time_max, Some(link))?;
-    let (listeners, port) = listen(&config, link.port)?;
-    let mode = Mode::Production { port };
+    let doors = Doors::open(&args.doors, &config, link)?;
+    let mode = Mode::Production { port: doors.port };
     client::build(&config, mode, output)?;
     let mut builder = Builder::new(config.clone(), mode, limits.clone(), None)?;
     let built = output.while_waiting("Bundling", || builder.build())?;
     output.warnings(&built.warnings);
     let cache = builder.code_cache(&built.hash);
     let Built { program, hash, .. } = built;
-    Ok(Servable { config, listeners, port, program, hash, cache, release: None, folder: None })
+    Ok(Servable { config, doors, program, hash, cache, release: None, folder: None })
 }
 
 fn of_release(
@@ -177,7 +221,7 @@ fn of_release(
     cwd: &Path,
     path: &Path,
     limits: &Limits,
-    old_port: Option<u16>,
+    link: &Link,
     output: &Output,
 ) -> Result<Servable, RunError> {
     let release = Release::read(path, limits)?;
@@ -197,15 +241,14 @@ fn of_release(
     request.config = Some(folder.path().join("partykit.json"));
     let config = Arc::new(partyrun_config::load(&request)?);
     announce(&config, output);
-    let (listeners, port) = listen(&config, old_port)?;
-    let program = release.program(&config, port)?;
+    let doors = Doors::open(&args.doors, &config, link)?;
+    let program = release.program(&config, doors.port)?;
     let cache = CodeCache::new(folder.path(), &release.manifest.hash);
     cache.load(&program);
     let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
     Ok(Servable {
         config,
-        listeners,
-        port,
+        doors,
         program: Arc::new(program),
         hash: release.manifest.hash.clone(),
         cache,

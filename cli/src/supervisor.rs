@@ -9,6 +9,9 @@
 //! up, and the supervisor sends one byte for each request to stop. If either side is gone, the other one sees the end of
 //! the stream. A server that was asked to stop and
 //! does not stop in time is killed.
+//!
+//! This is the process that systemd sees, so that it is the one which tells systemd that the server is ready, reads its certificates
+//! again, stops, or works: that only when the server has just said so.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
@@ -22,7 +25,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::stop::Link;
+use sd_notify::NotifyState;
+
+use crate::doors::Passed;
+use crate::stop::{ALIVE, Asked, Link, RELOADED, StopRequests};
 
 /// Names the child's end of the line, by its descriptor. `off` runs the server without a supervisor.
 const LINK: &str = "PARTYRUN_SUPERVISOR";
@@ -34,20 +40,27 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LAST: Duration = Duration::from_secs(5);
 
-/// Runs `serve` under a supervisor: this process becomes the supervisor, or is the server already.
-pub(crate) fn supervised(json: bool, limits: &Limits, serve: impl FnOnce(Link) -> ExitCode) -> ExitCode {
+/// Runs `serve` under a supervisor: this process becomes the supervisor, or is the server already. `reloads` says whether the server
+/// has something to read again.
+pub(crate) fn supervised(
+    json: bool,
+    limits: &Limits,
+    reloads: bool,
+    serve: impl FnOnce(Link) -> ExitCode,
+) -> ExitCode {
     let said = std::env::var(LINK).ok();
     let port = std::env::var(PORT).ok().and_then(|port| port.parse().ok());
     // SAFETY: no other thread exists yet. A program that the project starts must not take these for its own.
-    unsafe {
+    let passed = unsafe {
         std::env::remove_var(LINK);
         std::env::remove_var(PORT);
-    }
+        Passed::take()
+    };
     match said.as_deref() {
-        Some("off") => serve(Link { stream: None, port }),
+        Some("off") => serve(Link { stream: None, port, passed }),
         Some(descriptor) => match descriptor.parse().ok().and_then(line_of_child) {
-            Some(stream) => serve(Link { stream: Some(stream), port }),
-            None => serve(Link { stream: None, port }),
+            Some(stream) => serve(Link { stream: Some(stream), port, passed }),
+            None => serve(Link { stream: None, port, passed }),
         },
         None => {
             // A request to stop that comes before the supervisor listens would end it alone.
@@ -55,10 +68,13 @@ pub(crate) fn supervised(json: bool, limits: &Limits, serve: impl FnOnce(Link) -
             match fork() {
                 Ok(Side::Server(stream)) => {
                     drop(held);
-                    serve(Link { stream: Some(stream), port: None })
+                    // SAFETY: no other thread exists yet. Only the supervisor speaks with systemd.
+                    unsafe { forget_systemd() };
+                    serve(Link { stream: Some(stream), port: None, passed })
                 }
                 Ok(Side::Supervisor(first)) => {
-                    supervise(json, limits, first, held).unwrap_or_else(|error| cannot_start(&error))
+                    let told = Told { json, reloads, passed };
+                    supervise(&told, limits, first, held).unwrap_or_else(|error| cannot_start(&error))
                 }
                 Err(error) => cannot_start(&error),
             }
@@ -133,10 +149,40 @@ fn line_of_child(descriptor: RawFd) -> Option<StdStream> {
     Some(unsafe { StdStream::from_raw_fd(descriptor) })
 }
 
-fn supervise(json: bool, limits: &Limits, first: Server, held: HeldSignals) -> std::io::Result<ExitCode> {
+/// The variables by which systemd is spoken with.
+const SYSTEMD: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/// # Safety
+/// No other thread may exist.
+unsafe fn forget_systemd() {
+    for name in SYSTEMD {
+        // SAFETY: the caller promises it.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
+/// Tells systemd, if it wants to know.
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    // Nobody listens.
+    let _gone = sd_notify::notify(states);
+}
+
+/// What the supervisor was told at its start.
+struct Told {
+    json: bool,
+    reloads: bool,
+    passed: Passed,
+}
+
+fn supervise(told: &Told, limits: &Limits, first: Server, held: HeldSignals) -> std::io::Result<ExitCode> {
+    let json = told.json;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // Without a line of its own the supervisor listens to signals.
-        let mut requests = Link { stream: None, port: None }.requests()?;
+        let mut requests = Link::default().requests()?;
+        if told.reloads {
+            requests.heed_hangups();
+        }
+        let mut watchdog = sd_notify::watchdog_enabled().map(|time| tokio::time::interval(time / 3));
         drop(held);
         let mut children = signal(SignalKind::child())?;
         let terminal = Terminal::remember();
@@ -147,9 +193,10 @@ fn supervise(json: bool, limits: &Limits, first: Server, held: HeldSignals) -> s
             let begun = Instant::now();
             let server = match server.take() {
                 Some(first) => first,
-                None => spawn(port)?,
+                None => spawn(port, &told.passed)?,
             };
-            let end = watch(server, limits, &mut children, &mut requests, &mut port).await?;
+            let heard = Heard { children: &mut children, requests: &mut requests, watchdog: &mut watchdog };
+            let end = watch(server, limits, heard, &mut port).await?;
             terminal.restore();
             if let Some(waited) = end.killed {
                 let again = waited == limits.stop_again_time_max;
@@ -188,7 +235,7 @@ struct End {
     killed: Option<Duration>,
 }
 
-fn spawn(port: Option<u16>) -> std::io::Result<Server> {
+fn spawn(port: Option<u16>, passed: &Passed) -> std::io::Result<Server> {
     let (ours, theirs) = StdStream::pair()?;
     let descriptor = theirs.as_raw_fd();
     let mut command = std::process::Command::new(std::env::current_exe()?);
@@ -200,12 +247,17 @@ fn spawn(port: Option<u16>) -> std::io::Result<Server> {
     if let Some(port) = port {
         command.env(PORT, port.to_string());
     }
+    for name in SYSTEMD {
+        command.env_remove(name);
+    }
+    let mut inherited = vec![descriptor];
+    if let Some((told, descriptors)) = passed.told() {
+        command.env(crate::doors::SOCKETS, told);
+        inherited.extend(descriptors);
+    }
     // SAFETY: between fork and exec only fcntl, an async-signal-safe system call, is made.
     unsafe {
-        command.pre_exec(move || match libc::fcntl(descriptor, libc::F_SETFD, 0) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        });
+        command.pre_exec(move || inherited.iter().copied().try_for_each(crate::doors::inherit));
     }
     let child = command.spawn()?;
     Ok(Server { process: child.id().cast_signed(), line: ours })
@@ -231,14 +283,22 @@ async fn ended(process: libc::pid_t, children: &mut Signal) -> std::io::Result<E
     }
 }
 
+/// What the supervisor hears besides its child.
+struct Heard<'all> {
+    children: &'all mut Signal,
+    requests: &'all mut StopRequests,
+    /// When it is asked whether the server works.
+    watchdog: &'all mut Option<tokio::time::Interval>,
+}
+
 // Until the child has ended.
 async fn watch(
     server: Server,
     limits: &Limits,
-    children: &mut Signal,
-    requests: &mut crate::stop::StopRequests,
+    heard: Heard<'_>,
     port: &mut Option<u16>,
 ) -> std::io::Result<End> {
+    let Heard { children, requests, watchdog } = heard;
     server.line.set_nonblocking(true)?;
     let mut line = UnixStream::from_std(server.line)?;
     let (mut asked, mut was_ready, mut open) = (false, false, true);
@@ -249,7 +309,12 @@ async fn watch(
         tokio::select! {
             status = ended(server.process, children) =>
                 return Ok(End { status: status?, asked, was_ready, killed }),
-            () = requests.next() => {
+            wanted = requests.asked() => {
+                if wanted != Asked::Stop {
+                    reload(&mut line).await;
+                    continue;
+                }
+                tell_systemd(&[NotifyState::Stopping]);
                 let most = if asked { limits.stop_again_time_max } else { limits.stop_time_max };
                 let end = tokio::time::Instant::now() + most;
                 if patience.is_none_or(|(known, _)| end < known) {
@@ -257,8 +322,9 @@ async fn watch(
                 }
                 asked = true;
                 // A child that is gone is seen by its end.
-                let _gone = line.write_all(b"s").await;
+                let _gone = line.write_all(&[Asked::Stop.byte()]).await;
             }
+            () = ticked(watchdog), if was_ready => drop(line.write_all(&[Asked::Look.byte()]).await),
             waited = out_of(patience), if killed.is_none() => {
                 killed = Some(waited);
                 // SAFETY: kill takes integers. The process is a child whose end was not heard yet, so that it is still that one.
@@ -267,16 +333,46 @@ async fn watch(
             read = line.read(&mut buffer), if open => match read {
                 Ok(count) if count > 0 => {
                     said.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                    if let Some(number) = said.strip_suffix(b"\n").and_then(|text| std::str::from_utf8(text).ok()) {
-                        *port = number.parse().ok().or(*port);
-                        was_ready = true;
-                        said.clear();
+                    while let Some(end) = said.iter().position(|byte| *byte == b'\n') {
+                        let word: Vec<u8> = said.drain(..=end).collect();
+                        was_ready |= hear(String::from_utf8_lossy(&word).trim_end(), port);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 _ => open = false,
             },
         }
+    }
+}
+
+// A word of the server; true where it says that it is up.
+fn hear(word: &str, port: &mut Option<u16>) -> bool {
+    match word {
+        ALIVE => tell_systemd(&[NotifyState::Watchdog]),
+        RELOADED => tell_systemd(&[NotifyState::Ready]),
+        word => {
+            *port = word.parse().ok().or(*port);
+            tell_systemd(&[NotifyState::Ready]);
+            return true;
+        }
+    }
+    false
+}
+
+// Has the server read its certificates again.
+async fn reload(line: &mut UnixStream) {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell_systemd(&[NotifyState::Reloading, now]);
+    }
+    // A server that is gone reads them at its next start.
+    let _gone = line.write_all(&[Asked::Reload.byte()]).await;
+}
+
+// The next time that systemd must hear of the server; never if it does not want to.
+async fn ticked(watchdog: &mut Option<tokio::time::Interval>) {
+    match watchdog {
+        Some(watchdog) => drop(watchdog.tick().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -6,6 +6,7 @@
 mod admin;
 mod ask;
 mod backup;
+mod doors;
 mod project;
 mod storage;
 mod values;
@@ -20,6 +21,7 @@ use partyrun_config::Request;
 pub(crate) use admin::{ADMIN_TOKEN, AdminArgs};
 pub(crate) use ask::{Alarm, CronsArgs, LogsArgs, RoomAct, RoomArgs, RoomSort, RoomsArgs, ToArgs, TopArgs};
 pub(crate) use backup::{BackupArgs, DataArgs, RestoreArgs, ScheduleArgs};
+pub(crate) use doors::{DoorArgs, HttpPort, Place};
 pub(crate) use project::{ListenArgs, ProjectArgs};
 pub(crate) use storage::{StorageArgs, StorageCommand};
 pub(crate) use values::CompletionTarget;
@@ -43,6 +45,8 @@ const START_EXAMPLES: &str = "Examples:
   partyrun start chat.partyrun --port 8080    serve a file that `partyrun build` wrote
   partyrun start                              bundle and serve the project of this folder
   partyrun start /srv/chat --persist /var/lib/chat
+  partyrun start chat.partyrun --tls-cert chain.pem --tls-key key.pem
+  partyrun start chat.partyrun --acme --domain chat.example.com --acme-email me@example.com
   partyrun start --backup-to /backup/chat --backup-every 1h --backup-keep 24";
 
 const BUILD_EXAMPLES: &str = "Examples:
@@ -211,6 +215,8 @@ pub(crate) struct StartArgs {
     pub(crate) project: ProjectArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) doors: DoorArgs,
     #[command(flatten)]
     pub(crate) backups: ScheduleArgs,
     #[command(flatten)]

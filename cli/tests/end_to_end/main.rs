@@ -10,6 +10,7 @@
     reason = "a helper of tests that panics has failed its test"
 )]
 
+mod acme;
 mod admin;
 mod altered;
 mod assets;
@@ -32,6 +33,7 @@ mod isolates;
 mod keys;
 mod lanes;
 mod limits;
+mod listen;
 mod metrics;
 mod moves;
 mod node_table;
@@ -49,3 +51,4 @@ mod strangers;
 mod support;
 mod testing;
 mod time;
+mod tls;

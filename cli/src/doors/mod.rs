@@ -1,0 +1,120 @@
+//! Where `start` listens: an address with a port, paths of this machine, and sockets that systemd passes.
+
+mod passed;
+mod path;
+
+use std::net::{SocketAddr, TcpListener};
+
+use partyrun_config::Config;
+use partyrun_net::Listener;
+
+use crate::args::{DoorArgs, Place};
+use crate::error::{PORT, RunError, machine};
+use crate::serve;
+use crate::stop::Link;
+
+pub(crate) use passed::{Passed, VARIABLE as SOCKETS, inherit};
+
+/// The port of https.
+pub(crate) const HTTPS: u16 = 443;
+
+/// The open listeners of a server.
+pub(crate) struct Doors {
+    pub(crate) listeners: Vec<Listener>,
+    /// The port of the first one that has one, else 0.
+    pub(crate) port: u16,
+    /// Where clients that know no port find the others, as flags name them.
+    pub(crate) shown: Vec<String>,
+    /// Paths that are gone when the server is.
+    paths: Vec<path::Bound>,
+}
+
+impl Doors {
+    /// Opens what the flags and the configuration ask for; the port of the life before is the one that clients know.
+    pub(crate) fn open(args: &DoorArgs, config: &Config, link: &Link) -> Result<Self, RunError> {
+        let (old_port, passed) = (link.port, &link.passed);
+        let mut doors = Self { listeners: Vec::new(), port: 0, shown: Vec::new(), paths: Vec::new() };
+        if args.at.is_empty() {
+            // A proxy in front would go on asking the port that was meant, so that a port which is taken is an error.
+            let usual = if args.is_secured() { HTTPS } else { PORT };
+            let (listeners, port) =
+                serve::listen(config.host, Some(config.port.or(old_port).unwrap_or(usual)))?;
+            doors.take_tcp(listeners, port);
+            return Ok(doors);
+        }
+        for place in &args.at {
+            doors.open_one(place, old_port, passed)?;
+        }
+        Ok(doors)
+    }
+
+    fn take_tcp(&mut self, listeners: Vec<TcpListener>, port: u16) {
+        if self.port == 0 {
+            self.port = port;
+        }
+        self.listeners.extend(listeners.into_iter().map(Listener::from));
+    }
+
+    fn open_one(&mut self, place: &Place, old_port: Option<u16>, passed: &Passed) -> Result<(), RunError> {
+        match place {
+            Place::Tcp(host, port) => {
+                let first = self.port == 0;
+                let asked = if *port == 0 && first { old_port.unwrap_or(0) } else { *port };
+                let (listeners, port) = serve::listen(*host, Some(asked))?;
+                self.take_tcp(listeners, port);
+                if !first {
+                    self.shown.push(format!("{}:{port}", host));
+                }
+            }
+            Place::Unix(path, mode) => {
+                let path =
+                    std::path::absolute(path).map_err(machine("The working folder cannot be found"))?;
+                let (listener, bound) = path::bind(&path, *mode)
+                    .map_err(|error| RunError::ListenAt { place: place.to_string(), error })?;
+                self.listeners.push(listener.into());
+                self.shown.push(format!("unix:{}", path.display()));
+                self.paths.push(bound);
+            }
+            Place::Systemd(name) => {
+                for socket in passed.sockets(name.as_deref())? {
+                    match socket {
+                        passed::Socket::Tcp(listener) => {
+                            let address = listener
+                                .local_addr()
+                                .map_err(machine("A socket of systemd has no address"))?;
+                            self.shown.extend((self.port != 0).then(|| address.to_string()));
+                            self.take_tcp(vec![listener], address.port());
+                        }
+                        passed::Socket::Unix(listener, path) => {
+                            self.shown.push(path.map_or_else(
+                                || place.to_string(),
+                                |path| format!("unix:{}", path.display()),
+                            ));
+                            self.listeners.push(listener.into());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The paths, to be dropped when nobody listens there any more.
+    pub(crate) fn take_paths(&mut self) -> impl Sized + use<> {
+        std::mem::take(&mut self.paths)
+    }
+}
+
+/// Opens the port of plain HTTP beside https, at the same addresses.
+pub(crate) fn plain(config: &Config, port: u16) -> Result<(Vec<TcpListener>, u16), RunError> {
+    serve::listen(config.host, Some(port))
+}
+
+/// What an error at a place says in addition, where there is something to say.
+pub(crate) fn advice(address: &SocketAddr, error: &std::io::Error) -> &'static str {
+    if error.kind() == std::io::ErrorKind::PermissionDenied && address.port() < 1024 {
+        ". Ports below 1024 are root's: grant CAP_NET_BIND_SERVICE (docs/tls.md), or choose another port with `--port`"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,78 @@
+//! A listener at a path. What a dead server left there is replaced; what a living one listens at is not.
+
+use std::io::{Error, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Connections that wait in the kernel for being accepted.
+const BACKLOG: i32 = 4096;
+
+/// A path that is removed with this, if it is still the same socket.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|now| now.ino() == self.inode) {
+            // What cannot be removed is replaced by the next server.
+            let _kept = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Listens at a path, with these permissions from its first connection on.
+pub(crate) fn bind(path: &Path, mode: u32) -> std::io::Result<(UnixListener, Bound)> {
+    make_room(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before it listens.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    let inode = std::fs::symlink_metadata(path)?.ino();
+    socket.listen(BACKLOG)?;
+    Ok((socket.into(), Bound { path: path.to_path_buf(), inode }))
+}
+
+fn make_room(path: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(there) if !there.file_type().is_socket() => {
+            Err(Error::new(ErrorKind::AlreadyExists, "there is something else than a socket"))
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+            Err(error) => Err(error),
+            Ok(_) => Err(Error::new(ErrorKind::AddrInUse, "another program listens there")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_server_left_is_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let (listener, bound) = bind(&path, 0o600).unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(bind(&path, 0o600).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(listener);
+        let (listener, second) = bind(&path, 0o666).unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o666);
+        drop(bound);
+        UnixStream::connect(&path).unwrap();
+        drop((listener, second));
+        assert!(!path.exists());
+        std::fs::write(&path, "mine").unwrap();
+        assert_eq!(bind(&path, 0o600).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}
