@@ -331,6 +331,7 @@ struct RequestLine<'a> {
     level: &'static str,
     method: &'a str,
     path: &'a str,
+    http: &'static str,
     status: u16,
     took_ms: u64,
     ip: IpAddr,
@@ -345,7 +346,7 @@ impl Reporter for Output {
         if !self.prints(Loudness::Info) {
             return;
         }
-        let Answered { method, path, client, status, took } = *answered;
+        let Answered { method, version, path, client, status, took } = *answered;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if is_exporting() {
             let more = [("method", method), ("path", path), ("status", &status.to_string())];
@@ -359,6 +360,11 @@ impl Reporter for Output {
                 level: "info",
                 method,
                 path,
+                http: match version {
+                    http::Version::HTTP_2 => "2",
+                    http::Version::HTTP_10 => "1.0",
+                    _ => "1.1",
+                },
                 status,
                 took_ms,
                 ip: client,
@@ -378,7 +384,9 @@ impl Reporter for Output {
             _ => "32",
         };
         let answer = self.paint(paint, &format!("{status} {reason}"));
-        self.line(format!("{} {} {answer} ({took_ms}ms)", escape(method), escape(path)));
+        // Other versions are not worth a word: those lines are the original's.
+        let version = if version == http::Version::HTTP_2 { " HTTP/2" } else { "" };
+        self.line(format!("{} {}{version} {answer} ({took_ms}ms)", escape(method), escape(path)));
     }
 
     fn socket_ended(&self, ended: &Ended<'_>) {

@@ -26,6 +26,7 @@ mod documents;
 mod ends;
 mod errors;
 mod hostile;
+mod http2;
 mod https;
 mod import;
 mod init;

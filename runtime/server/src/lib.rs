@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use http::Version;
 use partyrun_engine::Engine;
 use partyrun_limits::Limits;
 use partyrun_net::{Clients, Guest, Handler, Notes, Request, Response};
@@ -47,6 +48,8 @@ pub use static_files::StaticFiles;
 pub struct Answered<'a> {
     /// Its method.
     pub method: &'a str,
+    /// The version of HTTP in which it came.
+    pub version: Version,
     /// Its path, with the query; in production only the names of the query's parameters, because tokens stand in it.
     pub path: &'a str,
     /// The client's address, as the room sees it: that of the peer, or what a trusted proxy says.
@@ -135,7 +138,7 @@ impl Handler for Server {
         let begun = Instant::now();
         self.hints.look(&request, &self.options, &*self.reporter);
         let client = client::tell(&mut request, &self.options.trusted_proxies);
-        let method = request.method.clone();
+        let (method, version) = (request.method.clone(), request.version);
         let path = self.shown(&request);
         if let Some(upgrade) = request.upgrade.as_mut().filter(|_| !self.options.development) {
             let (reporter, path) = (self.reporter.clone(), path.clone());
@@ -159,7 +162,7 @@ impl Handler for Server {
         let (status, took) = (response.status, begun.elapsed());
         let max = self.options.limits.metrics_parties_max;
         counted.unwrap_or_else(|| partyrun_telemetry::meters(NO_PARTY, max)).answered(status, took);
-        let answered = Answered { method: method.as_str(), path: &path, client, status, took };
+        let answered = Answered { method: method.as_str(), version, path: &path, client, status, took };
         within(place, || self.reporter.request(&answered));
         response
     }
