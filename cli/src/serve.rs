@@ -400,6 +400,7 @@ fn static_files(config: &Config, limits: &Limits) -> Result<Option<StaticFiles>,
         exclude: serve.exclude.clone(),
         single_page_app: serve.single_page_app,
         browser_ttl_seconds: serve.browser_ttl_seconds,
+        compress: config.compression.is_some(),
         ..StaticOptions::new(limits)
     };
     StaticFiles::new(serve.path.clone(), options).map(|files| Some(files.reloading(serve.live)))

@@ -10,11 +10,14 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use partyrun_coding::{Coding, pack};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::encoding::{self, Coding};
 use crate::root::{Opened, Patience, Stamp};
+
+/// A file is packed once for many who ask for it.
+const GZIP_LEVEL: u8 = 6;
 
 /// The path below the root, and the coding.
 type Key = (String, Option<Coding>);
@@ -104,8 +107,7 @@ impl Memory {
         }
         let _turn = Turn { memory: self, key: &key };
         let Some(bytes) = read_settled(opened, bytes_max)? else { return Ok(None) };
-        let content =
-            encoding::compress(coding, &bytes).filter(|small| small.len() < bytes.len()).map(Bytes::from);
+        let content = pack(coding, GZIP_LEVEL, &bytes).map(Bytes::from);
         self.keep(key.clone(), &opened.stamp, content.clone());
         Ok(content)
     }

@@ -6,8 +6,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, header};
+use partyrun_coding::Coding;
 
-use crate::encoding::Coding;
 use crate::root::Stamp;
 
 /// The last second that an HTTP date can name: the end of the year 9999.

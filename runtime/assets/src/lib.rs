@@ -11,7 +11,6 @@
 
 mod cache;
 mod conditional;
-mod encoding;
 mod error;
 mod lookup;
 mod mime;

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use partyrun_coding::{Accepted, Coding};
 use partyrun_limits::Limits;
 
 use crate::cache::Memory;
 use crate::conditional::{Validators, Verdict};
-use crate::encoding::{self, Coding};
 use crate::error::AssetsError;
 use crate::mime::{self, ContentType};
 use crate::path::{self, Named};
@@ -21,6 +21,8 @@ use crate::range::{self, Wanted};
 use crate::root::{Opened, Patience, Root};
 use crate::select::Selection;
 
+/// Among codings that a client likes equally: the smallest first, as a file is packed once for many.
+const ORDER: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
 /// Length from which compressing a file pays.
 const COMPRESSED_BYTES_MIN: u64 = 256;
 /// Seconds by which a file compressed beforehand may be older than its source: copying keeps no order.
@@ -272,7 +274,7 @@ impl Assets {
             || headers.contains_key(header::RANGE)
             || opened.stamp.len < COMPRESSED_BYTES_MIN;
         if !plain {
-            let accepted = encoding::accepted(headers);
+            let accepted: Vec<Coding> = Accepted::of(headers).preferred(ORDER).collect();
             for coding in &accepted {
                 if let Some(sibling) = self.sibling(name, *coding, &opened, patience)? {
                     let validators = Validators::new(&sibling.stamp, Some(*coding));

@@ -29,10 +29,7 @@ pub(crate) fn content_type(path: &str) -> ContentType {
         essence => essence,
     };
     let text = essence.starts_with("text/") || essence == "application/json";
-    let compressible = text
-        || essence.ends_with("+json")
-        || essence.ends_with("+xml")
-        || matches!(essence, "application/xml" | "application/wasm" | "font/ttf" | "font/otf");
+    let compressible = partyrun_coding::is_compressible(essence.as_bytes());
     let value = if text { format!("{essence}; charset=utf-8") } else { essence.to_owned() };
     let value = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     ContentType { value, compressible }

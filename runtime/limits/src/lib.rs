@@ -220,6 +220,10 @@ limits! {
     /// Length of the request line and headers. It also applies to a server's response to an outgoing WebSocket
     /// handshake.
     header_bytes_max: usize = 64 * KIB, "bytes", "431; an outgoing WebSocket fails";
+    /// Length from which a response is compressed for a client that asks for it.
+    answer_compressed_bytes_min: usize = KIB, "bytes", "not a bound: shorter responses are sent as they are";
+    /// Streamed responses of the process that are compressed at the same time. Each takes up to 2 MiB.
+    answers_compressed_max: usize = 256, "streams", "further ones are sent uncompressed";
     /// Number of header fields in a request, or in a server's response to an outgoing WebSocket handshake.
     header_count_max: usize = 100, "fields", "431; an outgoing WebSocket fails";
     /// Length of a request body.

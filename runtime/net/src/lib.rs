@@ -8,7 +8,6 @@
 pub mod client;
 mod clients;
 pub mod close;
-pub mod coding;
 pub mod deflate;
 pub mod front;
 mod handshake;
@@ -24,7 +23,6 @@ pub mod url;
 
 pub use clients::{Client, Clients, Excess, Hold, Notes};
 pub use close::CloseFrame;
-pub use coding::Coding;
 pub use deflate::{Agreed, Compression};
 pub use front::{
     Certificates, Demand, Front, FrontOptions, Guest, Guests, Handler, Identity, Listener, Proxies, Seats,
@@ -32,6 +30,7 @@ pub use front::{
 };
 pub use line::Session;
 pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, counted};
+pub use partyrun_coding::Coding;
 pub use route::{Route, RouteError};
 pub use socket::{Mooring, SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};
 pub use upgrade::{Place, Transport, Upgrade, UpgradeError, UpgradeOffer, Witness};

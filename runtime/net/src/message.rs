@@ -9,12 +9,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version};
+use partyrun_coding::Coder;
 use partyrun_limits::{Charge, Limits};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::clients::{Client, Excess};
-use crate::coding::Coder;
+use crate::negotiation::Seat;
 use crate::upgrade::Upgrade;
 use crate::url::RequestUrl;
 
@@ -166,6 +167,9 @@ pub struct BodyStream {
     /// What the pieces go through, and the part of a piece that has not gone through it yet.
     coder: Option<Box<Coder>>,
     rest: Bytes,
+    /// Whether as much went through it as should without letting others have their turn.
+    tired: bool,
+    seat: Option<Seat>,
 }
 
 /// The writing end of a streamed body. The body is whole when [`BodyWriter::finish`] was called.
@@ -178,7 +182,15 @@ impl BodyStream {
     /// A body of which `pieces_max` pieces may wait. `length` is promised to the peer when it is known.
     pub fn channel(pieces_max: usize, length: Option<u64>) -> (BodyWriter, Self) {
         let (sender, receiver) = mpsc::channel(pieces_max.max(1));
-        let stream = Self { receiver, length, ended: false, coder: None, rest: Bytes::new() };
+        let stream = Self {
+            receiver,
+            length,
+            ended: false,
+            coder: None,
+            rest: Bytes::new(),
+            tired: false,
+            seat: None,
+        };
         (BodyWriter { sender }, stream)
     }
 
@@ -192,11 +204,20 @@ impl BodyStream {
         stream
     }
 
-    /// The same stream in another coding, of unknown length.
-    pub(crate) fn through(mut self, coder: Coder) -> Self {
+    /// The same stream in another coding, of unknown length. It keeps `seat` while it lasts.
+    pub(crate) fn through(mut self, coder: Coder, seat: Option<Seat>) -> Self {
         self.coder = Some(Box::new(coder));
         self.length = None;
+        self.seat = seat;
         self
+    }
+
+    /// A stream that fails where it is read.
+    pub(crate) fn failing(error: &std::io::Error) -> Self {
+        let (writer, stream) = Self::channel(1, None);
+        // There is room for it.
+        let _full = writer.sender.try_send(Err(coding_failed(error)));
+        stream
     }
 
     /// The whole length when the sender promised one.
@@ -211,6 +232,10 @@ impl BodyStream {
 
     /// [`BodyStream::next`] for those who poll.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if std::mem::take(&mut self.tired) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while let Some(mut coder) = self.coder.take() {
             if self.rest.is_empty() {
                 match self.poll_piece(context) {
@@ -230,8 +255,13 @@ impl BodyStream {
             match coder.push(&part, self.rest.is_empty()) {
                 Ok(coded) => {
                     self.coder = Some(coder);
+                    self.tired = part.len() == Coder::PIECE_BYTES;
                     if !coded.is_empty() {
                         return Poll::Ready(Some(Ok(coded)));
+                    }
+                    if std::mem::take(&mut self.tired) {
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                 }
                 Err(error) => {

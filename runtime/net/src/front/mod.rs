@@ -41,6 +41,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
 use crate::line::Line;
+use crate::negotiation::Terms;
 use crate::upgrade::Place;
 use arrive::Threshold;
 use listen::{Accepting, Ends};
@@ -82,6 +83,7 @@ impl Front {
             bodies: Total::new(limits.bodies_total_bytes_max),
             connections: Arc::clone(&connections),
             connections_max: limits.connections_max.min(descriptors::connections_possible()),
+            terms: Terms::new(&limits, options.compression),
             limits: Arc::new(limits),
             options,
             course: course.subscribe(),

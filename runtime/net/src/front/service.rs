@@ -104,7 +104,7 @@ impl<H: Handler> Connection<H> {
             Ok((request, accept)) => {
                 self.state.enter(Phase::Handler);
                 let mut response = self.ask(request).await;
-                wishes.settle(&mut response, self.shared.trunk.limits.answer_inflated_bytes_max);
+                wishes.settle(&mut response, &self.shared.trunk.terms);
                 self.finish(response, head_only, accept, false)
             }
             Err(Refusal(response)) => self.finish(*response, head_only, None, true),

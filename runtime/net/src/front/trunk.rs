@@ -18,6 +18,7 @@ use super::tls::Tls;
 use crate::clients::{Clients, Excess, Hold};
 use crate::deflate::Compression;
 use crate::message::{Request, Response};
+use crate::negotiation::Terms;
 
 /// Answers requests. It is called on the front's threads and must not block them.
 pub trait Handler: Send + Sync + 'static {
@@ -105,6 +106,7 @@ pub(super) struct Trunk<H> {
     /// Of what nobody has read yet of request bodies, for the process.
     pub(super) bodies: Arc<Total>,
     pub(super) options: FrontOptions,
+    pub(super) terms: Terms,
     pub(super) connections: Arc<AtomicUsize>,
     pub(super) connections_max: usize,
     pub(super) course: watch::Receiver<Course>,
