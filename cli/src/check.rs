@@ -7,9 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use partyrun_config::Config;
-use partyrun_engine::{Engine, EngineOptions, Isolation, Program, Workers};
+use partyrun_engine::{Engine, EngineOptions, Isolation, Level, Observer, Program, Source, Workers};
 use partyrun_limits::Limits;
+use partyrun_net::Response;
 use partyrun_store::Memory;
 
 use crate::args::SourceArgs;
@@ -71,6 +73,34 @@ async fn load(
     room_cost::tell(&engine, program, &limits, output, true).await;
     engine.stop(GRACE).await;
     Ok(())
+}
+
+/// Evaluates a program as a server does at its start, without a word: whether it can be served.
+pub(crate) async fn evaluate(
+    config: &Config,
+    program: &Arc<Program>,
+    limits: Limits,
+) -> Result<(), RunError> {
+    let limits = Limits { spares_per_worker: 0, ..limits };
+    let isolation = if config.shares_isolates { Isolation::Worker } else { Isolation::Room };
+    let workers = Workers::Count(1);
+    let options = EngineOptions { limits, workers, isolation, ..EngineOptions::default() };
+    let engine = Engine::start(options, program.clone(), Arc::new(Memory::new()), Arc::new(Silence))
+        .await
+        .map_err(|error| RunError::starting(error, config))?;
+    engine.stop(GRACE).await;
+    Ok(())
+}
+
+// Prints nothing: the modules are evaluated again by the server.
+struct Silence;
+
+impl Observer for Silence {
+    fn console(&self, _source: &Source, _level: Level, _text: &str) {}
+
+    fn assets(&self, _path: String) -> BoxFuture<'static, Option<Response>> {
+        Box::pin(async { None })
+    }
 }
 
 /// Prints the JSON schema of the configuration.

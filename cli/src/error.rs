@@ -90,6 +90,13 @@ pub(crate) enum RunError {
     Backup(#[from] crate::backup::CommandError),
     #[error("The flag `--limit`: {}", limit_problem(.0))]
     Limit(#[from] SettingError),
+    #[error(
+        "The new version changes {what}, which a running server keeps. Let another process take over \
+         (SIGUSR2, `kill -USR2`), or restart the server."
+    )]
+    Fixed { what: &'static str },
+    #[error("{0}")]
+    Take(#[from] crate::upgrade::TakeError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
 }

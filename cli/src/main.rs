@@ -21,6 +21,7 @@ mod doors;
 mod error;
 mod https;
 mod import;
+mod inherit;
 mod init;
 mod keys;
 mod licenses;
@@ -40,6 +41,7 @@ mod stop;
 mod storage;
 mod supervisor;
 mod tested;
+mod upgrade;
 mod watch;
 
 use std::process::ExitCode;
@@ -48,6 +50,7 @@ use clap::Parser;
 
 use args::Command;
 use partyrun_limits::Limits;
+use supervisor::Manner;
 
 fn main() -> ExitCode {
     let begun = std::time::Instant::now();
@@ -65,14 +68,14 @@ fn main() -> ExitCode {
     match typed.command {
         Command::Dev(args) => {
             let limits = args.listen.limits(Limits::default()).unwrap_or_default();
-            supervisor::supervised(args.listen.json, &limits, false, |stop| {
-                reported(dev::run(&args, begun, stop))
-            })
+            let manner = Manner { json: args.listen.json, upgrades: false };
+            supervisor::supervised(manner, &limits, |link| reported(dev::run(&args, begun, link)))
         }
         Command::Start(args) => {
             let json = output::json_wanted(&args.listen);
             let limits = args.listen.limits(Limits::default()).unwrap_or_default();
-            supervisor::supervised(json, &limits, true, |stop| reported(start::run(&args, begun, stop)))
+            let manner = Manner { json, upgrades: true };
+            supervisor::supervised(manner, &limits, |link| reported(start::run(&args, begun, link)))
         }
         Command::Build(args) => reported(pack::run(&args, begun)),
         Command::Check(args) => reported(check::run(&args, begun)),

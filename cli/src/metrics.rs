@@ -20,7 +20,7 @@ pub(crate) fn serve(args: &ListenArgs, limits: &Limits, output: &Output) -> Resu
         output.problem(&problem);
     }
     let Some(address) = args.metrics else { return Ok(None) };
-    let listener = partyrun_net::bind(address).map_err(|error| match error.kind() {
+    let listener = crate::inherit::tcp(address, partyrun_net::bind).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => RunError::MetricsPortInUse { port: address.port() },
         _ => RunError::Listen { address, error },
     })?;

@@ -34,6 +34,8 @@ pub(crate) use manifest::Manifest;
 const FORMAT: u32 = 2;
 const MANIFEST: &str = "manifest.json";
 const ASSETS: &str = "assets/";
+/// Stands in a folder that a release was unpacked into to the end.
+const WHOLE: &str = "whole";
 /// The first bytes of every gzip file.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -182,6 +184,15 @@ impl Unpacked {
             Self::Temporary(folder) => folder.path(),
         }
     }
+
+    /// Removes the files of other releases in the data folder.
+    pub(crate) fn forget_others(&self) {
+        if let Self::Kept(path) = self
+            && let Some(releases) = path.parent()
+        {
+            forget_others(releases, path);
+        }
+    }
 }
 
 impl Release {
@@ -229,8 +240,9 @@ impl Release {
     }
 
     /// Unpacks the static files and writes the settings beside them: into the data folder, or, where nothing is kept,
-    /// into a temporary one. Files of other releases that the data folder holds are removed.
-    pub(crate) fn unpack(&self, data: Option<&Path>) -> Result<Unpacked, ReleaseError> {
+    /// into a temporary one. Files of other releases that the data folder holds are removed, unless a server may serve them
+    /// meanwhile, `beside` this release.
+    pub(crate) fn unpack(&self, data: Option<&Path>, beside: bool) -> Result<Unpacked, ReleaseError> {
         let failed = |path: &Path, error| ReleaseError::Write { path: path.display().to_string(), error };
         let folder = match data {
             Some(data) => Unpacked::Kept(data.join("release").join(&self.manifest.hash)),
@@ -242,10 +254,16 @@ impl Release {
             ),
         };
         let target = folder.path();
+        let whole = target.join(WHOLE);
+        if beside && whole.exists() {
+            // What is served from there is the same.
+            return Ok(folder);
+        }
+        let _none = std::fs::remove_file(&whole);
         let _none = std::fs::remove_dir_all(target.join("assets"));
         std::fs::create_dir_all(target).map_err(|error| failed(target, error))?;
-        if let Some(data) = data {
-            forget_others(&data.join("release"), target);
+        if !beside {
+            folder.forget_others();
         }
         self.unpack_assets(target)?;
         let mut settings = self.manifest.settings.clone();
@@ -255,6 +273,7 @@ impl Release {
         let settings = Value::Object(settings).to_string();
         let path = target.join("partykit.json");
         std::fs::write(&path, settings).map_err(|error| failed(&path, error))?;
+        std::fs::write(&whole, "").map_err(|error| failed(&whole, error))?;
         Ok(folder)
     }
 

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::time::Duration;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -11,23 +12,25 @@ use partyrun_admin::{Health, Log, Release, Target};
 use partyrun_bindings::Bindings;
 use partyrun_config::{Config, Host as ListenHost};
 use partyrun_engine::{
-    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Isolation, Level, Observer, Program,
-    RoomChange, Source, Warm, Workers,
+    BindingCall, BindingReply, Engine, EngineOptions, Inspector, Isolation, Level, Observer, Parcel, Program,
+    RestartCode, RoomChange, Source, Warm, Workers,
 };
 use partyrun_limits::Limits;
-use partyrun_net::{Compression, Front, FrontOptions, Response, Route, Tls};
+use partyrun_net::{Compression, Front, FrontOptions, Listener, Proxies, Response, Route, Tls, Transport};
 use partyrun_server::{
     Answered, AssetsError, Cors, CorsOptions, Crons, Ended, Network, Origins, Reload, Reporter, Server,
     ServerOptions, StaticFiles, StaticOptions, SystemClock,
 };
-use partyrun_store::{Memory, RoomKey, Sqlite, SqliteOptions, Store};
+use partyrun_store::{FolderLock, Memory, RoomKey, Sqlite, SqliteOptions, Store};
 
 use crate::admin::Administration;
 use crate::bindings;
 use crate::error::{PORT, RunError, files, machine};
+use crate::inherit;
 use crate::output::Output;
 use crate::stack::Files;
 use crate::stop::StopRequests;
+use crate::upgrade::take::Estate;
 
 /// What is to be served, and how.
 pub(crate) struct Plan {
@@ -53,6 +56,12 @@ pub(crate) struct Plan {
     pub(crate) health: bool,
     /// What was begun before there was a program.
     pub(crate) warm: Option<Warm>,
+    /// The local bindings, if there are any.
+    pub(crate) bindings: Option<Bindings>,
+    /// What another process has handed over.
+    pub(crate) estate: Option<Estate>,
+    /// What sockets hear that a restart ends.
+    pub(crate) restart_code: RestartCode,
 }
 
 /// A server that runs.
@@ -63,6 +72,13 @@ pub(crate) struct Running {
     reload: Option<Reload>,
     clock: tokio::task::JoinHandle<()>,
     bindings: Option<Bindings>,
+    store: Arc<dyn Store>,
+    crons: Arc<Crons>,
+    reporter: Arc<dyn Reporter>,
+    server: Arc<Server>,
+    host: Arc<Host>,
+    health: Arc<Health>,
+    started: Instant,
 }
 
 /// The threads that carry the command; the front and the workers have their own.
@@ -92,26 +108,38 @@ impl Running {
             bundle_hash,
             health,
             warm,
+            bindings,
+            estate,
+            restart_code,
         } = plan;
         let ports = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         partyrun_engine::note_own_ports(ports.map(|address| address.port()).collect());
         let assets = static_files(&config, &limits)?;
         let compression = compression(&config, &limits);
-        let bindings = bindings::open(&config, &limits)?;
         let (administration, release) = administration.unzip();
         let log = administration.as_ref().map(|administration| administration.log.clone());
         let host = Arc::new(Host {
             console: Console::new(&config, output.clone()),
             log: log.clone(),
-            assets: assets.clone(),
+            assets: RwLock::new(assets.clone()),
             bindings: bindings.clone(),
         });
         let isolation = if config.shares_isolates { Isolation::Worker } else { Isolation::Room };
-        let options = EngineOptions { limits: limits.clone(), workers, isolation, compression, inspector };
-        let engine = Engine::start_warm(warm, options, program, store.clone(), host)
+        let options = EngineOptions {
+            limits: limits.clone(),
+            workers,
+            isolation,
+            compression,
+            inspector,
+            restart_code,
+        };
+        let engine = Engine::start_warm(warm, options, program, store.clone(), host.clone())
             .await
             .map_err(|error| RunError::starting(error, &config))?;
-        let crons = Crons::new(config.crons.clone());
+        let crons = match estate.as_ref().and_then(|estate| estate.crons_looked_ms) {
+            Some(looked_ms) => Crons::since(config.crons.clone(), looked_ms),
+            None => Crons::new(config.crons.clone()),
+        };
         let reporter: Arc<dyn Reporter> = match log {
             Some(log) => Arc::new(Told { output: output.clone(), log }),
             None => output,
@@ -133,33 +161,113 @@ impl Running {
         let server = Arc::new(Server::new(engine.clone(), options, reporter.clone()));
         partyrun_net::front::raise_descriptor_limit();
         let options = FrontOptions { tls, proxies, compression, clients, ..FrontOptions::default() };
-        let front = Front::start(listeners, server, limits.clone(), options)
-            .map_err(machine("The HTTP threads cannot be started"))?;
-        let clock = tokio::spawn(partyrun_server::run_crons(
-            engine.clone(),
-            crons.clone(),
-            SystemClock::default(),
-            reporter,
-        ));
-        if let (Some(administration), Some(release)) = (&administration, release) {
-            let started = std::time::Instant::now();
-            let counted = front.counter();
-            let connections = Box::new(move || counted.load(std::sync::atomic::Ordering::Relaxed));
-            let (engine, health) = (engine.clone(), known);
-            let bundle_hash = std::sync::Mutex::new(bundle_hash);
-            administration.admin.attach(Target {
-                engine,
-                store,
-                limits,
-                crons,
-                release,
-                bundle_hash,
-                started,
-                connections,
-                health,
-            });
+        if let Some(estate) = estate {
+            // Before the first request, which would make their rooms anew.
+            engine.adopt(estate.rooms(&options, &limits, |visit| server.witness(visit)));
         }
-        Ok(Self { engine, front, administration, reload, clock, bindings })
+        let front = Front::start(listeners, server.clone(), limits.clone(), options)
+            .map_err(machine("The HTTP threads cannot be started"))?;
+        let clock = start_clock(&engine, &crons, &reporter);
+        let running = Self {
+            engine,
+            front,
+            administration,
+            reload,
+            clock,
+            bindings,
+            store,
+            crons,
+            reporter,
+            server,
+            host,
+            health: known,
+            started: Instant::now(),
+        };
+        if let Some(release) = release {
+            running.attach(release, bundle_hash, limits);
+        }
+        Ok(running)
+    }
+
+    // Tells operators what runs.
+    fn attach(&self, release: Release, bundle_hash: Option<String>, limits: Limits) {
+        let Some(administration) = &self.administration else { return };
+        let counted = self.front.counter();
+        administration.admin.attach(Target {
+            engine: self.engine.clone(),
+            store: self.store.clone(),
+            limits,
+            crons: self.crons.clone(),
+            release,
+            bundle_hash: std::sync::Mutex::new(bundle_hash),
+            started: self.started,
+            connections: Box::new(move || counted.load(std::sync::atomic::Ordering::Relaxed)),
+            health: self.health.clone(),
+        });
+    }
+
+    /// Changes to another release: its program, its static files, its crons. Where the program cannot be evaluated, everything
+    /// stays as it is.
+    pub(crate) async fn swap(
+        &mut self,
+        config: &Arc<Config>,
+        program: &Arc<Program>,
+        release: Release,
+        hash: &str,
+        limits: &Limits,
+    ) -> Result<(), RunError> {
+        let assets = static_files(config, limits)?;
+        let swapped = self.engine.swap_within(program.clone(), limits.upgrade_drain_max).await;
+        swapped.map_err(|error| RunError::starting(error, config))?;
+        self.server.replace_assets(assets.clone());
+        *self.host.assets.write().unwrap_or_else(PoisonError::into_inner) = assets;
+        self.clock.abort();
+        let looked_ms = self.crons.looked_ms().unwrap_or_default();
+        self.crons = Crons::since(config.crons.clone(), looked_ms);
+        self.clock = start_clock(&self.engine, &self.crons, &self.reporter);
+        self.attach(release, Some(hash.to_string()), limits.clone());
+        Ok(())
+    }
+
+    /// Comes to rest, so that another process can have it: nothing is accepted, no alarm and no cron begins, and rooms that may
+    /// hibernate do. Answers those. [`Running::go_on`] undoes it.
+    pub(crate) async fn rest(&mut self, within: Duration) -> Vec<(RoomKey, Parcel)> {
+        self.front.rest(within).await;
+        self.clock.abort();
+        self.engine.lift(within).await
+    }
+
+    /// Goes on after [`Running::rest`].
+    pub(crate) fn go_on(&mut self, parcels: Vec<(RoomKey, Parcel)>) {
+        self.engine.go_on(parcels);
+        self.clock = start_clock(&self.engine, &self.crons, &self.reporter);
+        self.front.resume();
+    }
+
+    /// Ends what is left after [`Running::rest`], and closes the data, which another process has. Its sockets are not closed:
+    /// they go on there.
+    pub(crate) async fn give_up(&mut self, parcels: &mut [(RoomKey, Parcel)]) {
+        let all = parcels.iter_mut().flat_map(|(_, parcel)| &mut parcel.connections);
+        for (_, transport) in all {
+            if let Transport::Tcp { place: Some(place), .. } = transport {
+                place.leave();
+            }
+        }
+        self.detach();
+        self.administration.iter().for_each(|administration| administration.admin.leave());
+        self.front.stop(Duration::ZERO);
+        self.engine.stop(Duration::ZERO).await;
+        self.close_bindings().await;
+    }
+
+    /// The lock of the data folder.
+    pub(crate) fn lock(&self) -> Option<OwnedFd> {
+        self.store.lock()
+    }
+
+    /// Up to when crons have been run, in milliseconds since 1970.
+    pub(crate) fn crons_looked_ms(&self) -> Option<i64> {
+        self.crons.looked_ms()
     }
 
     /// Ends this server in favour of another one in the same process.
@@ -209,6 +317,15 @@ impl Running {
             () = requests.next() => std::process::exit(130),
         }
     }
+}
+
+fn start_clock(
+    engine: &Engine,
+    crons: &Arc<Crons>,
+    reporter: &Arc<dyn Reporter>,
+) -> tokio::task::JoinHandle<()> {
+    let (engine, crons, reporter) = (engine.clone(), crons.clone(), reporter.clone());
+    tokio::spawn(partyrun_server::run_crons(engine, crons, SystemClock::default(), reporter))
 }
 
 /// Prints what user code prints, with its errors explained.
@@ -291,7 +408,7 @@ impl Reporter for Told {
 struct Host {
     console: Console,
     log: Option<Arc<Log>>,
-    assets: Option<StaticFiles>,
+    assets: RwLock<Option<StaticFiles>>,
     bindings: Option<Bindings>,
 }
 
@@ -319,7 +436,8 @@ impl Observer for Host {
     }
 
     fn assets(&self, path: String) -> BoxFuture<'static, Option<Response>> {
-        let (assets, output) = (self.assets.clone(), self.console.output.clone());
+        let assets = self.assets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let output = self.console.output.clone();
         let asking = async move {
             assets?.fetch(path).await.unwrap_or_else(|error| {
                 output.problem(&format!("assets.fetch: {error}"));
@@ -360,8 +478,8 @@ fn listen_at(
     let mut missing = None;
     for &address in addresses {
         let asked = SocketAddr::new(address, port);
-        let bound =
-            if addresses.len() > 1 { partyrun_net::bind_family(asked) } else { partyrun_net::bind(asked) };
+        let bind = if addresses.len() > 1 { partyrun_net::bind_family } else { partyrun_net::bind };
+        let bound = inherit::tcp(asked, bind);
         match bound {
             Ok(listener) => {
                 port = listener.local_addr().map_err(|error| (asked, error))?.port();
@@ -419,12 +537,26 @@ pub(crate) fn compression(config: &Config, limits: &Limits) -> Option<Compressio
 
 /// The store that the configuration asks for.
 pub(crate) fn open_store(config: &Config, limits: &Limits) -> Result<Arc<dyn Store>, RunError> {
-    match config.persist.path() {
-        None => Ok(Arc::new(Memory::new())),
-        Some(path) => match Sqlite::open_with(path, SqliteOptions::new(limits)) {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) => Err(RunError::Store { path: path.display().to_string(), error }),
-        },
+    open_store_with(config, limits, None)
+}
+
+/// The same, with the lock that another process has handed over.
+pub(crate) fn open_store_with(
+    config: &Config,
+    limits: &Limits,
+    lock: Option<OwnedFd>,
+) -> Result<Arc<dyn Store>, RunError> {
+    let Some(path) = config.persist.path() else { return Ok(Arc::new(Memory::new())) };
+    let options = SqliteOptions::new(limits);
+    let opened = match lock {
+        None => Sqlite::open_with(path, options),
+        Some(lock) => {
+            FolderLock::inherit(path, lock).and_then(|lock| Sqlite::open_locked(path, options, lock))
+        }
+    };
+    match opened {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) => Err(RunError::Store { path: path.display().to_string(), error }),
     }
 }
 
@@ -456,6 +588,7 @@ mod tests {
             // A port that is taken in one family is not free.
             let other = ListenHost::Address(listeners.last().unwrap().local_addr().unwrap().ip());
             drop(listeners);
+            inherit::forget_kept();
             let (_taken, port) = listen(other, Some(port)).unwrap();
             assert!(matches!(listen(host, Some(port)), Err(RunError::PortInUse { .. })));
         }

@@ -21,6 +21,7 @@ use serde_json::{Map, json};
 
 use crate::args::{ADMIN_TOKEN, AdminArgs};
 use crate::error::RunError;
+use crate::inherit;
 use crate::metrics::Page;
 use crate::output::Output;
 use found::Found;
@@ -150,7 +151,22 @@ impl Drop for Administration {
 }
 
 fn open(address: &Address) -> Result<Listening, RunError> {
-    Listening::open(address).map_err(|error| refused(address, error))
+    listen(address).map_err(|error| refused(address, error))
+}
+
+// What another process has handed over is open already.
+fn listen(address: &Address) -> std::io::Result<Listening> {
+    match address {
+        Address::Tcp(address) => Listening::of_tcp(inherit::tcp(*address, partyrun_net::bind)?),
+        Address::Unix(path) => {
+            let listening = match inherit::unix(path) {
+                Some(listener) => Listening::of_unix(listener, path)?,
+                None => Listening::open(address)?,
+            };
+            inherit::keep(&listening)?;
+            Ok(listening)
+        }
+    }
 }
 
 fn refused(address: &Address, error: std::io::Error) -> RunError {

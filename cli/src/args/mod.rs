@@ -221,6 +221,9 @@ pub(crate) struct StartArgs {
     pub(crate) backups: ScheduleArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    /// The code with which sockets are closed that a restart or an upgrade ends: 1001, 1012, 1013, or 3000 to 4999 [default: 1012].
+    #[arg(long, value_name = "CODE", value_parser = close_code)]
+    pub(crate) close_code: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -340,6 +343,14 @@ fn inspect_address(text: &str) -> Result<SocketAddr, String> {
     match text.trim_matches(['[', ']']).parse() {
         Ok(host) => Ok(SocketAddr::new(host, PORT)),
         Err(_) => Err("write an address such as `127.0.0.1:9229`, or a port".to_string()),
+    }
+}
+
+// A code that says to clients that they may come back.
+fn close_code(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(code @ (1001 | 1012 | 1013 | 3000..=4999)) => Ok(code),
+        _ => Err("write 1001, 1012, 1013, or a number from 3000 to 4999".to_string()),
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use partyrun_config::{Config, Request};
-use partyrun_engine::{Engine, Warm};
+use partyrun_engine::{Engine, RestartCode, Warm};
 use partyrun_limits::Limits;
 use partyrun_net::Tls;
 use partyrun_server::{Reload, Reporter};
@@ -208,6 +208,9 @@ impl Setup {
             reload: Some(self.reload.clone()),
             inspector: self.debugger.as_ref().map(|debugger| debugger.inspector.clone()),
             warm,
+            bindings: crate::bindings::open(config, &self.limits)?,
+            estate: None,
+            restart_code: RestartCode::default(),
         })
         .await
     }

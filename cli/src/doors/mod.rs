@@ -10,10 +10,11 @@ use partyrun_net::Listener;
 
 use crate::args::{DoorArgs, Place};
 use crate::error::{PORT, RunError, machine};
+use crate::inherit;
 use crate::serve;
 use crate::stop::Link;
 
-pub(crate) use passed::{Passed, VARIABLE as SOCKETS, inherit};
+pub(crate) use passed::{Passed, VARIABLE as SOCKETS, inherit as pass_to_next};
 
 /// The port of https.
 pub(crate) const HTTPS: u16 = 443;
@@ -33,7 +34,7 @@ impl Doors {
     /// Opens what the flags and the configuration ask for; the port of the life before is the one that clients know.
     pub(crate) fn open(args: &DoorArgs, config: &Config, link: &Link) -> Result<Self, RunError> {
         let (old_port, passed) = (link.port, &link.passed);
-        let mut doors = Self { listeners: Vec::new(), port: 0, shown: Vec::new(), paths: Vec::new() };
+        let mut doors = Self::kept(0);
         if args.at.is_empty() {
             // A proxy in front would go on asking the port that was meant, so that a port which is taken is an error.
             let usual = if args.is_secured() { HTTPS } else { PORT };
@@ -46,6 +47,11 @@ impl Doors {
             doors.open_one(place, old_port, passed)?;
         }
         Ok(doors)
+    }
+
+    /// None of a server that keeps those that it has, with this port.
+    pub(crate) fn kept(port: u16) -> Self {
+        Self { listeners: Vec::new(), port, shown: Vec::new(), paths: Vec::new() }
     }
 
     fn take_tcp(&mut self, listeners: Vec<TcpListener>, port: u16) {
@@ -71,6 +77,7 @@ impl Doors {
                     std::path::absolute(path).map_err(machine("The working folder cannot be found"))?;
                 let (listener, bound) = path::bind(&path, *mode)
                     .map_err(|error| RunError::ListenAt { place: place.to_string(), error })?;
+                inherit::keep(&listener).map_err(machine("A listener cannot be copied"))?;
                 self.listeners.push(listener.into());
                 self.shown.push(format!("unix:{}", path.display()));
                 self.paths.push(bound);

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::inherit;
+
 /// Connections that wait in the kernel for being accepted.
 const BACKLOG: i32 = 4096;
 
@@ -28,6 +30,10 @@ impl Drop for Bound {
 
 /// Listens at a path, with these permissions from its first connection on.
 pub(crate) fn bind(path: &Path, mode: u32) -> std::io::Result<(UnixListener, Bound)> {
+    if let Some(listener) = inherit::unix(path) {
+        let inode = std::fs::symlink_metadata(path)?.ino();
+        return Ok((listener, Bound { path: path.to_path_buf(), inode }));
+    }
     make_room(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;

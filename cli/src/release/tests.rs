@@ -134,8 +134,8 @@ impl Sandbox {
         let before = self.outside();
         let path = self.path("r.partyrun");
         std::fs::write(&path, bytes).unwrap();
-        let outcome =
-            Release::read(&path, &limits()).and_then(|release| release.unpack(Some(&self.path("data"))));
+        let outcome = Release::read(&path, &limits())
+            .and_then(|release| release.unpack(Some(&self.path("data")), false));
         assert_eq!(self.outside(), before, "{what}");
         let own = self.path("data/release");
         let releases: Vec<_> = std::fs::read_dir(own).into_iter().flatten().flatten().collect();

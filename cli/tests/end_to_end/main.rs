@@ -53,3 +53,4 @@ mod support;
 mod testing;
 mod time;
 mod tls;
+mod upgrade;

@@ -3,10 +3,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -114,9 +116,29 @@ impl Listening {
         }
     }
 
+    /// A listener at an address that is open already.
+    pub fn of_tcp(listener: std::net::TcpListener) -> std::io::Result<Self> {
+        let address = Address::Tcp(listener.local_addr()?);
+        Ok(Self { listener: Listener::Tcp(listener), address })
+    }
+
+    /// A listener at a path that is open already.
+    pub fn of_unix(listener: std::os::unix::net::UnixListener, path: &Path) -> std::io::Result<Self> {
+        Ok(Self { listener: Listener::Unix(listener), address: Address::Unix(path.canonicalize()?) })
+    }
+
     /// Where it is reached.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.listener {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener) => listener.as_fd(),
+        }
     }
 }
 
@@ -140,6 +162,8 @@ struct Shared {
     values: OnceCell<Arc<Values>>,
     limits: Limits,
     stop: watch::Sender<bool>,
+    /// Another process listens on.
+    left: AtomicBool,
 }
 
 impl Admin {
@@ -161,6 +185,7 @@ impl Admin {
             values: OnceCell::new(),
             limits,
             stop: watch::Sender::new(false),
+            left: AtomicBool::new(false),
         }));
         let shared = admin.0.clone();
         let listener = listening.listener;
@@ -196,11 +221,18 @@ impl Admin {
         }
     }
 
+    /// Leaves the listener to another process: [`Admin::stop`] removes nothing of it.
+    pub fn leave(&self) {
+        self.0.left.store(true, Ordering::Release);
+    }
+
     /// Accepts nothing more, and ends all connections.
     pub fn stop(&self) {
         self.detach();
         self.0.stop.send_replace(true);
-        if let Address::Unix(path) = &self.0.address {
+        if let Address::Unix(path) = &self.0.address
+            && !self.0.left.load(Ordering::Acquire)
+        {
             let _gone = std::fs::remove_file(path);
         }
     }

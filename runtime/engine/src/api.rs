@@ -31,6 +31,17 @@ pub enum Isolation {
     Worker,
 }
 
+/// The code with which sockets are closed that a restart or another version of the code ends: 1012, unless clients take that
+/// for an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartCode(pub u16);
+
+impl Default for RestartCode {
+    fn default() -> Self {
+        Self(1012)
+    }
+}
+
 /// How urgent console output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

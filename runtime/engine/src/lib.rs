@@ -23,13 +23,14 @@ pub use api::admin::{
     StorageQuery, Usage,
 };
 pub use api::{
-    Before, Counts, CronOutcome, Fetched, Isolation, Level, Observer, PartyDescription, RoomChange, RoomCost,
-    RoomState, Source, StartError,
+    Before, Counts, CronOutcome, Fetched, Isolation, Level, Observer, PartyDescription, RestartCode,
+    RoomChange, RoomCost, RoomState, Source, StartError,
 };
 pub use engine::{Engine, EngineOptions, Warm, Workers};
 pub use ground::inspect::{Arrival, Follow, Inspector, Session, Target};
 pub use ground::program::{BUNDLE_NAME, DebugMap, Program, ProgramError};
 pub use partyrun_extensions::{BindingCall, BindingReply, Outbound, note_own_ports, restrict};
+pub use room::lodging::{Connection, Parcel};
 
 /// The version of the V8 that is linked.
 pub fn v8_version() -> &'static str {

@@ -6,9 +6,10 @@
 //! bytes read too far included. Any other answer drops the offer. Within the process the offer is completed with a
 //! [`PipeEnd`] instead.
 
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
@@ -52,8 +53,25 @@ pub enum Transport {
     Pipe(PipeEnd),
 }
 
+/// Who is connected, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// The path of the handshake, as logs show it.
+    pub path: String,
+    /// The client's address.
+    pub client: IpAddr,
+    /// When the handshake began.
+    pub begun: Instant,
+}
+
 /// Hears with which code a WebSocket ended; 1006 where it broke. Called once, when the connection is gone.
-pub type Witness = Box<dyn FnOnce(u16) + Send + Sync>;
+#[derive(Clone)]
+pub struct Witness {
+    /// Whose connection it is.
+    pub visit: Box<Visit>,
+    /// Hears of the end.
+    pub tell: Arc<dyn Fn(&Visit, u16) + Send + Sync>,
+}
 
 /// A place among the connections of the process (`connections_max`), given back when dropped.
 pub struct Place {
@@ -81,9 +99,24 @@ impl Place {
 
     /// Tells the witness, if there is one.
     pub(crate) fn ended(&mut self, code: u16) {
-        if let Some(witness) = self.witness.take() {
-            witness(code);
+        if let Some(Witness { visit, tell }) = self.witness.take() {
+            tell(&visit, code);
         }
+    }
+
+    /// Whose connection it is, if somebody is told of its end.
+    pub fn visit(&self) -> Option<&Visit> {
+        self.witness.as_ref().map(|witness| &*witness.visit)
+    }
+
+    /// The connection goes on in another process: nobody here is told of its end.
+    pub fn leave(&mut self) {
+        self.witness = None;
+    }
+
+    /// The connection came from another process.
+    pub fn arrive(&mut self, witness: Witness) {
+        self.witness = Some(witness);
     }
 }
 

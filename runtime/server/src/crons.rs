@@ -178,6 +178,8 @@ pub struct Crons {
     crons: Vec<(String, String)>,
     running: Mutex<HashSet<String>>,
     last: Mutex<HashMap<String, CronRun>>,
+    /// Up to when it was looked what is due, in milliseconds since 1970; 0 before the first look.
+    looked_ms: AtomicI64,
 }
 
 /// A run that is going; when it is dropped, the next may begin.
@@ -193,6 +195,16 @@ impl Crons {
     /// The crons of a configuration: names and expressions.
     pub fn new(crons: Vec<(String, String)>) -> Arc<Self> {
         Arc::new(Self { crons, ..Self::default() })
+    }
+
+    /// The same, of which another process has run what was due up to this time, in milliseconds since 1970.
+    pub fn since(crons: Vec<(String, String)>, looked_ms: i64) -> Arc<Self> {
+        Arc::new(Self { crons, looked_ms: AtomicI64::new(looked_ms), ..Self::default() })
+    }
+
+    /// Up to when what was due has been run, in milliseconds since 1970; none before the first look.
+    pub fn looked_ms(&self) -> Option<i64> {
+        Some(self.looked_ms.load(Ordering::Acquire)).filter(|ms| *ms > 0)
     }
 
     /// All of them, in the order of the configuration.
@@ -258,9 +270,20 @@ pub async fn run_crons(
     let clock = Arc::new(clock);
     let mut schedule = Schedule::new(crons.crons.clone(), clock.now());
     schedule.makes_up = clock.is_moved();
+    let mut taken_over = false;
+    if let Some(looked) = crons.looked_ms().and_then(DateTime::from_timestamp_millis) {
+        schedule.looked = looked.min(schedule.looked);
+        taken_over = true;
+    }
+    crons.looked_ms.store(schedule.looked.timestamp_millis(), Ordering::Release);
     loop {
-        clock.sleep(schedule.sleep(clock.now())).await;
-        for due in schedule.due(clock.now()) {
+        // What became due while one process took over from another is due at once.
+        if !std::mem::take(&mut taken_over) {
+            clock.sleep(schedule.sleep(clock.now())).await;
+        }
+        let due = schedule.due(clock.now());
+        crons.looked_ms.store(schedule.looked.timestamp_millis(), Ordering::Release);
+        for due in due {
             if !runner.has_handler() {
                 let name = &due.name;
                 reporter

@@ -81,7 +81,7 @@ impl Server {
         if main.cron && self.options.development && request.path() == "/__scheduled__" {
             return self.scheduled(&request).await;
         }
-        if let Some(assets) = &self.options.assets
+        if let Some(assets) = self.assets()
             && let Some(response) = self.found(assets.answer(&request).await)
         {
             return response;
@@ -110,7 +110,7 @@ impl Server {
             },
             false => request,
         };
-        let page = match &self.options.assets {
+        let page = match self.assets() {
             Some(assets) => self.found(assets.not_found(&request).await),
             None => None,
         };

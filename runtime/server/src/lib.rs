@@ -20,14 +20,14 @@ mod trace;
 mod welcome;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use http::Version;
 use partyrun_engine::Engine;
 use partyrun_limits::Limits;
-use partyrun_net::{Clients, Guest, Handler, Notes, Request, Response};
+use partyrun_net::{Clients, Guest, Handler, Notes, Request, Response, Visit, Witness};
 use partyrun_store::RoomKey;
 use partyrun_telemetry::{NO_PARTY, Span, tracer, within};
 
@@ -119,6 +119,8 @@ pub struct ServerOptions {
 pub struct Server {
     engine: Engine,
     options: ServerOptions,
+    /// The static files, which a new release replaces.
+    assets: RwLock<Option<StaticFiles>>,
     reporter: Arc<dyn Reporter>,
     hints: Hints,
     origin_notes: Notes,
@@ -127,9 +129,19 @@ pub struct Server {
 
 impl Server {
     /// A server for an engine that runs already. Give it to [`partyrun_net::Front::start`].
-    pub fn new(engine: Engine, options: ServerOptions, reporter: Arc<dyn Reporter>) -> Self {
-        let origin_notes = admission::notes(reporter.clone());
-        Self { engine, options, reporter, hints: Hints::default(), origin_notes, started: Instant::now() }
+    pub fn new(engine: Engine, mut options: ServerOptions, reporter: Arc<dyn Reporter>) -> Self {
+        let assets = RwLock::new(options.assets.take());
+        let (hints, origin_notes) = (Hints::default(), admission::notes(reporter.clone()));
+        Self { engine, options, assets, reporter, hints, origin_notes, started: Instant::now() }
+    }
+
+    /// Serves other static files from now on.
+    pub fn replace_assets(&self, assets: Option<StaticFiles>) {
+        *self.assets.write().unwrap_or_else(PoisonError::into_inner) = assets;
+    }
+
+    fn assets(&self) -> Option<StaticFiles> {
+        self.assets.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -141,10 +153,7 @@ impl Handler for Server {
         let (method, version) = (request.method.clone(), request.version);
         let path = self.shown(&request);
         if let Some(upgrade) = request.upgrade.as_mut().filter(|_| !self.options.development) {
-            let (reporter, path) = (self.reporter.clone(), path.clone());
-            upgrade.witnessed(Box::new(move |code| {
-                reporter.socket_ended(&Ended { path: &path, client, code, lasted: begun.elapsed() });
-            }));
+            upgrade.witnessed(self.witness(Visit { path: path.clone(), client, begun }));
         }
         let mut counted = None;
         let mut span = tracer().and_then(|tracer| {
@@ -180,6 +189,16 @@ impl Handler for Server {
 }
 
 impl Server {
+    /// Tells the reporter of the end of this visit.
+    pub fn witness(&self, visit: Visit) -> Witness {
+        let reporter = self.reporter.clone();
+        let tell = move |visit: &Visit, code| {
+            let Visit { path, client, begun } = visit;
+            reporter.socket_ended(&Ended { path, client: *client, code, lasted: begun.elapsed() });
+        };
+        Witness { visit: Box::new(visit), tell: Arc::new(tell) }
+    }
+
     // The path as logs show it.
     fn shown(&self, request: &Request) -> String {
         match request.query() {

@@ -41,7 +41,9 @@ pub use error::{JsErrorClass, StorageError, StoreError};
 pub use key::RoomKey;
 pub use memory::Memory;
 pub use room::{AlarmEnd, AlarmOutcome, ListOptions, Listed, RoomStorage, TransactionId, WorkerStore};
-pub use sqlite::{DATABASE_FILE, FolderLock, Look, RoomOnDisk, Sqlite, SqliteOptions, Whole, verify};
+pub use sqlite::{
+    DATABASE_FILE, FolderLock, Look, RoomOnDisk, SCHEMA_VERSION, Sqlite, SqliteOptions, Whole, verify,
+};
 pub use store::{
     AlarmHook, AlarmWrite, Batch, CommitCallback, DueAlarm, ENTRIES_COUNTED_MAX, KeyRange, Reader,
     RoomHandle, RoomSeen, RoomsPage, Store, StoredAlarm, StoredRoom, StoredSize, Survey, Visit,

@@ -5,6 +5,7 @@
 //! what is committed. Implementations: SQLite for `.partyrun/`, memory for `--persist false`.
 
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -54,6 +55,11 @@ pub trait Store: Send + Sync {
     /// The files on disk by what they are, with their lengths in bytes; none where there are none.
     fn file_bytes(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
+    }
+
+    /// A descriptor with the lock of the data folder, for the process that takes over; none where there is no folder.
+    fn lock(&self) -> Option<OwnedFd> {
+        None
     }
 
     /// Finishes all batches given so far and closes the database. Later batches fail.

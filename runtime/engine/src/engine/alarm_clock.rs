@@ -51,6 +51,9 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), StartError> {
 
 // Sends what is due to its rooms and answers how long nothing will be.
 fn fire_due(engine: &Inner) -> Duration {
+    if engine.alarms_held.load(Ordering::Acquire) {
+        return FULL_LOOK_EVERY;
+    }
     let running = engine.alarms_running.load(Ordering::Acquire);
     let room = engine.options.limits.alarms_running_max.saturating_sub(running).min(TAKEN_AT_ONCE);
     if room == 0 {

@@ -10,7 +10,7 @@ use partyrun_net::{Request, Response};
 use partyrun_store::{RoomKey, Store};
 use tokio::sync::oneshot;
 
-use crate::api::{Isolation, Observer, PartyDescription, Source, StartError};
+use crate::api::{Isolation, Observer, PartyDescription, RestartCode, Source, StartError};
 use crate::engine::edges::Edges;
 use crate::engine::table::Placement;
 use crate::ground::inspect::Inspector;
@@ -61,6 +61,8 @@ pub struct EngineOptions {
     pub compression: Option<partyrun_net::Compression>,
     /// Where debuggers find the rooms; without it nothing can be debugged.
     pub inspector: Option<Arc<Inspector>>,
+    /// What sockets hear that a restart ends.
+    pub restart_code: RestartCode,
 }
 
 /// What all threads of an engine share.
@@ -78,6 +80,10 @@ pub(crate) struct Inner {
     pub(crate) registry: Arc<Registry>,
     pub(super) totals: Totals,
     pub(crate) stopping: AtomicBool,
+    /// No alarm is begun.
+    pub(super) alarms_held: AtomicBool,
+    /// Rooms are on their way to another process: no other room comes into memory.
+    pub(super) lifting: AtomicBool,
     pub(crate) alarms_running: AtomicUsize,
     pub(super) making_spare: Arc<AtomicBool>,
     pub(super) this: Weak<Inner>,
@@ -90,7 +96,7 @@ pub struct Warm(pub(super) WaitingWorker);
 impl Inner {
     /// Gives a request to a room. An error is what a stub's fetch rejects with.
     pub(super) async fn ask_room(&self, key: RoomKey, request: Request, origin: Origin) -> Answer {
-        if self.stopping.load(Ordering::Acquire) {
+        if self.stopping.load(Ordering::Acquire) || self.lifting.load(Ordering::Acquire) {
             return Ok(stopping());
         }
         let (reply, answer) = oneshot::channel();
@@ -139,6 +145,7 @@ impl Inner {
             places: self.places.clone(),
             registry: self.registry.clone(),
             totals: self.totals.clone(),
+            restart_code: self.options.restart_code,
         }
     }
 

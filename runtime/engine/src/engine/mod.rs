@@ -6,6 +6,7 @@
 mod administration;
 pub(crate) mod alarm_clock;
 mod edges;
+mod handover;
 pub(crate) mod inner;
 mod metrics;
 pub(crate) mod placement;
@@ -113,6 +114,8 @@ impl Engine {
             registry: Arc::default(),
             totals,
             stopping: AtomicBool::new(false),
+            alarms_held: AtomicBool::new(false),
+            lifting: AtomicBool::new(false),
             alarms_running: AtomicUsize::new(0),
             making_spare: Arc::default(),
         });
@@ -214,6 +217,11 @@ impl Engine {
 
     /// Changes to a new program. Where it cannot be evaluated, the old one goes on.
     pub async fn swap(&self, program: Arc<Program>) -> Result<(), StartError> {
+        self.swap_within(program, Duration::ZERO).await
+    }
+
+    /// The same, where a room that is at work goes on with the old program until it has nothing in progress, at most for `patience`.
+    pub async fn swap_within(&self, program: Arc<Program>, patience: Duration) -> Result<(), StartError> {
         let old = std::mem::replace(&mut *write(&self.0.program), program.clone());
         let (edge, parties) = match self.0.start_edge(None).await {
             Ok(started) => started,
@@ -228,7 +236,7 @@ impl Engine {
             let _gone = old_edge.send(Message::Stop);
         }
         for worker in self.0.placement.workers() {
-            let _gone = worker.send(Message::Swap(program.clone()));
+            let _gone = worker.send(Message::Swap(program.clone(), patience));
         }
         Ok(())
     }

@@ -165,7 +165,8 @@ impl Inner {
 
     // Gives everything that needs no isolate of this worker's thread to others. Answers the messages that are to be sent on.
     fn relieve(&self, mailbox: &Arc<Mailbox>) -> Vec<Message> {
-        if self.stopping.load(Ordering::Acquire) || matches!(mailbox.kind, Kind::Room | Kind::Edge) {
+        let ending = self.stopping.load(Ordering::Acquire) || self.lifting.load(Ordering::Acquire);
+        if ending || matches!(mailbox.kind, Kind::Room | Kind::Edge) {
             return Vec::new();
         }
         let mut guard = self.placement.write();

@@ -12,11 +12,15 @@ use partyrun_net::{Mooring, Transport};
 
 /// What a connection needs to come back after hibernation.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Connection {
-    pub(crate) id: String,
-    pub(crate) uri: String,
-    pub(crate) tags: Vec<String>,
-    pub(crate) attachment: Option<Vec<u8>>,
+pub struct Connection {
+    /// Its id.
+    pub id: String,
+    /// The URL of its handshake.
+    pub uri: String,
+    /// What `getConnections` finds it by.
+    pub tags: Vec<String>,
+    /// Its state, as the script has written it.
+    pub attachment: Option<Vec<u8>>,
 }
 
 /// A connection that rests with its room.
@@ -26,13 +30,13 @@ pub(crate) struct Berth {
     pub(crate) mooring: Mooring,
 }
 
-/// A room on its way to another worker.
+/// A room on its way to another worker, or to another process.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub struct Parcel {
     /// In the order of their arrival.
-    pub(crate) connections: Vec<(Arc<Connection>, Transport)>,
+    pub connections: Vec<(Arc<Connection>, Transport)>,
     /// A step of the room took long.
-    pub(crate) slow: bool,
+    pub slow: bool,
 }
 
 #[derive(Debug)]

@@ -71,7 +71,7 @@ impl Actor {
         self.leave_home();
         self.requests.answer_all(|| Response::text(503, "The server was updated."));
         if !self.rest.hibernates() {
-            self.sockets.borrow_mut().close_all(1012, "Service Restart");
+            self.sockets.borrow_mut().close_all(self.shared.restart_code.0, "Service Restart");
             drop(self.inbox.take());
         }
         self.fail_alarms();
@@ -157,6 +157,14 @@ impl Actor {
         for (connection, transport) in parcel.connections {
             self.sockets.borrow_mut().adopt(connection, transport);
         }
+    }
+
+    /// What is left of a room that rests, for another process; none where it does not rest, or nothing of it can go.
+    pub(crate) fn lift(&self) -> Option<Parcel> {
+        let rests =
+            !self.is_live() && self.inbox.is_empty() && self.requests.is_empty() && self.gate.is_open();
+        let connections = if rests { self.sockets.borrow_mut().lift() } else { Vec::new() };
+        (!connections.is_empty()).then(|| Parcel { connections, slow: self.rest.is_slow() })
     }
 
     /// Forgets the room here, without a word to anybody: another worker has it.

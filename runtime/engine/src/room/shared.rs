@@ -10,7 +10,7 @@ use partyrun_limits::Limits;
 use partyrun_net::Request;
 use partyrun_store::{Batch, RoomKey, WorkerStore};
 
-use crate::api::{Gone, Level, Observer, RoomChange, Source};
+use crate::api::{Gone, Level, Observer, RestartCode, RoomChange, Source};
 use crate::ground::cpu_share::CpuShare;
 use crate::ground::overrun;
 use crate::ground::places::{Full, Places};
@@ -85,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) totals: Totals,
     /// What other servers are offered about compression.
     pub(crate) compression: Option<partyrun_net::Compression>,
+    /// What sockets hear that a restart ends.
+    pub(crate) restart_code: RestartCode,
     /// Whether the rooms of the worker share an isolate.
     pub(crate) shares_isolate: bool,
     pub(crate) worker: Weak<dyn Worker>,

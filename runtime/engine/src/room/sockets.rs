@@ -153,6 +153,42 @@ impl Sockets {
         Some(found.into_iter().map(|(_, berth)| berth).collect())
     }
 
+    /// Reads none of them any more, once no message is half read.
+    pub(crate) fn hold_still(&self) {
+        self.entries.iter().flatten().for_each(|entry| entry.socket.hold_still());
+    }
+
+    /// Reads on.
+    pub(crate) fn release(&self) {
+        self.entries.iter().flatten().for_each(|entry| entry.socket.release());
+    }
+
+    /// Whether all connections that are open stand still.
+    pub(crate) fn is_still(&self) -> bool {
+        let open = self.entries.iter().flatten().filter(|entry| entry.socket.is_open());
+        open.filter(|entry| entry.connection.is_some()).all(|entry| entry.socket.is_still())
+    }
+
+    /// Takes the connections that another process can have, in the order of their arrival; the others stay.
+    pub(crate) fn lift(&mut self) -> Vec<(Arc<Connection>, Transport)> {
+        let mut lifted = Vec::new();
+        let free = &mut self.free;
+        for (index, place) in self.entries.iter_mut().enumerate() {
+            let Some(entry) = place.as_ref().filter(|entry| entry.handshake.is_none()) else { continue };
+            let Some(connection) = entry.connection.clone() else { continue };
+            if let Some(transport) = entry.socket.lift() {
+                entry.socket.abandon();
+                lifted.push((entry.arrival, connection, transport));
+                *place = None;
+                free.extend(u32::try_from(index));
+            }
+        }
+        self.count -= lifted.len();
+        self.meters.sockets.sink(lifted.len());
+        lifted.sort_unstable_by_key(|(arrival, ..)| *arrival);
+        lifted.into_iter().map(|(_, connection, transport)| (connection, transport)).collect()
+    }
+
     /// Forgets all of them: another worker has the room.
     pub(crate) fn abandon(&mut self) {
         std::mem::take(&mut self.entries).iter().flatten().for_each(|entry| entry.socket.abandon());

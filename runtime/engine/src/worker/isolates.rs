@@ -70,6 +70,7 @@ impl Isolates {
                 places: setup.places,
                 totals: setup.totals,
                 compression: setup.compression,
+                restart_code: setup.restart_code,
                 shares_isolate,
                 worker: this.clone(),
                 neighbours: setup.neighbours,

@@ -1,7 +1,7 @@
 //! The messages that other threads send to a worker, and what each asks for.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use partyrun_net::{Guest, Request, Response};
 use partyrun_store::{DueAlarm, Listed, RoomKey, StorageError, StoreError};
@@ -53,7 +53,8 @@ pub(crate) enum Message {
     Socket(Request, oneshot::Sender<Response>),
     Cron(event::Cron, oneshot::Sender<Response>),
     Describe(oneshot::Sender<Result<Described, StartError>>),
-    Swap(Arc<Program>),
+    /// Another program; rooms that are at work may go on with theirs for so long.
+    Swap(Arc<Program>, Duration),
     Counts(oneshot::Sender<(usize, usize)>),
     /// What a room of this party takes.
     Measure(String, oneshot::Sender<Option<RoomCost>>),

@@ -6,11 +6,13 @@
 
 mod administration;
 mod handlers;
+mod handover;
 pub(crate) mod isolates;
 pub(crate) mod mailbox;
 pub(crate) mod message;
 pub(crate) mod setup;
 pub(crate) mod spares;
+mod swap;
 pub(crate) mod thread;
 
 use std::cell::Cell;
@@ -26,7 +28,6 @@ use tokio::sync::oneshot;
 
 use crate::api::{Isolation, RoomChange, RoomState, Source};
 use crate::ground::places::{Full, leaving};
-use crate::ground::program::Program;
 use crate::ground::trim;
 use crate::room::actor::Actor;
 use crate::room::event::{Event, Origin, connection_id};
@@ -55,6 +56,19 @@ pub(crate) async fn serve(isolates: Rc<Isolates>, whereabouts: std::sync::Weak<d
     Worker::new(isolates, whereabouts).serve().await;
 }
 
+/// Somebody waits until all rooms rest.
+struct Held {
+    until: Instant,
+    /// None once the answer was given.
+    reply: Option<oneshot::Sender<()>>,
+}
+
+/// Rooms that still have the program before, and until when they may.
+struct Swapping {
+    rooms: Vec<RoomKey>,
+    until: Instant,
+}
+
 struct Worker {
     isolates: Rc<Isolates>,
     shared: Rc<Shared>,
@@ -67,6 +81,10 @@ struct Worker {
     guests: Guests,
     next_actor: u64,
     tidying: Rc<Cell<bool>>,
+    // Somebody waits for all rooms to rest.
+    held: Option<Held>,
+    // Rooms that still have the program before.
+    swapping: Option<Swapping>,
 }
 
 impl Worker {
@@ -82,6 +100,8 @@ impl Worker {
             isolates,
             next_actor: 1,
             tidying: Rc::default(),
+            held: None,
+            swapping: None,
         }
     }
 
@@ -114,15 +134,19 @@ impl Worker {
                         break;
                     }
                 }
+                () = tokio::time::sleep(DRAIN_LOOK_EVERY), if self.held.is_some() || self.swapping.is_some() => {
+                    self.settle();
+                    self.swap_on();
+                }
             }
         }
         self.let_go();
         for (_, room) in self.rooms.drain().filter(|(_, room)| room.lodger.claim()) {
-            room.sockets.borrow_mut().close_all(1012, "Service Restart");
+            room.sockets.borrow_mut().close_all(self.shared.restart_code.0, "Service Restart");
             room.close();
         }
         if let Some(edge) = self.edge.take() {
-            edge.sockets.borrow_mut().close_all(1012, "Service Restart");
+            edge.sockets.borrow_mut().close_all(self.shared.restart_code.0, "Service Restart");
             edge.close();
         }
         self.common.iter().for_each(|common| common.close());
@@ -253,7 +277,7 @@ impl Worker {
             }
             Message::Cron(cron, reply) => self.cron(cron, reply),
             Message::Describe(reply) => self.describe(reply),
-            Message::Swap(program) => self.swap(program),
+            Message::Swap(program, patience) => self.swap(program, patience),
             Message::Counts(reply) => {
                 let live = self.rooms.values().filter(|room| room.is_live()).count();
                 let _gone = reply.send((live, self.isolates.spare_count()));
@@ -297,6 +321,9 @@ impl Worker {
                 self.rests(&key, &room);
             }
             Message::LetGo => self.let_go(),
+            Message::HoldStill(until, reply) => self.hold_still(until, reply),
+            Message::Lift(reply) => self.lift(reply),
+            Message::GoOn => self.go_on(),
             Message::Drain(_) | Message::Stop => {}
         }
     }
@@ -520,17 +547,6 @@ impl Worker {
             }
             tidying.set(false);
         });
-    }
-
-    fn swap(&mut self, program: Arc<Program>) {
-        self.isolates.swap(program);
-        self.common.iter().for_each(|common| common.end_isolate());
-        for (key, room) in &self.rooms {
-            if room.swap() {
-                self.rests(key, room);
-            }
-        }
-        self.isolates.refill();
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use partyrun_limits::Limits;
 use partyrun_store::Store;
 
-use crate::api::{Isolation, Observer};
+use crate::api::{Isolation, Observer, RestartCode};
 use crate::ground::inspect::Inspector;
 use crate::ground::places::Places;
 use crate::ground::program::Program;
@@ -32,4 +32,5 @@ pub(crate) struct Setup {
     pub(crate) places: Arc<Places>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) totals: Totals,
+    pub(crate) restart_code: RestartCode,
 }

@@ -114,6 +114,13 @@ impl Clients {
         Some(Hold { client: Client::new(self, peer), counts })
     }
 
+    /// Counts a connection that another process has accepted, however many there are.
+    pub(crate) fn take_over(self: &Arc<Self>, client: IpAddr) -> Hold {
+        let counts = self.limits.client_connections_max > 0;
+        let counts = counts && self.table.enter(Key::of(client), usize::MAX, self.now(Instant::now()));
+        Hold { client: Client::new(self, client), counts }
+    }
+
     /// Counts a WebSocket whose connection is a proxy's, or that shares it with others over HTTP/2; any other has been counted
     /// when it was accepted.
     pub fn join(

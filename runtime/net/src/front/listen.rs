@@ -80,6 +80,14 @@ impl Listener {
         self
     }
 
+    /// Its address; an error where it is a path.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr(),
+            Socket::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Sets what connections inherit on Linux, which saves system calls for each of them.
     pub(super) fn prepare(&self) -> std::io::Result<()> {
         match &self.socket {

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use partyrun_limits::{Limits, Total};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::line::Line;
 use crate::negotiation::Terms;
@@ -62,6 +62,7 @@ pub struct Front {
     course: watch::Sender<Course>,
     threads: Vec<JoinHandle<()>>,
     connections: Arc<AtomicUsize>,
+    calls: Vec<mpsc::UnboundedSender<Call>>,
 }
 
 impl Front {
@@ -75,9 +76,10 @@ impl Front {
         let listeners: Arc<[Listener]> = listeners.into_iter().map(Into::into).collect();
         listeners.iter().try_for_each(Listener::prepare)?;
         let course = watch::Sender::new(Course::Serving);
-        let connections = Arc::new(AtomicUsize::new(0));
+        let connections = Arc::clone(&options.open);
         let count = options.threads.max(1);
         let (calls, called): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let asked = calls.clone();
         let trunk = Arc::new(Trunk {
             handler,
             bodies: Total::new(limits.bodies_total_bytes_max),
@@ -105,7 +107,7 @@ impl Front {
             };
             threads.push(std::thread::Builder::new().name(format!("front-{index}")).spawn(body)?);
         }
-        Ok(Self { course, threads, connections })
+        Ok(Self { course, threads, connections, calls: asked })
     }
 
     /// The number of open connections that speak HTTP.
@@ -116,6 +118,32 @@ impl Front {
     /// What counts the open connections that speak HTTP.
     pub fn counter(&self) -> Arc<AtomicUsize> {
         self.connections.clone()
+    }
+
+    /// Accepts nothing more: whoever connects waits in the kernel. Requests in progress may finish within `grace`, and their
+    /// connections end. [`Front::resume`] goes on.
+    pub async fn rest(&self, grace: Duration) {
+        self.course.send_replace(Course::Resting);
+        let mut waiting = Vec::new();
+        for thread in &self.calls {
+            let (done, rests) = oneshot::channel();
+            if thread.send(Call::Rest(done)).is_ok() {
+                waiting.push(rests);
+            }
+        }
+        let all = async {
+            for rests in waiting {
+                // A thread that has ended has no connections.
+                let _ended = rests.await;
+            }
+        };
+        // Those that are late end with the process, or go on with it.
+        let _late = tokio::time::timeout(grace, all).await;
+    }
+
+    /// Accepts again after [`Front::rest`].
+    pub fn resume(&self) {
+        self.course.send_replace(Course::Serving);
     }
 
     /// Stops accepting. Requests in progress may finish within `grace`; then all connections are closed.
@@ -148,7 +176,8 @@ async fn run<H: Handler>(
     tokio::task::spawn_local(take_calls(Rc::clone(&shared), called));
     let mut course = shared.trunk.course.clone();
     // An error means that the `Front` itself is gone: stop at once.
-    let stopping = course.wait_for(|course| *course != Course::Serving).await.map(|course| *course);
+    let stopping =
+        course.wait_for(|course| matches!(course, Course::Stopping(_))).await.map(|course| *course);
     for task in accepting {
         task.abort();
     }
@@ -169,6 +198,14 @@ async fn take_calls<H: Handler>(shared: Rc<Shared<H>>, mut called: mpsc::Unbound
                 let _gone = answer.send(shared.roster.make_way());
                 continue;
             }
+            Call::Rest(done) => {
+                let shared = Rc::clone(&shared);
+                tokio::task::spawn_local(async move {
+                    shared.roster.rest().await;
+                    let _gone = done.send(());
+                });
+                continue;
+            }
         };
         let Guest { stream, session, read, ends, place, patience, front, .. } = guest;
         // A connection that no reactor takes is closed.
@@ -183,8 +220,22 @@ async fn take_calls<H: Handler>(shared: Rc<Shared<H>>, mut called: mpsc::Unbound
 async fn accept<H: Handler>(shared: Rc<Shared<H>>, front: usize, listener: Accepting, plain: bool) {
     let tls = shared.trunk.options.tls.clone().filter(|_| !plain);
     let proxies = shared.trunk.options.proxies.clone();
+    let mut course = shared.trunk.course.clone();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept(), if *course.borrow() == Course::Serving => accepted,
+            changed = course.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                if *course.borrow() == Course::Serving {
+                    shared.roster.resume();
+                }
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 let open = shared.trunk.connections.fetch_add(1, Ordering::Relaxed);
                 let taken = Arc::clone(&shared.trunk.connections);

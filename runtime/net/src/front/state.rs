@@ -20,6 +20,10 @@ use crate::UpgradeOffer;
 /// The least number of members at which those that have ended are looked for.
 const CROWD_MIN: usize = 1024;
 
+/// How often [`Roster::rest`] looks, and how often at connections that have said nothing yet.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const FIRST_LOOKS: usize = 20;
+
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -518,6 +522,32 @@ impl Roster {
             state.draining.set(true);
             state.wake();
         }
+    }
+
+    /// Tells all connections to end after their current request, and waits until none has one. Those that have said nothing yet
+    /// get a moment.
+    pub(super) async fn rest(&self) {
+        self.drain();
+        let mut looks = 0;
+        while self.is_busy(looks < FIRST_LOOKS) {
+            looks += 1;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Connections that come from now on may stay.
+    pub(super) fn resume(&self) {
+        self.draining.set(false);
+    }
+
+    // Whether a request is on its way or being answered; the `first` ones may be.
+    fn is_busy(&self, first: bool) -> bool {
+        let members = self.members.borrow();
+        members.iter().filter_map(Weak::upgrade).any(|state| match state.phase() {
+            Phase::Idle => state.is_answering() || state.has_part.get(),
+            Phase::FirstHead => first || state.has_part.get(),
+            _ => true,
+        })
     }
 
     /// Advances the clock and judges every connection.

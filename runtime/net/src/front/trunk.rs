@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::clients::{Clients, Excess, Hold};
 use crate::deflate::Compression;
 use crate::message::{Request, Response};
 use crate::negotiation::Terms;
+use crate::upgrade::Place;
 
 /// Answers requests. It is called on the front's threads and must not block them.
 pub trait Handler: Send + Sync + 'static {
@@ -52,13 +53,24 @@ pub struct FrontOptions {
     pub clients: Option<Arc<Clients>>,
     /// Whose connections begin with a header of the PROXY protocol; none takes nobody's word.
     pub proxies: Option<Proxies>,
+    /// Counts the open connections.
+    pub open: Arc<AtomicUsize>,
 }
 
 impl Default for FrontOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = (cores / 4).max(1);
-        Self { threads, pending_heads_max: 1024, tls: None, compression: None, clients: None, proxies: None }
+        let open = Arc::default();
+        Self {
+            threads,
+            pending_heads_max: 1024,
+            tls: None,
+            compression: None,
+            clients: None,
+            proxies: None,
+            open,
+        }
     }
 }
 
@@ -84,10 +96,21 @@ impl fmt::Debug for Proxies {
     }
 }
 
+impl FrontOptions {
+    /// A place among the open connections for one that another process has accepted, of this client if that is known.
+    pub fn place(&self, client: Option<IpAddr>) -> Place {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let hold = client.zip(self.clients.as_ref()).map(|(client, clients)| clients.take_over(client));
+        Place::new(Arc::clone(&self.open), hold)
+    }
+}
+
 /// What happens to the front as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Course {
     Serving,
+    /// Nothing is accepted, and no connection gets a further request; it may go on.
+    Resting,
     Stopping(Duration),
 }
 
@@ -97,6 +120,8 @@ pub(super) enum Call {
     Return(Guest),
     /// To end the connection that has waited longest for its next request; the answer says whether there was one.
     MakeWay(oneshot::Sender<bool>),
+    /// To end all connections after their current request; the answer comes when that is done.
+    Rest(oneshot::Sender<()>),
 }
 
 /// What all threads of a front share, those of its guests included.

@@ -129,7 +129,11 @@ impl Reader {
         while self.inner.stage.get() != Stage::Ended {
             let starved = self.decoder.kept() > 0 && self.inner.budgets.unfinished.is_full();
             self.inner.starved.set(starved);
-            self.inner.paused.set(starved || self.rest.is_some() || self.inner.sink().full());
+            let still = self.is_still();
+            if still {
+                *self.inner.unread.borrow_mut() = Some(self.backlog.clone());
+            }
+            self.inner.paused.set(still || starved || self.rest.is_some() || self.inner.sink().full());
             if !self.backlog.is_empty() && !self.inner.paused.get() {
                 let mut input = std::mem::take(&mut self.backlog).to_vec();
                 let messages = self.take_in(&mut input);
@@ -154,6 +158,11 @@ impl Reader {
         if !self.inner.abandoned.get() {
             self.finish().await;
         }
+    }
+
+    // Whether nothing more is to be read, and no message is half read.
+    fn is_still(&self) -> bool {
+        self.inner.held_still.get() && self.decoder.is_between()
     }
 
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
@@ -197,7 +206,7 @@ impl Reader {
         let sink = self.inner.sink();
         let mut messages = 0;
         while self.inner.stage.get() != Stage::Ended {
-            if sink.full() {
+            if sink.full() || self.is_still() {
                 self.backlog = Bytes::copy_from_slice(input);
                 break;
             }

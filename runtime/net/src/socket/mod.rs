@@ -12,6 +12,7 @@ mod decode;
 mod driver;
 mod encode;
 mod halves;
+mod lift;
 mod mooring;
 mod outbox;
 mod pipe_driver;
@@ -168,6 +169,10 @@ struct Inner {
     place: RefCell<Option<Place>>,
     /// What another thread can take the connection by.
     mooring: RefCell<Option<Mooring>>,
+    /// Nothing more is read once no message is half read.
+    held_still: Cell<bool>,
+    /// What was read then and not looked at; none until then.
+    unread: RefCell<Option<Bytes>>,
     /// Another thread has the connection.
     abandoned: Cell<bool>,
     sweep: sweep::Record,
@@ -200,6 +205,8 @@ impl Socket {
             agreed: Cell::default(),
             place: RefCell::default(),
             mooring: RefCell::default(),
+            held_still: Cell::new(false),
+            unread: RefCell::default(),
             abandoned: Cell::new(false),
             sweep: sweep::Record::default(),
         }))
@@ -240,6 +247,45 @@ impl Socket {
         let mooring = mooring.get_or_insert_with(|| Mooring::new(fd, session, place.take(), agreed));
         mooring.note(inner.is_clean());
         Some(mooring.clone())
+    }
+
+    /// Reads nothing more once no message is half read, until [`Self::release`].
+    pub fn hold_still(&self) {
+        self.0.held_still.set(true);
+        self.0.order(|_| {});
+    }
+
+    /// Reads on after [`Self::hold_still`].
+    pub fn release(&self) {
+        self.0.held_still.set(false);
+        *self.0.unread.borrow_mut() = None;
+        self.0.order(|_| {});
+    }
+
+    /// Whether the connection stands between two messages, with everything written: [`Self::lift`] would take it.
+    pub fn is_still(&self) -> bool {
+        let inner = &self.0;
+        inner.stage.get() == Stage::Open
+            && !inner.writing.get()
+            && inner.outbox.borrow().queued() == 0
+            && inner.unread.borrow().is_some()
+    }
+
+    /// Takes the connection for another process: what is left is to [`Self::abandon`]. None where it is not still, or where it is
+    /// more than a socket of this machine's network, as with TLS.
+    pub fn lift(&self) -> Option<Transport> {
+        let inner = &self.0;
+        let agreed = inner.agreed.get();
+        if !self.is_still() || agreed.is_some_and(|agreed| agreed.keeps_history()) {
+            return None;
+        }
+        let stream = match &*inner.writer.borrow() {
+            writer::Writer::Tcp(writer) if writer.session.is_none() => lift::copy(writer.stream())?,
+            _ => return None,
+        };
+        let read = inner.unread.borrow_mut().take()?;
+        let moored = inner.mooring.borrow().as_ref().and_then(Mooring::take_place);
+        Some(Transport::Tcp { stream, session: None, read, place: inner.place.take().or(moored), agreed })
     }
 
     /// Forgets the connection without a word and without an event: another thread has it.

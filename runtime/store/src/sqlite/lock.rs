@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -30,6 +31,23 @@ impl FolderLock {
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        Self::name(file)
+    }
+
+    /// The lock of the folder `dir` that another process has passed on with this descriptor: it never was free in between. A
+    /// descriptor of something else is no lock, which is then taken as usual.
+    pub fn inherit(dir: &Path, descriptor: OwnedFd) -> Result<Self, StoreError> {
+        let lock = Self { file: File::from(descriptor) };
+        if lock.is_in(dir) && lock.file.try_lock().is_ok() { Self::name(lock.file) } else { Self::take(dir) }
+    }
+
+    /// A descriptor for another process to inherit.
+    pub(super) fn copy(&self) -> Option<OwnedFd> {
+        self.file.try_clone().ok().map(OwnedFd::from)
+    }
+
+    // Writes down who has it.
+    fn name(mut file: File) -> Result<Self, StoreError> {
         file.set_len(0)?;
         file.rewind()?;
         writeln!(file, "{}", std::process::id())?;

@@ -17,6 +17,7 @@ mod test_disk;
 mod tests;
 mod verify;
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +35,7 @@ pub use lock::FolderLock;
 pub use look::{Look, RoomOnDisk};
 use place::{HeldLock, Place};
 use reader::SqliteReader;
+pub use schema::VERSION as SCHEMA_VERSION;
 use survey::SqliteSurvey;
 pub use verify::{Whole, verify};
 
@@ -88,7 +90,11 @@ impl Sqlite {
     /// Opens the store in the folder `dir`.
     pub fn open_with(dir: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir)?;
-        let lock = FolderLock::take(dir)?;
+        Self::open_locked(dir, options, FolderLock::take(dir)?)
+    }
+
+    /// Opens the store in the folder `dir`, whose lock this process has.
+    pub fn open_locked(dir: &Path, options: SqliteOptions, lock: FolderLock) -> Result<Self, StoreError> {
         let path = dir.join(DATABASE_FILE);
         let mut writer =
             connect(&path, &options, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
@@ -223,6 +229,10 @@ impl Store for Sqlite {
         // The log is not there before the first write.
         let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
         vec![("database", length(&self.path)), ("wal", length(Path::new(&wal)))]
+    }
+
+    fn lock(&self) -> Option<OwnedFd> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(FolderLock::copy)
     }
 
     fn close(&self) {

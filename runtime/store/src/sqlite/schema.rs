@@ -17,6 +17,9 @@ const APPLICATION_ID: i64 = 0x7072_7479;
 const MIGRATIONS: &[Step] =
     &[Step { sql: TABLES, then: None }, Step { sql: CHECKSUMS, then: Some(add_checksums) }];
 
+/// The version of the databases that this program writes.
+pub const VERSION: u32 = MIGRATIONS.len() as u32;
+
 /// What a step does beside its SQL.
 type After = fn(&Transaction<'_>) -> Result<(), StoreError>;
 

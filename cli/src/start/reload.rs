@@ -1,0 +1,108 @@
+//! SIGHUP: what is served is read again, tried, and put in the place of what runs. Whatever is wrong with it, the server goes on as
+//! it was.
+//!
+//! Rooms change when nothing of them is in progress; those that hibernate keep their sockets. What a running server cannot change
+//! (where data is kept, what is bound, who listens) is left to another process, which takes over from this one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use partyrun_config::Config;
+use partyrun_engine::Program;
+use partyrun_limits::Limits;
+
+use super::load::{self, Port, Servable};
+use crate::admin;
+use crate::args::StartArgs;
+use crate::banner;
+use crate::build::CodeCache;
+use crate::error::{RunError, labelled};
+use crate::output::Output;
+use crate::release::Unpacked;
+use crate::serve::Running;
+
+/// What is served now.
+pub(super) struct Served {
+    pub(super) config: Arc<Config>,
+    pub(super) port: u16,
+    pub(super) https: bool,
+    pub(super) program: Arc<Program>,
+    pub(super) hash: String,
+    pub(super) cache: CodeCache,
+    pub(super) folder: Option<Unpacked>,
+}
+
+impl Served {
+    /// The data folder, if there is one.
+    pub(super) fn data(&self) -> Option<&Path> {
+        self.config.persist.path()
+    }
+
+    /// Loads anew what is served, if that can be.
+    pub(super) async fn reload(
+        &mut self,
+        args: &StartArgs,
+        limits: &Limits,
+        running: &mut Running,
+        output: &Arc<Output>,
+    ) {
+        let begun = Instant::now();
+        match self.try_reload(args, limits, running, output).await {
+            Ok(true) => {
+                let took_ms = begun.elapsed().as_millis();
+                output.note(&format!("Updated and ready on the same port in {took_ms} ms"));
+            }
+            Ok(false) => output.note("Nothing has changed."),
+            Err(error) => {
+                let text = error.to_string();
+                output.problem(&if output.is_json() { text } else { labelled(&text) });
+                output.note("The last working version keeps running.");
+            }
+        }
+    }
+
+    async fn try_reload(
+        &mut self,
+        args: &StartArgs,
+        limits: &Limits,
+        running: &mut Running,
+        output: &Arc<Output>,
+    ) -> Result<bool, RunError> {
+        let port = self.port;
+        let loaded =
+            tokio::task::block_in_place(|| load::load(args, limits, Port::Kept(port), output, true))?;
+        let Servable { config, program, hash, cache, release, folder, .. } = loaded;
+        if let Some(what) = changed_for_good(&self.config, &config) {
+            return Err(RunError::Fixed { what });
+        }
+        let same =
+            self.hash == hash && self.config.serve == config.serve && self.config.crons == config.crons;
+        if same && self.config.vars == config.vars && self.config.process_env == config.process_env {
+            return Ok(false);
+        }
+        let url = banner::url(self.https, config.host, port);
+        let told = admin::release(&config, "start", url, release);
+        running.swap(&config, &program, told, &hash, limits).await?;
+        self.cache.keep(&self.program);
+        (self.config, self.program, self.hash, self.cache) = (config, program, hash, cache);
+        if let Some(folder) = folder {
+            folder.forget_others();
+            self.folder = Some(folder);
+        }
+        Ok(true)
+    }
+}
+
+// What another configuration would change that a running server keeps.
+fn changed_for_good(old: &Config, new: &Config) -> Option<&'static str> {
+    let differs = [
+        (old.persist != new.persist, "where storage is kept"),
+        (old.bindings != new.bindings || old.vectorize != new.vectorize, "what is bound"),
+        (old.host != new.host || old.port != new.port, "where the server listens"),
+        (old.shares_isolates != new.shares_isolates, "the isolation of rooms"),
+        (old.compression != new.compression, "compression"),
+        (old.cors != new.cors || old.allowed_origins != new.allowed_origins, "which origins may connect"),
+    ];
+    differs.into_iter().find_map(|(differs, what)| differs.then_some(what))
+}
