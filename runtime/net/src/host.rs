@@ -18,12 +18,22 @@ pub fn is_own_name(host: &str) -> bool {
 
 /// Whether a request comes from a program of the user, or from a page of this server itself.
 pub fn is_own_request(headers: &HeaderMap) -> bool {
-    let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let Some(host) = text(header::HOST).filter(|host| is_own_name(host)) else { return false };
-    match text(header::ORIGIN) {
-        None => true,
-        Some(origin) => origin.split_once("://").is_some_and(|(_, authority)| authority == host),
-    }
+    is_under_own_name(headers) && !is_from_other_page(headers)
+}
+
+/// Whether a request was sent to an address, or to the one name that always means this machine.
+pub fn is_under_own_name(headers: &HeaderMap) -> bool {
+    headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_own_name)
+}
+
+/// Whether a browser says that a page of another origin asks, or has made it ask. Of a link that was followed, or an image, it
+/// says so in `Sec-Fetch-Site` only.
+pub fn is_from_other_page(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    let host = headers.get(header::HOST).map(|host| host.as_bytes()).unwrap_or_default();
+    let is_own = |origin: &[u8]| origin.strip_suffix(host).is_some_and(|scheme| scheme.ends_with(b"://"));
+    site.is_some_and(|site| site == b"cross-site" || site == b"same-site")
+        || headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin.as_bytes()))
 }
 
 #[cfg(test)]
@@ -59,5 +69,17 @@ mod tests {
         assert!(!own("localhost:1999", Some("null")));
         assert!(!own("evil.test:1999", None));
         assert!(!is_own_request(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_a_page_makes_a_browser_ask_is_known() {
+        let from = |site: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, header::HeaderValue::from_static("localhost:1999"));
+            headers.insert("sec-fetch-site", header::HeaderValue::from_static(site));
+            is_from_other_page(&headers)
+        };
+        assert!(from("cross-site") && from("same-site"));
+        assert!(!from("same-origin") && !from("none") && !is_from_other_page(&HeaderMap::new()));
     }
 }

@@ -18,6 +18,12 @@ const PREFIX: &str = "/__partyrun__/rooms/";
 
 impl Server {
     pub(crate) async fn development(&self, request: &Request) -> Option<Response> {
+        if !request.path().starts_with("/__partyrun__/") {
+            return None;
+        }
+        if !partyrun_net::host::is_own_request(&request.headers) {
+            return Some(not_own());
+        }
         if let Some(reload) = self.options.reload.as_ref().filter(|_| request.path() == RELOAD_PATH) {
             return Some(reload.listen(request));
         }
@@ -28,9 +34,6 @@ impl Server {
         else {
             return Some(Response::text(404, "Not found"));
         };
-        if !partyrun_net::host::is_own_request(&request.headers) {
-            return Some(Response::text(403, "Only a program of this machine's user may ask for this."));
-        }
         if request.method != http::Method::POST {
             return Some(Response::text(405, "Use POST."));
         }
@@ -47,4 +50,12 @@ impl Server {
             Response::text(409, "Something in the room is in progress, or a socket needs it.")
         })
     }
+}
+
+/// The answer to whom a page of another site, or another name of this machine, has sent.
+pub(crate) fn not_own() -> Response {
+    Response::text(
+        403,
+        "Only a program of this machine's user, or a page of this server, may ask for this, by an IP address or `localhost`.",
+    )
 }

@@ -10,6 +10,7 @@ use partyrun_store::RoomKey;
 use partyrun_telemetry::{Meters, limit_hit};
 
 use crate::Server;
+use crate::dev::not_own;
 
 impl Server {
     /// Answers a request, and says in `counted` for which party it is counted, if for any.
@@ -79,6 +80,9 @@ impl Server {
             return self.engine.edge_socket(request).await;
         }
         if main.cron && self.options.development && request.path() == "/__scheduled__" {
+            if !partyrun_net::host::is_own_request(&request.headers) {
+                return not_own();
+            }
             return self.scheduled(&request).await;
         }
         if let Some(assets) = self.assets()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, header};
 use partyrun_limits::Limits;
-use partyrun_net::{Body, Front, FrontOptions, Handler, Request, Response};
+use partyrun_net::{Body, Front, FrontOptions, Handler, Request, Response, host};
 use partyrun_telemetry::Format;
 
 /// The path that scrapers ask.
@@ -37,16 +37,25 @@ pub fn serve_metrics(
     limits: &Limits,
 ) -> std::io::Result<Front> {
     partyrun_telemetry::measure();
+    let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let options = FrontOptions { threads: 1, ..FrontOptions::default() };
-    Front::start(vec![listener], Arc::new(Scraped { version }), limits.clone(), options)
+    Front::start(vec![listener], Arc::new(Scraped { version, is_local }), limits.clone(), options)
 }
 
 struct Scraped {
     version: &'static str,
+    /// Only this machine reaches it. Elsewhere scrapers know it by whatever name it has there.
+    is_local: bool,
 }
 
 impl Handler for Scraped {
     async fn call(&self, request: Request) -> Response {
+        if self.is_local && !host::is_under_own_name(&request.headers) {
+            return Response::text(400, "Use an IP address or `localhost` to reach the metrics.");
+        }
+        if host::is_from_other_page(&request.headers) {
+            return Response::text(403, "Web pages of other origins cannot read the metrics.");
+        }
         if request.path() == PATH {
             return answer_metrics(&request, self.version);
         }

@@ -55,7 +55,8 @@ impl Server {
         let wants_page = accept.is_some_and(|accept| accept.contains("text/html"));
         let is_asked = request.method == Method::GET && request.path() == "/" && wants_page;
         // The page of another site that has found a name for this machine must not read which rooms there are.
-        let is_own = partyrun_net::host::is_own_request(&request.headers);
+        let is_own = partyrun_net::host::is_under_own_name(&request.headers)
+            && !request.headers.contains_key(header::ORIGIN);
         if !is_asked || !is_own || request.upgrade.is_some() {
             return None;
         }
