@@ -5,6 +5,8 @@ import uPlot from "uplot";
 import type { Column } from "./answers";
 
 const HOUR_S = 3600;
+// As much is shown of a server that has just started.
+const SHORTEST_S = 600;
 const HEIGHT = 130;
 const CURSORS = "overview";
 // Steps of bytes: 1, 2, 4 ... up to a tebibyte.
@@ -45,7 +47,7 @@ export function Chart({ title, times, series, shown, binary }: Props) {
       legend: { show: false },
       cursor: { sync: { key: CURSORS }, drag: { x: false, y: false }, points: { size: 5 } },
       scales: {
-        x: { range: () => [Date.now() / 1000 - HOUR_S, Date.now() / 1000] },
+        x: { range: (self) => range(self.data[0]) },
         y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
       },
       axes: [
@@ -59,7 +61,8 @@ export function Chart({ title, times, series, shown, binary }: Props) {
           stroke: colour(`--series-${index + 1}`),
           width: 1.5,
           spanGaps: true,
-          points: { show: false },
+          // A single sample is no line.
+          points: { show: (self: uPlot) => self.data[0].length < 2 },
         })),
       ],
       hooks: { setCursor: [(self) => point(self.cursor.idx ?? null)] },
@@ -95,6 +98,12 @@ export function Chart({ title, times, series, shown, binary }: Props) {
       <div ref={place} class="plot" aria-hidden="true" />
     </figure>
   );
+}
+
+function range(times: ArrayLike<number>): [number, number] {
+  const now = Date.now() / 1000;
+  const first = times[0] ?? now;
+  return [Math.max(now - HOUR_S, Math.min(first, now - SHORTEST_S)), now];
 }
 
 const clock = (seconds: number) => new Date(seconds * 1000).toTimeString().slice(0, 5);
