@@ -20,6 +20,7 @@ const TYPES: [name: string, title: string][] = [
   ["console", "Console"],
   ["request", "Requests"],
   ["close", "Closed sockets"],
+  ["room", "Rooms"],
   ["warning,note", "Server"],
 ];
 
@@ -175,7 +176,7 @@ export function LogPage({ parameters }: { parameters: URLSearchParams }) {
         <ol>{found.map(({ shown }) => shown)}</ol>
       </div>
       {rows.length === 0 && (
-        <Empty title="No lines yet">What rooms print with console.log appears here, and so do requests and closed sockets from now on.</Empty>
+        <Empty title="No lines yet">What rooms print with console.log appears here, and from now on requests, closed sockets and what happens to rooms.</Empty>
       )}
       {rows.length > 0 && (
         <p class="hint">
