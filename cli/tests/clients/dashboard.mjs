@@ -1,12 +1,14 @@
 // The dashboard in a real browser, as a person uses it who looks for a room and mends something in it. Prints what it saw, a
 // line each; without Chromium its only line says so. SCREENSHOT names a folder for pictures.
 // usage: dashboard.mjs SERVER ADMIN TOKEN
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 import { inBrowser, picture } from "../../../tests/clients/browser.mjs";
 
 const require = createRequire(`${process.env.PACKAGES}/`);
 const WebSocket = require("ws");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const [, , server, admin, token] = process.argv;
 const print = (what, value) => console.log(what, JSON.stringify(value));
 
@@ -197,38 +199,11 @@ async function restart(page) {
 // What a phone's page must not be: wider than its screen.
 const fits = (page) => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
 
-// What a screen reader would not name.
-const nameless = (page) =>
-  page.evaluate(() => {
-    const named = (part) => part.labels?.length || part.ariaLabel || part.textContent.trim() || part.querySelector("img[alt]");
-    const parts = document.querySelectorAll("input, select, textarea, button, a, nav, table, dialog, [role=region]");
-    return [...parts].filter((part) => !named(part)).map((part) => part.outerHTML);
-  });
-
-// Texts that are hard to read: less than 4.5 : 1 between their colour and what is behind them.
-const faint = (page) =>
-  page.evaluate(() => {
-    const light = (colour) => {
-      const parts = colour.match(/[\d.]+/g).slice(0, 3).map((part) => part / 255);
-      const [red, green, blue] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
-      return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
-    };
-    const behind = (part) => {
-      for (let at = part; at; at = at.parentElement) {
-        const colour = getComputedStyle(at).backgroundColor;
-        if (!/^rgba\(.*, 0\)$|transparent/.test(colour)) return colour;
-      }
-      return "rgb(255, 255, 255)";
-    };
-    const faint = [];
-    for (const part of document.querySelectorAll("body *")) {
-      const own = [...part.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
-      if (!own || part.closest(":disabled, .hidden, noscript") || part.checkVisibility() === false) continue;
-      const [front, back] = [light(getComputedStyle(part).color), light(behind(part))];
-      if (Math.max(front, back) / Math.min(front, back) < 4.5) faint.push(part.outerHTML.slice(0, 80));
-    }
-    return faint;
-  });
+// What axe-core finds: names that are missing, texts that are hard to read, roles and targets that are wrong.
+async function violations(page) {
+  const { violations } = await page.evaluate(`${axe}; axe.run(document)`);
+  return violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 120)}`);
+}
 
 async function looks(page) {
   const pages = ["", "rooms", "rooms/main/table-1", "rooms/main/table-1/storage?key=players", "schedule", "log", "server", "nothing"];
@@ -243,7 +218,7 @@ async function looks(page) {
         await page.getByText(/^Loading/).first().waitFor({ state: "detached" });
         const here = `${name || "overview"} ${width} ${colorScheme}`;
         if (!(await fits(page))) wrong.push(`${here}: too wide`);
-        for (const part of [...(await nameless(page)), ...(await faint(page))]) wrong.push(`${here}: ${part}`);
+        if (width !== 1600) (await violations(page)).forEach((found) => wrong.push(`${here}: ${found}`));
         await picture(page, `dashboard-${name.replace(/\W+/g, "-") || "overview"}-${width}-${colorScheme}`);
       }
     }
@@ -277,6 +252,10 @@ await inBrowser(async (open, errors) => {
   await restart(page);
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByLabel("Token").waitFor();
+  // The address that `dev` prints: nothing is typed.
+  await page.goto(`http://${admin}/#token=${token}`);
+  await heading(page, "Overview").waitFor();
+  print("the token of an address stays there", await page.evaluate((token) => location.href.includes(token), token));
   // Once for each time that the charts are shown, and then every ten seconds.
   print("the history was asked far too often", asked > 50);
   print("requests to others", foreign);

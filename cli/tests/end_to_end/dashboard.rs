@@ -161,6 +161,7 @@ fn a_person_finds_a_room_and_mends_it() {
         "follows true",
         "elements that were texts 0",
         "what looks wrong []",
+        "the token of an address stays there false",
         "the history was asked far too often false",
         "requests to others []",
         "problems []",

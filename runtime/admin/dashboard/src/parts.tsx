@@ -139,12 +139,12 @@ export function Notices() {
   );
   return (
     <div class="notices">
-      <ul role="alert" aria-label="Problems">
-        {shown.filter((notice) => notice.bad).map(one)}
-      </ul>
-      <ul role="status" aria-label="Done">
-        {shown.filter((notice) => !notice.bad).map(one)}
-      </ul>
+      <div role="alert" aria-label="Problems">
+        <ul>{shown.filter((notice) => notice.bad).map(one)}</ul>
+      </div>
+      <div role="status" aria-label="Done">
+        <ul>{shown.filter((notice) => !notice.bad).map(one)}</ul>
+      </div>
     </div>
   );
 }
@@ -197,7 +197,7 @@ export function Dialog({ title, children, action, danger, close, submit }: {
 // A table that may be wider than its place.
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
   return (
-    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>
   );
