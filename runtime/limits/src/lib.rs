@@ -273,7 +273,9 @@ limits! {
     /// The same for all streams of one HTTP/2 connection together.
     http2_connection_window_bytes: u32 = 512 * 1024, "bytes", "the client waits; sending more ends the connection";
     /// Bytes of one HTTP/2 stream that wait for the network.
-    http2_send_buffer_bytes_max: usize = 64 * KIB, "bytes", "no more is taken of the response, or of the socket's queue";
+    http2_send_buffer_bytes_max: usize = 128 * KIB, "bytes", "no more is taken of the response, or of the socket's queue";
+    /// Encrypted bytes of one HTTP/2 connection that wait for the network. Half of it goes to the network at once.
+    http2_unsent_bytes_max: usize = 128 * KIB, "bytes", "what follows waits in the streams";
     /// Frames without content that one HTTP/2 connection may send per second: pings, settings, priorities, empty data, and window
     /// updates beyond one for each KiB that it was sent.
     http2_control_frames_per_second_max: u32 = 1000, "frames", "the connection is closed (`ENHANCE_YOUR_CALM`)";

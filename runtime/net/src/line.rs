@@ -115,6 +115,16 @@ impl Session {
         }
     }
 
+    /// Encrypts as much as it may hold, and leaves it to [`Session::try_flush`] to write that.
+    pub(crate) fn encrypt(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.lock().tls.writer().write_vectored(slices)
+    }
+
+    /// Bounds what waits for the kernel to take it.
+    pub(crate) fn bound(&self, unsent_bytes_max: usize) {
+        self.lock().tls.set_buffer_limit(Some(unsent_bytes_max));
+    }
+
     /// Writes what waits; `WouldBlock` says that the kernel does not take all of it.
     pub(crate) fn try_flush(&self, stream: &TcpStream) -> io::Result<()> {
         self.lock().drain(stream)

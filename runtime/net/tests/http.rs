@@ -112,6 +112,132 @@ fn no_request_of_a_connection_has_two_lengths() {
     }
 }
 
+/// What a request may look like to one parser and not to another (RFC 9112): either it is refused and the connection closed, so
+/// that nothing behind it is taken for a request, or it is read in the one right way.
+#[test]
+fn requests_that_two_would_read_in_two_ways() {
+    let server = server(Limits::default());
+    let hello = "5\r\nhello\r\n0\r\n\r\n";
+    let post = |fields: &str, body: &str| {
+        format!("POST /party/mirror HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}")
+    };
+    let lengths = [
+        "5\r\ncontent-length: 6",
+        "5, 5",
+        "5, 6",
+        "5,",
+        "+5",
+        "-5",
+        "0x5",
+        "5 5",
+        "",
+        "5.0",
+        "\x0b5",
+        "99999999999999999999",
+        "\r\n 5",
+    ];
+    let codings = [
+        "chunked, chunked",
+        "chunked\r\ntransfer-encoding: chunked",
+        "identity",
+        "chunked, identity",
+        "gzip, chunked",
+        "identity\r\ntransfer-encoding: chunked",
+        "xchunked",
+        "chunkedx",
+        "chunked;q=1",
+        "\x0bchunked",
+        "\"chunked\"",
+        "chunked,",
+        ",chunked",
+        "",
+        "\r\n chunked",
+        "chunked\r\ncontent-length: 5",
+        "chunked\r\nContent-Length: 0",
+    ];
+    let fields = [
+        "content-length : 5",
+        "transfer-encoding : chunked",
+        "transfer-encoding\t: chunked",
+        " transfer-encoding: chunked",
+        "x: y\r\n transfer-encoding: chunked",
+        "x: y\r\n\ttransfer-encoding: chunked",
+        "x: y\rtransfer-encoding: chunked",
+        "x: y\r\r\ntransfer-encoding: chunked",
+        "x: y\0\r\ntransfer-encoding: chunked",
+        "x\0: y",
+        "nocolon",
+        ": x",
+        "con tent: x",
+        "x(y): z",
+    ];
+    let chunks = [
+        "0x5\r\nhello",
+        " 5\r\nhello",
+        "+5\r\nhello",
+        "-5\r\nhello",
+        "5_\r\nhello",
+        "\r\nhello",
+        "5\nhello",
+        "5\rhello",
+        "5;a\nhello",
+        "5;a\rb\r\nhello",
+        "6\r\nhello",
+        "5\r\nhelloworld",
+        "10000000000000005\r\nhello",
+    ];
+    let ends = ["5\r\nhello\n0\r\n\r\n", "5\r\nhello\r\n0\n\n", "5\r\nhello\r\n0\r\nx y: 1\r\n\r\n"];
+    let lines = [
+        "GET  /party/a HTTP/1.1",
+        "GET\t/party/a\tHTTP/1.1",
+        "GET /party/a HTTP/1.1 ",
+        "GET /party/a HTTP/1.2",
+        "GET /party/a HTTP/2.0",
+        "GET /party/a http/1.1",
+        "GET /party/a x HTTP/1.1",
+        "GET /party/a",
+        " GET /party/a HTTP/1.1",
+        "GET /party/\ra HTTP/1.1",
+        "GET /party/\0a HTTP/1.1",
+        "GET /party/a HTTP/1.1\r\n x: y",
+        "PRI * HTTP/1.1",
+    ];
+    let coded = |body: &str| post("transfer-encoding: chunked", body);
+    let refused = [
+        lengths.map(|value| post(&format!("content-length: {value}"), "hello")).to_vec(),
+        codings.map(|value| post(&format!("transfer-encoding: {value}"), hello)).to_vec(),
+        fields.map(|field| post(field, hello)).to_vec(),
+        chunks.map(|chunk| coded(&format!("{chunk}\r\n0\r\n\r\n"))).to_vec(),
+        ends.map(coded).to_vec(),
+        lines.map(|line| format!("{line}\r\nhost: a\r\n\r\n")).to_vec(),
+        vec![coded(hello).replace("1.1", "1.0")],
+    ];
+    for request in refused.concat() {
+        let mut client = Client::connect(server.address);
+        client.say([&request, &get("/party/a")].concat());
+        let status = client.answer().status;
+        assert!([400, 501].contains(&status), "{request:?}: {status}");
+        assert!(client.is_closed(), "{request:?}: something followed");
+    }
+    let read = [
+        (post("content-length: 5\r\ncontent-length: 5", "hello"), "hello"),
+        (post("content-length:\t005\t", "hello"), "hello"),
+        (post("content_length: 5", ""), ""),
+        (post("Transfer-Encoding:\tChUnKeD ", hello), "hello"),
+        (post("x: y\ntransfer-encoding: chunked", hello), "hello"),
+        (coded("5;a=\"b;c\"\r\nhello\r\n0;d\r\n\r\n"), "hello"),
+        (coded("5 ;a\r\nhello\r\n00\r\n\r\n"), "hello"),
+        (coded("000000000000000000005\r\nhello\r\n0\r\ncontent-length: 50\r\nhost: b\r\n\r\n"), "hello"),
+        ("\r\n\r\nPOST /party/mirror HTTP/1.1\nhost: a\ncontent-length: 5\n\nhello".to_string(), "hello"),
+    ];
+    for (request, body) in read {
+        let mut client = Client::connect(server.address);
+        client.say([&request, &get("/party/a")].concat());
+        assert_eq!(client.answer().body, body.as_bytes(), "{request:?}");
+        assert_eq!(client.answer().body, br#"{"room":"a","users":3}"#, "{request:?}");
+    }
+}
+
 #[test]
 fn a_body_that_crawls_is_given_up() {
     let limits =

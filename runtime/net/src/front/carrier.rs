@@ -1,7 +1,9 @@
 //! What carries an HTTP/2 connection, as h2 sees it: a line that takes notes.
 //!
 //! Every read passes the [`Ledger`], and every read and write tells the connection's [`State`] about it. When a client has
-//! sent too much of what has no content, nothing more is read of it.
+//! sent too much of what has no content, nothing more is read of it. h2 flushes after each frame; what is encrypted goes to the
+//! kernel when h2 has nothing more to say, or when half of `http2_unsent_bytes_max` is ready: so a response is one system call,
+//! not one for each frame.
 
 use std::cell::RefCell;
 use std::io;
@@ -26,6 +28,9 @@ pub(super) struct Wire {
     ahead: Bytes,
     /// The client sent too much of what has no content.
     flooded: bool,
+    /// What was encrypted and not written, and from how much on it is.
+    unflushed: usize,
+    together: usize,
 }
 
 /// A [`Wire`] as h2 has it. The connection's task shares it.
@@ -39,7 +44,12 @@ impl Io {
         ahead: Bytes,
         limits: &Limits,
     ) -> (Self, Rc<RefCell<Wire>>) {
-        let wire = Wire { line, state, ledger: Ledger::new(limits), ahead, flooded: false };
+        let most = limits.http2_unsent_bytes_max.max(2);
+        if let Some(session) = &line.session {
+            session.bound(most);
+        }
+        let (ledger, unflushed, together) = (Ledger::new(limits), 0, most / 2);
+        let wire = Wire { line, state, ledger, ahead, flooded: false, unflushed, together };
         let wire = Rc::new(RefCell::new(wire));
         (Self(Rc::clone(&wire)), wire)
     }
@@ -75,6 +85,39 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes what h2 has said. It must be called when h2 has nothing more to say for now.
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.line).poll_flush(context);
+        self.state.note_write(flushed.is_pending());
+        ready!(flushed)?;
+        self.unflushed = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn write(&mut self, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.line.session.is_none() {
+            let written = Pin::new(&mut self.line).poll_write_vectored(context, slices);
+            self.note_written(&written);
+            return written;
+        }
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            if self.unflushed >= self.together {
+                ready!(self.poll_flush(context))?;
+            }
+            let Some(session) = &self.line.session else { return Poll::Ready(Ok(0)) };
+            let taken = session.encrypt(slices)?;
+            if taken > 0 {
+                self.unflushed += taken;
+                self.ledger.note_written(taken);
+                return Poll::Ready(Ok(taken));
+            }
+            ready!(self.poll_flush(context))?;
+        }
+    }
+
     fn note_written(&mut self, written: &Poll<io::Result<usize>>) {
         self.state.note_write(written.is_pending());
         if let Poll::Ready(Ok(length)) = written {
@@ -95,10 +138,7 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut wire = self.0.borrow_mut();
-        let written = Pin::new(&mut wire.line).poll_write(context, bytes);
-        wire.note_written(&written);
-        written
+        self.0.borrow_mut().write(context, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -106,21 +146,16 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut wire = self.0.borrow_mut();
-        let written = Pin::new(&mut wire.line).poll_write_vectored(context, slices);
-        wire.note_written(&written);
-        written
+        self.0.borrow_mut().write(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.borrow().line.is_write_vectored()
+        true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut wire = self.0.borrow_mut();
-        let flushed = Pin::new(&mut wire.line).poll_flush(context);
-        wire.state.note_write(flushed.is_pending());
-        flushed
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // See [`Wire::poll_flush`].
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -28,10 +28,18 @@ enum Part {
     ChunkSize(Vec<u8>),
     /// A chunk with its line end.
     Chunk(u64),
-    /// Lines after the last chunk; whether this one is empty so far.
-    Trailer(bool),
+    /// Lines after the last chunk.
+    Trailer(Line),
     /// Nobody knows any more.
     Rest,
+}
+
+/// How much has come of a line after the last chunk. Only a whole line end makes an empty line, as for hyper.
+#[derive(Clone, Copy, Debug)]
+enum Line {
+    Nothing,
+    Return,
+    Text,
 }
 
 /// Follows the messages of a connection.
@@ -115,19 +123,27 @@ impl Framing {
                 line.extend_from_slice(bytes.get(..count).unwrap_or_default());
                 self.part = match (whole, size_of(&line)) {
                     (false, _) if line.len() <= SIZE_LINE_MAX => Part::ChunkSize(line),
-                    (true, Some(0)) => Part::Trailer(true),
+                    (true, Some(0)) => Part::Trailer(Line::Nothing),
                     (true, Some(size)) => Part::Chunk(size.saturating_add(2)),
                     _ => Part::Rest,
                 };
                 (count, false)
             }
-            Part::Trailer(empty) => {
-                let (count, whole) = line_of(bytes);
-                let empty = empty && bytes.iter().take(count).all(|byte| matches!(byte, b'\r' | b'\n'));
-                if !(whole && empty) {
-                    self.part = Part::Trailer(if whole { true } else { empty });
+            Part::Trailer(mut line) => {
+                for (at, byte) in bytes.iter().enumerate() {
+                    line = match (line, byte) {
+                        (Line::Return, b'\n') => return (at + 1, true),
+                        (Line::Nothing, b'\r') => Line::Return,
+                        (Line::Text, b'\n') => Line::Nothing,
+                        (Line::Nothing, b'\n') => {
+                            self.part = Part::Rest;
+                            return (bytes.len(), false);
+                        }
+                        _ => Line::Text,
+                    };
                 }
-                (count, whole && empty)
+                self.part = Part::Trailer(line);
+                (bytes.len(), false)
             }
             other => {
                 self.part = other;
@@ -245,7 +261,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_followed_is_left_to_hyper() {
-        for bad in ["Content-Length: x", "Transfer-Encoding: chunked\r\n\r\nxyz"] {
+        for bad in [
+            "Content-Length: x",
+            "Transfer-Encoding: chunked\r\n\r\nxyz",
+            // hyper takes what follows for a line after the last chunk.
+            "Transfer-Encoding: chunked\r\n\r\n0\r\n\n",
+        ] {
             let bytes = format!("POST / HTTP/1.1\r\n{bad}\r\n\r\n{BOTH}");
             assert_eq!(messages(bytes.as_bytes(), 1000).1.len(), 1, "{bad}");
         }

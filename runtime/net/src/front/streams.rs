@@ -48,7 +48,11 @@ pub(super) async fn serve<H: Handler>(shared: Rc<Shared<H>>, arrived: Arrived) {
         if state.is_killed() || wire.borrow().is_flooded() {
             return Poll::Ready(None);
         }
-        greeting.as_mut().poll(context).map(Result::ok)
+        let greeted = greeting.as_mut().poll(context).map(Result::ok);
+        match wire.borrow_mut().poll_flush(context) {
+            Poll::Ready(Err(_)) => Poll::Ready(None),
+            _ => greeted,
+        }
     });
     let Some(h2) = greeted.await else { return };
     let common = Common { shared: Rc::clone(&shared), ends, front, origin: Rc::default() };
@@ -118,7 +122,12 @@ async fn drive<H: Handler>(
                 () if leaves && !h2.has_streams() => Some(Reason::NO_ERROR),
                 () => None,
             };
-            let Some(reason) = reason else { break };
+            let Some(reason) = reason else {
+                match wire.borrow_mut().poll_flush(context) {
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    _ => break,
+                }
+            };
             ends = true;
             h2.abrupt_shutdown(reason);
         }
