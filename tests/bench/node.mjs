@@ -8,7 +8,7 @@ const server = createServer((_request, response) => {
   response.end(JSON.stringify({ room: "bench", users: 3 }));
 });
 
-const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+const sockets = new WebSocketServer({ server, perMessageDeflate: true });
 sockets.on("connection", (socket, request) => {
   const name = request.url;
   const room = rooms.get(name) ?? new Set();

@@ -17,17 +17,32 @@ pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Opens a WebSocket; `path` is everything behind the port.
 pub fn open_socket(address: SocketAddr, path: &str) -> io::Result<TcpStream> {
+    opened(address, path, "").map(|(stream, _)| stream)
+}
+
+/// The same with compressed messages, of which each stands for itself, so that equal ones are of equal length.
+pub fn open_compressed(address: SocketAddr, path: &str) -> io::Result<TcpStream> {
+    let offer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let field = format!("sec-websocket-extensions: {offer}\r\n");
+    let (stream, head) = opened(address, path, &field)?;
+    if !head.to_ascii_lowercase().contains("permessage-deflate") {
+        return Err(io::Error::other(format!("the server compresses nothing: {head}")));
+    }
+    Ok(stream)
+}
+
+fn opened(address: SocketAddr, path: &str, field: &str) -> io::Result<(TcpStream, String)> {
     let mut stream = connect(address)?;
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{field}\r\n"
     );
     stream.write_all(request.as_bytes())?;
     let head = read_head(&mut stream)?;
     if !head.starts_with("HTTP/1.1 101") {
         return Err(io::Error::other(format!("the handshake of {path} was answered with: {head}")));
     }
-    Ok(stream)
+    Ok((stream, head))
 }
 
 /// The bytes of a GET request.
@@ -100,23 +115,41 @@ fn read_byte(stream: &mut TcpStream) -> io::Result<u8> {
     Ok(byte[0])
 }
 
-/// A short text message as a client sends it. The mask is zero, so that the payload stays readable.
+/// A text message as a client sends it. The mask is zero, so that the payload stays readable.
 pub fn masked(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81, 0x80 | short(text), 0, 0, 0, 0];
-    frame.extend_from_slice(text.as_bytes());
-    frame
+    frame(text, 0x80, &[0; 4])
 }
 
-/// A short text message as a server sends it.
+/// A text message as a server sends it.
 pub fn unmasked(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81, short(text)];
+    frame(text, 0, &[])
+}
+
+fn frame(text: &str, mask_bit: u8, mask: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match (u8::try_from(text.len()), u16::try_from(text.len())) {
+        (Ok(length @ 0..126), _) => frame.push(mask_bit | length),
+        (_, Ok(length)) => {
+            frame.push(mask_bit | 126);
+            frame.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => panic!("messages of the benchmark are shorter"),
+    }
+    frame.extend_from_slice(mask);
     frame.extend_from_slice(text.as_bytes());
     frame
 }
 
-fn short(text: &str) -> u8 {
-    assert!(text.len() < 126, "messages of the benchmark are short");
-    text.len() as u8
+/// Reads a frame of a server: whether it is compressed, and its length with its head.
+pub fn read_frame(stream: &mut TcpStream) -> io::Result<(bool, usize)> {
+    let [first, second] = [read_byte(stream)?, read_byte(stream)?];
+    let (head, length) = match second {
+        126 => (4, usize::from(u16::from_be_bytes([read_byte(stream)?, read_byte(stream)?]))),
+        127.. => return Err(io::Error::other("a frame of the server is too long")),
+        length => (2, usize::from(length)),
+    };
+    stream.read_exact(&mut vec![0; length])?;
+    Ok((first & 0x40 != 0, head + length))
 }
 
 /// Reads exactly what is expected, or says what came instead.

@@ -17,6 +17,8 @@ pub enum Unit {
     Milliseconds,
     /// Memory in KiB.
     Kib,
+    /// A length in bytes: the less the better.
+    Bytes,
     /// A share in percent, which has no ratio between servers.
     Percent,
 }
@@ -48,6 +50,8 @@ pub struct Figure {
 enum Who {
     /// All that echo, broadcast and answer.
     Everyone,
+    /// Those that compress messages.
+    Compressing,
     /// Those that run PartyKit projects.
     Projects,
     /// Those that serve files.
@@ -70,6 +74,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "echo-16", who: Who::Everyone, measure: |bench, who| bench.echo(who, 16) },
     Group { name: "broadcast-100", who: Who::Everyone, measure: |bench, who| bench.broadcast(who, 100) },
     Group { name: "broadcast-1000", who: Who::Everyone, measure: |bench, who| bench.broadcast(who, 1000) },
+    Group { name: "compressed", who: Who::Compressing, measure: Bench::compressed },
     Group { name: "request", who: Who::Everyone, measure: Bench::request },
     Group { name: "few-echo", who: Who::Everyone, measure: Bench::echo_of_few },
     Group { name: "few-request", who: Who::Everyone, measure: Bench::requests_of_few },
@@ -124,6 +129,7 @@ impl Group {
     pub fn is_for(&self, who: Contender) -> bool {
         match self.who {
             Who::Everyone => who != Contender::Hyper,
+            Who::Compressing => matches!(who, Contender::Partyrun | Contender::Node),
             Who::Projects => who.runs_projects(),
             Who::Files => who.runs_projects() || who == Contender::Hyper,
         }
@@ -133,6 +139,19 @@ impl Group {
     pub fn measure(&self, bench: &Bench, who: Contender) -> io::Result<Vec<Figure>> {
         (self.measure)(bench, who)
     }
+}
+
+/// How a socket is opened.
+type Open = fn(std::net::SocketAddr, &str) -> io::Result<std::net::TcpStream>;
+
+/// What a game sends its players: some more than 1 KiB of JSON.
+fn state() -> String {
+    let player = |index: usize| {
+        let (x, y) = (index * 7919 % 1000, index * 104_729 % 1000);
+        format!(r#"{{"id":"player-{index}","x":{x}.25,"y":{y}.5,"health":{},"alive":true}}"#, x % 100)
+    };
+    let players: Vec<String> = (1..=16).map(player).collect();
+    format!(r#"{{"type":"state","tick":123456,"players":[{}]}}"#, players.join(","))
 }
 
 fn figure(name: &str, unit: Unit, main: f64) -> Figure {
@@ -172,23 +191,52 @@ impl Bench {
 
     fn broadcast(&self, who: Contender, members: usize) -> io::Result<Vec<Figure>> {
         let server = who.start(&self.places, "bench", &[])?;
-        let heard = client::unmasked(TEXT);
-        let request = client::masked(&format!("all:{TEXT}"));
+        let (measured, _) = self.broadcast_of(TEXT, &server, members, client::open_socket)?;
+        Ok(throughput(&format!("broadcast to {members}, deliveries"), measured))
+    }
+
+    // The same server, with sockets that asked for compressed messages and with others.
+    fn compressed(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let server = who.start(&self.places, "bench", &[])?;
+        let (text, members) = (state(), 1000);
+        let mut figures = Vec::new();
+        for (name, open) in [("", client::open_socket as Open), (", compressed", client::open_compressed)] {
+            let (measured, bytes) = self.broadcast_of(&text, &server, members, open)?;
+            let what = format!("broadcast of {} bytes of JSON to {members}{name}", text.len());
+            figures.extend(throughput(&format!("{what}, deliveries"), measured));
+            figures.push(figure(&format!("{what}, bytes on the wire for each"), Unit::Bytes, bytes as f64));
+        }
+        Ok(figures)
+    }
+
+    // Measures deliveries, and tells how long each is.
+    fn broadcast_of(
+        &self,
+        text: &str,
+        server: &Running,
+        members: usize,
+        open: Open,
+    ) -> io::Result<(Throughput, usize)> {
+        let request = client::masked(&format!("all:{text}"));
         let mut streams = Vec::new();
         for _ in 0..members {
-            streams.push(client::open_socket(server.address, "/party/hall")?);
+            streams.push(open(server.address, "/party/hall")?);
         }
         // The last one to join speaks, and again whenever it hears itself.
         if let Some(last) = streams.last_mut() {
             io::Write::write_all(last, &request)?;
         }
-        let mut peers = Vec::new();
+        let (mut peers, plain) = (Vec::new(), client::unmasked(text).len());
+        let mut each = None;
         for (index, mut stream) in streams.into_iter().enumerate() {
-            client::expect(&mut stream, &heard)?;
+            let (compressed, reply_bytes) = client::read_frame(&mut stream)?;
+            if reply_bytes != *each.get_or_insert(reply_bytes) || compressed != (reply_bytes < plain) {
+                return Err(io::Error::other(format!("a delivery has {reply_bytes} bytes of {plain}")));
+            }
             let request = if index + 1 == members { request.clone() } else { Vec::new() };
-            peers.push(Peer { stream, request, reply_bytes: heard.len(), window: 1 });
+            peers.push(Peer { stream, request, reply_bytes, window: 1 });
         }
-        Ok(throughput(&format!("broadcast to {members}, deliveries"), self.run(peers, &server)?))
+        Ok((self.run(peers, server)?, each.unwrap_or_default()))
     }
 
     fn request(&self, who: Contender) -> io::Result<Vec<Figure>> {

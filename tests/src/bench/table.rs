@@ -48,7 +48,7 @@ impl Row {
         }
         match ours.unit {
             Unit::Throughput => Ok(ours.value.main / theirs.value.main),
-            Unit::Milliseconds | Unit::Kib => Ok(theirs.value.main / ours.value.main),
+            Unit::Milliseconds | Unit::Kib | Unit::Bytes => Ok(theirs.value.main / ours.value.main),
             Unit::Percent => Err("-"),
         }
     }
@@ -66,6 +66,7 @@ fn show(figure: &Figure) -> String {
         Unit::Kib if value >= 10_240.0 => format!("{:.0} MiB", value / 1024.0),
         Unit::Kib if value >= 1024.0 => format!("{:.2} MiB", value / 1024.0),
         Unit::Kib => format!("{value:.1} KiB"),
+        Unit::Bytes => thousands(value),
         Unit::Percent => format!("{value:+.1} %"),
     }
 }
@@ -139,6 +140,7 @@ pub fn to_json(rows: &[Row], contenders: &[Contender]) -> Json {
             Some(Unit::Throughput) => "per CPU-second of the server",
             Some(Unit::Milliseconds) => "ms",
             Some(Unit::Kib) => "KiB",
+            Some(Unit::Bytes) => "bytes",
             Some(Unit::Percent) | None => "%",
         };
         json!({ "name": row.name, "unit": unit, "figures": figures, "partyrun_to": ratios })
