@@ -24,6 +24,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
+use bytes::Bytes;
 use partyrun_limits::{Budget, Limits};
 use thiserror::Error;
 
