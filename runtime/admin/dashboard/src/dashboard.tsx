@@ -2,6 +2,8 @@
 
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
+import "./controls.css";
+import "./pages.css";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Server } from "./answers";
