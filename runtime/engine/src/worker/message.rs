@@ -74,6 +74,12 @@ pub(crate) enum Message {
     LetGo,
     /// A connection that asks a room of this worker again and again.
     Guest(Guest),
+    /// Rooms shall come to rest until then, and sockets be read no more; the answer comes when that is so.
+    HoldStill(Instant, oneshot::Sender<()>),
+    /// The rooms that rest go to another process.
+    Lift(oneshot::Sender<Vec<(RoomKey, Parcel)>>),
+    /// Everything goes on after [`Message::HoldStill`].
+    GoOn,
     Stop,
 }
 
