@@ -96,7 +96,7 @@ impl Proxied {
     // What a client sees before and after the proxy was given its configuration again.
     fn seen(&self, proxy: &Server, reload: &[&str]) -> Option<String> {
         let reload = serde_json::to_string(reload).unwrap();
-        let seen = self.server.client("proxied.mjs", &[&self.port.to_string(), &reload])?;
+        let seen = self.server.client("proxied.mjs", &[&self.port.to_string(), &reload, &sockets()])?;
         assert!(!seen.is_empty(), "{}", proxy.output());
         Some(seen)
     }
@@ -146,7 +146,23 @@ impl Proxied {
     }
 }
 
-const SERVE: [&str; 6] = ["start", "server.js", "--host", "127.0.0.1", "--trusted-proxy", "127.0.0.1"];
+// Pings come soon, so that silence need not last long to be one.
+const SERVE: [&str; 8] = [
+    "start",
+    "server.js",
+    "--host",
+    "127.0.0.1",
+    "--trusted-proxy",
+    "127.0.0.1",
+    "--limit",
+    "socket_ping_after=1s",
+];
+
+// How many sockets there are at once. The page says 10,000, which takes the memory and the time of a larger machine than that of
+// every developer: `PARTYRUN_PROXY_SOCKETS=10000` asks for as many.
+fn sockets() -> String {
+    std::env::var("PARTYRUN_PROXY_SOCKETS").unwrap_or_else(|_| "500".to_string())
+}
 
 fn is_missing(program: &str) -> bool {
     let found = Command::new(program).arg("-v").output().is_ok();
@@ -159,8 +175,9 @@ fn is_missing(program: &str) -> bool {
 fn expected(reloaded: &str) -> String {
     let seen = "seen as 127.0.0.2 at https://chat.example.com/party/lobby";
     format!(
-        "{seen}\necho hello\nstreamed data: first\nstreamed data: last\nuploaded 104857600 bytes\n\
-         echo after the reload\nwho was connected: {reloaded}\n{seen}\n"
+        "{seen}\necho hello\nstreamed data: first\nstreamed data: last\nover h2: 200 data: first; 20 answers, 200\n\
+         echo after a silence\ncrowd {}\nuploaded 104857600 bytes\necho after the reload\nwho was connected: {reloaded}\n{seen}\n",
+        sockets()
     )
 }
 
@@ -179,23 +196,55 @@ fn nginx_does_what_the_page_says() {
             ("127.0.0.1:8080", at.upstream()),
         ],
     );
-    // What the main configuration of a distribution has around it. Temporary files stay in the project's folder.
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("{name}_temp_path {name};\n"))
-        .concat();
-    let text = format!(
-        "user root;\npid nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
-    );
+    outlives_pings(seconds(&text, "proxy_read_timeout "));
+    let text = around(adapted(text, &[("proxy_read_timeout 1h", "proxy_read_timeout 4s".to_string())]));
     at.project.write("nginx.conf", &text);
     let folder = at.project.path().to_string_lossy().into_owned();
     let flags = ["-p", &folder, "-c", "nginx.conf", "-e", "stderr"];
     let proxy = at.run("nginx", &[&flags[..], &["-g", "daemon off;"]].concat());
     let Some(seen) = at.seen(&proxy, &[&["nginx"], &flags[..], &["-s", "reload"]].concat()) else { return };
     assert_eq!(seen, expected("echo stays"), "{}", proxy.output());
-    outlives_pings(seconds(&text, "proxy_read_timeout "));
     let asked = at.asked();
     at.server.stop();
     assert_eq!(asked(), "502", "{}", proxy.output());
+}
+
+// What the main configuration of a distribution has around the page's block. Temporary files stay in the project's folder.
+fn around(text: String) -> String {
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {name};\n"))
+        .concat();
+    format!(
+        "user root;\npid nginx.pid;\nerror_log stderr;\nworker_rlimit_nofile 65536;\nevents {{ worker_connections 20500; }}\n\
+         http {{\naccess_log off;\n{temporary}{text}}}\n"
+    )
+}
+
+#[test]
+fn a_proxy_that_cuts_silent_sockets_is_noticed() {
+    if is_missing("nginx") {
+        return;
+    }
+    let project = Project::new(&[("server.js", ROOM)]);
+    let server = project.serve(&SERVE[..6]);
+    let at = Proxied { project, server, port: free_port() };
+    let text = adapted(
+        block("nginx", "map "),
+        &[
+            ("listen 443 ssl", format!("listen 127.0.0.1:{} ssl", at.port)),
+            ("/etc/ssl/chat.pem", certificate("host.pem").display().to_string()),
+            ("/etc/ssl/chat.key", certificate("key.pem").display().to_string()),
+            ("127.0.0.1:8080", at.upstream()),
+            ("proxy_read_timeout 1h", "proxy_read_timeout 4s".to_string()),
+        ],
+    );
+    at.project.write("nginx.conf", &around(text));
+    let folder = at.project.path().to_string_lossy().into_owned();
+    let proxy = at.run("nginx", &["-p", &folder, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]);
+    let Some(seen) = at.server.client("proxied.mjs", &[&at.port.to_string(), "cut", "16"]) else { return };
+    assert_eq!(seen, "cut 1006\n", "{}", proxy.output());
+    let line = at.server.wait_for("A proxy in front seems to cut WebSockets after ");
+    assert!(line.contains("--limit socket_ping_after="), "{line}");
 }
 
 #[test]
@@ -245,13 +294,14 @@ fn haproxy_does_what_the_page_says() {
             ("127.0.0.1:8080", at.upstream()),
         ],
     );
+    outlives_pings(seconds(&text, "timeout tunnel "));
+    outlives_pings(seconds(&text, "timeout server "));
+    let text = adapted(text, &[("timeout tunnel 1h", "timeout tunnel 4s".to_string())]);
     at.project.write("haproxy.cfg", &text);
     let proxy = at.run("haproxy", &["-W", "-f", &at.path("haproxy.cfg")]);
     let reload = format!("kill -USR2 {}", proxy.pid());
     let Some(seen) = at.seen(&proxy, &["sh", "-c", &reload]) else { return };
     assert_eq!(seen, expected("echo stays"), "{}", proxy.output());
-    outlives_pings(seconds(&text, "timeout tunnel "));
-    outlives_pings(seconds(&text, "timeout server "));
     assert_eq!(at.asked_during_a_restart(), "200", "{}", proxy.output());
 }
 

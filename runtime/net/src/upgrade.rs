@@ -9,7 +9,7 @@
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
@@ -64,13 +64,22 @@ pub struct Visit {
     pub begun: Instant,
 }
 
-/// Hears with which code a WebSocket ended; 1006 where it broke. Called once, when the connection is gone.
+/// How a WebSocket ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The code; 1006 where the connection broke.
+    pub code: u16,
+    /// For how long nothing had come before, to the second.
+    pub silent: Duration,
+}
+
+/// Hears how a WebSocket ended. Called once, when the connection is gone.
 #[derive(Clone)]
 pub struct Witness {
     /// Whose connection it is.
     pub visit: Box<Visit>,
     /// Hears of the end.
-    pub tell: Arc<dyn Fn(&Visit, u16) + Send + Sync>,
+    pub tell: Arc<dyn Fn(&Visit, Ending) + Send + Sync>,
 }
 
 /// A place among the connections of the process (`connections_max`), given back when dropped.
@@ -98,9 +107,9 @@ impl Place {
     }
 
     /// Tells the witness, if there is one.
-    pub(crate) fn ended(&mut self, code: u16) {
+    pub(crate) fn ended(&mut self, ending: Ending) {
         if let Some(Witness { visit, tell }) = self.witness.take() {
-            tell(&visit, code);
+            tell(&visit, ending);
         }
     }
 
@@ -128,7 +137,7 @@ impl std::fmt::Debug for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.ended(LOST);
+        self.ended(Ending { code: LOST, silent: Duration::ZERO });
         self.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }

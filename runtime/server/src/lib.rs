@@ -27,7 +27,7 @@ use futures_util::future::BoxFuture;
 use http::Version;
 use partyrun_engine::Engine;
 use partyrun_limits::Limits;
-use partyrun_net::{Clients, Guest, Handler, Notes, Request, Response, Visit, Witness};
+use partyrun_net::{Clients, Ending, Guest, Handler, Notes, Request, Response, Visit, Witness};
 use partyrun_store::RoomKey;
 use partyrun_telemetry::{NO_PARTY, Span, tracer, within};
 
@@ -122,7 +122,7 @@ pub struct Server {
     /// The static files, which a new release replaces.
     assets: RwLock<Option<StaticFiles>>,
     reporter: Arc<dyn Reporter>,
-    hints: Hints,
+    hints: Arc<Hints>,
     origin_notes: Notes,
     started: Instant,
 }
@@ -131,7 +131,7 @@ impl Server {
     /// A server for an engine that runs already. Give it to [`partyrun_net::Front::start`].
     pub fn new(engine: Engine, mut options: ServerOptions, reporter: Arc<dyn Reporter>) -> Self {
         let assets = RwLock::new(options.assets.take());
-        let (hints, origin_notes) = (Hints::default(), admission::notes(reporter.clone()));
+        let (hints, origin_notes) = (Arc::default(), admission::notes(reporter.clone()));
         Self { engine, options, assets, reporter, hints, origin_notes, started: Instant::now() }
     }
 
@@ -150,10 +150,12 @@ impl Handler for Server {
         let begun = Instant::now();
         self.hints.look(&request, &self.options, &*self.reporter);
         let client = client::tell(&mut request, &self.options.trusted_proxies);
+        // Whoever speaks for others names another address than its own.
+        let is_proxied = request.peer.ip().to_canonical() != client;
         let (method, version) = (request.method.clone(), request.version);
         let path = self.shown(&request);
         if let Some(upgrade) = request.upgrade.as_mut().filter(|_| !self.options.development) {
-            upgrade.witnessed(self.witness(Visit { path: path.clone(), client, begun }));
+            upgrade.witnessed(self.witness_of(Visit { path: path.clone(), client, begun }, is_proxied));
         }
         let mut counted = None;
         let mut span = tracer().and_then(|tracer| {
@@ -164,6 +166,7 @@ impl Handler for Server {
             Some(refusal) => refusal,
             None => self.dispatch(request, &mut counted).await,
         };
+        let response = if is_proxied { hints::unbuffered(response) } else { response };
         let place = span.as_ref().and_then(Span::place);
         if let Some(span) = &mut span {
             span.answered(response.status);
@@ -191,9 +194,18 @@ impl Handler for Server {
 impl Server {
     /// Tells the reporter of the end of this visit.
     pub fn witness(&self, visit: Visit) -> Witness {
-        let reporter = self.reporter.clone();
-        let tell = move |visit: &Visit, code| {
+        self.witness_of(visit, false)
+    }
+
+    fn witness_of(&self, visit: Visit, is_proxied: bool) -> Witness {
+        let (reporter, hints) = (self.reporter.clone(), self.hints.clone());
+        let pings_end = self.options.limits.socket_ping_after + self.options.limits.socket_pong_max;
+        let tell = move |visit: &Visit, ending: Ending| {
             let Visit { path, client, begun } = visit;
+            let code = ending.code;
+            if is_proxied {
+                hints.ended(ending, pings_end, &*reporter);
+            }
             reporter.socket_ended(&Ended { path, client: *client, code, lasted: begun.elapsed() });
         };
         Witness { visit: Box::new(visit), tell: Arc::new(tell) }

@@ -28,7 +28,7 @@ use crate::clients::Paced;
 use crate::close::Violation;
 use crate::deflate::Agreed;
 use crate::line::Session;
-use crate::upgrade::Transport;
+use crate::upgrade::{Ending, Transport};
 
 /// What is read at once of a socket while the room has no memory for unfinished messages: a small message still comes whole.
 const STARVED_READ_BYTES: usize = 4096;
@@ -296,7 +296,7 @@ impl Reader {
         let place = self.inner.unmoor();
         *self.inner.writer.borrow_mut() = Writer::None;
         if let Some(mut place) = place {
-            place.ended(self.inner.end_code.get());
+            place.ended(Ending { code: self.inner.end_code.get(), silent: self.inner.sweep.silence() });
         }
     }
 

@@ -58,6 +58,11 @@ impl Record {
         self.pinged_at.set(None);
     }
 
+    /// For how long nothing has arrived.
+    pub(super) fn silence(&self) -> Duration {
+        WATCH.with(|watch| watch.start.elapsed()).saturating_sub(self.heard_at.get())
+    }
+
     /// Counts a control frame; false when there were too many in this second.
     pub(super) fn count_control(&self, per_second_max: u32) -> bool {
         let second = WATCH.with(|watch| watch.now.get()).as_secs();
