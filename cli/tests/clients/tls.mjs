@@ -1,6 +1,8 @@
 // Looks at a secured server as clients do. `names ADDRESS NAME...` prints for each name that is asked for the names, issuer and
 // serial number of the certificate that is shown; `resume ADDRESS` whether a second connection goes on with the
-// session of the first; `held ADDRESS` keeps a socket until a message comes, and prints that; `closed ADDRESS` how one ends.
+// session of the first; `held ADDRESS` keeps a socket until a message comes, and prints that; `slow
+// ADDRESS` reads nothing until the server has sent much, and then all of it.
+import https from "node:https";
 import { createRequire } from "node:module";
 import tls from "node:tls";
 
@@ -42,12 +44,30 @@ if (what === "resume") {
   }
 }
 
-if (what === "held" || what === "closed") {
+if (what === "held") {
   const socket = new WebSocket(`wss://${address}/party/held`, { rejectUnauthorized: false });
   socket.on("message", (message) => {
     console.log(`heard ${message}`);
-    if (what === "held") socket.close();
+    socket.close();
   });
   socket.on("close", (code) => console.log(`closed ${code}`));
   socket.on("error", (error) => console.log(`error ${error.message}`));
+}
+
+if (what === "slow") {
+  const socket = new WebSocket(`wss://${address}/party/slow`, { rejectUnauthorized: false });
+  let length = 0;
+  socket.on("open", () => {
+    socket._socket.pause();
+    socket.send("more");
+    // The room answers when it has sent everything.
+    https.get(`https://${address}/party/slow`, { rejectUnauthorized: false }, (answer) => {
+      answer.resume().on("end", () => socket._socket.resume());
+    });
+  });
+  socket.on("message", (message) => {
+    length += message.length;
+    if (message.toString() === "go") socket.close();
+  });
+  socket.on("close", () => console.log(`read ${length}`));
 }

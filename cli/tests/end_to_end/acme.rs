@@ -190,7 +190,11 @@ fn certificates_are_obtained_and_kept_for_the_next_start() {
     let Some(mut authority) = Authority::start(&Unusual::default()) else { return };
     let project = project();
     let host = format!("localhost:{}", authority.port);
-    let server = authority.serve(&project, &["a.test", "b.test"], &["--acme-email", "me@example.com"]);
+    let server = authority.serve(
+        &project,
+        &["a.test", "b.test"],
+        &["--acme-email", "me@example.com", "--limit", "acme_orders_max=1"],
+    );
     for name in ["a.test", "b.test"] {
         server.wait_for(&format!("{host} gave a certificate for {name}, valid for 89 days."));
     }
@@ -281,6 +285,19 @@ fn a_refusal_is_told_with_what_the_authority_said() {
 }
 
 #[test]
+fn an_authority_that_does_not_decide_is_asked_again_later() {
+    let Some(authority) = Authority::start(&Unusual::default()) else { return };
+    // Whoever is looked at there says nothing, so that the authority goes on waiting.
+    let _silent = std::net::TcpListener::bind(("127.0.0.1", authority.tls)).unwrap();
+    let port = free_port().to_string();
+    let args = ["--port", &port, "--http-port", "off", "--limit", "acme_order_time_max=300ms"];
+    let server = authority.serve(&project(), &["a.test"], &args);
+    let line = server.wait_for_times("No certificate for a.test", 2);
+    assert!(line.contains("it did not decide in time") && line.contains("acme_order_time_max"), "{line}");
+    server.stop();
+}
+
+#[test]
 fn certificates_are_renewed_before_they_end_and_the_old_one_stays_meanwhile() {
     let Some(mut authority) = Authority::start(&Unusual { validity: Some(12), ..Unusual::default() }) else {
         return;
@@ -311,7 +328,7 @@ fn an_authority_that_answers_nonsense_is_told_and_asked_again_later() {
         ("server.js", SERVER),
         (
             "nonsense.js",
-            "export default class Server {\n  static onFetch(request) {\n    const { pathname } = new URL(request.url);\n    if (pathname === \"/long\") return new Response(\"[\".repeat(100_000));\n    return new Response(\"<h1>404</h1>\");\n  }\n}\n",
+            "export default class Server {\n  static onFetch(request) {\n    const { pathname } = new URL(request.url);\n    if (pathname === \"/never\") return new Promise(() => {});\n    if (pathname === \"/long\") return new Response(\"[\".repeat(100_000));\n    return new Response(\"<h1>404</h1>\");\n  }\n}\n",
         ),
     ]);
     let args = [
@@ -325,7 +342,11 @@ fn an_authority_that_answers_nonsense_is_told_and_asked_again_later() {
         &file("server.key"),
     ];
     let authority = project.serve(&args);
-    for (path, expected) in [("dir", "its answer is no ACME"), ("long", "acme_answer_bytes_max")] {
+    for (path, expected) in [
+        ("dir", "its answer is no ACME"),
+        ("long", "acme_answer_bytes_max"),
+        ("never", "acme_request_time_max"),
+    ] {
         let port = free_port().to_string();
         let directory = format!("https://localhost:{}/{path}", authority.port);
         let mut command = partyrun();
@@ -348,6 +369,7 @@ fn an_authority_that_answers_nonsense_is_told_and_asked_again_later() {
             "--limit",
             "acme_retry_after=100ms",
         ]);
+        command.args(["--limit", "acme_request_time_max=300ms"]);
         command.args(["--limit", "acme_answer_bytes_max=50000"]).current_dir(project.path());
         let server = Server::start(command, 0);
         let line = server.wait_for_times("No certificate for a.test", 2);

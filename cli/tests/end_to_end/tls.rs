@@ -11,6 +11,7 @@ const SERVER: &str = r#"
 export default class Server {
   constructor(room) { this.room = room; }
   onConnect(connection) { console.log(`came ${this.room.id}`); }
+  onMessage(message, connection) { for (let i = 0; i < 12; i++) connection.send("x".repeat(1 << 20)); }
   onRequest(request) {
     this.room.broadcast("go");
     return new Response(`${request.url} from ${request.headers.get("x-real-ip")}`);
@@ -223,6 +224,16 @@ fn handshakes_that_never_finish_hold_up_nobody() {
         assert!(text.starts_with("a.test DNS:a.test"), "{text}");
     }
     drop(clients);
+    server.stop();
+}
+
+#[test]
+fn a_client_that_does_not_read_for_a_while_gets_everything() {
+    let (project, args) = two();
+    let args: Vec<&str> = args.into_iter().chain(["--limit", "tls_unsent_bytes_max=1000"]).collect();
+    let server = project.serve(&args);
+    let Some(text) = look(&server, &["slow"]) else { return };
+    assert_eq!(text, format!("read {}\n", (12 << 20) + 2));
     server.stop();
 }
 

@@ -90,7 +90,11 @@ impl Inner {
             Err(error) => {
                 let seen = why(&mut order).await;
                 let is_challenge = seen.what != UNEXPLAINED;
-                return Err(if is_challenge { Failed::Challenge(seen) } else { Failed::Order(error.into()) });
+                return Err(if is_challenge {
+                    Failed::Challenge(seen)
+                } else {
+                    Failed::Order(self.late(error))
+                });
             }
         }
         let key = KeyPair::generate().map_err(broken)?;
@@ -98,13 +102,23 @@ impl Inner {
         params.distinguished_name = DistinguishedName::new();
         let request = params.serialize_request(&key).map_err(broken)?;
         order.finalize_csr(request.der()).await?;
-        let chain = order.poll_certificate(&patience).await?;
+        let chain = order.poll_certificate(&patience).await.map_err(|error| self.late(error))?;
         let key = key.serialize_pem();
         let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).map_err(unusable)?;
         if !identity.names().iter().any(|known| known == name) {
             return Err(Refusal::seen("its certificate is for other names").into());
         }
         Ok(Obtained { identity, key, chain })
+    }
+
+    fn late(&self, error: Error) -> Refusal {
+        match error {
+            Error::Timeout(_) => {
+                let limit = self.limits.cite("acme_order_time_max");
+                Refusal::seen(&format!("it did not decide in time ({limit})"))
+            }
+            error => error.into(),
+        }
     }
 
     /// Shows what the authority is to find, and says that it is there.

@@ -70,7 +70,6 @@ impl From<Error> for Refusal {
         match error {
             Error::Api(problem) => Self::said(&problem),
             Error::Json(error) => Self::seen(&format!("its answer is no ACME: {error}")),
-            Error::Timeout(_) => Self::seen("it did not decide in time"),
             Error::Other(error) => {
                 // The cause of a failed connection is the interesting part.
                 let mut text = error.to_string();
