@@ -291,7 +291,8 @@ fn an_authority_that_does_not_decide_is_asked_again_later() {
     let _silent = std::net::TcpListener::bind(("127.0.0.1", authority.tls)).unwrap();
     let port = free_port().to_string();
     let args = ["--port", &port, "--http-port", "off", "--limit", "acme_order_time_max=300ms"];
-    let server = authority.serve(&project(), &["a.test"], &args);
+    let project = project();
+    let server = authority.serve(&project, &["a.test"], &args);
     let line = server.wait_for_times("No certificate for a.test", 2);
     assert!(line.contains("it did not decide in time") && line.contains("acme_order_time_max"), "{line}");
     server.stop();
