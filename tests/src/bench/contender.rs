@@ -35,6 +35,8 @@ pub enum Contender {
     Bun,
     /// hyper with a file read for each request, for `assets` only.
     Hyper,
+    /// nginx, for `assets-http2` only.
+    Nginx,
 }
 
 /// Where the programs are.
@@ -84,6 +86,7 @@ impl Contender {
             Self::Deno => "Deno",
             Self::Bun => "Bun",
             Self::Hyper => "plain hyper",
+            Self::Nginx => "nginx",
         }
     }
 
@@ -116,6 +119,14 @@ impl Contender {
     ) -> io::Result<Running> {
         let mut command = self.command(places, port, project.path());
         command.args(extra);
+        let began = Instant::now();
+        let mut running = self.spawn(command, project, port)?;
+        running.first_answer = running.wait_for_answer(began)?;
+        Ok(running)
+    }
+
+    /// Starts a command as this server, and waits for nothing.
+    pub fn spawn(self, mut command: Command, project: Arc<Project>, port: u16) -> io::Result<Running> {
         // The output goes to a file, so that the load generator does not pay for reading it; outside of the project,
         // whose folder the server watches.
         let log_path = tempfile::Builder::new().prefix("bench-").suffix(".log").tempfile()?.into_temp_path();
@@ -128,15 +139,12 @@ impl Contender {
                 Ok(())
             });
         }
-        let began = Instant::now();
         let child = command
             .spawn()
             .map_err(|error| io::Error::other(format!("{} could not be started: {error}", self.name())))?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let pid = child.id();
-        let mut running = Running { pid, address, first_answer: Duration::ZERO, project, log_path, child };
-        running.first_answer = running.wait_for_answer(began)?;
-        Ok(running)
+        Ok(Running { pid, address, first_answer: Duration::ZERO, project, log_path, child })
     }
 
     fn command(self, places: &Places, port: u16, folder: &Path) -> Command {
@@ -171,6 +179,8 @@ impl Contender {
                 command.arg(own.join("bun.mjs")).arg(&port);
                 command
             }
+            // It serves what `secured.rs` says.
+            Self::Nginx => Command::new("nginx"),
             Self::Hyper => {
                 let mut command = Command::new(&places.bench);
                 command.args(["--serve-files", &port]);
@@ -206,7 +216,8 @@ impl Running {
         }
     }
 
-    fn output(&self) -> String {
+    /// What it has printed.
+    pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log_path).unwrap_or_default()
     }
 }

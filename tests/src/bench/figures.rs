@@ -7,6 +7,7 @@ use super::client;
 use super::contender::{Contender, Places, Running};
 use super::load::{self, Peer, Throughput, Times};
 use super::rooms;
+use super::secured;
 
 /// What a figure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ enum Who {
     Projects,
     /// Those that serve files.
     Files,
+    /// Those that serve files over HTTP/2.
+    Streams,
 }
 
 /// A group of figures that are measured together; `--only` names groups.
@@ -79,6 +82,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "few-echo", who: Who::Everyone, measure: Bench::echo_of_few },
     Group { name: "few-request", who: Who::Everyone, measure: Bench::requests_of_few },
     Group { name: "assets", who: Who::Files, measure: Bench::assets },
+    Group { name: "assets-http2", who: Who::Streams, measure: Bench::assets_over_http2 },
     Group { name: "put-1", who: Who::Projects, measure: |bench, who| bench.put(who, 1) },
     Group { name: "put-100", who: Who::Projects, measure: |bench, who| bench.put(who, 100) },
     Group { name: "new-room", who: Who::Projects, measure: Bench::new_room },
@@ -128,10 +132,11 @@ impl Group {
     /// Whether a server can be measured.
     pub fn is_for(&self, who: Contender) -> bool {
         match self.who {
-            Who::Everyone => who != Contender::Hyper,
+            Who::Everyone => !matches!(who, Contender::Hyper | Contender::Nginx),
             Who::Compressing => matches!(who, Contender::Partyrun | Contender::Node),
             Who::Projects => who.runs_projects(),
             Who::Files => who.runs_projects() || who == Contender::Hyper,
+            Who::Streams => matches!(who, Contender::Partyrun | Contender::Nginx),
         }
     }
 
@@ -284,6 +289,11 @@ impl Bench {
             figures.extend(throughput(&format!("static file of {name}, 32 connections"), measured));
         }
         Ok(figures)
+    }
+
+    fn assets_over_http2(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let measured = secured::measure(who, &self.places, self.times)?;
+        Ok(throughput("static file of 100 KiB over HTTP/2, 8 connections", measured))
     }
 
     fn put(&self, who: Contender, rooms: usize) -> io::Result<Vec<Figure>> {

@@ -11,5 +11,6 @@ pub mod figures;
 pub mod files;
 pub mod load;
 pub mod rooms;
+pub mod secured;
 pub mod table;
 pub mod usage;
