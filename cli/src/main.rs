@@ -19,6 +19,9 @@ mod dev;
 mod docs;
 mod doors;
 mod error;
+mod host;
+mod hosted;
+mod hosting;
 mod https;
 mod import;
 mod inherit;
@@ -74,8 +77,9 @@ fn main() -> ExitCode {
         Command::Start(args) => {
             let json = output::json_wanted(&args.listen);
             let limits = args.listen.limits(Limits::default()).unwrap_or_default();
+            let hosted = hosted::take();
             let manner = Manner { json, upgrades: true };
-            supervisor::supervised(manner, &limits, |link| reported(start::run(&args, begun, link)))
+            supervisor::supervised(manner, &limits, |link| reported(start::run(&args, begun, hosted, link)))
         }
         Command::Build(args) => reported(pack::run(&args, begun)),
         Command::Check(args) => reported(check::run(&args, begun)),
@@ -90,6 +94,22 @@ fn main() -> ExitCode {
         Command::Logs(args) => reported(admin::ask::logs(&args)),
         Command::Crons(args) => reported(admin::ask::crons(&args)),
         Command::Top(args) => reported(admin::top::run(&args)),
+        Command::Host(args) => reported(host::run(&args, begun)),
+        Command::Deploy(args) => reported(hosting::deploy::run(&args, begun)),
+        Command::List(args) => reported(hosting::projects::list(&args)),
+        Command::Info(args) => reported(hosting::projects::info(&args)),
+        Command::Delete(args) => reported(hosting::projects::delete(&args)),
+        Command::Releases(args) => reported(hosting::projects::releases(&args)),
+        Command::Rollback(args) => reported(hosting::projects::rollback(&args)),
+        Command::Promote(args) => reported(hosting::projects::promote(&args)),
+        Command::Domains(args) => reported(hosting::projects::domains(&args)),
+        Command::Usage(args) => reported(hosting::projects::usage(&args)),
+        Command::Env(args) => reported(hosting::env::run(&args)),
+        Command::Tail(args) => reported(hosting::tail::run(&args)),
+        Command::Login(args) => reported(hosting::login::log_in(&args)),
+        Command::Logout => reported(hosting::login::log_out()),
+        Command::Whoami(args) => reported(hosting::login::whoami(&args)),
+        Command::Token(args) => reported(hosting::token::run(&args)),
         Command::Backup(args) => reported(backup::back_up(&args)),
         Command::Restore(args) => reported(backup::restore(&args)),
     }

@@ -11,6 +11,7 @@ mod archive;
 mod manifest;
 #[cfg(test)]
 mod tests;
+pub(crate) mod thin;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -55,15 +56,24 @@ pub(crate) fn write(
     let draft = path.with_extension(format!("{}.draft", std::process::id()));
     let failed = |error| ReleaseError::Write { path: path.display().to_string(), error };
     let files = files(config, parts).map_err(failed)?;
-    let lengths: Vec<(String, u64)> = files.iter().map(|(name, _, bytes)| (name.clone(), *bytes)).collect();
-    archive::check_written(&lengths, limits)
-        .map_err(|what| ReleaseError::Refused { path: path.display().to_string(), what })?;
-    let written = write_to(&draft, config, parts, &files).and_then(|()| std::fs::rename(&draft, path));
+    check_listed(path, &files, limits)?;
+    let written =
+        write_to(&draft, config, parts, &files, |_| true).and_then(|()| std::fs::rename(&draft, path));
     if let Err(error) = written {
         let _gone = std::fs::remove_file(&draft);
         return Err(failed(error));
     }
     std::fs::metadata(path).map(|metadata| metadata.len()).map_err(failed)
+}
+
+fn check_listed(
+    path: &Path,
+    files: &[(String, Origin<'_>, u64)],
+    limits: &Limits,
+) -> Result<(), ReleaseError> {
+    let lengths: Vec<(String, u64)> = files.iter().map(|(name, _, bytes)| (name.clone(), *bytes)).collect();
+    archive::check_written(&lengths, limits)
+        .map_err(|what| ReleaseError::Refused { path: path.display().to_string(), what })
 }
 
 // Everything but the manifest, with its length.
@@ -91,11 +101,13 @@ fn files<'a>(config: &Config, parts: &'a Parts) -> std::io::Result<Vec<(String, 
     Ok(files)
 }
 
+// With the files that `included` names; the hash is of all of them.
 fn write_to(
     path: &Path,
     config: &Config,
     parts: &Parts,
     files: &[(String, Origin<'_>, u64)],
+    included: impl Fn(&str) -> bool,
 ) -> std::io::Result<()> {
     let mut content = Content::new();
     for (name, origin, bytes) in files {
@@ -108,7 +120,7 @@ fn write_to(
     let file = std::io::BufWriter::new(std::fs::File::create(path)?);
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
     append(&mut archive, MANIFEST, &*manifest, manifest.len() as u64)?;
-    for (name, origin, bytes) in files {
+    for (name, origin, bytes) in files.iter().filter(|(name, ..)| included(name)) {
         match origin {
             Origin::Memory(memory) => append(&mut archive, name, *memory, *bytes)?,
             Origin::Disk(path) => {

@@ -408,6 +408,10 @@ fn layers_know_only_what_is_below_them() {
             &["deno_core", "partyrun_engine", "partyrun_store", "partyrun_net", "partyrun_config"],
         ),
         ("runtime/engine", &["partyrun_config", "partyrun_bundle", "partyrun_server", "clap"]),
+        (
+            "runtime/host",
+            &["deno_core", "partyrun_engine", "partyrun_server", "partyrun_bundle", "partyrun_config"],
+        ),
         ("cli/config", &["deno_core", "partyrun_engine", "partyrun_store", "partyrun_net"]),
     ];
     let mut violations = Vec::new();

@@ -7,6 +7,8 @@ mod admin;
 mod ask;
 mod backup;
 mod doors;
+mod host;
+mod hosting;
 mod project;
 mod storage;
 mod values;
@@ -22,6 +24,12 @@ pub(crate) use admin::{ADMIN_TOKEN, AdminArgs};
 pub(crate) use ask::{Alarm, CronsArgs, LogsArgs, RoomAct, RoomArgs, RoomSort, RoomsArgs, ToArgs, TopArgs};
 pub(crate) use backup::{BackupArgs, DataArgs, RestoreArgs, ScheduleArgs};
 pub(crate) use doors::{DoorArgs, HttpPort, Place};
+pub(crate) use host::HostArgs;
+pub(crate) use hosting::{
+    AtArgs, DeleteArgs, DeployArgs, DomainsArgs, DomainsCommand, EnvArgs, EnvCommand, Format, InfoArgs,
+    ListArgs, LoginArgs, PromoteArgs, RollbackArgs, ScopeName, TailArgs, TokenArgs, TokenCommand, WhichArgs,
+    WhoamiArgs,
+};
 pub(crate) use project::{ListenArgs, ProjectArgs};
 pub(crate) use storage::{StorageArgs, StorageCommand};
 pub(crate) use values::CompletionTarget;
@@ -127,6 +135,41 @@ pub(crate) enum Command {
     /// Verify a backup and put it back.
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(RestoreArgs),
+    /// Serve many projects, each at its own name, and take deployments of them.
+    #[command(after_help = host::EXAMPLES)]
+    Host(Box<HostArgs>),
+    /// Build a project and deploy it to a host.
+    #[command(alias = "publish", after_help = hosting::DEPLOY_EXAMPLES)]
+    Deploy(Box<DeployArgs>),
+    /// List the projects of a host.
+    List(ListArgs),
+    /// Show what is known of a deployed project.
+    Info(InfoArgs),
+    /// Delete a deployed project, or a preview.
+    Delete(DeleteArgs),
+    /// List the releases of a deployed project.
+    Releases(InfoArgs),
+    /// Go back to an earlier release of a deployed project.
+    Rollback(RollbackArgs),
+    /// Make the release of a preview the one that the project runs.
+    Promote(PromoteArgs),
+    /// List the domains of a deployed project, add one or remove one.
+    Domains(DomainsArgs),
+    /// Show what a deployed project has used, by day.
+    Usage(InfoArgs),
+    /// Manage the variables of a deployed project.
+    Env(EnvArgs),
+    /// Follow the log of a deployed project.
+    #[command(after_help = hosting::TAIL_EXAMPLES)]
+    Tail(TailArgs),
+    /// Log in to a host with a token.
+    Login(LoginArgs),
+    /// Forget the host and its token.
+    Logout,
+    /// Show who is logged in, and where.
+    Whoami(WhoamiArgs),
+    /// Make, list and withdraw tokens of a host.
+    Token(TokenArgs),
     /// Print a script that completes commands and flags, or the manual page.
     Completions {
         /// The shell, or `man` for the manual page.

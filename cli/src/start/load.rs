@@ -13,6 +13,7 @@ use crate::client;
 use crate::command;
 use crate::doors::Doors;
 use crate::error::{RunError, machine};
+use crate::hosted::Hosted;
 use crate::output::Output;
 use crate::release::{Release, Unpacked};
 use crate::serve;
@@ -42,12 +43,13 @@ pub(super) struct Servable {
 /// Reads what the command line names, and makes it ready to be served. `beside` says that a server serves it meanwhile.
 pub(super) fn load(
     args: &StartArgs,
+    hosted: Option<&Hosted>,
     limits: &Limits,
     port: Port<'_>,
     output: &Output,
     beside: bool,
 ) -> Result<Servable, RunError> {
-    let loading = Loading { args, limits, port, output, beside };
+    let loading = Loading { args, hosted, limits, port, output, beside };
     let cwd = std::env::current_dir().map_err(machine("The working folder cannot be found"))?;
     let what = args.what.as_deref().map(|what| cwd.join(what));
     match what {
@@ -74,6 +76,7 @@ fn announce(config: &Config, output: &Output) {
 
 struct Loading<'a> {
     args: &'a StartArgs,
+    hosted: Option<&'a Hosted>,
     limits: &'a Limits,
     port: Port<'a>,
     output: &'a Output,
@@ -129,7 +132,16 @@ impl Loading<'_> {
         }
         let folder = release.unpack(data.as_deref(), self.beside)?;
         request.config = Some(folder.path().join("partykit.json"));
-        let config = Arc::new(partyrun_config::load(&request)?);
+        if let Some(hosted) = self.hosted {
+            // All of a hosted project's variables come from its host.
+            request.without_env_files = true;
+            request.environment.extend(hosted.environment.iter().cloned());
+        }
+        let mut config = partyrun_config::load(&request)?;
+        if self.hosted.is_some_and(|hosted| hosted.probe) {
+            config.crons.clear();
+        }
+        let config = Arc::new(config);
         announce(&config, output);
         let doors = self.listen(&config)?;
         let program = Arc::new(release.program(&config, doors.port)?);

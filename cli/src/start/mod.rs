@@ -26,6 +26,7 @@ use crate::banner::{self, Banner};
 use crate::bindings;
 use crate::check;
 use crate::error::{RunError, machine};
+use crate::hosted::{Due, Hosted};
 use crate::inherit;
 use crate::metrics;
 use crate::output::{self, Output};
@@ -40,7 +41,12 @@ use crate::upgrade::take::{Estate, Taker};
 const CODE_CACHE_AFTER: Duration = Duration::from_secs(5);
 
 /// Runs the command until it is asked to stop.
-pub(crate) fn run(args: &StartArgs, begun: Instant, mut link: Link) -> Result<(), RunError> {
+pub(crate) fn run(
+    args: &StartArgs,
+    begun: Instant,
+    hosted: Option<Hosted>,
+    mut link: Link,
+) -> Result<(), RunError> {
     if args.listen.test_clock {
         crate::tested::begin();
     }
@@ -48,7 +54,8 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, mut link: Link) -> Result<()
     let limits = args.listen.limits(Limits::default())?;
     let output = Arc::new(Output::new(json, &limits).map_err(machine("A thread cannot be started"))?);
     let mut taker = link.heir.take().map(|line| Taker::greet(line, &limits)).transpose()?;
-    let command = Command { args, begun, link: &link, limits: &limits, output: &output };
+    let command =
+        Command { args, begun, hosted: hosted.as_ref(), link: &link, limits: &limits, output: &output };
     let result = command.serve(&mut taker);
     if let (Err(error), Some(taker)) = (&result, &mut taker) {
         taker.give_up(&error.to_string());
@@ -62,6 +69,8 @@ pub(crate) fn run(args: &StartArgs, begun: Instant, mut link: Link) -> Result<()
 struct Command<'a> {
     args: &'a StartArgs,
     begun: Instant,
+    /// What the host said, if one started this process.
+    hosted: Option<&'a Hosted>,
     link: &'a Link,
     limits: &'a Limits,
     output: &'a Arc<Output>,
@@ -76,7 +85,7 @@ impl Command<'_> {
         partyrun_engine::restrict(args.listen.outbound.clone().unwrap_or_default());
         let warm = Engine::warm_up(limits, None);
         let secured = Secured::of(&args.doors)?;
-        let loaded = load::load(args, limits, Port::Open(self.link), output, taker.is_some())?;
+        let loaded = load::load(args, self.hosted, limits, Port::Open(self.link), output, taker.is_some())?;
         let Servable { config, mut doors, program, hash, cache, release, folder } = loaded;
         let runtime = serve::runtime()?;
         let (store, bindings, estate) = match taker {
@@ -100,11 +109,13 @@ impl Command<'_> {
         let administration = administration.map(told);
         let handed_over = runtime.block_on(async {
             let mut requests = self.link.requests().map_err(machine("Signals cannot be received"))?;
+            let due = || self.hosted.map(|_| Due::new(self.link, store.clone(), &config.crons));
+            let (mut due, telling) = (due(), due());
             let starting = Running::start(Plan {
                 config: config.clone(),
                 output: output.clone(),
                 program: program.clone(),
-                store,
+                store: store.clone(),
                 listeners: doors.listeners,
                 tls: secured.as_ref().map(|secured| secured.tls.clone()),
                 proxies: args.doors.proxy_protocol.then(|| proxies(&args.listen.trusted_proxy)),
@@ -134,6 +145,7 @@ impl Command<'_> {
             // Nobody asks for the others any more.
             inherit::forget_rest();
             self.link.ready(port);
+            let telling = telling.map(|due| tokio::spawn(due.follow()));
             self.tell_of(took, &served);
             say_that_it_works(
                 running.engine.clone(),
@@ -142,7 +154,10 @@ impl Command<'_> {
                 limits.admin_answer_time_max,
             );
             room_cost::tell_later(&running.engine, &served.program, limits, output, true);
-            self.go_on(running, served, &mut requests).await
+            let handed_over = self.go_on(running, served, &mut requests).await;
+            telling.iter().for_each(tokio::task::JoinHandle::abort);
+            due.iter_mut().for_each(Due::tell);
+            handed_over
         })?;
         if handed_over {
             // Another process listens there.
@@ -207,7 +222,7 @@ impl Command<'_> {
             match asked {
                 Asked::Stop => break,
                 Asked::Reload => {
-                    let reloading = served.reload(args, limits, &mut running, output);
+                    let reloading = served.reload(self, &mut running);
                     let ((), stops) = meanwhile(requests, reloading).await;
                     requests.pass_on(&Asked::Reload);
                     cache_due = Some(tokio::time::Instant::now() + CODE_CACHE_AFTER);

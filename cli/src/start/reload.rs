@@ -10,15 +10,13 @@ use std::time::Instant;
 
 use partyrun_config::Config;
 use partyrun_engine::Program;
-use partyrun_limits::Limits;
 
+use super::Command;
 use super::load::{self, Port, Servable};
 use crate::admin;
-use crate::args::StartArgs;
 use crate::banner;
 use crate::build::CodeCache;
 use crate::error::{RunError, labelled};
-use crate::output::Output;
 use crate::release::Unpacked;
 use crate::serve::Running;
 
@@ -40,15 +38,9 @@ impl Served {
     }
 
     /// Loads anew what is served, if that can be.
-    pub(super) async fn reload(
-        &mut self,
-        args: &StartArgs,
-        limits: &Limits,
-        running: &mut Running,
-        output: &Arc<Output>,
-    ) {
-        let begun = Instant::now();
-        match self.try_reload(args, limits, running, output).await {
+    pub(super) async fn reload(&mut self, command: &Command<'_>, running: &mut Running) {
+        let (begun, output) = (Instant::now(), command.output);
+        match self.try_reload(command, running).await {
             Ok(true) => {
                 let took_ms = begun.elapsed().as_millis();
                 output.note(&format!("Updated and ready on the same port in {took_ms} ms"));
@@ -62,16 +54,11 @@ impl Served {
         }
     }
 
-    async fn try_reload(
-        &mut self,
-        args: &StartArgs,
-        limits: &Limits,
-        running: &mut Running,
-        output: &Arc<Output>,
-    ) -> Result<bool, RunError> {
+    async fn try_reload(&mut self, command: &Command<'_>, running: &mut Running) -> Result<bool, RunError> {
+        let Command { args, hosted, limits, output, .. } = *command;
         let port = self.port;
         let loaded =
-            tokio::task::block_in_place(|| load::load(args, limits, Port::Kept(port), output, true))?;
+            tokio::task::block_in_place(|| load::load(args, hosted, limits, Port::Kept(port), output, true))?;
         let Servable { config, program, hash, cache, release, folder, .. } = loaded;
         if let Some(what) = changed_for_good(&self.config, &config) {
             return Err(RunError::Fixed { what });

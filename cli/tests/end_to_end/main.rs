@@ -26,6 +26,7 @@ mod deploy;
 mod documents;
 mod ends;
 mod errors;
+mod host;
 mod hostile;
 mod http2;
 mod https;

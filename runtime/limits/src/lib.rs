@@ -507,6 +507,38 @@ limits! {
     asset_compressed_bytes_max: usize = 4 * MIB, "bytes", "the file is sent uncompressed";
     /// Length of a source map that a package ships, and of each file that it names.
     source_map_bytes_max: usize = 32 * MIB, "bytes", "stack traces name the published file";
+    /// Memory of one hosted project's process.
+    host_memory_bytes_max: usize = 512 * MIB, "bytes", "the process is ended, and started again";
+    /// CPU time of one hosted project's process, as a share of the machine's.
+    host_cpu_share_max: f64 = 0.5, "share", "the process gets no more time, or the lowest priority";
+    /// Descriptors of one hosted project's process.
+    host_descriptors_max: usize = 65_536, "descriptors", "the project has no room for more connections: 503";
+    /// Bytes that one hosted project may have stored. A single file cannot grow beyond it.
+    host_storage_bytes_max: usize = 4096 * MIB, "bytes", "writes fail as on a full disk; a deployment is refused";
+    /// Time without a request, a socket or a due alarm after which a hosted project is stopped.
+    host_idle_max: Duration = Duration::from_secs(60), "time", "its process ends until it is needed";
+    /// Time in which a hosted project must be ready.
+    host_start_time_max: Duration = Duration::from_secs(30), "time", "the start has failed: 503, and a deployment is taken back";
+    /// Longest pause between two starts of a hosted project that crashes.
+    host_crash_pause_max: Duration = Duration::from_secs(60), "time", "pauses grow no longer";
+    /// Length of a release that is deployed.
+    host_release_bytes_max: usize = 256 * MIB, "bytes", "413";
+    /// Releases that are kept of a hosted project.
+    host_releases_max: usize = 10, "releases", "the oldest ones are removed";
+    /// Projects and previews of a host.
+    host_projects_max: usize = 1000, "projects", "507: a new one is refused";
+    /// Length of a hosted project's variables, together.
+    host_values_bytes_max: usize = 128 * KIB, "bytes", "413";
+    /// Time for which the data of a deleted project is kept.
+    host_deleted_time_max: Duration = Duration::from_secs(7 * 24 * 60 * 60), "time", "it is removed";
+    /// Length of the log that is kept of a hosted project.
+    host_log_bytes_max: usize = 8 * MIB, "bytes", "the older half is removed";
+    /// Bytes of a hosted project's output that are read per second.
+    host_log_bytes_per_second_max: usize = MIB, "bytes", "the project drops lines and says how many";
+    /// Clients that follow the log of one hosted project.
+    host_tails_max: usize = 20, "clients", "429";
+    /// Length of the body of a request to the host's API, but for releases.
+    host_body_bytes_max: usize = MIB, "bytes", "413";
 }
 
 impl Limits {

@@ -267,6 +267,13 @@ impl Tls {
         protocol == Some(CHALLENGE_PROTOCOL)
     }
 
+    /// The same for a listener that is no front and speaks HTTP/1.1 only.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), CHALLENGE_PROTOCOL.to_vec()];
+        Arc::new(config)
+    }
+
     /// Whether a client that trusts the first certificate of this PEM text, and nothing else, accepts it under that name
     /// and under all of these addresses at all of these times.
     pub fn names(

@@ -1,0 +1,137 @@
+//! `partyrun host`: many projects behind one listener. What is served, and how, `partyrun_host` knows; this is its listener,
+//! its certificate, its output, and what a release is.
+
+mod releases;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use partyrun_config::Host as ListenHost;
+use partyrun_host::{Host, Options, Registry};
+use serde_json::json;
+
+use crate::args::HostArgs;
+use crate::error::{RunError, machine};
+use crate::output::Output;
+use crate::serve;
+use crate::stop::Link;
+use releases::Kept;
+
+/// Why there is no host.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HostCommandError {
+    #[error("{0}")]
+    Run(#[from] RunError),
+    #[error("{0}.")]
+    Host(#[from] partyrun_host::HostError),
+    #[error("{path} cannot be read: {error}")]
+    File { path: String, error: std::io::Error },
+    #[error("The certificate in {path}: {error}")]
+    Tls { path: String, error: partyrun_net::TlsError },
+}
+
+struct Told(Arc<Output>);
+
+impl partyrun_host::Output for Told {
+    fn note(&self, text: &str) {
+        self.0.note(text);
+    }
+
+    fn problem(&self, text: &str) {
+        self.0.problem(text);
+    }
+}
+
+/// Runs the command until it is asked to stop.
+pub(crate) fn run(args: &HostArgs, begun: Instant) -> Result<(), HostCommandError> {
+    let limits = args.limits().map_err(RunError::from)?;
+    let json = args.json || !std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let output = Arc::new(
+        Output::new(json, &limits)
+            .map_err(|error| RunError::Machine { what: "A thread cannot be started", error })?,
+    );
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(chain), Some(key)) => Some(certificate(chain, key)?),
+        _ => None,
+    };
+    let wanted = args.port.unwrap_or(if tls.is_some() { 443 } else { 80 });
+    let (listeners, port) = serve::listen(args.host.unwrap_or(ListenHost::All), Some(wanted))?;
+    partyrun_net::front::raise_descriptor_limit();
+    let trusted = args.trusted_proxy.clone();
+    let data = std::path::absolute(&args.data).map_err(machine("The data folder cannot be found"))?;
+    let options = Options {
+        domain: args.domain.clone(),
+        data: data.clone(),
+        listeners,
+        port: args.public_port.unwrap_or(port),
+        tls: tls.clone().map(|tls| tls.config()),
+        trusts: Box::new(move |ip| trusted.iter().any(|network| network.contains(ip))),
+        program: std::env::current_exe().map_err(machine("partyrun cannot find itself"))?,
+        limits: limits.clone(),
+        settings: args.project_limit.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        releases: Arc::new(Kept(limits)),
+        output: Arc::new(Told(output.clone())),
+    };
+    let result = serve::runtime()?.block_on(async {
+        let mut requests = Link::default().requests().map_err(machine("Signals cannot be received"))?;
+        let host = Host::start(options).await?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        output.headline(&format!("partyrun {} host", env!("CARGO_PKG_VERSION")), &args.domain);
+        output.note(&format!("Everything is kept in {}", data.display()));
+        if has_no_tokens(&data) {
+            output.note(&format!(
+                "There is no token yet. Make one: partyrun token generate --data {}",
+                data.display()
+            ));
+        }
+        output.ready(port, &format!("{scheme}://{}:{port}", args.domain));
+        output.note(&format!(
+            "Ready at {scheme}://{} (port {port}) in {} ms",
+            args.domain,
+            begun.elapsed().as_millis()
+        ));
+        requests.next().await;
+        output.note("Stopping.");
+        tokio::select! {
+            () = host.stop() => {}
+            () = requests.next() => std::process::exit(130),
+        }
+        Ok(())
+    });
+    output.flush();
+    result
+}
+
+fn has_no_tokens(data: &std::path::Path) -> bool {
+    Registry::beside(data).and_then(|registry| registry.tokens()).is_ok_and(|tokens| tokens.is_empty())
+}
+
+fn certificate(
+    chain: &std::path::Path,
+    key: &std::path::Path,
+) -> Result<partyrun_net::Tls, HostCommandError> {
+    let read = |path: &std::path::Path| {
+        std::fs::read(path)
+            .map_err(|error| HostCommandError::File { path: path.display().to_string(), error })
+    };
+    partyrun_net::Tls::from_pem(&read(chain)?, &read(key)?)
+        .map_err(|error| HostCommandError::Tls { path: chain.display().to_string(), error })
+}
+
+/// A token that is made on the host's own machine, in its data folder.
+pub(crate) fn generate(
+    data: &std::path::Path,
+    name: &str,
+    scope: &partyrun_host::Scope,
+) -> Result<String, partyrun_host::HostError> {
+    std::fs::create_dir_all(data).map_err(|error| partyrun_host::HostError::Machine {
+        what: "The data folder cannot be made",
+        error,
+    })?;
+    let registry = Registry::beside(data)?;
+    let token = partyrun_host::new_token()?;
+    registry.add_token(name, &partyrun_host::token_hash(&token), scope)?;
+    let detail = json!({ "scope": scope.name(), "project": scope.project() }).to_string();
+    registry.audit("this machine", "", "token.generate", name, &detail)?;
+    Ok(token)
+}
