@@ -1,4 +1,4 @@
-// The benchmark's little server for Node with `ws`.
+// The benchmark's little server for Node with `ws`; with `editor` behind the port it is y-websocket's.
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 
@@ -24,4 +24,6 @@ sockets.on("connection", (socket, request) => {
   socket.on("close", () => room.delete(socket));
 });
 
-server.listen(Number(process.argv[2]), "127.0.0.1");
+const [port, what] = process.argv.slice(2);
+if (what === "editor") (await import("./editor.mjs")).serve(Number(port));
+else server.listen(Number(port), "127.0.0.1");

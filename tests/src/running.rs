@@ -25,8 +25,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Copies `fixtures/NAME`. The program is `PARTYRUN_BIN`, or `partyrun` beside this one.
-    pub fn new(fixture: &str) -> Result<Self> {
+    /// Copies `fixtures/NAME`, whose rooms are isolated as `isolation` says. The program is `PARTYRUN_BIN`, or `partyrun` beside
+    /// this one.
+    pub fn new(fixture: &str, isolation: Option<&str>) -> Result<Self> {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let partyrun = match std::env::var_os("PARTYRUN_BIN") {
             Some(path) => PathBuf::from(path),
@@ -41,7 +42,11 @@ impl Place {
         let port = free_port().map_err(anyhow::Error::msg)?;
         Ok(Self {
             project,
-            programs: Programs { partyrun, packages: tests.to_owned(), isolation: None },
+            programs: Programs {
+                partyrun,
+                packages: tests.to_owned(),
+                isolation: isolation.map(str::to_owned),
+            },
             port,
         })
     }

@@ -5,11 +5,13 @@
 //! those in memory come first, and resting ones follow by name: they use nothing that they could be sorted by.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use partyrun_engine::{Act, Acted, ConnectionReport, RoomDetails, RoomOrder, RoomQuery, RoomReport};
 use partyrun_net::close::{REASON_BYTES_MAX, close_code_allowed};
 use partyrun_store::{RoomKey, RoomSeen, RoomsPage, StoredSize};
-use serde::Deserialize;
+use serde::ser::{SerializeStruct, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Problem, json};
@@ -65,7 +67,49 @@ pub(crate) async fn list(target: &Target, query: &Query) -> Result<Answer, Probl
         limit,
     };
     let (rooms, next) = wanted.page(target, after).await?;
-    Ok(json(&json!({ "rooms": rooms, "next": next.map(|place| cursor::write(&place)) })))
+    Ok(json(&Page { rooms, next: next.map(|place| cursor::write(&place)) }))
+}
+
+// Written as it is: a tree of values for a thousand rooms takes longer than finding them.
+#[derive(Serialize)]
+struct Page {
+    rooms: Vec<Row>,
+    next: Option<String>,
+}
+
+// A room in a list.
+struct Row {
+    key: RoomKey,
+    state: &'static str,
+    sockets: usize,
+    memory_bytes: usize,
+    cpu: Duration,
+    last_event_ms: Option<i64>,
+    events_waiting: usize,
+    alarm_ms: Option<i64>,
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_struct("Row", 9)?;
+        row.serialize_field("party", self.key.party())?;
+        row.serialize_field("room", self.key.id())?;
+        row.serialize_field("state", self.state)?;
+        row.serialize_field("sockets", &self.sockets)?;
+        row.serialize_field("memory_bytes", &self.memory_bytes)?;
+        row.serialize_field("cpu_ms", &milliseconds(self.cpu))?;
+        row.serialize_field("last_event_ms", &self.last_event_ms)?;
+        row.serialize_field("events_waiting", &self.events_waiting)?;
+        row.serialize_field("alarm_ms", &self.alarm_ms)?;
+        row.end()
+    }
+}
+
+impl Row {
+    // As the page of one room begins.
+    fn value(&self) -> Value {
+        json!(self)
+    }
 }
 
 struct Wanted {
@@ -81,7 +125,7 @@ impl Wanted {
         &self,
         target: &Target,
         after: Option<Place>,
-    ) -> Result<(Vec<Value>, Option<Place>), Problem> {
+    ) -> Result<(Vec<Row>, Option<Place>), Problem> {
         let (stored_part, after) = match after {
             None => (self.state == State::Resting, None),
             Some((stored, rank, party, id)) => (stored, Some((rank, RoomKey::new(party, id)))),
@@ -100,7 +144,7 @@ impl Wanted {
         let more = reports.len() > self.limit;
         reports.truncate(self.limit);
         let stored = self.seen(target, &reports).await?;
-        let mut rooms: Vec<Value> =
+        let mut rooms: Vec<Row> =
             reports.iter().map(|report| of_report(report, stored.get(&report.key))).collect();
         if more {
             let last = reports.last().map(|last| {
@@ -172,7 +216,7 @@ impl Wanted {
         &self,
         target: &Target,
         after: Option<(u64, RoomKey)>,
-    ) -> Result<(Vec<Value>, Option<Place>), Problem> {
+    ) -> Result<(Vec<Row>, Option<Place>), Problem> {
         let behind = after.clone().map(|(_, key)| key);
         let count = self.limit + 1;
         let (reports, stored) = tokio::join!(
@@ -198,12 +242,11 @@ impl Wanted {
             .collect();
         let found = self.seen(target, &missing).await?;
         let next = page.last().filter(|_| more).map(|(key, _)| place_of(key));
-        let rooms = page.iter().map(|(key, (report, seen))| {
+        let rooms = page.iter().filter_map(|(key, (report, seen))| {
             let seen = seen.as_ref().or_else(|| found.get(key));
             match (report, seen) {
-                (Some(report), seen) => of_report(report, seen),
-                (None, Some(seen)) => of_seen(seen),
-                (None, None) => Value::Null,
+                (Some(report), seen) => Some(of_report(report, seen)),
+                (None, seen) => seen.map(of_seen),
             }
         });
         Ok((rooms.collect(), next))
@@ -215,7 +258,7 @@ impl Wanted {
         target: &Target,
         mut after: Option<RoomKey>,
         limit: usize,
-    ) -> Result<(Vec<Value>, Option<Place>), Problem> {
+    ) -> Result<(Vec<Row>, Option<Place>), Problem> {
         let mut rooms = Vec::new();
         loop {
             let missing = limit - rooms.len();
@@ -238,26 +281,40 @@ fn place_of(key: &RoomKey) -> Place {
     (true, 0, key.party().to_string(), key.id().to_string())
 }
 
-fn of_report(report: &RoomReport, stored: Option<&RoomSeen>) -> Value {
+fn of_report(report: &RoomReport, stored: Option<&RoomSeen>) -> Row {
     let state = match (report.busy, report.live) {
         (true, _) => "busy",
         (false, true) => "live",
         (false, false) => "hibernated",
     };
-    json!({
-        "party": report.key.party(), "room": report.key.id(), "state": state,
-        "sockets": report.connections, "memory_bytes": report.memory_bytes, "cpu_ms": milliseconds(report.cpu),
-        "last_event_ms": (!report.busy).then_some(report.last_event_ms), "events_waiting": report.events_waiting,
-        "alarm_ms": stored.and_then(|room| room.alarm).map(|alarm| alarm.at_ms),
-    })
+    Row {
+        key: report.key.clone(),
+        state,
+        sockets: report.connections,
+        memory_bytes: report.memory_bytes,
+        cpu: report.cpu,
+        last_event_ms: (!report.busy).then_some(report.last_event_ms),
+        events_waiting: report.events_waiting,
+        alarm_ms: stored.and_then(|room| room.alarm).map(|alarm| alarm.at_ms),
+    }
 }
 
-fn of_seen(room: &RoomSeen) -> Value {
-    json!({
-        "party": room.key.party(), "room": room.key.id(), "state": "resting",
-        "sockets": 0, "memory_bytes": 0, "cpu_ms": 0, "last_event_ms": room.last_seen_ms, "events_waiting": 0,
-        "alarm_ms": room.alarm.map(|alarm| alarm.at_ms),
-    })
+fn of_seen(room: &RoomSeen) -> Row {
+    let alarm_ms = room.alarm.map(|alarm| alarm.at_ms);
+    Row { last_event_ms: room.last_seen_ms, alarm_ms, ..at_rest(&room.key) }
+}
+
+fn at_rest(key: &RoomKey) -> Row {
+    Row {
+        key: key.clone(),
+        state: "resting",
+        sockets: 0,
+        memory_bytes: 0,
+        cpu: Duration::ZERO,
+        last_event_ms: None,
+        events_waiting: 0,
+        alarm_ms: None,
+    }
 }
 
 /// One room.
@@ -280,12 +337,11 @@ pub(crate) async fn show(
             return Err(Problem::missing(format!("The room {key} is not in memory and has stored nothing.")));
         }
         (Ok(Some(details)), _) => of_details(details),
-        (Ok(None), Some((seen, _))) => of_seen(seen),
-        (Ok(None), None) => json!({ "party": key.party(), "room": key.id(), "state": "resting", "sockets": 0,
-            "memory_bytes": 0, "cpu_ms": 0, "last_event_ms": null, "events_waiting": 0, "alarm_ms": null }),
+        (Ok(None), Some((seen, _))) => of_seen(seen).value(),
+        (Ok(None), None) => at_rest(key).value(),
         // Others are answered meanwhile, and of this one what the store knows.
         (Err(partyrun_engine::AskError::Busy), stored) => {
-            let mut shown = stored.as_ref().map_or_else(|| json!({}), |(seen, _)| of_seen(seen));
+            let mut shown = stored.as_ref().map_or_else(|| json!({}), |(seen, _)| of_seen(seen).value());
             for (name, value) in
                 [("party", json!(key.party())), ("room", json!(key.id())), ("state", json!("busy"))]
             {
@@ -306,7 +362,7 @@ fn of_size(size: StoredSize) -> Value {
 }
 
 fn of_details(details: &RoomDetails) -> Value {
-    let mut shown = of_report(&details.report, None);
+    let mut shown = of_report(&details.report, None).value();
     shown["alarm_ms"] = json!(details.alarm_ms);
     shown["alarms_running"] = json!(details.alarms_running);
     shown["hibernates"] = json!(details.hibernates);

@@ -18,6 +18,7 @@ mod process;
 mod queue;
 mod sampler;
 mod settings;
+mod spans_json;
 mod text;
 mod traces;
 

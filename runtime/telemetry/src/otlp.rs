@@ -14,9 +14,9 @@ use crate::meters::lock;
 use crate::post::Client;
 use crate::queue::{Queue, Taker, queue};
 use crate::sampler::Sampler;
-use crate::settings::{ExportError, nanoseconds, number, pairs, text, variable};
-use crate::traces::{self, Attribute, Ended, Side};
-use crate::{collect, metrics_json};
+use crate::settings::{ExportError, number, pairs, text, variable};
+use crate::traces::{self, Ended};
+use crate::{collect, metrics_json, spans_json};
 
 /// How long the last export may take when the server stops.
 const LAST_EXPORT_MAX: Duration = Duration::from_secs(2);
@@ -73,8 +73,8 @@ struct Route {
 }
 
 impl Route {
-    async fn send(&self, body: &Value) {
-        self.client.post(&self.endpoint, &self.headers, body.to_string()).await;
+    async fn send(&self, body: String) {
+        self.client.post(&self.endpoint, &self.headers, body).await;
     }
 }
 
@@ -141,7 +141,7 @@ fn resource(name: &str, version: &str) -> Value {
 }
 
 // A queue whose batches are sent as what `body` makes of them.
-fn batches<T: Send + 'static>(route: Route, settings: &str, body: fn(&Route, Vec<T>) -> Value) -> Queue<T> {
+fn batches<T: Send + 'static>(route: Route, settings: &str, body: fn(&Route, Vec<T>) -> String) -> Queue<T> {
     let waiting_max = number(&format!("OTEL_{settings}_MAX_QUEUE_SIZE"), WAITING_MAX);
     let most = number(&format!("OTEL_{settings}_MAX_EXPORT_BATCH_SIZE"), BATCH_MAX);
     let every = Duration::from_millis(number(&format!("OTEL_{settings}_SCHEDULE_DELAY"), BATCH_EVERY_MS));
@@ -151,7 +151,7 @@ fn batches<T: Send + 'static>(route: Route, settings: &str, body: fn(&Route, Vec
     let route = Arc::new(route);
     client.spawn(taking.run(every, usize::try_from(most).unwrap_or(usize::MAX), move |batch| {
         let route = route.clone();
-        async move { route.send(&body(&route, batch)).await }
+        async move { route.send(body(&route, batch)).await }
     }));
     putting
 }
@@ -161,47 +161,17 @@ fn trace(route: Route, problems: &mut Vec<String>) -> Queue<Ended> {
     let (sampler, problem) = Sampler::named(name.as_deref(), argument.as_deref());
     problems.extend(problem);
     let queue = batches(route, "BSP", |route, spans: Vec<Ended>| {
-        let spans: Vec<Value> = spans.iter().map(span).collect();
-        let scoped = json!([{ "scope": route.scope, "spans": spans }]);
-        json!({ "resourceSpans": [{ "resource": route.resource, "scopeSpans": scoped }] })
+        spans_json::body(&route.resource, &route.scope, &spans)
     });
     traces::start(sampler, queue.clone());
     queue
-}
-
-fn span(ended: &Ended) -> Value {
-    let attributes = ended.attributes.iter().map(|(key, value)| match value {
-        Attribute::Text(value) => text(key, value),
-        Attribute::Number(value) => json!({ "key": key, "value": { "intValue": value.to_string() } }),
-    });
-    let kind = match ended.side {
-        Side::Internal => 1,
-        Side::Server => 2,
-        Side::Client => 3,
-    };
-    let mut span = json!({
-        "traceId": ended.place.trace_id(),
-        "spanId": ended.place.span_id(),
-        "parentSpanId": ended.parent.as_deref().unwrap_or_default(),
-        "traceState": ended.place.state(),
-        "flags": 1,
-        "name": ended.name,
-        "kind": kind,
-        "startTimeUnixNano": nanoseconds(ended.from),
-        "endTimeUnixNano": nanoseconds(ended.to),
-        "attributes": attributes.collect::<Vec<Value>>(),
-    });
-    if let (Some(why), Some(fields)) = (ended.failure, span.as_object_mut()) {
-        fields.insert("status".to_string(), json!({ "code": 2, "message": why }));
-    }
-    span
 }
 
 fn log(route: Route) -> Queue<Line> {
     let queue = batches(route, "BLRP", |route, lines: Vec<Line>| {
         let records: Vec<Value> = lines.iter().map(Line::record).collect();
         let scoped = json!([{ "scope": route.scope, "logRecords": records }]);
-        json!({ "resourceLogs": [{ "resource": route.resource, "scopeLogs": scoped }] })
+        json!({ "resourceLogs": [{ "resource": route.resource, "scopeLogs": scoped }] }).to_string()
     });
     logs::start(queue.clone());
     queue
@@ -220,9 +190,8 @@ fn measure(route: Route, version: &'static str) -> Queue<()> {
         async move {
             let metrics = metrics_json::all(&collect::Metrics::now(version), begun);
             let scoped = json!([{ "scope": route.scope, "metrics": metrics }]);
-            route
-                .send(&json!({ "resourceMetrics": [{ "resource": route.resource, "scopeMetrics": scoped }] }))
-                .await;
+            let body = json!({ "resourceMetrics": [{ "resource": route.resource, "scopeMetrics": scoped }] });
+            route.send(body.to_string()).await;
         }
     };
     let last = send.clone();

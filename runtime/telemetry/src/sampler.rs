@@ -46,6 +46,7 @@ impl Sampler {
     }
 
     /// Whether a span of this trace is kept; `parent` says whether the one around it is.
+    #[inline]
     pub(crate) fn keeps(&self, parent: Option<bool>, trace: u128) -> bool {
         match parent {
             Some(sampled) if self.parent_based => sampled,

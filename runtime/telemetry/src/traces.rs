@@ -148,7 +148,8 @@ pub(crate) fn end() {
 }
 
 thread_local! {
-    static RANDOM: Cell<[u64; 2]> = Cell::new([seed(), seed()]);
+    // Zero before the first use.
+    static RANDOM: Cell<u64> = const { Cell::new(0) };
     static HERE: RefCell<Option<Place>> = const { RefCell::new(None) };
 }
 
@@ -156,54 +157,61 @@ fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-// SplitMix64 on two states: ids need to be different, not to be secret.
-fn random(lane: usize) -> u64 {
-    RANDOM.with(|states| {
-        let mut all = states.get();
-        let Some(state) = all.get_mut(lane) else { return 1 };
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = *state;
-        states.set(all);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // Zero is no id.
-        (mixed ^ (mixed >> 31)).max(1)
-    })
+// SplitMix64: ids need to be different, not to be secret.
+#[inline]
+fn random() -> u64 {
+    let mut state = RANDOM.get();
+    if state == 0 {
+        state = seed();
+    }
+    state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    RANDOM.set(state);
+    let mut mixed = state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    // Zero is no id.
+    (mixed ^ (mixed >> 31)).max(1)
 }
 
-fn trace_id() -> u128 {
-    u128::from(random(0)) << 64 | u128::from(random(1))
+// A trace's id with these lower bits, which decide whether it is kept.
+fn trace_id(low: u64) -> u128 {
+    u128::from(random()) << 64 | u128::from(low)
 }
 
 impl Tracer {
     /// A span that begins now; none where it is not sampled. `name` is asked for only if it is.
+    #[inline]
     pub fn begin<N: Into<Cow<'static, str>>>(
         &'static self,
         side: Side,
         parent: Option<&Place>,
         name: impl FnOnce() -> N,
     ) -> Option<Span> {
-        let trace = parent.map_or_else(trace_id, |parent| parent.trace);
-        if !self.sampler.keeps(parent.map(Place::is_sampled), trace) {
-            return None;
-        }
+        // Of what is not kept, which is most, nothing but this is done.
+        let low = parent.map_or_else(random, |parent| parent.trace as u64);
+        let is_kept = self.sampler.keeps(parent.map(Place::is_sampled), low.into());
+        is_kept.then(|| self.kept(side, parent, low, name().into()))
+    }
+
+    fn kept(&'static self, side: Side, parent: Option<&Place>, low: u64, name: Cow<'static, str>) -> Span {
+        let trace = parent.map_or_else(|| trace_id(low), |parent| parent.trace);
         let state = parent.map_or(Cow::Borrowed(""), |parent| parent.state.clone());
         let ended = Ended {
-            place: Place { trace, span: random(1), sampled: true, state },
+            place: Place { trace, span: random(), sampled: true, state },
             parent: parent.map(Place::span_id),
             side,
-            name: name().into(),
+            name,
             from: SystemTime::now(),
             to: SystemTime::UNIX_EPOCH,
             attributes: Vec::new(),
             failure: None,
         };
-        Some(Span { tracer: self, ended: Some(Box::new(ended)) })
+        Span { tracer: self, ended: Some(Box::new(ended)) }
     }
 
     /// A place in a trace that nobody keeps: whoever is asked must not begin one of its own.
     pub fn unsampled(&self) -> Place {
-        Place { trace: trace_id(), span: random(1), sampled: false, state: Cow::Borrowed("") }
+        Place { trace: trace_id(random()), span: random(), sampled: false, state: Cow::Borrowed("") }
     }
 
     /// The same place in a trace that this server does not keep.

@@ -35,7 +35,7 @@ pub enum Contender {
     Bun,
     /// hyper with a file read for each request, for `assets` only.
     Hyper,
-    /// nginx, for `assets-http2` only.
+    /// nginx, for `assets` and `assets-http2` only.
     Nginx,
 }
 
@@ -50,6 +50,8 @@ pub struct Places {
     pub tests: PathBuf,
     /// The folder `fixtures/`.
     pub fixtures: PathBuf,
+    /// What partyrun's isolates are for: its flag `--isolation`, if one is given.
+    pub isolation: Option<String>,
 }
 
 /// A server that runs; it ends with this value.
@@ -117,6 +119,9 @@ impl Contender {
         places: &Places,
         extra: &[&str],
     ) -> io::Result<Running> {
+        if self == Self::Nginx {
+            std::fs::write(project.path().join("public/nginx.conf"), nginx_config(port))?;
+        }
         let mut command = self.command(places, port, project.path());
         command.args(extra);
         let began = Instant::now();
@@ -155,6 +160,9 @@ impl Contender {
             Self::Partyrun => {
                 let mut command = Command::new(&places.partyrun);
                 command.args(["dev", "--port", &port]);
+                if let Some(isolation) = &places.isolation {
+                    command.args(["--isolation", isolation]);
+                }
                 command
             }
             Self::Original => {
@@ -179,17 +187,37 @@ impl Contender {
                 command.arg(own.join("bun.mjs")).arg(&port);
                 command
             }
-            // It serves what `secured.rs` says.
-            Self::Nginx => Command::new("nginx"),
             Self::Hyper => {
                 let mut command = Command::new(&places.bench);
                 command.args(["--serve-files", &port]);
+                command
+            }
+            Self::Nginx => {
+                let mut command = Command::new("nginx");
+                command.args(["-p", "public", "-c", "nginx.conf", "-e", "stderr"]);
                 command
             }
         };
         command.current_dir(folder).env("NO_COLOR", "1");
         command
     }
+}
+
+// As its packages set it up, but for places. Started by root it would become a user who may not read the folder.
+fn nginx_config(port: u16) -> String {
+    // SAFETY: geteuid has no precondition.
+    let user = if unsafe { libc::geteuid() } == 0 { "user root;" } else { "" };
+    let files = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let files: String = files.iter().map(|name| format!("{name}_temp_path nginx-{name};\n")).collect();
+    format!(
+        "{user} daemon off; worker_processes auto; pid nginx.pid; error_log stderr;
+events {{ worker_connections 1024; }}
+http {{
+{files}access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
+server {{ listen 127.0.0.1:{port}; root .; location = /party/first {{ return 200; }} }}
+}}
+"
+    )
 }
 
 impl Running {

@@ -3,11 +3,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::client;
 use super::contender::{Contender, Places, Running};
 use super::load::{self, Peer, Throughput, Times};
 use super::rooms;
 use super::secured;
+use super::{client, editor};
 
 /// What a figure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ enum Who {
     Files,
     /// Those that serve files over HTTP/2.
     Streams,
+    /// Those that share a document of Yjs.
+    Editors,
 }
 
 /// A group of figures that are measured together; `--only` names groups.
@@ -83,6 +85,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "few-request", who: Who::Everyone, measure: Bench::requests_of_few },
     Group { name: "assets", who: Who::Files, measure: Bench::assets },
     Group { name: "assets-http2", who: Who::Streams, measure: Bench::assets_over_http2 },
+    Group { name: "editor", who: Who::Editors, measure: Bench::editor },
     Group { name: "put-1", who: Who::Projects, measure: |bench, who| bench.put(who, 1) },
     Group { name: "put-100", who: Who::Projects, measure: |bench, who| bench.put(who, 100) },
     Group { name: "new-room", who: Who::Projects, measure: Bench::new_room },
@@ -102,8 +105,6 @@ pub const GROUPS: &[Group] = &[
 const ECHO_SOCKETS: usize = 32;
 /// Numbers of connections with which a server is woken for one message or a few.
 const FEW: [usize; 3] = [1, 4, 8];
-/// Rooms of each program that are made, and those whose memory is looked at.
-const PROGRAM_ROOMS: usize = 40;
 /// Echo and requests are spread over so many rooms.
 const ROOMS: usize = 8;
 const TEXT: &str = r#"{"type":"move","x":123,"y":456}"#;
@@ -126,6 +127,10 @@ pub struct Bench {
     pub churn_rooms: usize,
     /// How often swap saves.
     pub swaps: usize,
+    /// Rooms whose memory is looked at.
+    pub memory_rooms: usize,
+    /// Rooms that are made of each program.
+    pub program_rooms: usize,
 }
 
 impl Group {
@@ -135,8 +140,9 @@ impl Group {
             Who::Everyone => !matches!(who, Contender::Hyper | Contender::Nginx),
             Who::Compressing => matches!(who, Contender::Partyrun | Contender::Node),
             Who::Projects => who.runs_projects(),
-            Who::Files => who.runs_projects() || who == Contender::Hyper,
+            Who::Files => who.runs_projects() || matches!(who, Contender::Hyper | Contender::Nginx),
             Who::Streams => matches!(who, Contender::Partyrun | Contender::Nginx),
+            Who::Editors => who.runs_projects() || who == Contender::Node,
         }
     }
 
@@ -341,24 +347,36 @@ impl Bench {
     fn program(&self, who: Contender, program: &str) -> io::Result<Vec<Figure>> {
         let fixture = if program == "tiny" { "bench".to_string() } else { format!("bench-{program}") };
         let server = who.start(&self.places, &fixture, &[])?;
-        let made = rooms::new_rooms(&server, PROGRAM_ROOMS, Duration::ZERO)?;
-        let idle = rooms::idle_memory(&server, PROGRAM_ROOMS, 0)?;
+        let count = self.program_rooms;
+        let made = rooms::new_rooms(&server, count, Duration::ZERO)?;
+        let idle = rooms::idle_memory(&server, count, 0)?;
         let ms = |what: &str, quantile| {
             let name = format!("{program} program: new room, one right after the other, {what}");
             figure(&name, Unit::Milliseconds, made.quantile(quantile))
         };
         let memory =
-            format!("{program} program: memory of an idle room and its socket, {PROGRAM_ROOMS} rooms");
+            format!("{program} program: memory of an idle room and its socket, {} rooms", thousands(count));
         Ok(vec![ms("p50", 0.5), ms("p99", 0.99), figure(&memory, Unit::Kib, idle.room_kib)])
     }
 
     fn memory(&self, who: Contender) -> io::Result<Vec<Figure>> {
         let server = who.start(&self.places, "bench", &[])?;
-        let idle = rooms::idle_memory(&server, 1000, 1000)?;
+        let idle = rooms::idle_memory(&server, self.memory_rooms, 1000)?;
+        let rooms = format!("memory of an idle room and its socket, {} rooms", thousands(self.memory_rooms));
         Ok(vec![
-            figure("memory of an idle room and its socket, 1,000 rooms", Unit::Kib, idle.room_kib),
+            figure(&rooms, Unit::Kib, idle.room_kib),
             figure("memory of an idle socket, 1,000 in a room", Unit::Kib, idle.socket_kib),
         ])
+    }
+
+    // Many people who type into one document.
+    fn editor(&self, who: Contender) -> io::Result<Vec<Figure>> {
+        let extra: &[&str] = if who == Contender::Node { &["editor"] } else { &[] };
+        let server = who.start(&self.places, "bench-editor", extra)?;
+        let cost = editor::run(&server, &self.places, self.times)?;
+        let name =
+            format!("editor room, {} clients: CPU time for an update with its deliveries", editor::CLIENTS);
+        Ok(vec![figure(&name, Unit::Milliseconds, cost)])
     }
 
     fn start(&self, who: Contender) -> io::Result<Vec<Figure>> {
@@ -427,6 +445,10 @@ fn wait_for_file(server: &Running, request: &[u8]) -> io::Result<()> {
     // Some servers keep a file only when it has been still for a moment.
     std::thread::sleep(Duration::from_millis(200));
     Ok(())
+}
+
+fn thousands(count: usize) -> String {
+    if count < 1000 { count.to_string() } else { format!("{},{:03}", count / 1000, count % 1000) }
 }
 
 fn counted(count: usize, noun: &str) -> String {

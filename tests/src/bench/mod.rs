@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod contender;
+pub mod editor;
 pub mod figures;
 pub mod files;
 pub mod load;

@@ -12,7 +12,7 @@ use partyrun_tests::bench::contender::{Contender, Places};
 use partyrun_tests::bench::figures::{Bench, GROUPS, Group};
 use partyrun_tests::bench::load::Times;
 use partyrun_tests::bench::{files, table};
-use partyrun_tests::report;
+use partyrun_tests::{report, running};
 
 /// Measures partyrun and the original with the same project and load.
 #[derive(Debug, Parser)]
@@ -41,6 +41,15 @@ struct Args {
     /// How often `swap` saves a file on partyrun.
     #[arg(long, default_value_t = 30)]
     swaps: usize,
+    /// Rooms whose memory `memory` looks at.
+    #[arg(long, default_value_t = 1000)]
+    memory_rooms: usize,
+    /// Rooms that each `program-...` makes, and whose memory it looks at.
+    #[arg(long, default_value_t = 40)]
+    program_rooms: usize,
+    /// What partyrun's isolates are for: `room` or `worker`.
+    #[arg(long)]
+    isolation: Option<String>,
     /// partyrun's binary [default: beside this one].
     #[arg(long)]
     partyrun: Option<PathBuf>,
@@ -80,7 +89,11 @@ fn run(args: &Args) -> Result<bool> {
         },
         churn_rooms: args.churn_rooms.max(501),
         swaps: args.swaps.max(2),
+        memory_rooms: args.memory_rooms.max(1),
+        program_rooms: args.program_rooms.max(1),
     };
+    // Twenty thousand sockets are as many files.
+    running::raise_descriptors();
     let (measured, failed) = measure(&bench, &groups, &contenders);
     let rows = table::rows(&measured);
     if args.json {
@@ -122,5 +135,6 @@ fn places(args: &Args) -> Result<Places> {
         bail!("{} is missing: `cargo build --release` makes it", partyrun.display());
     }
     let partyrun = partyrun.canonicalize()?;
-    Ok(Places { partyrun, bench: std::env::current_exe()?, tests, fixtures })
+    let isolation = args.isolation.clone();
+    Ok(Places { partyrun, bench: std::env::current_exe()?, tests, fixtures, isolation })
 }

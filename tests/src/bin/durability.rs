@@ -37,6 +37,9 @@ struct Args {
     /// The longest time until a kill.
     #[arg(long, default_value_t = 1500)]
     millis: u64,
+    /// What partyrun's isolates are for: `room` or `worker`.
+    #[arg(long)]
+    isolation: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -85,7 +88,7 @@ struct Counted {
 }
 
 async fn kill(args: &Args) -> Result<String> {
-    let place = Rc::new(Place::new("durability")?);
+    let place = Rc::new(Place::new("durability", args.isolation.as_deref())?);
     let rooms: Rc<Vec<Counted>> = Rc::new((0..args.rooms).map(|_| Counted::default()).collect());
     let mut random = std::process::id();
     for run in 1..=args.runs {
@@ -150,7 +153,7 @@ async fn check(place: &Place, rooms: &[Counted]) -> Result<()> {
 // --- full ---------------------------------------------------------------------------------------------------------------
 
 async fn full(args: &Args) -> Result<String> {
-    let place = Place::new("durability")?;
+    let place = Place::new("durability", args.isolation.as_deref())?;
     let limited = |command: &mut tokio::process::Command| {
         // SAFETY: between fork and exec only async-signal-safe system calls are made.
         unsafe { command.pre_exec(|| limit_files(FILE_BYTES_MAX)) };

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 async fn measure(args: Args) -> Result<String> {
-    let place = Place::new("numbers")?;
+    let place = Place::new("numbers", None)?;
     let server = place.start(|_| {}).await?;
     println!("{}", memory(&place, server.id(), args.rooms, args.sockets).await?);
     server.kill().await;

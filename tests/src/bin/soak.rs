@@ -30,6 +30,9 @@ struct Args {
     /// Pause between rounds.
     #[arg(long, default_value_t = 20)]
     pause_ms: u64,
+    /// What partyrun's isolates are for: `room` or `worker`.
+    #[arg(long)]
+    isolation: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 async fn soak(args: Args) -> Result<String> {
-    let place = Place::new("numbers")?;
+    let place = Place::new("numbers", args.isolation.as_deref())?;
     let server = place.start(|_| {}).await?;
     let mut sockets = Vec::new();
     for room in 0..args.rooms {

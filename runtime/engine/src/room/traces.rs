@@ -39,19 +39,29 @@ pub(crate) struct Traces {
 
 impl Traces {
     /// An event begins. None if it has no place in any trace.
+    #[inline]
     pub(crate) fn begin(&self, tracer: &'static Tracer, source: &Source, event: &Event) -> Option<Traced> {
-        let headers = event.headers();
-        let parent = headers.and_then(place_of);
-        if headers.is_some() && parent.is_none() {
-            // Whoever brought the request has decided that it is in no trace.
-            return None;
+        if event.headers().is_none() {
+            let step = event.step();
+            let span = tracer.begin(Side::Internal, None, || name(step))?;
+            return self.begun(source, span);
         }
+        self.begin_within(tracer, source, event)
+    }
+
+    // An event that was brought by a request.
+    fn begin_within(&self, tracer: &'static Tracer, source: &Source, event: &Event) -> Option<Traced> {
+        // Without one, whoever brought the request has decided that it is in no trace.
+        let parent = event.headers().and_then(place_of)?;
         let step = event.step();
-        let Some(mut span) = tracer.begin(Side::Internal, parent.as_ref(), || name(step)) else {
+        let Some(span) = tracer.begin(Side::Internal, Some(&parent), || name(step)) else {
             // Whoever is asked on the way must not begin a trace of its own.
-            let place = tracer.dropped(&parent?);
-            return Some(Traced { place, span: None });
+            return Some(Traced { place: tracer.dropped(&parent), span: None });
         };
+        self.begun(source, span)
+    }
+
+    fn begun(&self, source: &Source, mut span: Span) -> Option<Traced> {
         if let Source::Room(key) = source {
             span.set("partyrun.party", key.party().to_string());
             span.set("partyrun.room", key.id().to_string());

@@ -2,7 +2,7 @@
 
 use deno_core::v8;
 use partyrun_net::Response;
-use partyrun_telemetry::{Tracer, tracer};
+use partyrun_telemetry::tracer;
 
 use crate::api::Level;
 use crate::api::admin::AskError;
@@ -57,9 +57,9 @@ impl Actor {
                 }
                 self.step(event.step())?;
                 v8::scope!(let scope, scope);
-                match tracer() {
+                match tracer().and_then(|tracer| self.traces.begin(tracer, &self.source, &event)) {
                     None => dispatch(scope, calls, self.number(), event)?,
-                    Some(tracer) => self.dispatch_traced(scope, calls, tracer, event)?,
+                    Some(traced) => self.dispatch_traced(scope, calls, traced, event)?,
                 }
                 scope.perform_microtask_checkpoint();
                 if scope.is_execution_terminating() {
@@ -72,16 +72,14 @@ impl Actor {
     }
 
     // The same as `dispatch`, as a part of the trace to which the event belongs, or in which it begins one.
+    #[cold]
     fn dispatch_traced(
         &self,
         scope: &mut v8::PinScope<'_, '_>,
         calls: &Calls,
-        tracer: &'static Tracer,
+        Traced { place, span }: Traced,
         event: Event,
     ) -> Result<(), CallError> {
-        let Some(Traced { place, span }) = self.traces.begin(tracer, &self.source, &event) else {
-            return dispatch(scope, calls, self.number(), event);
-        };
         let mut own = None;
         match (span, event.answered_by(), &event) {
             (Some(span), Some(id), _) => self.requests.trace(id, span),
