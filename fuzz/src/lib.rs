@@ -22,6 +22,8 @@ mod build;
 #[path = "../../runtime/net/src/close.rs"]
 mod close;
 pub mod config;
+#[path = "../../runtime/net/src/deflate/mod.rs"]
+mod deflate;
 pub mod dotenv;
 mod error;
 pub mod frames;

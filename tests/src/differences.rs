@@ -39,7 +39,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         heading: "Requests and responses",
         introduction: "Headers and bodies of HTTP messages, and how they are encoded and rewritten.",
-        fixtures: &["encodings", "headers", "rewriter"],
+        fixtures: &["compression", "encodings", "headers", "rewriter"],
     },
     Topic {
         heading: "Static files",

@@ -20,6 +20,7 @@ mod bounds;
 mod broken;
 mod clients;
 mod command;
+mod compression;
 mod dashboard;
 mod debugger;
 mod deploy;
