@@ -72,7 +72,7 @@ fn main() -> ExitCode {
         Command::Dev(args) => {
             let limits = args.listen.limits(Limits::default()).unwrap_or_default();
             let manner = Manner { json: args.listen.json, upgrades: false };
-            supervisor::supervised(manner, &limits, |link| reported(dev::run(&args, begun, link)))
+            supervisor::supervised(manner, &limits, |link| reported(dev::run(&args, begun, link), manner.json))
         }
         Command::Start(args) => {
             let json = output::json_wanted(&args.listen);
@@ -81,19 +81,19 @@ fn main() -> ExitCode {
             let manner = Manner { json, upgrades: true };
             supervisor::supervised(manner, &limits, |link| reported(start::run(&args, begun, hosted, link)))
         }
-        Command::Build(args) => reported(pack::run(&args, begun)),
-        Command::Check(args) => reported(check::run(&args, begun)),
-        Command::Schema => reported(check::print_schema()),
-        Command::Completions { target } => reported(completions::print(target)),
-        Command::Licenses => reported(licenses::print()),
-        Command::Init(args) => reported(init::run(&args)),
-        Command::Import(args) => reported(import::run(&args)),
-        Command::Storage(args) => reported(storage::run(&args)),
-        Command::Rooms(args) => reported(admin::ask::rooms(&args)),
-        Command::Room(args) => reported(admin::ask::room(&args)),
-        Command::Logs(args) => reported(admin::ask::logs(&args)),
-        Command::Crons(args) => reported(admin::ask::crons(&args)),
-        Command::Top(args) => reported(admin::top::run(&args)),
+        Command::Build(args) => reported(pack::run(&args, begun), false),
+        Command::Check(args) => reported(check::run(&args, begun), false),
+        Command::Schema => reported(check::print_schema(), false),
+        Command::Completions { target } => reported(completions::print(target), false),
+        Command::Licenses => reported(licenses::print(), false),
+        Command::Init(args) => reported(init::run(&args), false),
+        Command::Import(args) => reported(import::run(&args), false),
+        Command::Storage(args) => reported(storage::run(&args), args.json),
+        Command::Rooms(args) => reported(admin::ask::rooms(&args), args.to.json),
+        Command::Room(args) => reported(admin::ask::room(&args), args.to.json),
+        Command::Logs(args) => reported(admin::ask::logs(&args), args.to.json),
+        Command::Crons(args) => reported(admin::ask::crons(&args), args.to.json),
+        Command::Top(args) => reported(admin::top::run(&args), args.to.json),
         Command::Host(args) => reported(host::run(&args, begun)),
         Command::Deploy(args) => reported(hosting::deploy::run(&args, begun)),
         Command::List(args) => reported(hosting::projects::list(&args)),
@@ -110,17 +110,19 @@ fn main() -> ExitCode {
         Command::Logout => reported(hosting::login::log_out()),
         Command::Whoami(args) => reported(hosting::login::whoami(&args)),
         Command::Token(args) => reported(hosting::token::run(&args)),
-        Command::Backup(args) => reported(backup::back_up(&args)),
-        Command::Restore(args) => reported(backup::restore(&args)),
+        Command::Backup(args) => reported(backup::back_up(&args), false),
+        Command::Restore(args) => reported(backup::restore(&args), false),
     }
 }
 
-fn reported<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", output::escape_lines(&error::labelled(&error.to_string())));
-            ExitCode::FAILURE
-        }
+// Prints the error of a command, as whoever asked for JSON can read it.
+fn reported<E: std::fmt::Display>(result: Result<(), E>, json: bool) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if json {
+        let line = serde_json::json!({ "time": output::time(), "type": "error", "text": error.to_string() });
+        eprintln!("{}", output::json_line(&line));
+    } else {
+        eprintln!("{}", output::escape_lines(&error::labelled(&error.to_string())));
     }
+    ExitCode::FAILURE
 }
