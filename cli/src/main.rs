@@ -72,7 +72,9 @@ fn main() -> ExitCode {
         Command::Dev(args) => {
             let limits = args.listen.limits(Limits::default()).unwrap_or_default();
             let manner = Manner { json: args.listen.json, upgrades: false };
-            supervisor::supervised(manner, &limits, |link| reported(dev::run(&args, begun, link), manner.json))
+            supervisor::supervised(manner, &limits, |link| {
+                reported(dev::run(&args, begun, link), manner.json)
+            })
         }
         Command::Start(args) => {
             let json = output::json_wanted(&args.listen);

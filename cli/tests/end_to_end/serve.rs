@@ -58,6 +58,9 @@ fn files_that_are_no_releases_are_refused() {
     std::fs::write(project.file("c.partyrun"), [0x1f, 0x8b, 8, 0, 0, 0]).unwrap();
     let (code, text) = project.run(&["start", "missing.partyrun"]);
     assert!(code == Some(1) && text.contains("missing.partyrun does not exist"), "{text}");
+    // As all lines of `start` are where it has no terminal.
+    let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+    assert_eq!(line["type"], "error", "{text}");
     let (code, text) = project.run(&["start", "c.partyrun"]);
     assert!(code == Some(1) && text.contains("damaged"), "{text}");
     let (code, _) = project.run(&["start", "b.partyrun"]);
