@@ -3,22 +3,39 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Project, Server, node, skip};
+use crate::support::{Project, Server, free_port, node, partyrun, skip, until};
 
 const CHAT: &str = r#"
 export default class Server {
-  constructor(room) { this.room = room; this.options = { hibernate: room.id === "sleepy" }; }
+  constructor(room) {
+    this.room = room;
+    this.options = { hibernate: room.id === "sleepy" };
+    this.life = `${Math.random()}`;
+  }
   onConnect(connection, { request }) {
     const { headers } = request;
     connection.send(["hello", headers.get("upgrade"), headers.get("sec-websocket-key"), request.method].join(" "));
   }
-  onRequest(request) {
+  async onRequest(request) {
+    const { search } = new URL(request.url);
+    if (search === "?length") return new Response(`${(await request.text()).length}`);
+    if (search === "?live") {
+      return new Response(new ReadableStream({
+        start: (controller) => controller.enqueue(new TextEncoder().encode("first")),
+        cancel: () => console.log("taken back"),
+      }));
+    }
     return new Response([request.method, request.url, request.headers.get("cookie")].join(" "));
   }
-  onMessage(message) { this.room.broadcast(`echo ${message}`); }
+  onMessage(message, connection) {
+    if (message === "life") connection.send(this.life);
+    else if (message === "end") console.log("ready to end");
+    else this.room.broadcast(`echo ${message}`);
+  }
   onClose() { console.log("gone"); }
 }
 "#;
@@ -153,4 +170,79 @@ fn firefox_opens_a_chat_over_one_connection() {
         return skip("Firefox is not there");
     }
     visit("firefox");
+}
+
+#[test]
+fn nodes_client_has_requests_and_sockets_on_one_connection() {
+    let project = project();
+    let port = free_port();
+    let mut command = partyrun();
+    command.args(["dev", "--https", "--persist", "false", "--port", &port.to_string()]);
+    command.args(["--limit", "room_idle_max=200ms"]).current_dir(project.path());
+    let server = Server::start(command, port);
+    server.wait_for("Ready on https://");
+    let address = format!("localhost:{port}");
+    let visiting = std::thread::spawn(move || node("http2.mjs", &[&address]));
+    if node("http2.mjs", &["localhost:1"]).is_none() {
+        return;
+    }
+    for said in ["taken back", "ready to end"] {
+        server.wait_for(said);
+    }
+    server.stop();
+    let (_, text) = visiting.join().unwrap().unwrap();
+    let expected = format!(
+        "sockets true
+200 GET https://localhost:{port}/party/a a=1; b=2
+200 3000000
+404 Not found
+live first
+socket 200
+socket 200
+echo hi
+echo hi
+woken
+"
+    );
+    assert!(text.starts_with(&expected), "{text}");
+    for line in ["goaway 0", "closed 1012"] {
+        assert!(text.contains(line), "no {line}: {text}");
+    }
+}
+
+#[test]
+fn haproxy_speaks_http2_to_the_server() {
+    if Command::new("haproxy").arg("-v").output().is_err() {
+        return skip("HAProxy is not there");
+    }
+    let project = project();
+    let server = project.serve(&["dev", "--persist", "false"]);
+    server.wait_for("Ready on");
+    let port = free_port();
+    let text = format!(
+        "defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  timeout tunnel 60s
+frontend browsers
+  bind 127.0.0.1:{port}
+  default_backend partyrun
+backend partyrun
+  server one 127.0.0.1:{} proto h2
+",
+        server.port
+    );
+    project.write("haproxy.cfg", &text);
+    let mut proxy = Command::new("haproxy").args(["-db", "-f"]).arg(project.file("haproxy.cfg")).spawn().unwrap();
+    until("HAProxy listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let said = node("through.mjs", &[&port.to_string()]);
+    proxy.kill().unwrap();
+    proxy.wait().unwrap();
+    let Some((_, text)) = said else { return };
+    assert_eq!(text, "200\n3000000\nhello\necho\nclosed 4001\n", "{}", server.output());
+    let output = server.output();
+    assert!(output.contains("POST /party/a?length HTTP/2 200 OK"), "{output}");
+    assert!(output.contains("GET /party/a HTTP/2 101"), "{output}");
 }
