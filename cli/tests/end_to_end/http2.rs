@@ -25,7 +25,10 @@ export default class Server {
     if (search === "?length") return new Response(`${(await request.text()).length}`);
     if (search === "?live") {
       return new Response(new ReadableStream({
-        start: (controller) => controller.enqueue(new TextEncoder().encode("first")),
+        pull: async (controller) => {
+          controller.enqueue(new TextEncoder().encode("first"));
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        },
         cancel: () => console.log("taken back"),
       }));
     }
@@ -235,7 +238,8 @@ backend partyrun
         server.port
     );
     project.write("haproxy.cfg", &text);
-    let mut proxy = Command::new("haproxy").args(["-db", "-f"]).arg(project.file("haproxy.cfg")).spawn().unwrap();
+    let mut proxy =
+        Command::new("haproxy").args(["-db", "-f"]).arg(project.file("haproxy.cfg")).spawn().unwrap();
     until("HAProxy listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     let said = node("through.mjs", &[&port.to_string()]);
     proxy.kill().unwrap();
