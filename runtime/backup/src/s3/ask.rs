@@ -26,6 +26,8 @@ use crate::BackupError;
 /// How often a request is sent at most, and the pause before the second time; it doubles.
 const TRIES_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
+/// A signed request is good for so long after it was signed.
+const SIGNED_FOR: Duration = Duration::from_secs(3600);
 /// The time for a request that sends nothing, and the slowest pace of one that sends a file.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
@@ -72,7 +74,7 @@ impl<'a> Ask<'a> {
             rusty_s3::Method::Put => Method::PUT,
             rusty_s3::Method::Delete => Method::DELETE,
         };
-        Self { method, url: Box::new(|| super::signed(action)), sent: Sent::Nothing, from: None }
+        Self { method, url: Box::new(|| action.sign(SIGNED_FOR)), sent: Sent::Nothing, from: None }
     }
 
     pub(super) fn sending(self, sent: Sent) -> Self {

@@ -11,10 +11,9 @@ mod tests;
 mod upload;
 
 use std::future::Future;
-use std::time::Duration;
 
+use rusty_s3::Credentials;
 use rusty_s3::actions::ListObjectsV2;
-use rusty_s3::{Credentials, S3Action};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{BackupError, Stop};
@@ -22,8 +21,6 @@ use ask::{Ask, Client, Trouble};
 
 /// What the addresses begin with.
 const SCHEME: &str = "s3://";
-/// A signed request is good for so long after it was signed.
-const SIGNED_FOR: Duration = Duration::from_secs(3600);
 
 /// A prefix in a bucket.
 pub struct Bucket {
@@ -48,8 +45,8 @@ impl Bucket {
         place.starts_with(SCHEME)
     }
 
-    /// The bucket and prefix that `place` names (`s3://BUCKET/PREFIX`), with what the AWS variables say of endpoint, region and keys.
-    /// Nothing is asked yet.
+    /// The bucket and prefix that `place` names (`s3://BUCKET/PREFIX`), with what the AWS variables say of endpoint, region and
+    /// keys. Nothing is asked yet.
     pub(crate) fn new(place: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, BackupError> {
         let settings::Settings { bucket, credentials, prefix, certificates } =
             settings::read(place, variable)?;
@@ -148,9 +145,4 @@ impl Bucket {
     fn failed(&self, shown: &str, trouble: Trouble) -> BackupError {
         trouble.into_error(shown, self.bucket.base_url().host_str().unwrap_or_default())
     }
-}
-
-/// The time for which a request is signed.
-fn signed<'a>(action: &impl S3Action<'a>) -> url::Url {
-    action.sign(SIGNED_FOR)
 }

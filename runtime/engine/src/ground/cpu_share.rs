@@ -1,4 +1,5 @@
-//! The CPU time of turns, without a look at the thread's clock for each of them: that is a system call, the time by the wall is not.
+//! The CPU time of turns, without a look at the thread's clock for each of them: that is a system call, and the time by the wall
+//! is not.
 //!
 //! One turn in some is measured. What part of its time such a turn had the processor is taken to hold for those around it. A turn
 //! that was long is looked at by itself: it had no more than the thread has used since the last look.
