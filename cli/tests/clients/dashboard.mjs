@@ -151,12 +151,12 @@ async function importRoom(page, file) {
 
 async function schedule(page) {
   await go(page, "Schedule");
-  await page.getByRole("button", { name: "Run cleanup now" }).click();
+  await page.getByRole("button", { name: "Run now: cleanup" }).click();
   await done(page).getByText("The cron cleanup ran.").waitFor();
   await page.getByRole("row", { name: /^cleanup/ }).getByText("succeeded").waitFor();
-  await page.getByRole("button", { name: "Run report now" }).click();
+  await page.getByRole("button", { name: "Run now: report" }).click();
   await problems(page).getByText("The cron report ran and failed").waitFor();
-  await page.getByRole("button", { name: "Run the alarm of main/table-1 now" }).click();
+  await page.getByRole("button", { name: "Run now: the alarm of main/table-1" }).click();
 }
 
 async function log(page, one) {
@@ -208,19 +208,18 @@ async function violations(page) {
 async function looks(page) {
   const pages = ["", "rooms", "rooms/main/table-1", "rooms/main/table-1/storage?key=players", "schedule", "log", "server", "nothing"];
   const wrong = [];
-  for (const colorScheme of ["light", "dark"]) {
+  const views = [[1600, 1000, "light"], [1280, 800, "light"], [1280, 800, "dark"], [360, 740, "dark"]];
+  for (const [width, height, colorScheme] of views) {
     await page.emulateMedia({ colorScheme });
-    for (const [width, height] of [[1600, 1000], [1280, 800], [360, 740]]) {
-      await page.setViewportSize({ width, height });
-      for (const name of pages) {
-        await page.goto(`http://${admin}/#/${name}`);
-        await page.getByRole("heading", { level: 1 }).waitFor();
-        await page.getByText(/^Loading/).first().waitFor({ state: "detached" });
-        const here = `${name || "overview"} ${width} ${colorScheme}`;
-        if (!(await fits(page))) wrong.push(`${here}: too wide`);
-        if (width !== 1600) (await violations(page)).forEach((found) => wrong.push(`${here}: ${found}`));
-        await picture(page, `dashboard-${name.replace(/\W+/g, "-") || "overview"}-${width}-${colorScheme}`);
-      }
+    await page.setViewportSize({ width, height });
+    for (const name of pages) {
+      await page.goto(`http://${admin}/#/${name}`);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page.getByText(/^Loading/).first().waitFor({ state: "detached" });
+      const here = `${name || "overview"} ${width} ${colorScheme}`;
+      if (!(await fits(page))) wrong.push(`${here}: too wide`);
+      if (width !== 1600) (await violations(page)).forEach((found) => wrong.push(`${here}: ${found}`));
+      await picture(page, `dashboard-${name.replace(/\W+/g, "-") || "overview"}-${width}-${colorScheme}`);
     }
   }
   print("what looks wrong", wrong);

@@ -88,7 +88,7 @@ function CronRow({ cron, may, done }: { cron: Cron; may: boolean; done: () => vo
         )}
       </td>
       <td class="number">
-        <button type="button" class="small" aria-label={`Run ${cron.name} now`} disabled={!may || runs || cron.running} onClick={run}>
+        <button type="button" class="small" aria-label={`Run now: ${cron.name}`} disabled={!may || runs || cron.running} onClick={run}>
           Run now
         </button>
       </td>
@@ -162,7 +162,7 @@ function AlarmRow({ alarm, done }: { alarm: Alarm; done: () => void }) {
       <td class="number">{alarm.running ? "running" : <Time ms={alarm.at_ms} />}</td>
       <td class="number">{alarm.failed_runs > 0 ? <span class="bad">{number(alarm.failed_runs)}</span> : "–"}</td>
       <td class="number">
-        <button type="button" class="small" aria-label={`Run the alarm of ${party}/${room} now`} disabled={alarm.running} onClick={run}>
+        <button type="button" class="small" aria-label={`Run now: the alarm of ${party}/${room}`} disabled={alarm.running} onClick={run}>
           Run now
         </button>
       </td>
