@@ -64,6 +64,7 @@ pub(crate) fn run(args: &HostArgs, begun: Instant) -> Result<(), HostCommandErro
         data: data.clone(),
         listeners,
         port: args.public_port.unwrap_or(port),
+        secure: tls.is_some() || args.public_port == Some(443),
         tls: tls.clone().map(|tls| tls.config()),
         trusts: Box::new(move |ip| trusted.iter().any(|network| network.contains(ip))),
         program: std::env::current_exe().map_err(machine("partyrun cannot find itself"))?,

@@ -223,7 +223,10 @@ impl Command<'_> {
                 Asked::Stop => break,
                 Asked::Reload => {
                     let reloading = served.reload(self, &mut running);
-                    let ((), stops) = meanwhile(requests, reloading).await;
+                    let (done, stops) = meanwhile(requests, reloading).await;
+                    if self.hosted.is_some() {
+                        self.link.voice().say(if done { "swapped yes" } else { "swapped no" });
+                    }
                     requests.pass_on(&Asked::Reload);
                     cache_due = Some(tokio::time::Instant::now() + CODE_CACHE_AFTER);
                     if stops {

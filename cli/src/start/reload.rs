@@ -37,10 +37,12 @@ impl Served {
         self.config.persist.path()
     }
 
-    /// Loads anew what is served, if that can be.
-    pub(super) async fn reload(&mut self, command: &Command<'_>, running: &mut Running) {
+    /// Loads anew what is served, if that can be; whether it could.
+    pub(super) async fn reload(&mut self, command: &Command<'_>, running: &mut Running) -> bool {
         let (begun, output) = (Instant::now(), command.output);
-        match self.try_reload(command, running).await {
+        let result = self.try_reload(command, running).await;
+        let done = result.is_ok();
+        match result {
             Ok(true) => {
                 let took_ms = begun.elapsed().as_millis();
                 output.note(&format!("Updated and ready on the same port in {took_ms} ms"));
@@ -52,6 +54,7 @@ impl Served {
                 output.note("The last working version keeps running.");
             }
         }
+        done
     }
 
     async fn try_reload(&mut self, command: &Command<'_>, running: &mut Running) -> Result<bool, RunError> {

@@ -57,13 +57,23 @@ pub(crate) enum Phase {
     Ended(String),
 }
 
+/// What a process is told.
+enum Order {
+    /// To stop within this time.
+    Stop(Duration),
+    /// To load anew what it serves.
+    Reload,
+}
+
 /// A process that was started.
 pub(crate) struct Child {
     pub(crate) pid: u32,
     pub(crate) phase: watch::Receiver<Phase>,
     /// When the next alarm or cron is due, as far as the process has told.
     pub(crate) due: Arc<AtomicI64>,
-    stop: mpsc::Sender<Duration>,
+    orders: mpsc::Sender<Order>,
+    /// Whether each reload has succeeded.
+    reloads: tokio::sync::Mutex<mpsc::Receiver<bool>>,
     /// The last lines that it printed which are no JSON, or say that something went wrong.
     words: Arc<std::sync::Mutex<Vec<String>>>,
 }
@@ -116,15 +126,16 @@ impl Child {
         ours.set_nonblocking(true)?;
         let line = UnixStream::from_std(ours)?;
         let (phase, phases) = watch::channel(Phase::Starting);
-        let (stop, stops) = mpsc::channel(4);
+        let (orders, ordered) = mpsc::channel(4);
+        let (reloaded, reloads) = mpsc::channel(4);
         let due = Arc::new(AtomicI64::new(NEVER));
         let words = Arc::default();
         let rate = plan.limits.host_log_bytes_per_second_max.max(1024);
         let out = process.stdout.take().map(|out| read(out, live.clone(), Arc::clone(&words), rate));
         let errors = process.stderr.take().map(|out| read(out, live.clone(), Arc::clone(&words), rate));
-        let told = due.clone();
+        let heard = Heard { phase, due: due.clone(), reloaded };
         tokio::spawn(async move {
-            let status = watch_over(process, line, &phase, &told, stops).await;
+            let status = watch_over(process, line, &heard, ordered).await;
             // What it said last explains its end.
             let reading = async {
                 for read in [out, errors].into_iter().flatten() {
@@ -132,9 +143,9 @@ impl Child {
                 }
             };
             let _held_open = tokio::time::timeout(Duration::from_millis(500), reading).await;
-            phase.send_replace(Phase::Ended(status));
+            heard.phase.send_replace(Phase::Ended(status));
         });
-        Ok(Self { pid, phase: phases, due, stop, words })
+        Ok(Self { pid, phase: phases, due, orders, reloads: tokio::sync::Mutex::new(reloads), words })
     }
 
     /// Waits until it is ready; else says how it ended.
@@ -158,14 +169,25 @@ impl Child {
 
     /// Asks it to stop, and waits for its end; after `grace` it is killed.
     pub(crate) async fn stop(&self, grace: Duration) {
-        let _gone = self.stop.send(grace).await;
+        let _gone = self.orders.send(Order::Stop(grace)).await;
         let mut phase = self.phase.clone();
         let _gone = phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await;
     }
 
     /// Ends it now.
     pub(crate) fn kill(&self) {
-        let _gone = self.stop.try_send(Duration::ZERO);
+        let _gone = self.orders.try_send(Order::Stop(Duration::ZERO));
+    }
+
+    /// Asks it to load anew what it serves, and waits for whether it has.
+    pub(crate) async fn reload(&self, within: Duration) -> bool {
+        let mut reloads = self.reloads.lock().await;
+        // What comes late belongs to an earlier one.
+        while reloads.try_recv().is_ok() {}
+        if self.orders.send(Order::Reload).await.is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(within, reloads.recv()).await, Ok(Some(true)))
     }
 }
 
@@ -188,9 +210,8 @@ fn in_memory(bytes: &[u8]) -> std::io::Result<OwnedFd> {
 async fn watch_over(
     mut process: tokio::process::Child,
     mut line: UnixStream,
-    phase: &watch::Sender<Phase>,
-    due: &AtomicI64,
-    mut stops: mpsc::Receiver<Duration>,
+    heard: &Heard,
+    mut orders: mpsc::Receiver<Order>,
 ) -> String {
     let (mut said, mut open, mut owned) = (Vec::new(), true, true);
     let mut buffer = [0; 256];
@@ -201,8 +222,11 @@ async fn watch_over(
                 Ok(status) => shown(status),
                 Err(error) => error.to_string(),
             },
-            asked = stops.recv(), if owned => match asked {
-                Some(grace) => {
+            order = orders.recv(), if owned => match order {
+                Some(Order::Reload) => {
+                    let _gone = line.write_all(b"r").await;
+                }
+                Some(Order::Stop(grace)) => {
                     let end = tokio::time::Instant::now() + grace;
                     deadline = Some(deadline.map_or(end, |known: tokio::time::Instant| known.min(end)));
                     let _gone = line.write_all(b"s").await;
@@ -218,7 +242,7 @@ async fn watch_over(
                     said.extend_from_slice(buffer.get(..count).unwrap_or_default());
                     while let Some(end) = said.iter().position(|byte| *byte == b'\n') {
                         let rest = said.split_off(end + 1);
-                        hear(&std::mem::replace(&mut said, rest), phase, due);
+                        heard.line(&std::mem::replace(&mut said, rest));
                     }
                     // Nobody who keeps to the protocol says so much at once.
                     if said.len() > buffer.len() {
@@ -231,13 +255,24 @@ async fn watch_over(
     }
 }
 
-fn hear(line: &[u8], phase: &watch::Sender<Phase>, due: &AtomicI64) {
-    let Ok(text) = std::str::from_utf8(line) else { return };
-    let text = text.trim_end();
-    if let Some(at) = text.strip_prefix("due ") {
-        due.store(at.parse().unwrap_or(NEVER), Ordering::Relaxed);
-    } else if text.parse::<u16>().is_ok() {
-        phase.send_replace(Phase::Ready);
+/// Where what a process says goes.
+struct Heard {
+    phase: watch::Sender<Phase>,
+    due: Arc<AtomicI64>,
+    reloaded: mpsc::Sender<bool>,
+}
+
+impl Heard {
+    fn line(&self, line: &[u8]) {
+        let Ok(text) = std::str::from_utf8(line) else { return };
+        let text = text.trim_end();
+        if let Some(at) = text.strip_prefix("due ") {
+            self.due.store(at.parse().unwrap_or(NEVER), Ordering::Relaxed);
+        } else if let Some(done) = text.strip_prefix("swapped ") {
+            let _nobody = self.reloaded.try_send(done == "yes");
+        } else if text.parse::<u16>().is_ok() {
+            self.phase.send_replace(Phase::Ready);
+        }
     }
 }
 

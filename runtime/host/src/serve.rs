@@ -42,6 +42,8 @@ pub struct Options {
     pub listeners: Vec<TcpListener>,
     /// The port that clients see, if it is not the usual one.
     pub port: u16,
+    /// Whether clients speak https, with the host or with a proxy in front of it.
+    pub secure: bool,
     /// Secures connections.
     pub tls: Option<Arc<ServerConfig>>,
     /// Proxies whose word is taken for who the client is.
@@ -84,6 +86,7 @@ impl Host {
             data,
             listeners,
             port,
+            secure,
             tls,
             trusts,
             program,
@@ -127,7 +130,7 @@ impl Host {
             output,
         });
         let sites = Arc::new(Sites::load(&common)?);
-        let api = Api::new(sites.clone(), common.clone(), tls.is_some(), port);
+        let api = Api::new(sites.clone(), common.clone(), secure, port);
         let shared = Arc::new(Shared {
             sites: sites.clone(),
             common: common.clone(),

@@ -180,12 +180,31 @@ impl Site {
 
     // Starts the process of a release and puts it into the slot. The gate is held.
     async fn start(self: &Arc<Self>, release: &Release) -> Result<Arc<Running>, String> {
-        let path = self.folder.join(&release.file);
+        let path = self.place(release).map_err(|error| error.to_string())?;
         let data = self.folder.join("data");
         let running = Arc::new(self.spawn(&path, Some(&data)).await?);
         self.set_running(Some(running.clone()));
         tokio::spawn(watching(self.clone(), running.clone()));
         Ok(running)
+    }
+
+    // Puts a release where the process looks for what it serves.
+    fn place(&self, release: &Release) -> std::io::Result<PathBuf> {
+        let file = self.folder.join(&release.file);
+        if let Some(uid) = self.uid() {
+            quota::give(&file, uid)?;
+        }
+        let (path, draft) = (self.folder.join("current.partyrun"), self.folder.join("next.partyrun"));
+        let _none = std::fs::remove_file(&draft);
+        std::fs::hard_link(file, &draft)?;
+        // Of a link to the same file nothing would be renamed.
+        let _none = std::fs::remove_file(&path);
+        std::fs::rename(&draft, &path)?;
+        Ok(path)
+    }
+
+    fn uid(&self) -> Option<u32> {
+        self.common.own_users.then(|| UID_BASE + u32::try_from(self.id).unwrap_or(0))
     }
 
     /// Starts a process and waits until it is ready.
@@ -196,7 +215,7 @@ impl Site {
         let path = common.sockets.path();
         let listener = UnixListener::bind(&path).map_err(failed)?;
         let pool = Pool::new(path);
-        let uid = common.own_users.then(|| UID_BASE + u32::try_from(self.id).unwrap_or(0));
+        let uid = self.uid();
         prepare(&self.folder, data, uid).map_err(failed)?;
         let group = match &common.groups {
             Some(groups) => groups.group(&self.address.folder(), &common.quota).ok(),
@@ -293,6 +312,9 @@ impl Site {
         let mut gate = self.gate.lock().await;
         let before = self.release();
         self.settle(&release).await?;
+        if self.reload(&release).await {
+            return Ok(());
+        }
         self.halt().await;
         *gate = Gate::default();
         let Err(text) = self.start(&release).await else { return Ok(()) };
@@ -312,6 +334,13 @@ impl Site {
                 Err(text)
             }
         }
+    }
+
+    // Has a process that runs load the release, with rooms and sockets that can stay. What a process cannot change while it runs,
+    // another one does.
+    async fn reload(&self, release: &Release) -> bool {
+        let Some(running) = self.running() else { return false };
+        self.place(release).is_ok() && running.child.reload(self.common.limits.host_start_time_max).await
     }
 
     // Makes a release the one that runs, on disk: the one moment at which the new one is there.

@@ -23,6 +23,16 @@ const PROXIES: &str = "cli/tests/end_to_end/proxies.rs";
 const DOCKER: Shown = NotRun("it needs a Docker daemon; CI runs a linter on the Dockerfile");
 const COMPILES: Shown = NotRun("it compiles everything; .ci/run does so with the last command of the README");
 
+const HOST_PAGE: Shown =
+    By("cli/tests/end_to_end/host/page.rs", "the_page_leads_from_an_empty_machine_to_a_deployed_chat");
+const HOST_TLS: Shown = By("cli/tests/end_to_end/host/secure.rs", "a_host_with_a_certificate_speaks_https");
+const HOST_PROXY: Shown = By("cli/tests/end_to_end/host/secure.rs", "a_proxy_in_front_is_believed");
+const HOST_ENV: Shown =
+    By("cli/tests/end_to_end/host/access.rs", "variables_are_encrypted_and_reach_the_room");
+const HOST_TOKENS: Shown =
+    By("cli/tests/end_to_end/host/access.rs", "tokens_may_do_what_their_scope_says_until_they_are_withdrawn");
+const HOST_TAIL: Shown = By("cli/tests/end_to_end/host/tails.rs", "lines_are_filtered_where_they_are");
+
 /// Page, first words of the block, who runs it.
 pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ("CONTRIBUTING.md", "npm ci --prefix tests", COMPILES),
@@ -52,6 +62,13 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         "partyrun storage get game/7",
         By("cli/tests/end_to_end/storage.rs", "storage_is_shown_as_people_read_it"),
     ),
+    ("docs/host.md", "mkdir -p /var/lib/partyrun-host", HOST_PAGE),
+    ("docs/host.md", "partyrun login http://party.example.com", HOST_PAGE),
+    ("docs/host.md", "partyrun host --domain party.example.com --data DIR --tls-cert", HOST_TLS),
+    ("docs/host.md", "partyrun host --domain party.example.com --data DIR --host", HOST_PROXY),
+    ("docs/host.md", "echo \"the value\" | partyrun env add", HOST_ENV),
+    ("docs/host.md", "partyrun token", HOST_TOKENS),
+    ("docs/host.md", "partyrun tail", HOST_TAIL),
     ("docs/admin.md", "partyrun logs", By(ADMIN_COMMANDS, "logs_and_top_go_on_until_they_are_ended")),
     ("docs/admin.md", "partyrun top", By(ADMIN_COMMANDS, "logs_and_top_go_on_until_they_are_ended")),
     (

@@ -67,6 +67,40 @@ fn a_new_release_takes_the_place_of_the_old_one_with_its_data() {
 }
 
 #[test]
+fn hibernating_rooms_keep_their_sockets() {
+    let platform = Platform::start(&[]);
+    let project = chat("chat", "one");
+    let server = |version: &str| {
+        format!(
+            "export default class {{ options = {{ hibernate: true }};
+          onMessage(message, connection) {{ connection.send(`{version} ${{message}}`); }} }}"
+        )
+    };
+    project.write("server.js", &server("one"));
+    platform.done(&project, &["deploy"]);
+    let mut socket = platform.socket("chat", "/party/lobby");
+    say(&mut socket, "a");
+    assert_eq!(frame(&mut socket).unwrap().1, b"one a");
+    let process = platform.process("chat");
+    project.write("server.js", &server("two"));
+    platform.done(&project, &["deploy"]);
+    say(&mut socket, "b");
+    assert_eq!(frame(&mut socket).unwrap().1, b"two b");
+    platform.done(&project, &["rollback"]);
+    say(&mut socket, "c");
+    assert_eq!(frame(&mut socket).unwrap().1, b"one c");
+    assert_eq!(platform.process("chat"), process, "the process is the same");
+    // What a running process cannot change, another one does.
+    project.write(
+        "partykit.json",
+        r#"{ "name": "chat", "main": "server.js", "bindings": { "kv": { "words": "words" } } }"#,
+    );
+    platform.done(&project, &["deploy"]);
+    assert_eq!(close_code(&mut socket), Some(1012));
+    assert_ne!(platform.process("chat"), process);
+}
+
+#[test]
 fn a_release_that_does_not_start_is_taken_back() {
     let platform = Platform::start(&[]);
     let project = chat("chat", "one");

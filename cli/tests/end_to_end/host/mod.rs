@@ -5,7 +5,9 @@ mod access;
 mod bad;
 mod deploys;
 mod lives;
+mod page;
 mod quotas;
+mod secure;
 mod tails;
 
 use std::io::{Read, Write};

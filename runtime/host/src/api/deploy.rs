@@ -224,7 +224,9 @@ impl Api {
         let failed = |error| Problem::from(HostError::Machine { what: "The release cannot be kept", error });
         let folder = site.folder.join("releases");
         std::fs::create_dir_all(&folder).map_err(failed)?;
-        let file = format!("releases/{hash}.partyrun");
+        // Releases of one code may differ in their settings.
+        let short: String = hash.chars().take(16).collect();
+        let file = format!("releases/{short}-{}.partyrun", crate::registry::now_ms());
         std::fs::rename(&whole.0, site.folder.join(&file)).map_err(failed)?;
         // The name is on disk before the registry says that it is there.
         std::fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -259,15 +261,9 @@ impl Api {
     }
 
     async fn forget(&self, site: &Arc<Site>, release: &Release) -> Result<(), Problem> {
-        let (id, site_id) = (release.id, site.id);
-        let left = self.common.registry(move |registry| {
-            registry.forget_release(id)?;
-            registry.releases(site_id)
-        });
-        // Equal releases share a file.
-        if !left.await?.iter().any(|other| other.file == release.file) {
-            let _kept = std::fs::remove_file(site.folder.join(&release.file));
-        }
+        let id = release.id;
+        self.common.registry(move |registry| registry.forget_release(id)).await?;
+        let _kept = std::fs::remove_file(site.folder.join(&release.file));
         Ok(())
     }
 
