@@ -17,7 +17,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::login;
+use super::kept;
 
 /// Names the host, in place of `partyrun login`. The second is the original's.
 const URL: [&str; 2] = ["PARTYRUN_URL", "PARTYKIT_API_BASE"];
@@ -64,12 +64,12 @@ impl Client {
     /// The host that `to` names, else that of the environment, else that of `partyrun login`.
     pub(crate) fn find(to: Option<&str>) -> Result<Self, ClientError> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let kept = login::kept();
+        let known = kept::read();
         let named = to.map(str::to_owned).or_else(|| URL.iter().find_map(|name| set(name)));
-        let url = named.or_else(|| Some(kept.as_ref()?.url.clone())).ok_or(ClientError::NoHost)?;
+        let url = named.or_else(|| Some(known.as_ref()?.url.clone())).ok_or(ClientError::NoHost)?;
         let token = set(TOKEN).or_else(|| {
             // A token is for the host that it was typed for, and goes to no other.
-            kept.filter(|kept| same(&kept.url, &url)).map(|kept| kept.token)
+            known.filter(|known| same(&known.url, &url)).map(|known| known.token)
         });
         let Some(token) = token else { return Err(ClientError::NoToken { url }) };
         Self::new(&url, token)

@@ -2,36 +2,16 @@
 
 use std::io::{IsTerminal, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
 
 use super::client::{Client, ClientError, TOKEN};
+use super::kept::{self, Login};
 use super::{HostingError, print};
 use crate::args::{LoginArgs, WhoamiArgs};
 
-/// A host that this user is logged in to.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Login {
-    pub(crate) url: String,
-    pub(crate) token: String,
-    login: String,
-}
-
-fn path() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
-    Some(folder.join("partyrun/host.json"))
-}
-
-/// The host that this user is logged in to.
-pub(crate) fn kept() -> Option<Login> {
-    serde_json::from_str(&std::fs::read_to_string(path()?).ok()?).ok()
-}
-
 /// Runs `partyrun login`.
 pub(crate) fn log_in(args: &LoginArgs) -> Result<(), HostingError> {
-    let url = args.url.clone().or_else(|| std::env::var("PARTYRUN_URL").ok()).or_else(|| Some(kept()?.url));
+    let url =
+        args.url.clone().or_else(|| std::env::var("PARTYRUN_URL").ok()).or_else(|| Some(kept::read()?.url));
     let Some(url) = url else {
         return Err(HostingError::Refused(
             "Name the host: `partyrun login https://party.example.com`.".to_string(),
@@ -65,7 +45,7 @@ pub(crate) fn log_in(args: &LoginArgs) -> Result<(), HostingError> {
 
 /// Runs `partyrun logout`.
 pub(crate) fn log_out() -> Result<(), HostingError> {
-    if let Some(path) = path() {
+    if let Some(path) = kept::path() {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(HostingError::Write { path: path.display().to_string(), error });

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod deploy;
 pub(crate) mod env;
+mod kept;
 pub(crate) mod login;
 pub(crate) mod projects;
 pub(crate) mod tail;

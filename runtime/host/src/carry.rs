@@ -4,7 +4,6 @@
 //! only what the other side does not take at once is kept. So an idle socket costs no buffers.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -13,7 +12,6 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::meter::Meter;
-use crate::site::Site;
 
 /// What is read at once.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -25,13 +23,12 @@ thread_local! {
 }
 
 /// Until one of them ends.
-pub(crate) async fn both(client: Upgraded, server: Upgraded, site: Arc<Site>) {
+pub(crate) async fn both(client: Upgraded, server: Upgraded, meter: &Meter) {
     let server = match server.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => parts,
         Err(_other) => return,
     };
     let (mut server, from_server) = (server.io.into_inner(), server.read_buf);
-    let meter = &site.meter;
     match client.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             let mut client = parts.io.into_inner();

@@ -160,7 +160,10 @@ impl Child {
             Ok(Err(_)) => "it is gone".to_string(),
             Err(_) => {
                 self.kill();
-                return Err(format!("it was not ready within {} s", within.as_secs()));
+                return Err(format!(
+                    "it was not ready within {} s (limit `host_start_time_max`)",
+                    within.as_secs()
+                ));
             }
         };
         let words = self.words.lock().unwrap_or_else(std::sync::PoisonError::into_inner).join("\n");

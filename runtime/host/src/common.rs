@@ -9,7 +9,6 @@ use partyrun_limits::Limits;
 use crate::quota::{Groups, Quota};
 use crate::registry::{Registry, RegistryError};
 use crate::secrets::{SecretError, Secrets};
-use crate::site::Site;
 
 /// Where the host says what happens.
 pub trait Output: Send + Sync {
@@ -110,11 +109,10 @@ impl Common {
     }
 
     /// The variables of a project, decrypted.
-    pub(crate) async fn environment(&self, site: &Site) -> Result<Vec<(String, String)>, HostError> {
-        let id = site.id;
-        let stored = self.registry(move |registry| registry.values(id)).await?;
+    pub(crate) async fn environment(&self, site: i64) -> Result<Vec<(String, String)>, HostError> {
+        let stored = self.registry(move |registry| registry.values(site)).await?;
         let plain = stored.into_iter().map(|(name, value)| {
-            let value = self.secrets.decrypt(&place(site.id, &name), &value)?;
+            let value = self.secrets.decrypt(&place(site, &name), &value)?;
             Ok((name, value))
         });
         plain.collect()

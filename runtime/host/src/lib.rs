@@ -13,6 +13,7 @@ mod common;
 mod live;
 mod meter;
 mod names;
+mod pool;
 mod proxy;
 mod quota;
 mod registry;

@@ -5,10 +5,8 @@
 //! framing reaches the process that the host has not understood.
 
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -18,10 +16,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http1::SendRequest;
 use serde_json::json;
-use tokio::net::{TcpStream, UnixStream};
 
 use crate::carry;
 use crate::meter::Meter;
@@ -30,85 +26,10 @@ use crate::site::{Down, Site, Use};
 /// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 
-/// Idle connections that are kept to one process.
-const IDLE_MAX: usize = 64;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
-
-/// Connections to a process.
-pub(crate) struct Pool {
-    path: PathBuf,
-    idle: Mutex<Vec<SendRequest<Incoming>>>,
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_file(&self.path);
-    }
-}
-
-impl Pool {
-    /// Connections to what listens there.
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default() }
-    }
-
-    fn take(&self) -> Option<SendRequest<Incoming>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(|sender| !sender.is_closed())
-    }
-
-    fn give(&self, sender: SendRequest<Incoming>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX && !sender.is_closed() {
-            idle.push(sender);
-        }
-    }
-
-    // To the standard library any stream socket is one of TCP, and nobody asks this one for addresses.
-    async fn open(&self) -> std::io::Result<TcpStream> {
-        let stream = OwnedFd::from(UnixStream::connect(&self.path).await?.into_std()?);
-        TcpStream::from_std(stream.into())
-    }
-
-    async fn connect(&self) -> Result<SendRequest<Incoming>, String> {
-        let stream = self.open().await.map_err(|error| error.to_string())?;
-        let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        // It ends with its last answer, which says what went wrong.
-        tokio::spawn(connection.with_upgrades());
-        Ok(sender)
-    }
-
-    // The answer to a request, over a connection that is kept or a new one.
-    async fn ask(
-        &self,
-        mut request: Request<Incoming>,
-    ) -> Result<(Response<Incoming>, SendRequest<Incoming>), String> {
-        while let Some(mut sender) = self.take() {
-            if sender.ready().await.is_err() {
-                continue;
-            }
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, sender)),
-                Err(mut error) => match error.take_message() {
-                    // The process had closed it before anything was sent.
-                    Some(unsent) => request = unsent,
-                    None => return Err(error.into_error().to_string()),
-                },
-            }
-        }
-        let mut sender = self.connect().await?;
-        sender.ready().await.map_err(|error| error.to_string())?;
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        Ok((response, sender))
-    }
-}
 
 /// Who asks, and how.
 #[derive(Clone, Copy, Debug)]
@@ -193,7 +114,7 @@ fn join(used: Use, client: hyper::upgrade::OnUpgrade, mut response: Response<Inc
     let server = hyper::upgrade::on(&mut response);
     tokio::spawn(async move {
         let (Ok(client), Ok(server)) = tokio::join!(client, server) else { return };
-        carry::both(client, server, used.site()).await;
+        carry::both(client, server, &used.site().meter).await;
         drop(used);
     });
     response.map(|_| empty())

@@ -16,7 +16,7 @@ use crate::common::Common;
 use crate::live::Live;
 use crate::meter::Meter;
 use crate::names::Address;
-use crate::proxy::Pool;
+use crate::pool::Pool;
 use crate::quota::{self, Bounds, UID_BASE};
 use crate::registry::{Release, SiteRow, now_ms};
 
@@ -210,7 +210,7 @@ impl Site {
     /// Starts a process and waits until it is ready.
     async fn spawn(&self, release: &Path, data: Option<&Path>) -> Result<Running, String> {
         let common = &self.common;
-        let environment = common.environment(self).await.map_err(|error| error.to_string())?;
+        let environment = common.environment(self.id).await.map_err(|error| error.to_string())?;
         let failed = |error: std::io::Error| error.to_string();
         let path = common.sockets.path();
         let listener = UnixListener::bind(&path).map_err(failed)?;

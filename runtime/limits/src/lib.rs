@@ -512,7 +512,7 @@ limits! {
     /// CPU time of one hosted project's process, as a share of the machine's.
     host_cpu_share_max: f64 = 0.5, "share", "the process gets no more time, or the lowest priority";
     /// Descriptors of one hosted project's process.
-    host_descriptors_max: usize = 65_536, "descriptors", "the project has no room for more connections: 503";
+    host_descriptors_max: usize = 65_536, "descriptors", "the project accepts no more connections";
     /// Bytes that one hosted project may have stored. A single file cannot grow beyond it.
     host_storage_bytes_max: usize = 4096 * MIB, "bytes", "writes fail as on a full disk; a deployment is refused";
     /// Time without a request, a socket or a due alarm after which a hosted project is stopped.

@@ -39,7 +39,7 @@ impl Api {
             let message = "This token may see the names of variables only (`keys=true`).";
             return Err(Problem::new(StatusCode::FORBIDDEN, "scope", message));
         }
-        let values = self.common.environment(site).await?;
+        let values = self.common.environment(site.id).await?;
         self.note(&ask.actor(), "env.pull", &site.address.to_string(), "").await?;
         let values: Map<String, Value> =
             values.into_iter().map(|(name, value)| (name, value.into())).collect();
@@ -84,7 +84,7 @@ impl Api {
         given.iter().try_for_each(|(name, _)| check_name(name))?;
         let site = self.site_or_new(address).await?;
         let mut bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
-        for (name, value) in self.common.environment(&site).await? {
+        for (name, value) in self.common.environment(site.id).await? {
             if !given.iter().any(|(new, _)| *new == name) {
                 bytes += name.len() + value.len();
             }
