@@ -81,7 +81,9 @@ fn main() -> ExitCode {
             let limits = args.listen.limits(Limits::default()).unwrap_or_default();
             let hosted = hosted::take();
             let manner = Manner { json, upgrades: true };
-            supervisor::supervised(manner, &limits, |link| reported(start::run(&args, begun, hosted, link)))
+            supervisor::supervised(manner, &limits, |link| {
+                reported(start::run(&args, begun, hosted, link), json)
+            })
         }
         Command::Build(args) => reported(pack::run(&args, begun), false),
         Command::Check(args) => reported(check::run(&args, begun), false),
@@ -96,22 +98,22 @@ fn main() -> ExitCode {
         Command::Logs(args) => reported(admin::ask::logs(&args), args.to.json),
         Command::Crons(args) => reported(admin::ask::crons(&args), args.to.json),
         Command::Top(args) => reported(admin::top::run(&args), args.to.json),
-        Command::Host(args) => reported(host::run(&args, begun)),
-        Command::Deploy(args) => reported(hosting::deploy::run(&args, begun)),
-        Command::List(args) => reported(hosting::projects::list(&args)),
-        Command::Info(args) => reported(hosting::projects::info(&args)),
-        Command::Delete(args) => reported(hosting::projects::delete(&args)),
-        Command::Releases(args) => reported(hosting::projects::releases(&args)),
-        Command::Rollback(args) => reported(hosting::projects::rollback(&args)),
-        Command::Promote(args) => reported(hosting::projects::promote(&args)),
-        Command::Domains(args) => reported(hosting::projects::domains(&args)),
-        Command::Usage(args) => reported(hosting::projects::usage(&args)),
-        Command::Env(args) => reported(hosting::env::run(&args)),
-        Command::Tail(args) => reported(hosting::tail::run(&args)),
-        Command::Login(args) => reported(hosting::login::log_in(&args)),
-        Command::Logout => reported(hosting::login::log_out()),
-        Command::Whoami(args) => reported(hosting::login::whoami(&args)),
-        Command::Token(args) => reported(hosting::token::run(&args)),
+        Command::Host(args) => reported(host::run(&args, begun), args.json),
+        Command::Deploy(args) => reported(hosting::deploy::run(&args, begun), false),
+        Command::List(args) => reported(hosting::projects::list(&args), false),
+        Command::Info(args) => reported(hosting::projects::info(&args), false),
+        Command::Delete(args) => reported(hosting::projects::delete(&args), false),
+        Command::Releases(args) => reported(hosting::projects::releases(&args), false),
+        Command::Rollback(args) => reported(hosting::projects::rollback(&args), false),
+        Command::Promote(args) => reported(hosting::projects::promote(&args), false),
+        Command::Domains(args) => reported(hosting::projects::domains(&args), false),
+        Command::Usage(args) => reported(hosting::projects::usage(&args), false),
+        Command::Env(args) => reported(hosting::env::run(&args), false),
+        Command::Tail(args) => reported(hosting::tail::run(&args), false),
+        Command::Login(args) => reported(hosting::login::log_in(&args), false),
+        Command::Logout => reported(hosting::login::log_out(), false),
+        Command::Whoami(args) => reported(hosting::login::whoami(&args), false),
+        Command::Token(args) => reported(hosting::token::run(&args), false),
         Command::Backup(args) => reported(backup::back_up(&args), false),
         Command::Restore(args) => reported(backup::restore(&args), false),
     }
