@@ -227,7 +227,8 @@ const UNNAMED: &[(&str, &[&str])] = &[
             "vectors_per_call_max",
         ],
     ),
-    ("the answer has no body", &["header_bytes_max", "header_count_max", "connections_max"]),
+    ("the answer has no body", &["header_bytes_max"]),
+    ("HTTP/2 has a code for it, and no words", &["http2_streams_max"]),
     (
         "the message names the limit of memory or rooms that was reached",
         &["unfinished_time_max", "waking_reserve_share", "room_place_wait_max"],

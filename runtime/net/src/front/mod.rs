@@ -13,6 +13,7 @@ mod date;
 mod descriptors;
 mod framing;
 mod guests;
+mod handshakes;
 mod io;
 mod ledger;
 mod linger;

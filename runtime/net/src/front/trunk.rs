@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use partyrun_limits::{Limits, Total};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::arrive::Handshakes;
+use super::handshakes::Handshakes;
 use super::seats::{Guest, Seats, lock};
 use super::state::Roster;
 use super::tls::Tls;

@@ -1,8 +1,8 @@
 //! The two halves of a connection that carries frames: of a TCP connection, or of a stream of an HTTP/2 connection.
 //!
 //! A stream belongs to a connection that a thread of the front drives; its halves are used on the room's thread. What is read
-//! opens the client's window again, so that a socket that is not read holds no more than `http2_stream_window_bytes`. What is written
-//! goes as far as the client has opened its window.
+//! opens the client's window again, so that a socket that is not read holds no more than `http2_stream_window_bytes`. What is
+//! written goes as far as the client has opened its window.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
