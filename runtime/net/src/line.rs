@@ -335,3 +335,118 @@ impl AsyncWrite for Line {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
+    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    type Client = tokio_rustls::client::TlsStream<TcpStream>;
+
+    // Both ends of a secured connection.
+    async fn pair(unsent_bytes_max: usize) -> (Client, Line) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(client));
+        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let (client, server) = tokio::join!(connector.connect(name, stream), acceptor.accept(accepted));
+        (client.unwrap(), Line::secured(server.unwrap(), unsent_bytes_max))
+    }
+
+    fn sample(length: usize) -> Vec<u8> {
+        (0..length).map(|index| (index * 31 % 251) as u8).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_said_arrives_whole_both_ways_whatever_the_pieces() {
+        for (unsent_bytes_max, piece) in [(1, 1000), (100, 7), (32 * 1024, 100_000)] {
+            let (mut client, mut line) = pair(unsent_bytes_max).await;
+            let (up, down) = (sample(300_000), sample(200_000));
+            let speaking = async {
+                client.write_all(&up).await.unwrap();
+                let mut heard = vec![0; down.len()];
+                client.read_exact(&mut heard).await.unwrap();
+                client.shutdown().await.unwrap();
+                let mut rest = Vec::new();
+                client.read_to_end(&mut rest).await.unwrap();
+                (heard, rest)
+            };
+            let answering = async {
+                let mut heard = Vec::new();
+                let mut buffer = vec![0; piece];
+                while heard.len() < up.len() {
+                    let length = line.read(&mut buffer).await.unwrap();
+                    assert!(length > 0);
+                    heard.extend_from_slice(&buffer[..length]);
+                }
+                line.write_all(&down).await.unwrap();
+                line.flush().await.unwrap();
+                assert!(!line.session.as_ref().unwrap().has_unsent());
+                assert_eq!(line.read(&mut buffer).await.unwrap(), 0, "the client's farewell");
+                line.shutdown().await.unwrap();
+                heard
+            };
+            let ((heard, rest), answered) = tokio::join!(speaking, answering);
+            assert!(heard == down && rest.is_empty() && answered == up);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_goes_on_elsewhere_in_the_middle_of_what_was_read() {
+        let (mut client, mut line) = pair(1000).await;
+        client.write_all(&sample(50_000)).await.unwrap();
+        let mut heard = vec![0; 100];
+        line.read_exact(&mut heard).await.unwrap();
+        let (stream, session) = line.into_std().unwrap();
+        let elsewhere = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut line = Line::from_std(stream, session).unwrap();
+                let mut rest = vec![0; 49_900];
+                line.read_exact(&mut rest).await.unwrap();
+                line.write_all(b"done").await.unwrap();
+                line.shutdown().await.unwrap();
+                rest
+            })
+        });
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        heard.extend(elsewhere.join().unwrap());
+        assert!(heard == sample(50_000) && answer == b"done");
+    }
+
+    #[tokio::test]
+    async fn nonsense_after_the_handshake_is_an_error_and_an_end_without_farewell_an_end() {
+        let (client, mut line) = pair(1000).await;
+        let (mut stream, _) = client.into_inner();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let error = line.read(&mut [0; 10]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let (client, mut line) = pair(1000).await;
+        drop(client.into_inner());
+        assert_eq!(line.read(&mut [0; 10]).await.unwrap(), 0);
+    }
+}
