@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio_rustls::rustls::ServerConnection;
 use tokio_rustls::server::TlsStream;
 
@@ -59,6 +60,24 @@ impl Write for Out<'_> {
     }
 }
 
+/// What ciphertext is read from.
+pub(crate) trait Source: AsyncRead + Unpin {
+    /// The connection itself.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Source for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Source for OwnedReadHalf {
+    fn tcp(&self) -> &TcpStream {
+        self.as_ref()
+    }
+}
+
 /// Has nothing to read for now.
 struct Nothing;
 
@@ -82,24 +101,18 @@ impl Session {
     /// Reads what the client said, as [`AsyncRead`] does. An end without a farewell is an end.
     pub(crate) fn poll_read(
         &self,
-        stream: &TcpStream,
+        source: &mut impl Source,
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut inner = self.lock();
         let before = out.filled().len();
         loop {
-            let ended = inner.decrypt_ahead(stream, out)?;
+            let ended = inner.decrypt_ahead(source.tcp(), out)?;
             if ended || out.filled().len() > before || out.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            ready!(stream.poll_read_ready(context))?;
-            match inner.read(stream, out) {
-                Ok(()) => {}
-                // The kernel had nothing after all: the next look registers for more.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+            ready!(inner.poll_read(source, context, out))?;
         }
     }
 
@@ -166,17 +179,25 @@ impl Inner {
     }
 
     /// Reads once, and decrypts.
-    fn read(&mut self, stream: &TcpStream, out: &mut ReadBuf<'_>) -> io::Result<()> {
+    fn poll_read(
+        &mut self,
+        source: &mut impl Source,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let mut buffer = CIPHERTEXT.take().unwrap_or_else(|| vec![0; CIPHERTEXT_BYTES].into_boxed_slice());
         // What nobody has room for would be copied.
         let most = out.remaining().max(SHORT_READ_BYTES);
-        let read = stream.try_read(buffer.get_mut(..most.min(CIPHERTEXT_BYTES)).unwrap_or_default());
-        let result = match read {
-            // The end, of which rustls must hear.
-            Ok(0) => self.tls.read_tls(&mut io::empty()).map(|_| ()),
-            Ok(length) => self.decrypt(stream, buffer.get(..length).unwrap_or_default(), out),
-            Err(error) => Err(error),
-        };
+        let mut read = ReadBuf::new(buffer.get_mut(..most.min(CIPHERTEXT_BYTES)).unwrap_or_default());
+        // The stream knows by itself when the kernel has no more, without asking.
+        let result = Pin::new(&mut *source).poll_read(context, &mut read).map(|read_once| {
+            read_once?;
+            match read.filled() {
+                // The end, of which rustls must hear.
+                [] => self.tls.read_tls(&mut io::empty()).map(|_| ()),
+                ciphertext => self.decrypt(source.tcp(), ciphertext, out),
+            }
+        });
         CIPHERTEXT.set(Some(buffer));
         result
     }
@@ -281,9 +302,10 @@ impl AsyncRead for Line {
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &self.session {
-            None => Pin::new(&mut self.stream).poll_read(context, out),
-            Some(session) => session.poll_read(&self.stream, context, out),
+        let Self { stream, session } = &mut *self;
+        match session {
+            None => Pin::new(stream).poll_read(context, out),
+            Some(session) => session.poll_read(stream, context, out),
         }
     }
 }

@@ -47,7 +47,7 @@ impl ReadHalf {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(reader, None) => Pin::new(reader).poll_read(context, buffer),
-            Self::Tcp(reader, Some(session)) => session.poll_read(reader.as_ref(), context, buffer),
+            Self::Tcp(reader, Some(session)) => session.poll_read(reader, context, buffer),
             Self::Stream { receiver, rest } => read_stream(receiver, rest, context, buffer),
         }
     }
