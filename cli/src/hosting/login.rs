@@ -24,7 +24,7 @@ pub(crate) fn log_in(args: &LoginArgs) -> Result<(), HostingError> {
     let client = Client::new(&url, token.clone())?;
     let known = client.get("/v1/whoami")?;
     let login = known["login"].as_str().unwrap_or_default().to_string();
-    let path = path()
+    let path = kept::path()
         .ok_or_else(|| HostingError::Refused("There is no home folder to keep the token in.".to_string()))?;
     let kept = serde_json::to_string_pretty(&Login { url: client.url.clone(), token, login: login.clone() });
     let failed = |error| HostingError::Write { path: path.display().to_string(), error };
