@@ -149,9 +149,9 @@ fn a_hibernating_socket_goes_on_compressed() {
 #[test]
 fn python_speaks_compressed() {
     let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools");
-    let known =
-        Command::new("python3").args(["-c", "import websockets.sync.client"]).env("PYTHONPATH", tools);
-    let known = { known }.output().is_ok_and(|output| output.status.success());
+    let mut command = Command::new("python3");
+    command.args(["-c", "import websockets.sync.client"]).env("PYTHONPATH", tools);
+    let known = command.output().is_ok_and(|output| output.status.success());
     if !known {
         return skip("Python's websockets is missing: see .ci/tools.txt");
     }
