@@ -14,7 +14,7 @@ use partyrun_store::StoreError;
 
 use crate::command::CommandError;
 use crate::https::HttpsError;
-use crate::secure::SecureError;
+use crate::secure::error::SecureError;
 use crate::stack::Files;
 
 /// The port of the original.
@@ -61,7 +61,7 @@ pub(crate) enum RunError {
     Export(partyrun_telemetry::ExportError),
     #[error("The port {port} of the metrics is in use. Choose another with `--metrics {}`.", port.wrapping_add(1))]
     MetricsPortInUse { port: u16 },
-    #[error("Cannot listen on {address}: {error}{}.", crate::doors::advice(address, error))]
+    #[error("Cannot listen on {address}: {error}{}.", advice(address, error))]
     Listen { address: SocketAddr, error: std::io::Error },
     #[error("Cannot listen at {place}: {error}.")]
     ListenAt { place: String, error: std::io::Error },
@@ -99,6 +99,15 @@ pub(crate) enum RunError {
     Take(#[from] crate::upgrade::TakeError),
     #[error("{what}: {error}")]
     Machine { what: &'static str, error: std::io::Error },
+}
+
+// What an error at a place says in addition, where there is something to say.
+fn advice(address: &SocketAddr, error: &std::io::Error) -> &'static str {
+    if error.kind() == std::io::ErrorKind::PermissionDenied && address.port() < 1024 {
+        ". Ports below 1024 are root's: grant CAP_NET_BIND_SERVICE (docs/tls.md), or choose another port with `--port`"
+    } else {
+        ""
+    }
 }
 
 // What is wrong, and the limit that was probably meant.

@@ -29,7 +29,7 @@ pub(crate) struct Link {
     /// The port of the life before, which clients know.
     pub(crate) port: Option<u16>,
     /// What systemd passed.
-    pub(crate) passed: crate::doors::Passed,
+    pub(crate) passed: crate::doors::passed::Passed,
     /// The line to the server that runs, for one that takes over from it.
     pub(crate) heir: Option<StdStream>,
 }

@@ -1,9 +1,9 @@
 //! Where `start` listens: an address with a port, paths of this machine, and sockets that systemd passes.
 
-mod passed;
+pub(crate) mod passed;
 mod path;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 
 use partyrun_config::Config;
 use partyrun_net::Listener;
@@ -115,13 +115,4 @@ impl Doors {
 /// Opens the port of plain HTTP beside https, at the same addresses.
 pub(crate) fn plain(config: &Config, port: u16) -> Result<(Vec<TcpListener>, u16), RunError> {
     serve::listen(config.host, Some(port))
-}
-
-/// What an error at a place says in addition, where there is something to say.
-pub(crate) fn advice(address: &SocketAddr, error: &std::io::Error) -> &'static str {
-    if error.kind() == std::io::ErrorKind::PermissionDenied && address.port() < 1024 {
-        ". Ports below 1024 are root's: grant CAP_NET_BIND_SERVICE (docs/tls.md), or choose another port with `--port`"
-    } else {
-        ""
-    }
 }

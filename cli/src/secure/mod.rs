@@ -1,47 +1,26 @@
 //! How `start` secures its connections: with certificates from files, from an authority, or both.
 
+pub(crate) mod error;
 mod files;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use partyrun_acme::{Acme, AcmeError, LETS_ENCRYPT, NameError, PlainDoor, Ports, Settings, Tokens};
+use partyrun_acme::{Acme, LETS_ENCRYPT, PlainDoor, Ports, Settings, Tokens};
 use partyrun_config::Config;
 use partyrun_limits::Limits;
-use partyrun_net::{Certificates, Front, FrontOptions, Tls, TlsError};
+use partyrun_net::{Certificates, Front, FrontOptions, Tls};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use self::error::SecureError;
 use self::files::Files;
 use crate::args::{DoorArgs, HttpPort};
 use crate::doors::{self, HTTPS};
 use crate::error::{RunError, machine};
 use crate::output::Output;
 
-pub(crate) use files::FileError;
-
 /// The port of plain HTTP.
 const HTTP: u16 = 80;
-
-/// Why connections cannot be secured.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SecureError {
-    #[error("{0}")]
-    File(#[from] FileError),
-    #[error("There must be as many `--tls-key` as `--tls-cert`: {certificates} certificates, {keys} keys.")]
-    Count { certificates: usize, keys: usize },
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] TlsError),
-    #[error("`--acme`: {0}.")]
-    Acme(#[from] AcmeError),
-    #[error("`--domain`: {0}.")]
-    Name(#[from] NameError),
-    #[error("`--acme-ca`: {path} cannot be read: {error}")]
-    Roots { path: String, error: std::io::Error },
-    #[error(
-        "`--acme` needs a data folder, where accounts and certificates are kept: remove `--persist false`."
-    )]
-    Folder,
-}
 
 /// What secures the connections of a server that is not running yet.
 pub(crate) struct Secured {
