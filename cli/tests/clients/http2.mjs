@@ -16,12 +16,14 @@ async function ask(headers, body) {
   const [answer] = await once(stream, "response");
   const pieces = [];
   for await (const piece of stream) pieces.push(piece);
-  return `${answer[":status"]} ${Buffer.concat(pieces).toString().slice(0, 80)}`;
+  const text = Buffer.concat(pieces).toString();
+  return `${answer[":status"]} ${text.length > 100 ? `${text.slice(0, 30)} ${text.length}` : text}`;
 }
 
 console.log(await ask({ ":path": "/party/a", cookie: ["a=1", "b=2"] }));
 console.log(await ask({ ":path": "/party/a?length", ":method": "POST" }, "x".repeat(3_000_000)));
 console.log(await ask({ ":path": "/none" }));
+console.log(await ask({ ":path": "/large.txt" }));
 
 // Each piece comes as soon as the room gives it.
 const live = session.request({ ":path": "/party/a?live" });

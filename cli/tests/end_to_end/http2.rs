@@ -181,7 +181,9 @@ fn nodes_client_has_requests_and_sockets_on_one_connection() {
     let port = free_port();
     let mut command = partyrun();
     command.args(["dev", "--https", "--persist", "false", "--port", &port.to_string()]);
-    command.args(["--limit", "room_idle_max=200ms"]).current_dir(project.path());
+    // Whatever is sent goes in the smallest pieces.
+    let limits = ["room_idle_max=200ms", "http2_unsent_bytes_max=4KiB", "http2_send_buffer_bytes_max=1KiB"];
+    command.args(limits.iter().flat_map(|limit| ["--limit", limit])).current_dir(project.path());
     let server = Server::start(command, port);
     server.wait_for("Ready on https://");
     let address = format!("localhost:{port}");
@@ -199,6 +201,7 @@ fn nodes_client_has_requests_and_sockets_on_one_connection() {
 200 GET https://localhost:{port}/party/a a=1; b=2
 200 3000000
 404 Not found
+200 012345678901234567890123456789 200000
 live first
 socket 200
 socket 200

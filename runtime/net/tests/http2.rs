@@ -226,6 +226,39 @@ fn idle_connections_make_way() {
     });
 }
 
+/// What the server says at first: the settings that it sends, by their numbers.
+fn settings(client: &mut Raw) -> Vec<(u16, u32)> {
+    let payload = client.next(SETTINGS).unwrap().payload;
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+    payload.chunks(6).map(|setting| (number(&setting[..2]) as u16, number(&setting[2..]))).collect()
+}
+
+#[test]
+fn windows_are_as_large_as_the_limits_say() {
+    let limits = Limits {
+        http2_stream_window_bytes: 70_000,
+        http2_connection_window_bytes: 100_000,
+        bodies_total_bytes_max: 1000,
+        ..Limits::default()
+    };
+    let server = server(limits);
+    let mut client = Raw::connect(server.address, &[]);
+    let settings = settings(&mut client);
+    for setting in [(4, 70_000), (3, 256), (8, 1), (6, 65_536)] {
+        assert!(settings.contains(&setting), "{settings:?}");
+    }
+    let opened = client.next(WINDOW_UPDATE).unwrap();
+    assert_eq!((opened.stream, opened.number(0)), (0, 100_000 - 65_535));
+    // Nobody reads it, and no more of it is received; a client that goes on all the same breaks the rules.
+    client.ask(1, &request("POST", "/party/unread"), false);
+    for _ in 0..6 {
+        client.say(frame(DATA, 0, 1, &[7; 16_384]));
+    }
+    let end = client.end_of(1);
+    assert!(["reset 3", "away 3"].contains(&end.as_str()), "{end}");
+    is_served(&server);
+}
+
 #[test]
 fn so_many_streams_at_once() {
     let server = server(Limits { http2_streams_max: 2, ..Limits::default() });
@@ -541,7 +574,8 @@ fn sockets_over_one_connection() {
 
 #[test]
 fn a_socket_that_does_not_read_is_the_only_one_to_suffer() {
-    let limits = Limits { send_queue_bytes_max: 4 << 20, ..Limits::default() };
+    let limits =
+        Limits { send_queue_bytes_max: 4 << 20, http2_send_buffer_bytes_max: 16 << 10, ..Limits::default() };
     let server = server(limits);
     run(async {
         let client = connect(server.address).await;
