@@ -216,7 +216,13 @@ impl Target {
         if line.clone.is_some() {
             let shown = reader.show(vec![bytes.clone()], true);
             if let Some(failed) = shown.into_iter().find_map(|shown| shown.failed) {
-                return Err(format!("`clone` is no stored value: {failed}"));
+                if line.value.is_some() {
+                    return Err(format!("`clone` is no stored value: {failed}"));
+                }
+                // The export said so, too: no room could read it.
+                let (party, id, key) = (&line.party, &line.room, line.key.as_deref().unwrap_or_default());
+                let told = format!("{party}/{id} {key:?} is left out: it cannot be read ({failed}).\n");
+                return print(&told).map_err(|error| error.to_string());
             }
         }
         self.counts.values += 1;

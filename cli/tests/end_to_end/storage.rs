@@ -106,6 +106,57 @@ fn storage_is_shown_as_people_read_it_and_nothing_is_changed() {
 }
 
 #[test]
+fn a_value_that_cannot_be_read_costs_no_other() {
+    let project = project();
+    let server = project.serve(&["start"]);
+    assert_eq!(server.get("/party/a").0, 200);
+    server.stop();
+    // Bytes of no value with the right sum: as if a later version had written it.
+    let room = partyrun_store::RoomKey::new("main", "a");
+    let (key, bytes) = (b"nothing", b"\x00\xff\x00");
+    let sum = partyrun_store::checksum(&room, key, bytes);
+    let database = rusqlite::Connection::open(project.file(".partyrun/partyrun.sqlite")).unwrap();
+    let sql = "UPDATE entries SET value = ?1, checksum = ?2 WHERE key = ?3";
+    assert_eq!(database.execute(sql, (&bytes[..], sum, &key[..])).unwrap(), 1);
+    drop(database);
+    let (code, text) = project.run(&["storage", "list", "a"]);
+    assert!(code == Some(0) && text.contains("(cannot be shown: ") && text.contains("value    "), "{text}");
+    let (code, text) = project.run(&["storage", "get", "a", "nothing"]);
+    assert!(code == Some(1) && text.contains("The values of main/a cannot be read: \"nothing\""), "{text}");
+    let output = partyrun().args(["storage", "export"]).current_dir(project.path()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("main/a \"nothing\" is exported as stored bytes only"), "{told}");
+    project.write("all.jsonl", std::str::from_utf8(&output.stdout).unwrap());
+    let (code, text) = project.run(&["storage", "import", "all.jsonl", "--persist", "moved"]);
+    assert!(code == Some(0) && text.contains("main/a \"nothing\" is left out: it cannot be read"), "{text}");
+    assert!(text.contains("Imported 1 room, 1 value, 1 alarm"), "{text}");
+}
+
+#[test]
+fn lists_and_values_are_json_on_request() {
+    let project = project();
+    let server = project.serve(&["start"]);
+    assert_eq!(server.get("/party/a").0, 200);
+    // Whether a server is asked or the database is read.
+    let json = |args: &[&str]| -> serde_json::Value {
+        let (code, text) = project.run(&[&["storage"], args, &["--json"]].concat());
+        assert_eq!(code, Some(0), "{text}");
+        serde_json::from_str(text.lines().next().unwrap()).unwrap()
+    };
+    let room = json(&["list"]);
+    assert_eq!((&room["party"], &room["room"], &room["values"]), (&"main".into(), &"a".into(), &2.into()));
+    assert!(room["alarm_ms"].is_i64() && room["bytes"].is_u64(), "{room}");
+    server.stop();
+    let entry = json(&["list", "a"]);
+    assert_eq!(
+        (&entry["key"], &entry["type"], &entry["text"]),
+        (&"nothing".into(), &"null".into(), &"null".into())
+    );
+    let value = json(&["get", "a", "value"]);
+    assert_eq!(value["map"], serde_json::json!({ "$map": [["big", { "$bigint": "1" }]] }));
+}
+
+#[test]
 fn an_export_is_imported_without_loss() {
     let project = Project::new(&[(
         "server.js",
