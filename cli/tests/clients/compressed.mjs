@@ -1,5 +1,5 @@
 // Speaks permessage-deflate with a server whose room greets and echoes, by `ws`, by raw bytes and by Chromium.
-// usage: compressed.mjs ADDRESS matrix|broadcast|offers|off|bombs COUNT|broken|sleep|chromium
+// usage: compressed.mjs ADDRESS matrix|broadcast|offers|off|short|streams|bombs COUNT|broken|sleep|chromium
 import { randomBytes } from "node:crypto";
 import { request as httpRequest } from "node:http";
 import { createRequire } from "node:module";
@@ -148,6 +148,44 @@ async function off() {
   socket.close();
 }
 
+function answered(query = "") {
+  return new Promise((resolve, reject) => {
+    const headers = { "accept-encoding": "gzip" };
+    httpRequest(`http://${address}/party/answers${query}`, { headers, agent: false }, resolve).on("error", reject).end();
+  });
+}
+
+const coding = (response) => response.headers["content-encoding"] ?? "none";
+
+async function short() {
+  const { socket, next } = await open({ threshold: 0 });
+  const sizes = [];
+  for (const length of [5999, 6000]) {
+    const before = socket._socket.bytesRead;
+    socket.send(text(length));
+    const whole = (await next()) === text(length);
+    sizes.push(`${socket._socket.bytesRead - before > length ? "plain" : "compressed"} ${length} ${whole}`);
+  }
+  const answer = await answered();
+  answer.resume();
+  console.log(`${sizes.join(", ")}, content-encoding ${coding(answer)}`);
+  socket.close();
+}
+
+// Streams that stay open, and one that comes when the first of them has gone.
+async function streams() {
+  const held = [];
+  for (let count = 0; count < 4; count++) held.push(await answered("?held"));
+  const codings = held.map(coding).join(" ");
+  held[0].destroy();
+  for (;;) {
+    const later = await answered();
+    later.resume();
+    if (coding(later) === "gzip") break;
+  }
+  console.log(`${codings}, gzip`);
+}
+
 // A client's frame with a mask of zeros.
 function frame(first, payload) {
   const { length } = payload;
@@ -246,5 +284,5 @@ async function chromium() {
   }
 }
 
-await { matrix, broadcast, offers, off, bombs, broken, sleep, chromium }[what]();
+await { matrix, broadcast, offers, off, short, streams, bombs, broken, sleep, chromium }[what]();
 process.exit(0);

@@ -95,6 +95,35 @@ fn compression_can_be_switched_off() {
     assert_eq!(text.trim(), "extensions \"\", content-encoding none, whole true");
 }
 
+#[test]
+fn what_is_short_is_sent_as_it_is() {
+    let project = Project::new(&[("server.js", ROOM)]);
+    let limits =
+        ["--limit", "message_compressed_bytes_min=6000", "--limit", "answer_compressed_bytes_min=4201"];
+    let server = project.serve(&[&["start", "server.js", "--host", "127.0.0.1"][..], &limits].concat());
+    let Some(text) = server.client("compressed.mjs", &["short"]) else { return };
+    // The answer has 4200 bytes; of messages, the first is a byte below the limit.
+    assert_eq!(text.trim(), "plain 5999 true, compressed 6000 true, content-encoding none");
+}
+
+#[test]
+fn only_so_many_streams_are_compressed_at_a_time() {
+    let held = r#"
+export default class Server {
+  onRequest(request) {
+    const { readable, writable } = new TransformStream();
+    if (request.url.endsWith("?held")) (this.writers ??= []).push(writable.getWriter());
+    else writable.close();
+    return new Response(readable, { headers: { "content-type": "text/plain" } });
+  }
+}"#;
+    let project = Project::new(&[("server.js", held)]);
+    let args = ["start", "server.js", "--host", "127.0.0.1", "--limit", "answers_compressed_max=2"];
+    let server = project.serve(&args);
+    let Some(text) = server.client("compressed.mjs", &["streams"]) else { return };
+    assert_eq!(text.trim(), "gzip gzip none none, gzip");
+}
+
 // The most memory that a process has had, in MiB.
 fn peak(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.served_by())).unwrap();

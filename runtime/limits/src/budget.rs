@@ -68,6 +68,11 @@ impl Total {
         self.used() > self.max
     }
 
+    /// Takes `bytes` until the answer is dropped, if they fit.
+    pub fn try_charge(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        self.take(bytes).then(|| Charge { totals: [Some(self.clone()), None], bytes })
+    }
+
     /// Counts `bytes` until the answer is dropped, on whatever thread.
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
         self.add(bytes);

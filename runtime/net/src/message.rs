@@ -15,7 +15,6 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::clients::{Client, Excess};
-use crate::negotiation::Seat;
 use crate::upgrade::Upgrade;
 use crate::url::RequestUrl;
 
@@ -169,7 +168,7 @@ pub struct BodyStream {
     rest: Bytes,
     /// Whether as much went through it as should without letting others have their turn.
     tired: bool,
-    seat: Option<Seat>,
+    seat: Option<Charge>,
 }
 
 /// The writing end of a streamed body. The body is whole when [`BodyWriter::finish`] was called.
@@ -205,7 +204,7 @@ impl BodyStream {
     }
 
     /// The same stream in another coding, of unknown length. It keeps `seat` while it lasts.
-    pub(crate) fn through(mut self, coder: Coder, seat: Option<Seat>) -> Self {
+    pub(crate) fn through(mut self, coder: Coder, seat: Option<Charge>) -> Self {
         self.coder = Some(Box::new(coder));
         self.length = None;
         self.seat = seat;

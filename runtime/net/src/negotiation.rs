@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use partyrun_coding::{Accepted, Coder, Coding, is_compressible, pack};
-use partyrun_limits::{Limits, Total};
+use partyrun_limits::{Charge, Limits, Total};
 
 use crate::deflate::Compression;
 use crate::message::{Body, BodyStream, Response};
@@ -38,22 +38,6 @@ impl Terms {
             unpacked_bytes_max: limits.answer_inflated_bytes_max,
             streams: Total::new(limits.answers_compressed_max),
         }
-    }
-}
-
-/// A place among the streams that are being packed.
-#[derive(Debug)]
-pub(crate) struct Seat(Arc<Total>);
-
-impl Seat {
-    fn take(streams: &Arc<Total>) -> Option<Self> {
-        streams.take(1).then(|| Self(streams.clone()))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.give(1);
     }
 }
 
@@ -132,7 +116,7 @@ impl Wishes {
                 }
             }
             body => {
-                let Some(seat) = Seat::take(&terms.streams) else { return response.body = body };
+                let Some(seat) = terms.streams.try_charge(1) else { return response.body = body };
                 response.body = body.packed(coding, terms.level, Some(seat));
             }
         }
@@ -183,7 +167,7 @@ fn vary(headers: &mut HeaderMap) {
 
 impl Body {
     /// This body in a coding.
-    fn packed(self, coding: Coding, level: u8, seat: Option<Seat>) -> Self {
+    fn packed(self, coding: Coding, level: u8, seat: Option<Charge>) -> Self {
         self.coded(|| Coder::packing(coding, level), seat)
     }
 
@@ -192,7 +176,7 @@ impl Body {
         self.coded(|| Coder::unpacking(coding, bytes_max), None)
     }
 
-    fn coded(self, coder: impl Fn() -> std::io::Result<Coder>, seat: Option<Seat>) -> Self {
+    fn coded(self, coder: impl Fn() -> std::io::Result<Coder>, seat: Option<Charge>) -> Self {
         let mut made = match coder() {
             Ok(made) => made,
             Err(error) => return Self::Stream(BodyStream::failing(&error)),

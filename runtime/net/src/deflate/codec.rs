@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::Agreed;
+use super::agreed::Agreed;
 use crate::close::Violation;
 
 /// The largest window, as a power of two.
@@ -33,7 +33,7 @@ struct Packers {
     scratch: Vec<u8>,
 }
 
-/// Packs a message and gives it to `take`; nothing, where the message is as short as it is. `history` is what was sent before, if the
+/// Packs a message and gives it to `take`; nothing, where that makes it no shorter. `history` is what was sent before, if the
 /// message may refer to it.
 pub(crate) fn with_packed<T>(
     agreed: &Agreed,
@@ -179,7 +179,7 @@ pub(crate) fn remember(history: &mut Vec<u8>, message: &[u8], bits: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deflate::Compression;
+    use crate::deflate::agreed::Compression;
 
     fn agreed(out_bits: u8, level: u8) -> Agreed {
         let compression = Compression { message_bytes_min: 0, level, context_takeover: true };

@@ -6,7 +6,7 @@
 
 use http::HeaderValue;
 
-use super::{Agreed, Compression};
+use super::agreed::{Agreed, Compression};
 
 const NAME: &str = "permessage-deflate";
 const SERVER_FORGETS: &str = "server_no_context_takeover";
