@@ -155,8 +155,9 @@ fn a_bucket_has_the_last_backups_and_gives_them_back() {
     for count in 1..=VALUES {
         assert_eq!(server.get("/party/a"), (200, count.to_string()));
     }
-    server.wait_for_times("Backup: s3://chat/of/rooms/2", 3);
-    server.wait_for("removed 1 old backup");
+    server.wait_for_times("Backup: s3://chat/of/rooms/2", 5);
+    server.wait_for_times("removed 1 old backup", 3);
+    assert!(!server.output().contains("removed 2"), "{}", server.output());
     // What cannot be sent waits, and is sent when the storage is back.
     storage.end();
     let line = server.wait_for("127.0.0.1 cannot be reached");

@@ -137,8 +137,9 @@ impl Shelf for FolderShelf {
 struct BucketShelf {
     data: PathBuf,
     bucket: Bucket,
-    // What is known of the backups that were there: they never change.
-    known: RefCell<HashMap<String, Manifest>>,
+    // What is known of the backups that were there: they never change. None of those that were removed here, whose folders
+    // some servers go on listing.
+    known: RefCell<HashMap<String, Option<Manifest>>>,
 }
 
 impl BucketShelf {
@@ -159,15 +160,21 @@ impl BucketShelf {
         known.retain(|name, _| names.contains(name));
         let mut all = Vec::new();
         for name in names {
-            let path = format!("{name}/{MANIFEST}");
-            if !known.contains_key(&name)
-                && let Some(text) = self.bucket.read(&path, stop)?
-            {
-                // One of a newer version, say, is nobody's to remove.
-                let Ok(manifest) = Manifest::parse(&text, &path) else { continue };
-                known.insert(name.clone(), manifest);
-            }
-            let manifest = known.get(&name).cloned();
+            let manifest = match known.get(&name) {
+                Some(None) => continue,
+                Some(Some(manifest)) => Some(manifest.clone()),
+                None => {
+                    let path = format!("{name}/{MANIFEST}");
+                    let text = self.bucket.read(&path, stop)?;
+                    let manifest = text.map(|text| Manifest::parse(&text, &path)).transpose();
+                    // One of a newer version, say, is nobody's to remove.
+                    let Ok(manifest) = manifest else { continue };
+                    if manifest.is_some() {
+                        known.insert(name.clone(), manifest.clone());
+                    }
+                    manifest
+                }
+            };
             all.push((name, manifest));
         }
         Ok(all)
@@ -221,6 +228,7 @@ impl Shelf for BucketShelf {
         for file in [MANIFEST].iter().chain(&DATABASES) {
             self.bucket.remove(&format!("{name}/{file}"), stop)?;
         }
+        self.known.borrow_mut().insert(name.to_owned(), None);
         Ok(())
     }
 
