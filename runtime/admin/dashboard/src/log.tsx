@@ -59,18 +59,23 @@ export function LogPage({ parameters }: { parameters: URLSearchParams }) {
     show([]);
     hold(0);
     let fresh: LogLine[] = [];
+    let count = 0;
     let timer = 0;
     const flush = () => {
       timer = 0;
-      const count = fresh.length;
+      const news = count;
       const rows = fresh.slice(-LINES_MAX).map((line) => ({ line, shown: <LogRow key={keys++} line={line} /> }));
       kept.current = [...kept.current, ...rows].slice(-LINES_MAX);
       fresh = [];
-      if (paused.current) hold((held) => held + count);
+      count = 0;
+      if (paused.current) hold((held) => held + news);
       else show(kept.current);
     };
     const add = (line: LogLine) => {
       fresh.push(line);
+      count += 1;
+      // The timers of a page that nobody sees run once a minute.
+      if (fresh.length >= 2 * LINES_MAX) fresh = fresh.slice(-LINES_MAX);
       timer ||= setTimeout(flush, SHOWN_EVERY_MS);
     };
     void follow({ level: given("level"), type: wanted, party: given("party"), room: given("room"), tail: TAIL }, gone.signal, add, explain);
