@@ -135,6 +135,13 @@ fn values_are_shown_as_people_read_them() {
     let round = value("round");
     assert!(round["text"].as_str().unwrap().contains("[Circular *1]"), "{round}");
     assert_eq!((&round["writable"], &round["value"]["self"]), (&json!(false), &json!({ "$circular": true })));
+    server.get("/party/a?act=deep");
+    let deep = value("deep");
+    assert!(deep["text"].as_str().unwrap().starts_with("[\n  ["), "{deep}");
+    assert_eq!(
+        (&deep["value"], &deep["writable"], &deep["failed"]),
+        (&json!(null), &json!(false), &json!(null))
+    );
     let error = value("error");
     assert_eq!(error["value"]["$error"]["name"], "TypeError");
     assert!(error["text"].as_str().unwrap().starts_with("TypeError: wrong"), "{error}");

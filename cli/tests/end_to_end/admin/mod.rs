@@ -35,6 +35,8 @@ export default class Server {
         bytes: new Uint16Array([1, 258]), error: new TypeError("wrong"), text: "plain \u001b[2J",
         nan: NaN, set: new Set(["x"]), nothing: null, dollar: { $date: 1 } });
       await storage.setAlarm(Date.now() + 3600_000);
+    } else if (act === "deep") {
+      await storage.put("deep", JSON.parse("[".repeat(400) + "]".repeat(400)));
     } else if (act === "spin") {
       for (const end = Date.now() + 6000; Date.now() < end;);
     } else if (act === "hold") {
