@@ -6,6 +6,7 @@ use clap::Args;
 use partyrun_config::Host;
 use partyrun_limits::{Limits, SettingError};
 
+use super::doors::{DoorArgs, HttpPort};
 use super::values::Limit;
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -33,12 +34,28 @@ pub(crate) struct HostArgs {
     /// The port that clients use, where a proxy in front has another one.
     #[arg(long, value_name = "PORT")]
     pub(crate) public_port: Option<u16>,
-    /// A certificate with its chain, in PEM form, for the domain and `*.DOMAIN`.
+    /// A certificate with its chain, in PEM form, such as one for the domain and `*.DOMAIN`. Repeatable, each with its key.
     #[arg(long, value_name = "PATH", requires = "tls_key")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// The private key of the certificate, in PEM form.
+    pub(crate) tls_cert: Vec<PathBuf>,
+    /// The private key of the certificate, in PEM form. Repeatable, in the order of the certificates.
     #[arg(long, value_name = "PATH", requires = "tls_cert")]
-    pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) tls_key: Vec<PathBuf>,
+    /// Obtain and renew certificates from an authority (ACME) for the domain, and for each project when it is first asked for;
+    /// agrees to the authority's terms.
+    #[arg(long)]
+    pub(crate) acme: bool,
+    /// Where the authority reaches you.
+    #[arg(long, value_name = "ADDRESS", requires = "acme")]
+    pub(crate) acme_email: Option<String>,
+    /// Another authority's directory [default: Let's Encrypt].
+    #[arg(long, value_name = "URL", requires = "acme")]
+    pub(crate) acme_directory: Option<String>,
+    /// Certificates that the authority's own is signed by, in PEM form, if browsers don't trust it.
+    #[arg(long, value_name = "PATH", requires = "acme")]
+    pub(crate) acme_ca: Option<PathBuf>,
+    /// The port of plain HTTP, which leads to https and answers authorities, or `off` [default: 80 if https is on port 443].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) http_port: Option<HttpPort>,
     /// A proxy, or a network of proxies, whose `x-forwarded-for` and `-proto` headers are trusted. Repeatable.
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub(crate) trusted_proxy: Vec<partyrun_server::Network>,
@@ -54,6 +71,21 @@ pub(crate) struct HostArgs {
 }
 
 impl HostArgs {
+    /// How connections are secured, as `start` has it.
+    pub(crate) fn doors(&self) -> DoorArgs {
+        DoorArgs {
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            acme: self.acme,
+            domain: vec![self.domain.clone()],
+            acme_email: self.acme_email.clone(),
+            acme_directory: self.acme_directory.clone(),
+            acme_ca: self.acme_ca.clone(),
+            http_port: self.http_port,
+            ..DoorArgs::default()
+        }
+    }
+
     /// The limits of the host.
     pub(crate) fn limits(&self) -> Result<Limits, SettingError> {
         let mut limits = Limits::default();

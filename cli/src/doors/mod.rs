@@ -5,7 +5,7 @@ mod path;
 
 use std::net::TcpListener;
 
-use partyrun_config::Config;
+use partyrun_config::{Config, Host};
 use partyrun_net::Listener;
 
 use crate::args::{DoorArgs, Place};
@@ -113,6 +113,6 @@ impl Doors {
 }
 
 /// Opens the port of plain HTTP beside https, at the same addresses.
-pub(crate) fn plain(config: &Config, port: u16) -> Result<(Vec<TcpListener>, u16), RunError> {
-    serve::listen(config.host, Some(port))
+pub(crate) fn plain(host: Host, port: u16) -> Result<(Vec<TcpListener>, u16), RunError> {
+    serve::listen(host, Some(port))
 }

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use partyrun_config::Host as ListenHost;
-use partyrun_host::{Host, Options, Registry};
+use partyrun_host::{Host, Names, Options, Registry};
 use serde_json::json;
 
 use crate::args::HostArgs;
+use crate::doors::HTTPS;
 use crate::error::{RunError, machine};
 use crate::output::Output;
+use crate::secure::error::SecureError;
+use crate::secure::{Beside, Secured};
 use crate::serve;
 use crate::stop::Link;
 use releases::Kept;
@@ -24,10 +27,8 @@ pub(crate) enum HostCommandError {
     Run(#[from] RunError),
     #[error("{0}.")]
     Host(#[from] partyrun_host::HostError),
-    #[error("{path} cannot be read: {error}")]
-    File { path: String, error: std::io::Error },
-    #[error("The certificate in {path}: {error}")]
-    Tls { path: String, error: partyrun_net::TlsError },
+    #[error("{0}")]
+    Secure(#[from] SecureError),
 }
 
 struct Told(Arc<Output>);
@@ -50,31 +51,46 @@ pub(crate) fn run(args: &HostArgs, begun: Instant) -> Result<(), HostCommandErro
         Output::new(json, &limits)
             .map_err(|error| RunError::Machine { what: "A thread cannot be started", error })?,
     );
-    let tls = match (&args.tls_cert, &args.tls_key) {
-        (Some(chain), Some(key)) => Some(certificate(chain, key)?),
-        _ => None,
-    };
-    let wanted = args.port.unwrap_or(if tls.is_some() { 443 } else { 80 });
-    let (listeners, port) = serve::listen(args.host.unwrap_or(ListenHost::All), Some(wanted))?;
+    let doors = args.doors();
+    let secured = Secured::of(&doors)?;
+    let tls = secured.as_ref().map(|secured| secured.tls.config());
+    let wanted = args.port.unwrap_or(if tls.is_some() { HTTPS } else { 80 });
+    let at = args.host.unwrap_or(ListenHost::All);
+    let (listeners, port) = serve::listen(at, Some(wanted))?;
     partyrun_net::front::raise_descriptor_limit();
     let trusted = args.trusted_proxy.clone();
     let data = std::path::absolute(&args.data).map_err(machine("The data folder cannot be found"))?;
-    let options = Options {
+    let names = Names::default();
+    let mut options = Options {
         domain: args.domain.clone(),
         data: data.clone(),
         listeners,
         port: args.public_port.unwrap_or(port),
         secure: tls.is_some() || args.public_port == Some(443),
-        tls: tls.clone().map(|tls| tls.config()),
+        tls: tls.clone(),
+        demand: None,
+        names: names.clone(),
         trusts: Box::new(move |ip| trusted.iter().any(|network| network.contains(ip))),
         program: std::env::current_exe().map_err(machine("partyrun cannot find itself"))?,
         limits: limits.clone(),
         settings: args.project_limit.iter().map(|(name, value)| format!("{name}={value}")).collect(),
-        releases: Arc::new(Kept(limits)),
+        releases: Arc::new(Kept(limits.clone())),
         output: Arc::new(Told(output.clone())),
     };
     let result = serve::runtime()?.block_on(async {
         let mut requests = Link::default().requests().map_err(machine("Signals cannot be received"))?;
+        let (mut _securing, reloads) = (None, requests.reloads());
+        requests.heed_hangups();
+        if let Some(secured) = secured {
+            let beside =
+                Beside { args: &doors, host: at, data: Some(&data), port, limits: &limits, output: &output };
+            let securing = secured.begin(&beside, reloads, || ())?;
+            options.demand = securing.demand(Arc::new(move |name: &str| {
+                let has = names.has(name);
+                Box::pin(std::future::ready(has))
+            }));
+            _securing = Some(securing);
+        }
         let host = Host::start(options).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         output.headline(&format!("partyrun {} host", env!("CARGO_PKG_VERSION")), &args.domain);
@@ -105,18 +121,6 @@ pub(crate) fn run(args: &HostArgs, begun: Instant) -> Result<(), HostCommandErro
 
 fn has_no_tokens(data: &std::path::Path) -> bool {
     Registry::beside(data).and_then(|registry| registry.tokens()).is_ok_and(|tokens| tokens.is_empty())
-}
-
-fn certificate(
-    chain: &std::path::Path,
-    key: &std::path::Path,
-) -> Result<partyrun_net::Tls, HostCommandError> {
-    let read = |path: &std::path::Path| {
-        std::fs::read(path)
-            .map_err(|error| HostCommandError::File { path: path.display().to_string(), error })
-    };
-    partyrun_net::Tls::from_pem(&read(chain)?, &read(key)?)
-        .map_err(|error| HostCommandError::Tls { path: chain.display().to_string(), error })
 }
 
 /// A token that is made on the host's own machine, in its data folder.

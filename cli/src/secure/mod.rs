@@ -6,10 +6,10 @@ mod files;
 use std::path::Path;
 use std::sync::Arc;
 
-use partyrun_acme::{Acme, LETS_ENCRYPT, PlainDoor, Ports, Settings, Tokens};
-use partyrun_config::Config;
+use partyrun_acme::{Acme, Allowed, LETS_ENCRYPT, PlainDoor, Ports, Settings, Tokens};
+use partyrun_config::Host;
 use partyrun_limits::Limits;
-use partyrun_net::{Certificates, Front, FrontOptions, Tls};
+use partyrun_net::{Certificates, Demand, Front, FrontOptions, Tls};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use self::error::SecureError;
@@ -32,7 +32,9 @@ pub(crate) struct Secured {
 /// What the server knows that is to be secured.
 pub(crate) struct Beside<'server> {
     pub(crate) args: &'server DoorArgs,
-    pub(crate) config: &'server Config,
+    pub(crate) host: Host,
+    /// The data folder, if there is one.
+    pub(crate) data: Option<&'server Path>,
     pub(crate) port: u16,
     pub(crate) limits: &'server Limits,
     pub(crate) output: &'server Arc<Output>,
@@ -40,7 +42,7 @@ pub(crate) struct Beside<'server> {
 
 /// What goes on beside a server that secures its connections; it ends with this.
 pub(crate) struct Securing {
-    _acme: Option<Acme>,
+    acme: Option<Acme>,
     watching: tokio::task::JoinHandle<()>,
     plain: Option<Front>,
 }
@@ -68,11 +70,11 @@ impl Secured {
         reloads: UnboundedReceiver<()>,
         reloaded: impl Fn() + Send + 'static,
     ) -> Result<Securing, RunError> {
-        let Beside { args, config, port, limits, output } = *beside;
-        let plain = open_plain(args, config, port, output)?;
+        let Beside { args, host, data, port, limits, output } = *beside;
+        let plain = open_plain(args, host, port, output)?;
         let acme = if args.acme {
             let ports = Ports { tls: true, http: plain.is_some() };
-            let settings = settings(args, config.persist.path(), ports)?;
+            let settings = settings(args, data, ports)?;
             let told = Arc::clone(output);
             let tell = Arc::new(
                 move |is_problem: bool, text: &str| {
@@ -96,7 +98,14 @@ impl Secured {
         let plain = plain.transpose().map_err(machine("The HTTP threads cannot be started"))?;
         let files = self.files.unwrap_or_default();
         let watching = tokio::spawn(files.watch(Arc::clone(output), reloads, reloaded));
-        Ok(Securing { _acme: acme, watching, plain })
+        Ok(Securing { acme, watching, plain })
+    }
+}
+
+impl Securing {
+    /// What obtains certificates for further names when clients ask for them, where an authority gives them.
+    pub(crate) fn demand(&self, allowed: Allowed) -> Option<Demand> {
+        self.acme.as_ref().map(|acme| acme.demand(allowed))
     }
 }
 
@@ -112,18 +121,18 @@ impl Drop for Securing {
 // Where nobody asks for it, plain HTTP is a help that may be missing.
 fn open_plain(
     args: &DoorArgs,
-    config: &Config,
+    host: Host,
     port: u16,
     output: &Output,
 ) -> Result<Option<Vec<std::net::TcpListener>>, RunError> {
     match args.http_port {
         Some(HttpPort::Off) => Ok(None),
         Some(HttpPort::At(asked)) => {
-            let (listeners, at) = doors::plain(config, asked)?;
+            let (listeners, at) = doors::plain(host, asked)?;
             output.note(&format!("  plain    http on port {at} leads to https"));
             Ok(Some(listeners))
         }
-        None if port == HTTPS => match doors::plain(config, HTTP) {
+        None if port == HTTPS => match doors::plain(host, HTTP) {
             Ok((listeners, _)) => Ok(Some(listeners)),
             Err(error) => {
                 output.problem(&format!(

@@ -185,9 +185,9 @@ impl Command<'_> {
             });
             return Ok(None);
         };
-        let (config, port) = (&*served.config, served.port);
+        let (host, data, port) = (served.config.host, served.data(), served.port);
         let beside =
-            Beside { args: &self.args.doors, config, port, limits: self.limits, output: self.output };
+            Beside { args: &self.args.doors, host, data, port, limits: self.limits, output: self.output };
         secured.begin(&beside, reloads, move || voice.say(RELOADED)).map(Some)
     }
 

@@ -28,19 +28,19 @@ impl Drop for Process {
 }
 
 /// An authority and its names.
-struct Authority {
+pub(crate) struct Authority {
     _names: Process,
     pebble: Option<Process>,
     port: u16,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     /// Where it looks.
-    http: u16,
-    tls: u16,
+    pub(crate) http: u16,
+    pub(crate) tls: u16,
 }
 
 /// What is not usual about it.
 #[derive(Default)]
-struct Unusual {
+pub(crate) struct Unusual {
     /// Seconds for which its certificates are valid.
     validity: Option<u64>,
     /// A name that it gives no certificates for.
@@ -49,7 +49,7 @@ struct Unusual {
 
 impl Authority {
     /// None if there is no pebble.
-    fn start(unusual: &Unusual) -> Option<Self> {
+    pub(crate) fn start(unusual: &Unusual) -> Option<Self> {
         if !["/usr/bin/pebble", "/usr/bin/pebble-challtestsrv"]
             .iter()
             .all(|program| Path::new(program).exists())
@@ -119,7 +119,7 @@ impl Authority {
         self.pebble = None;
     }
 
-    fn directory(&self) -> String {
+    pub(crate) fn directory(&self) -> String {
         format!("https://localhost:{}/dir", self.port)
     }
 

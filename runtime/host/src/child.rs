@@ -216,15 +216,13 @@ async fn watch_over(
     heard: &Heard,
     mut orders: mpsc::Receiver<Order>,
 ) -> String {
+    const LAST_WORDS_MAX: Duration = Duration::from_millis(200);
     let (mut said, mut open, mut owned) = (Vec::new(), true, true);
     let mut buffer = [0; 256];
     let mut deadline = None;
-    loop {
+    let status = loop {
         tokio::select! {
-            status = process.wait() => return match status {
-                Ok(status) => shown(status),
-                Err(error) => error.to_string(),
-            },
+            status = process.wait() => break status,
             order = orders.recv(), if owned => match order {
                 Some(Order::Reload) => {
                     let _gone = line.write_all(b"r").await;
@@ -241,20 +239,18 @@ async fn watch_over(
                 let _gone = process.start_kill();
             }
             read = line.read(&mut buffer), if open => match read {
-                Ok(count) if count > 0 => {
-                    said.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                    while let Some(end) = said.iter().position(|byte| *byte == b'\n') {
-                        let rest = said.split_off(end + 1);
-                        heard.line(&std::mem::replace(&mut said, rest));
-                    }
-                    // Nobody who keeps to the protocol says so much at once.
-                    if said.len() > buffer.len() {
-                        open = false;
-                    }
-                }
+                Ok(count @ 1..) => heard.take(&mut said, buffer.get(..count).unwrap_or_default()),
                 _ => open = false,
             },
         }
+    };
+    // What it said before it ended.
+    while let Ok(Ok(count @ 1..)) = tokio::time::timeout(LAST_WORDS_MAX, line.read(&mut buffer)).await {
+        heard.take(&mut said, buffer.get(..count).unwrap_or_default());
+    }
+    match status {
+        Ok(status) => shown(status),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -266,6 +262,19 @@ struct Heard {
 }
 
 impl Heard {
+    // Lines may come in pieces. Nobody who keeps to the protocol says much at once.
+    fn take(&self, said: &mut Vec<u8>, bytes: &[u8]) {
+        const LINE_BYTES_MAX: usize = 256;
+        said.extend_from_slice(bytes);
+        while let Some(end) = said.iter().position(|byte| *byte == b'\n') {
+            let rest = said.split_off(end + 1);
+            self.line(&std::mem::replace(said, rest));
+        }
+        if said.len() > LINE_BYTES_MAX {
+            said.clear();
+        }
+    }
+
     fn line(&self, line: &[u8]) {
         let Ok(text) = std::str::from_utf8(line) else { return };
         let text = text.trim_end();

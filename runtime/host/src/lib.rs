@@ -29,3 +29,4 @@ pub use names::{Address, NameError, domain};
 pub use registry::{Day, Entry, Registry, RegistryError, Release, Scope, SiteRow, Token, Usage};
 pub use secrets::{SecretError, new_token, token_hash};
 pub use serve::{Host, Options};
+pub use sites::Names;

@@ -14,10 +14,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use partyrun_limits::Limits;
+use partyrun_net::Demand;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::api::Api;
 use crate::common::{Common, HostError, Output, Releases, Sockets};
@@ -26,7 +30,7 @@ use crate::proxy::{self, Body, Client, plain};
 use crate::quota::{Groups, Quota};
 use crate::registry::Registry;
 use crate::secrets::Secrets;
-use crate::sites::Sites;
+use crate::sites::{Names, Sites};
 use crate::sweep;
 
 /// How long accepting rests when the process has no descriptors left.
@@ -46,6 +50,10 @@ pub struct Options {
     pub secure: bool,
     /// Secures connections.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Done before a client's name is looked up among the certificates.
+    pub demand: Option<Demand>,
+    /// Says from now on which names there are.
+    pub names: Names,
     /// Proxies whose word is taken for who the client is.
     pub trusts: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// The program that serves projects: partyrun itself.
@@ -72,7 +80,8 @@ pub(crate) struct Shared {
     pub(crate) sites: Arc<Sites>,
     pub(crate) common: Arc<Common>,
     api: Api,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
+    demand: Option<Demand>,
     trusts: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     connections: AtomicUsize,
 }
@@ -88,6 +97,8 @@ impl Host {
             port,
             secure,
             tls,
+            demand,
+            names,
             trusts,
             program,
             limits,
@@ -130,12 +141,14 @@ impl Host {
             output,
         });
         let sites = Arc::new(Sites::load(&common)?);
+        names.fill(sites.clone(), &common.domain);
         let api = Api::new(sites.clone(), common.clone(), secure, port);
         let shared = Arc::new(Shared {
             sites: sites.clone(),
             common: common.clone(),
             api,
-            tls: tls.map(TlsAcceptor::from),
+            tls,
+            demand,
             trusts,
             connections: AtomicUsize::new(0),
         });
@@ -194,9 +207,9 @@ async fn accept(shared: Arc<Shared>, listener: tokio::net::TcpListener, mut stop
                 match shared.tls.clone() {
                     None => connection(&shared, stream, peer, false, stop).await,
                     Some(tls) => {
-                        let shaking =
-                            tokio::time::timeout(shared.common.limits.header_time_max, tls.accept(stream));
-                        if let Ok(Ok(stream)) = shaking.await {
+                        let shaking = shake_hands(tls, shared.demand.as_ref(), stream);
+                        let most = shared.common.limits.handshake_time_max;
+                        if let Ok(Ok(stream)) = tokio::time::timeout(most, shaking).await {
                             connection(&shared, stream, peer, true, stop).await;
                         }
                     }
@@ -205,6 +218,21 @@ async fn accept(shared: Arc<Shared>, listener: tokio::net::TcpListener, mut stop
             shared.connections.fetch_sub(1, Ordering::Relaxed);
         });
     }
+}
+
+// The handshake. A name whose certificate is not there yet is asked for first.
+async fn shake_hands(
+    tls: Arc<ServerConfig>,
+    demand: Option<&Demand>,
+    stream: TcpStream,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let Some(demand) = demand else { return TlsAcceptor::from(tls).accept(stream).await };
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let name = begun.client_hello().server_name().map(str::to_ascii_lowercase);
+    if let Some(name) = name {
+        demand(&name).await;
+    }
+    begun.into_stream(tls).await
 }
 
 async fn connection<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(

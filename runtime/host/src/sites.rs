@@ -2,12 +2,29 @@
 //! disk.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::common::{Common, HostError};
 use crate::names::{Address, Place, place};
 use crate::registry::SiteRow;
 use crate::site::Site;
+
+/// Which names a host answers to, for whoever obtains certificates for them.
+#[derive(Clone, Default)]
+pub struct Names(Arc<OnceLock<(Arc<Sites>, String)>>);
+
+impl Names {
+    /// Whether there is a project of this name, or it is the host's own. Before the host runs there is none.
+    pub fn has(&self, name: &str) -> bool {
+        self.0
+            .get()
+            .is_some_and(|(sites, domain)| name == domain || matches!(sites.find(name, domain), Ok(Some(_))))
+    }
+
+    pub(crate) fn fill(&self, sites: Arc<Sites>, domain: &str) {
+        let _before = self.0.set((sites, domain.to_string()));
+    }
+}
 
 /// The projects.
 #[derive(Default)]

@@ -26,6 +26,8 @@ const COMPILES: Shown = NotRun("it compiles everything; .ci/run does so with the
 const HOST_PAGE: Shown =
     By("cli/tests/end_to_end/host/page.rs", "the_page_leads_from_an_empty_machine_to_a_deployed_chat");
 const HOST_TLS: Shown = By("cli/tests/end_to_end/host/secure.rs", "a_host_with_a_certificate_speaks_https");
+const HOST_ACME: Shown =
+    By("cli/tests/end_to_end/host/secure.rs", "projects_get_certificates_when_they_are_first_asked_for");
 const HOST_PROXY: Shown = By("cli/tests/end_to_end/host/secure.rs", "a_proxy_in_front_is_believed");
 const HOST_ENV: Shown =
     By("cli/tests/end_to_end/host/access.rs", "variables_are_encrypted_and_reach_the_room");
@@ -66,6 +68,7 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ("docs/host.md", "partyrun login http://party.example.com", HOST_PAGE),
     ("docs/host.md", "partyrun host --domain party.example.com --data DIR --tls-cert", HOST_TLS),
     ("docs/host.md", "partyrun host --domain party.example.com --data DIR --host", HOST_PROXY),
+    ("docs/host.md", "partyrun host --domain party.example.com --data DIR --acme", HOST_ACME),
     ("docs/host.md", "echo \"the value\" | partyrun env add", HOST_ENV),
     ("docs/host.md", "partyrun token", HOST_TOKENS),
     ("docs/host.md", "partyrun tail", HOST_TAIL),

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use super::{DOMAIN, Platform, chat};
+use crate::acme::{Authority, Unusual};
 use crate::raw::{HANDSHAKE, frame_head};
-use crate::support::skip;
+use crate::support::{skip, until};
 
 #[test]
 fn a_host_with_a_certificate_speaks_https() {
@@ -64,4 +65,31 @@ fn a_proxy_in_front_is_believed() {
     assert_eq!(answer["ip"], json!("6.6.6.6"));
     assert_eq!(answer["url"], json!(format!("https://chat.{DOMAIN}/party/a")));
     assert_eq!(answer["host"], json!(format!("chat.{DOMAIN}")));
+}
+
+#[test]
+fn projects_get_certificates_when_they_are_first_asked_for() {
+    let Some(authority) = Authority::start(&Unusual::default()) else { return };
+    let mut platform = Platform::start(&[]);
+    let project = chat("chat", "one");
+    platform.done(&project, &["deploy"]);
+    let roots = authority.folder.path().join("ca.pem").to_string_lossy().into_owned();
+    let (directory, http) = (authority.directory(), authority.http.to_string());
+    let args = ["--acme", "--acme-directory", &directory, "--acme-ca", &roots, "--http-port", &http];
+    platform.args = args.map(str::to_owned).to_vec();
+    platform.server.port = authority.tls;
+    platform.restart(libc::SIGTERM);
+    let names = |name: &str| {
+        let script = "openssl s_client -connect \"$1\" -servername \"$2\" < /dev/null | openssl x509 -noout -ext subjectAltName";
+        let connect = format!("127.0.0.1:{}", authority.tls);
+        let output = Command::new("sh").args(["-c", script, "sh", &connect, name]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    until("the host has one", || names(DOMAIN).contains(&format!("DNS:{DOMAIN}")));
+    until("the project has one", || names("chat.party.test").contains("DNS:chat.party.test"));
+    // Whoever asks for names that are none costs no order.
+    for name in ["none.party.test", "pr-1.chat.party.test", "example.test"] {
+        assert!(!names(name).contains(name), "{name}");
+    }
+    assert!(!platform.server.output().contains("none.party.test"), "{}", platform.server.output());
 }
