@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,7 +95,10 @@ impl Live {
             let _full = std::fs::rename(&self.path, self.path.with_extension("old"));
         }
         if state.file.is_none() {
-            state.file = std::fs::OpenOptions::new().create(true).append(true).open(&self.path).ok();
+            // The folder is the project's own: what lies there must not lead the host elsewhere.
+            let mut options = std::fs::OpenOptions::new();
+            options.create(true).append(true).custom_flags(libc::O_NOFOLLOW);
+            state.file = options.open(&self.path).ok();
             let length =
                 state.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
             state.file_bytes = usize::try_from(length).unwrap_or(usize::MAX);
