@@ -8,7 +8,7 @@ use instant_acme::{
 };
 use partyrun_net::{Certificates, Identity, TlsError};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::Inner;
 use crate::door::Tokens;
@@ -146,7 +146,8 @@ impl Inner {
             let proof = challenge.key_authorization();
             shown.push(match kind {
                 ChallengeType::TlsAlpn01 => {
-                    self.certificates.challenge(&name, challenge_identity(&name, &proof)?);
+                    let (certificate, key) = challenge_pair(&name, &proof)?;
+                    self.certificates.challenge(&name, certificate, key).map_err(unusable)?;
                     Shown::Certificate(Arc::clone(&self.certificates), name)
                 }
                 _ => {
@@ -207,13 +208,16 @@ async fn why(order: &mut Order) -> Refusal {
 }
 
 /// What is shown to an authority that connects by TLS-ALPN-01 (RFC 8737).
-fn challenge_identity(name: &str, proof: &KeyAuthorization) -> Result<Identity, Failed> {
+fn challenge_pair(
+    name: &str,
+    proof: &KeyAuthorization,
+) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), Failed> {
     let key = KeyPair::generate().map_err(broken)?;
     let mut params = CertificateParams::new([name.to_string()]).map_err(broken)?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(proof.digest().as_ref())];
     let certificate = params.self_signed(&key).map_err(broken)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    Identity::new(vec![certificate.der().clone()], key).map_err(unusable)
+    Ok((certificate.der().clone(), key))
 }
 
 fn shown(kind: &ChallengeType) -> &'static str {

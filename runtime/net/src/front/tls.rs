@@ -193,9 +193,19 @@ impl Certificates {
         self.read().named(&name.to_ascii_lowercase()).is_some()
     }
 
-    /// Shows `identity` to an authority that looks whether `name` is ours, until [`Self::settle`].
-    pub fn challenge(&self, name: &str, identity: Identity) {
-        self.write().challenges.insert(name.to_ascii_lowercase(), identity.key);
+    /// Shows a certificate to an authority that looks whether `name` is ours, until [`Self::settle`].
+    pub fn challenge(
+        &self,
+        name: &str,
+        certificate: CertificateDer<'static>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<(), TlsError> {
+        let keys = aws_lc_rs::default_provider().key_provider;
+        let key = keys.load_private_key(key).map_err(TlsError::Pair)?;
+        // Whether they are a pair is not asked: rustls cannot read such a certificate, for its critical extension.
+        let shown = CertifiedKey::new(vec![certificate], key);
+        self.write().challenges.insert(name.to_ascii_lowercase(), Arc::new(shown));
+        Ok(())
     }
 
     /// The authority has looked.
