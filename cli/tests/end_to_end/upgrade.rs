@@ -29,7 +29,16 @@ export default class Server {
     const sockets = [...this.room.getConnections()].length;
     connection.send(JSON.stringify({ message, sockets, state: connection.state, count: await this.count() }));
   }
+  async onAlarm() {
+    await this.room.storage.put("fired", ((await this.room.storage.get("fired")) ?? 0) + 1);
+  }
   async onRequest(request) {
+    const { searchParams } = new URL(request.url);
+    if (searchParams.has("alarm")) {
+      await this.room.storage.setAlarm(Date.now() + Number(searchParams.get("alarm")));
+      return Response.json("set");
+    }
+    if (searchParams.has("fired")) return Response.json((await this.room.storage.get("fired")) ?? 0);
     if (request.method === "POST") return Response.json(await this.count());
     return Response.json((await this.room.storage.get("count")) ?? 0);
   }
@@ -271,6 +280,27 @@ fn a_socket_in_the_middle_of_a_message_is_waited_for_and_no_longer_than_the_limi
     upgraded.upgrade("Took over from the server before", 1);
     assert_eq!(close_code(&mut half), Some(1012));
     assert_eq!(answer(&mut two, "after")["sockets"], 1);
+    upgraded.server.stop();
+}
+
+#[test]
+fn alarms_that_come_due_meanwhile_run_once() {
+    let upgraded = Upgraded::start(&[]);
+    let server = &upgraded.server;
+    // Some of them before, some during, and some after.
+    for room in 0..60 {
+        assert_eq!(server.get(&format!("/party/alarm-{room}?alarm={}", room * 25)).1, "\"set\"");
+    }
+    upgraded.upgrade("Took over from the server before", 1);
+    upgraded.wait_for_program();
+    upgraded.upgrade("Took over from the server before", 2);
+    for room in 0..60 {
+        let path = format!("/party/alarm-{room}?fired");
+        until("the alarm has run", || server.get(&path).1 != "0");
+    }
+    for room in 0..60 {
+        assert_eq!(server.get(&format!("/party/alarm-{room}?fired")).1, "1", "room {room}");
+    }
     upgraded.server.stop();
 }
 

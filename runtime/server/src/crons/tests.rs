@@ -217,3 +217,43 @@ async fn runs_of_one_cron_do_not_overlap() {
     }
     panic!("the cron never ran again");
 }
+
+// One process stops at `until` and another one goes on at `from`: when the runs of either were due.
+async fn taken_over(until: &str, from: &str) -> Vec<i64> {
+    let run = Run::start().await;
+    let list = crons(&[("each", "* * * * *")]);
+    let before = Crons::new(list.clone());
+    let first = tokio::spawn(run_crons(
+        run.handler.clone(),
+        before.clone(),
+        TestClock::new("2024-01-01T10:00:30Z"),
+        run.lines.clone(),
+    ));
+    while before.looked_ms().is_none() {
+        tokio::task::yield_now().await;
+    }
+    first.abort();
+    before.looked_ms.store(time(until).timestamp_millis(), Ordering::Release);
+    let after = Crons::since(list, before.looked_ms().unwrap());
+    let clock = TestClock::new(from);
+    let second = tokio::spawn(run_crons(run.handler.clone(), after, clock.clone(), run.lines.clone()));
+    while clock.0.receiver_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    clock.set("2024-01-01T10:02:00Z");
+    let last = time("2024-01-01T10:02:00Z").timestamp_millis();
+    while !run.handler.runs.lock().unwrap().iter().any(|(.., at_ms)| *at_ms == last) {
+        soon(run.handler.ran.notified()).await;
+    }
+    second.abort();
+    run.handler.runs.lock().unwrap().iter().map(|(.., at_ms)| *at_ms).collect()
+}
+
+#[tokio::test]
+async fn what_becomes_due_while_a_process_takes_over_runs_once() {
+    let at = |minute: i64| 1_704_103_200_000 + minute * 60_000;
+    let missed = taken_over("2024-01-01T10:00:59Z", "2024-01-01T10:01:02Z").await;
+    assert_eq!(missed, [at(1), at(2)]);
+    let done = taken_over("2024-01-01T10:01:00Z", "2024-01-01T10:01:02Z").await;
+    assert_eq!(done, [at(2)]);
+}
