@@ -61,8 +61,10 @@ impl Taker {
 
     /// Says that the project works, and gets everything. A process that has ended without a word has left what it gave so far.
     pub(crate) fn receive(&mut self) -> Result<Estate, TakeError> {
-        self.line.say(&Said::Prepared)?;
         let mut estate = Estate::default();
+        if !self.say(&Said::Prepared)? {
+            return Ok(estate);
+        }
         loop {
             match self.line.hear() {
                 Ok(Said::Lock(lock)) if self.whole => estate.lock = Some(lock),
@@ -75,7 +77,6 @@ impl Taker {
                 Ok(Said::End) if self.whole => break,
                 Ok(Said::Abort(why)) => return Err(TakeError::Aborted(why)),
                 Err(LineError::Ended) => {
-                    self.joined = false;
                     self.wait_for_end()?;
                     break;
                 }
@@ -93,7 +94,9 @@ impl Taker {
         if !self.joined {
             return Ok(());
         }
-        self.line.say(&Said::Ready)?;
+        if !self.say(&Said::Ready)? {
+            return Ok(());
+        }
         let heard = self.line.hear();
         self.joined = false;
         match heard {
@@ -105,8 +108,18 @@ impl Taker {
         }
     }
 
+    // Answers whether the other process is there to hear it.
+    fn say(&mut self, said: &Said) -> Result<bool, TakeError> {
+        match self.line.say(said) {
+            Ok(()) => Ok(true),
+            Err(LineError::Ended) => self.wait_for_end().map(|()| false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     // Until the other process is gone; one that lives without the line still has what it had.
-    fn wait_for_end(&self) -> Result<(), TakeError> {
+    fn wait_for_end(&mut self) -> Result<(), TakeError> {
+        self.joined = false;
         let until = Instant::now() + END_WAIT;
         while is_alive(self.other) {
             if Instant::now() > until {
