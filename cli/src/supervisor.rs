@@ -351,8 +351,10 @@ impl<'a> Supervisor<'a> {
             }
             std::io::Error::last_os_error()
         });
-        // SAFETY: fcntl takes integers.
-        given.iter().for_each(|fd| drop(unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) }));
+        for fd in given {
+            // SAFETY: fcntl takes integers.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
         drop(held);
         self.print(&format!("The supervisor stays the program that it was: {error}."));
     }
@@ -599,7 +601,9 @@ async fn ended(children: &mut Signal) -> std::io::Result<(libc::pid_t, ExitStatu
 // The next time that systemd must hear of the server; never if it does not want to.
 async fn ticked(watchdog: &mut Option<tokio::time::Interval>) {
     match watchdog {
-        Some(watchdog) => drop(watchdog.tick().await),
+        Some(watchdog) => {
+            watchdog.tick().await;
+        }
         None => std::future::pending().await,
     }
 }

@@ -261,7 +261,9 @@ impl Command<'_> {
                     }
                     backups = backup::start(&args.backups, served.data(), output)?;
                 }
-                asked => drop(requests.pass_on(&asked)),
+                asked @ Asked::Look => {
+                    requests.pass_on(&asked);
+                }
             }
         }
         output.note("Stopping.");
