@@ -39,17 +39,15 @@ pub(crate) fn kept() -> std::io::Result<Vec<OwnedFd>> {
     lock(&KEPT).iter().map(OwnedFd::try_clone).collect()
 }
 
-/// The listener at this address that was handed over; with port 0 the first one at the address. Otherwise a new one, which `bind`
-/// makes. Either is handed over in turn.
+/// The listener at this address that was handed over, or else a new one, which `bind` makes. Either is handed over in turn. Any
+/// free port is another one each time.
 pub(crate) fn tcp(
     address: SocketAddr,
     bind: impl FnOnce(SocketAddr) -> std::io::Result<TcpListener>,
 ) -> std::io::Result<TcpListener> {
     let found = find(|listener| {
         let listener = TcpListener::from(listener.try_clone().ok()?);
-        let own = listener.local_addr().ok()?;
-        let same = own.ip() == address.ip() && (own.port() == address.port() || address.port() == 0);
-        same.then_some(listener)
+        (listener.local_addr().ok()? == address).then_some(listener)
     });
     let listener = found.map_or_else(|| bind(address), Ok)?;
     keep(&listener)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use partyrun_admin::{Health, Log, Release, Target};
+use partyrun_admin::{Control, Health, Log, Release, Target};
 use partyrun_bindings::Bindings;
 use partyrun_config::{Config, Host as ListenHost};
 use partyrun_engine::{
@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) estate: Option<Estate>,
     /// What sockets hear that a restart ends.
     pub(crate) restart_code: RestartCode,
+    /// What operators may have done to the process.
+    pub(crate) control: Option<Arc<dyn Control>>,
 }
 
 /// A server that runs.
@@ -79,6 +81,7 @@ pub(crate) struct Running {
     host: Arc<Host>,
     health: Arc<Health>,
     started: Instant,
+    control: Option<Arc<dyn Control>>,
 }
 
 /// The threads that carry the command; the front and the workers have their own.
@@ -111,6 +114,7 @@ impl Running {
             bindings,
             estate,
             restart_code,
+            control,
         } = plan;
         let ports = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         partyrun_engine::note_own_ports(ports.map(|address| address.port()).collect());
@@ -182,6 +186,7 @@ impl Running {
             host,
             health: known,
             started: Instant::now(),
+            control,
         };
         if let Some(release) = release {
             running.attach(release, bundle_hash, limits);
@@ -203,6 +208,7 @@ impl Running {
             started: self.started,
             connections: Box::new(move || counted.load(std::sync::atomic::Ordering::Relaxed)),
             health: self.health.clone(),
+            control: self.control.clone(),
         });
     }
 

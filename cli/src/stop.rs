@@ -22,6 +22,9 @@ pub(crate) const STAYS: &str = "stays";
 /// Says to the supervisor that everything is another server's.
 pub(crate) const GAVE: &str = "gave";
 
+/// Says to the supervisor that another server shall take over.
+pub(crate) const REPLACE: &str = "replace";
+
 /// The server's end of its line to the supervisor; none without a supervisor.
 #[derive(Default)]
 pub(crate) struct Link {
@@ -101,6 +104,11 @@ impl Link {
 pub(crate) struct Voice(Option<StdStream>);
 
 impl Voice {
+    /// Whether there is a supervisor.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Says a word.
     pub(crate) fn say(&self, word: &str) {
         if let Some(mut stream) = self.0.as_ref() {

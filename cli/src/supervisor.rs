@@ -32,7 +32,7 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::doors::{self, Passed};
-use crate::stop::{ALIVE, Asked, GAVE, Link, RELOADED, STAYS, StopRequests};
+use crate::stop::{ALIVE, Asked, GAVE, Link, RELOADED, REPLACE, STAYS, StopRequests};
 
 /// Names the child's end of the line, by its descriptor. `off` runs the server without a supervisor.
 const LINK: &str = "PARTYRUN_SUPERVISOR";
@@ -434,6 +434,7 @@ impl<'a> Supervisor<'a> {
                 said = line.hear() => match said.as_str() {
                     STAYS => heir.take().iter().for_each(|heir| heir.line.kill()),
                     GAVE => end.gave = true,
+                    REPLACE => self.upgrade(&line, &mut heir, &end),
                     ALIVE => tell_systemd(&[NotifyState::Watchdog]),
                     RELOADED => tell_systemd(&[NotifyState::Ready]),
                     port => {

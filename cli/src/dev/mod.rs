@@ -211,6 +211,7 @@ impl Setup {
             bindings: crate::bindings::open(config, &self.limits)?,
             estate: None,
             restart_code: RestartCode::default(),
+            control: None,
         })
         .await
     }

@@ -5,6 +5,7 @@
 //! 1012, so that clients reconnect to the successor. SIGHUP loads anew what is served (`reload`), and certificates. SIGUSR2 lets
 //! another process take over (`upgrade`), which begins here like any other.
 
+mod control;
 mod load;
 mod reload;
 
@@ -17,6 +18,7 @@ use partyrun_net::Proxies;
 use partyrun_server::Network;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use self::control::{Hold, Reply};
 use self::load::{Port, Servable};
 use self::reload::Served;
 use crate::admin::{self, Administration};
@@ -111,6 +113,7 @@ impl Command<'_> {
             let mut requests = self.link.requests().map_err(machine("Signals cannot be received"))?;
             let due = || self.hosted.map(|_| Due::new(self.link, store.clone(), &config.crons));
             let (mut due, telling) = (due(), due());
+            let (hold, wished) = Hold::new(self.link.voice());
             let starting = Running::start(Plan {
                 config: config.clone(),
                 output: output.clone(),
@@ -132,6 +135,7 @@ impl Command<'_> {
                 bindings,
                 estate,
                 restart_code: args.close_code.map(RestartCode).unwrap_or_default(),
+                control: Some(Arc::new(hold)),
             });
             let running = tokio::select! {
                 running = starting => running?,
@@ -154,7 +158,7 @@ impl Command<'_> {
                 limits.admin_answer_time_max,
             );
             room_cost::tell_later(&running.engine, &served.program, limits, output, true);
-            let handed_over = self.go_on(running, served, &mut requests).await;
+            let handed_over = self.go_on(running, served, &mut requests, wished).await;
             telling.iter().for_each(tokio::task::JoinHandle::abort);
             due.iter_mut().for_each(Due::tell);
             handed_over
@@ -205,14 +209,20 @@ impl Command<'_> {
         mut running: Running,
         mut served: Served,
         requests: &mut StopRequests,
+        mut wished: UnboundedReceiver<Reply>,
     ) -> Result<bool, RunError> {
         let Self { args, limits, output, .. } = *self;
         let mut backups = backup::start(&args.backups, served.data(), output)?;
         let mut cache_due = Some(tokio::time::Instant::now() + CODE_CACHE_AFTER);
         loop {
             let due = cache_due.unwrap_or_else(tokio::time::Instant::now);
+            let mut reply = None;
             let asked = tokio::select! {
                 asked = requests.asked() => asked,
+                Some(wish) = wished.recv() => {
+                    reply = Some(wish);
+                    Asked::Reload
+                }
                 () = tokio::time::sleep_until(due), if cache_due.is_some() => {
                     cache_due = None;
                     served.cache.keep(&served.program);
@@ -225,8 +235,10 @@ impl Command<'_> {
                     let reloading = served.reload(self, &mut running);
                     let (done, stops) = meanwhile(requests, reloading).await;
                     if self.hosted.is_some() {
-                        self.link.voice().say(if done { "swapped yes" } else { "swapped no" });
+                        self.link.voice().say(if done.is_ok() { "swapped yes" } else { "swapped no" });
                     }
+                    // Whoever asked by the API may be gone.
+                    let _gone = reply.map(|reply| reply.send(done));
                     requests.pass_on(&Asked::Reload);
                     cache_due = Some(tokio::time::Instant::now() + CODE_CACHE_AFTER);
                     if stops {

@@ -37,12 +37,15 @@ impl Served {
         self.config.persist.path()
     }
 
-    /// Loads anew what is served, if that can be; whether it could.
-    pub(super) async fn reload(&mut self, command: &Command<'_>, running: &mut Running) -> bool {
+    /// Loads anew what is served, if that can be: whether anything changed, or why it could not.
+    pub(super) async fn reload(
+        &mut self,
+        command: &Command<'_>,
+        running: &mut Running,
+    ) -> Result<bool, String> {
         let (begun, output) = (Instant::now(), command.output);
         let result = self.try_reload(command, running).await;
-        let done = result.is_ok();
-        match result {
+        match &result {
             Ok(true) => {
                 let took_ms = begun.elapsed().as_millis();
                 output.note(&format!("Updated and ready on the same port in {took_ms} ms"));
@@ -54,7 +57,7 @@ impl Served {
                 output.note("The last working version keeps running.");
             }
         }
-        done
+        result.map_err(|error| error.to_string())
     }
 
     async fn try_reload(&mut self, command: &Command<'_>, running: &mut Running) -> Result<bool, RunError> {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::admin::Api;
 use crate::raw::{ask, close_code, frame, head, say, socket};
 use crate::support::{Hold, Project, Server, free_port, get, until};
 
@@ -110,7 +111,7 @@ fn place_script(project: &Project, text: &str) {
 }
 
 /// What a room answers to a message.
-fn answer(stream: &mut TcpStream, message: &str) -> serde_json::Value {
+fn answer_of(stream: &mut TcpStream, message: &str) -> serde_json::Value {
     say(stream, message);
     let (opcode, payload) =
         frame(stream).unwrap_or_else(|| panic!("the socket has ended before `{message}`"));
@@ -182,7 +183,7 @@ fn two_thousand_sockets_survive_two_upgrades_while_others_write() {
         .map(|number| (number, socket(server, &format!("/party/{}?_pk=id-{number}", number % ROOMS))))
         .collect();
     let mut awake = socket(server, "/party/awake");
-    assert_eq!(answer(&mut awake, "hello")["count"], 1);
+    assert_eq!(answer_of(&mut awake, "hello")["count"], 1);
     let supervisor = server.pid();
     let writers = Writers::start(server.port);
     for round in 1..=2 {
@@ -196,7 +197,7 @@ fn two_thousand_sockets_survive_two_upgrades_while_others_write() {
     }
     assert_eq!(close_code(&mut awake), Some(1012), "a room that does not hibernate");
     for (number, stream) in &mut sockets {
-        let answer = answer(stream, &format!("after {number}"));
+        let answer = answer_of(stream, &format!("after {number}"));
         assert_eq!(answer["message"], format!("after {number}"));
         assert_eq!(answer["sockets"], SOCKETS_PER_ROOM, "{number}");
         assert_eq!(answer["state"]["since"], format!("id-{number}").len(), "{number}");
@@ -212,7 +213,7 @@ fn a_program_that_does_not_work_changes_nothing() {
     let upgraded = Upgraded::start(&["--limit", "upgrade_time_max=2s"]);
     let Upgraded { project, server } = &upgraded;
     let mut one = socket(server, "/party/a?_pk=one");
-    assert_eq!(answer(&mut one, "before")["count"], 1);
+    assert_eq!(answer_of(&mut one, "before")["count"], 1);
     let serving = server.served_by();
     place_script(project, "#!/bin/sh\nexit 1\n");
     upgraded.upgrade("This server goes on.", 1);
@@ -226,10 +227,10 @@ fn a_program_that_does_not_work_changes_nothing() {
     project.write("server.js", "throw new Error('it does not load')");
     upgraded.upgrade("This server goes on.", 3);
     assert!(server.output().contains("it does not load"), "{}", server.output());
-    assert_eq!((server.served_by(), &answer(&mut one, "meanwhile")["count"]), (serving, &2.into()));
+    assert_eq!((server.served_by(), &answer_of(&mut one, "meanwhile")["count"]), (serving, &2.into()));
     project.write("server.js", SERVER);
     upgraded.upgrade("Took over from the server before", 1);
-    assert_eq!(answer(&mut one, "after")["count"], 3);
+    assert_eq!(answer_of(&mut one, "after")["count"], 3);
     upgraded.server.stop();
 }
 
@@ -239,7 +240,7 @@ fn either_process_may_be_killed_in_between() {
     let Upgraded { project, server } = &upgraded;
     let mut one = socket(server, "/party/a?_pk=one");
     let mut awake = socket(server, "/party/awake");
-    assert_eq!(answer(&mut one, "before")["count"], 1);
+    assert_eq!(answer_of(&mut one, "before")["count"], 1);
     let hold = Hold::new();
     project.write(".env", &format!("HOLD={}", hold.port));
     let old = server.served_by();
@@ -250,7 +251,7 @@ fn either_process_may_be_killed_in_between() {
     server.signal(new, libc::SIGKILL);
     server.wait_for("This server goes on.");
     drop(held);
-    assert_eq!(answer(&mut one, "after the new one")["count"], 2);
+    assert_eq!(answer_of(&mut one, "after the new one")["count"], 2);
     server.signal(i32::try_from(server.pid()).unwrap(), libc::SIGUSR2);
     let held = hold.held();
     server.signal(old, libc::SIGKILL);
@@ -260,12 +261,12 @@ fn either_process_may_be_killed_in_between() {
     server.wait_for("Took over from the server before");
     assert_eq!((close_code(&mut one), close_code(&mut awake)), (None, None), "they ended with their process");
     let mut two = socket(server, "/party/a?_pk=two");
-    assert_eq!(answer(&mut two, "later")["count"], 3);
+    assert_eq!(answer_of(&mut two, "later")["count"], 3);
     std::fs::remove_file(project.file(".env")).unwrap();
     let mut awake = socket(server, "/party/awake");
     upgraded.upgrade("Took over from the server before", 2);
     assert_eq!(close_code(&mut awake), Some(1001));
-    assert_eq!(answer(&mut two, "at last")["count"], 4);
+    assert_eq!(answer_of(&mut two, "at last")["count"], 4);
     upgraded.server.stop();
 }
 
@@ -274,12 +275,12 @@ fn a_socket_in_the_middle_of_a_message_is_waited_for_and_no_longer_than_the_limi
     let upgraded = Upgraded::start(&["--limit", "upgrade_drain_max=300ms"]);
     let server = &upgraded.server;
     let [mut half, mut two] = ["half", "two"].map(|id| socket(server, &format!("/party/a?_pk={id}")));
-    assert_eq!(answer(&mut two, "before")["sockets"], 2);
+    assert_eq!(answer_of(&mut two, "before")["sockets"], 2);
     half.write_all(&crate::raw::frame_head(1, 10)).unwrap();
     half.write_all(b"half").unwrap();
     upgraded.upgrade("Took over from the server before", 1);
     assert_eq!(close_code(&mut half), Some(1012));
-    assert_eq!(answer(&mut two, "after")["sockets"], 1);
+    assert_eq!(answer_of(&mut two, "after")["sockets"], 1);
     upgraded.server.stop();
 }
 
@@ -349,14 +350,14 @@ fn release(project: &Project, word: &str) -> PathBuf {
 fn another_release_takes_the_place_of_the_one_that_is_served() {
     let project = Project::new(&[]);
     release(&project, "one");
-    let server = project.serve(&["start", "chat.partyrun"]);
+    let server = project.serve(&["start", "chat.partyrun", "--admin", "0"]);
     let reload = || server.signal(i32::try_from(server.pid()).unwrap(), libc::SIGHUP);
     let mut stream = socket(&server, "/party/a");
-    assert_eq!(answer(&mut stream, "hello"), "one hello");
+    assert_eq!(answer_of(&mut stream, "hello"), "one hello");
     release(&project, "two");
     reload();
     server.wait_for("Updated and ready on the same port");
-    assert_eq!(answer(&mut stream, "again"), "two again");
+    assert_eq!(answer_of(&mut stream, "again"), "two again");
     assert_eq!(server.get("/party/b").1, "two");
     assert_eq!(server.get("/word.txt").1, "two");
     // One that does not work, or is no release at all, changes nothing.
@@ -367,11 +368,24 @@ fn another_release_takes_the_place_of_the_one_that_is_served() {
     reload();
     server.wait_for_times("Updated and ready on the same port", 2);
     assert_eq!(
-        (answer(&mut stream, "still"), server.get("/word.txt").1),
+        (answer_of(&mut stream, "still"), server.get("/word.txt").1),
         ("three still".into(), "three".to_string())
     );
     reload();
     server.wait_for("Nothing has changed.");
+    // The API answers what came of it.
+    let api = Api::of(&project);
+    release(&project, "four");
+    let answer = api.ask("POST", "/v1/release", "");
+    assert_eq!((answer.status, answer.body.contains("true")), (200, true), "{}", answer.body);
+    std::fs::write(project.file("chat.partyrun"), "nothing").unwrap();
+    let answer = api.ask("POST", "/v1/release", "");
+    assert!(answer.status == 409 && answer.body.contains("chat.partyrun"), "{}", answer.body);
+    assert_eq!(answer_of(&mut stream, "at last"), "four at last");
+    release(&project, "five");
+    assert_eq!(api.ask("POST", "/v1/upgrade", "").status, 202);
+    server.wait_for("Took over from the server before, with 1 connection of 1 room");
+    assert_eq!(answer_of(&mut stream, "and on"), "five and on");
     server.stop();
 }
 

@@ -29,5 +29,5 @@ mod values;
 pub use listen::{Address, AddressError, Admin, Listening};
 pub use log::{Log, LogLine};
 pub use routes::{OPENAPI, ROUTES};
-pub use target::{Extra, Health, Options, Page, Release, Target};
+pub use target::{Control, Extra, Health, Options, Page, Release, Target};
 pub use values::{Shown, Values, ValuesError};

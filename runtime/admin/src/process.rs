@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
+use http::StatusCode;
 use partyrun_limits::TABLE;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, json};
+use crate::answer::{Answer, Problem, json};
 use crate::target::Target;
 
 /// The release, the configuration without secrets, and how much is in memory.
@@ -94,4 +95,29 @@ fn cpu_ms() -> Option<u64> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
     Some((ticks(11)? + ticks(12)?) * MS_PER_TICK)
+}
+
+/// Loads anew what is served.
+pub(crate) async fn reload(target: &Target) -> Result<Answer, Problem> {
+    let control = target.control.as_ref().ok_or_else(not_here)?;
+    match control.reload().await {
+        Ok(changed) => Ok(json(&json!({ "changed": changed }))),
+        Err(why) => Err(Problem::new(StatusCode::CONFLICT, "release", why)),
+    }
+}
+
+/// Lets another process take over from this one.
+pub(crate) fn upgrade(target: &Target) -> Result<Answer, Problem> {
+    let control = target.control.as_ref().ok_or_else(not_here)?;
+    if !control.upgrade() {
+        let why = "This server has no supervisor, which would start the other process.";
+        return Err(Problem::new(StatusCode::CONFLICT, "supervisor", why));
+    }
+    let mut answer = json(&json!({ "begun": true }));
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    Ok(answer)
+}
+
+fn not_here() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "development", "`partyrun dev` loads changes by itself.")
 }

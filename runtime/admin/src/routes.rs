@@ -36,6 +36,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/clock"),
     ("GET", "/v1/crons"),
     ("POST", "/v1/crons/{cron}/run"),
+    ("POST", "/v1/release"),
+    ("POST", "/v1/upgrade"),
     ("GET", "/v1/rooms"),
     ("GET", "/v1/rooms/{party}/{room}"),
     ("POST", "/v1/rooms/{party}/{room}/hibernate"),
@@ -191,6 +193,8 @@ impl Asked<'_> {
             ["v1", "clock"] if self.head.method == Method::POST => schedule::move_clock(self.body),
             ["v1", "clock"] => Ok(schedule::clock()),
             ["v1", "crons", name, "run"] => schedule::run(target, name).await,
+            ["v1", "release"] => process::reload(target).await,
+            ["v1", "upgrade"] => process::upgrade(target),
             ["v1", "rooms"] => rooms::list(target, &self.query(rooms::LIST_PARAMETERS)?).await,
             _ => Err(Problem::missing("There is no such path.")),
         }

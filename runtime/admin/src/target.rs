@@ -68,6 +68,15 @@ pub struct Release {
     pub configuration: Value,
 }
 
+/// What may be done to the process that serves.
+pub trait Control: Send + Sync {
+    /// Loads anew what is served: whether anything changed. An error says why it could not be, and nothing has changed.
+    fn reload(&self) -> BoxFuture<'static, Result<bool, String>>;
+
+    /// Begins to let another process take over. False where nobody is there who could start one.
+    fn upgrade(&self) -> bool;
+}
+
 /// A server that runs.
 pub struct Target {
     /// Its rooms.
@@ -88,6 +97,8 @@ pub struct Target {
     pub connections: Box<dyn Fn() -> usize + Send + Sync>,
     /// Whether it can serve.
     pub health: Arc<Health>,
+    /// What may be done to it; none in development.
+    pub control: Option<Arc<dyn Control>>,
 }
 
 impl Target {

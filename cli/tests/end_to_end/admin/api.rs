@@ -250,6 +250,8 @@ fn answers_are_what_the_description_says() {
         ("POST", "/v1/rooms/main/none/hibernate", "/v1/rooms/{party}/{room}/hibernate", ""),
         ("POST", "/v1/rooms/main/none/evict", "/v1/rooms/{party}/{room}/evict", ""),
         ("POST", "/v1/rooms/main/a/reset", "/v1/rooms/{party}/{room}/reset", ""),
+        ("POST", "/v1/release", "/v1/release", ""),
+        ("POST", "/v1/upgrade", "/v1/upgrade", ""),
     ];
     for (method, path, template, body) in asked {
         let answer = api.ask(method, path, body);
