@@ -1,8 +1,8 @@
-//! What is asked of a running server: to stop, to load anew what it serves, to hand itself over, to say that it works. The supervisor
-//! asks, or signals do if there is no supervisor.
+//! What is asked of a running server: to stop, to load anew what it serves, to hand itself over, to say that it works. The
+//! supervisor asks, or signals do if there is no supervisor.
 //!
-//! The supervisor writes one byte for each request, and with the one to hand over the line to the process that takes over. The server
-//! answers with lines: its port when it is up, and the words below.
+//! The supervisor writes one byte for each request, and with the one to hand over the line to the process that takes over. The
+//! server answers with lines: its port when it is up, and the words below.
 
 use std::io::Write;
 use std::os::fd::AsFd;

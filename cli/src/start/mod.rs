@@ -257,7 +257,8 @@ impl Command<'_> {
                         }
                         Outcome::Stop(version) => {
                             output.note(&format!(
-                                "Another server process takes over. It is partyrun {version}, which cannot have the sockets of this one."
+                                "Another server process takes over. It is partyrun {version}, which cannot have the \
+                                 sockets of this one."
                             ));
                             break;
                         }

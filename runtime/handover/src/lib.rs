@@ -8,8 +8,9 @@
 //! 3. N opens the data and says that it is ready. O closes what is left of it, and says [`Said::Commit`]. N serves.
 //!
 //! Until step 3 either side may end or say [`Said::Abort`]: O then goes on as before. If O ends without a word, N takes over what
-//! it has, because nobody else has it any more; it looks whether O's process is really gone. Where the versions differ, O stops in an orderly way after step 1, which is how
-//! N learns that it may begin: the listeners pass between any two versions, sockets between equal ones.
+//! it has, because nobody else has it any more; it looks whether O's process is really gone. Where the versions differ, O stops
+//! in an orderly way after step 1, which is how N learns that it may begin: the listeners pass between any two versions, sockets
+//! between equal ones.
 //!
 //! Nothing that arrives is believed: lengths are bounded, numbers of descriptors are compared, texts must be UTF-8.
 

@@ -16,10 +16,8 @@ use rustix::net::{
 };
 
 use crate::bytes::Malformed;
-use crate::words::Said;
+use crate::words::{DESCRIPTORS_MAX, Said};
 
-/// Descriptors of one message; the kernel takes 253.
-pub(crate) const DESCRIPTORS_MAX: usize = 128;
 /// Bytes of one message's body.
 const BODY_BYTES_MAX: usize = 256 << 20;
 const HEAD_BYTES: usize = 6;

@@ -8,6 +8,9 @@ use crate::bytes::{Malformed, Reader, Writer};
 /// The version of the protocol. Sockets pass between equal ones.
 pub const VERSION: u32 = 1;
 
+/// Descriptors of one message; the kernel takes 253.
+pub(crate) const DESCRIPTORS_MAX: usize = 128;
+
 /// How the new process greets the old one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Greeting {
@@ -107,7 +110,7 @@ const MAGIC: &str = "partyrun handover";
 
 impl Said {
     /// The sockets of one message: as many as fit.
-    pub const SOCKETS_MAX: usize = crate::line::DESCRIPTORS_MAX;
+    pub const SOCKETS_MAX: usize = DESCRIPTORS_MAX;
 
     /// Its kind, its body and its descriptors.
     pub(crate) fn write(&self) -> (u8, Vec<u8>, Vec<BorrowedFd<'_>>) {

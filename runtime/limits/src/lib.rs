@@ -452,7 +452,7 @@ limits! {
     upgrade_time_max: Duration = Duration::from_secs(60), "time", "the old process goes on serving, and says so";
     /// Time that requests in progress, and then rooms, get to end before another process takes over. New connections wait
     /// meanwhile.
-    upgrade_drain_max: Duration = Duration::from_secs(3), "time", "requests are cut off, and sockets end with the code for restarts";
+    upgrade_drain_max: Duration = Duration::from_secs(3), "time", "requests are cut off, and sockets end as at a restart";
     /// Unhandled rejections of one room that are printed one by one, if less than a second passes between them.
     rejections_printed_max: u32 = 10, "rejections", "only their count is printed, at powers of ten, with the first reason";
     /// Memory in which one `HTMLRewriter` looks for the end of a token.

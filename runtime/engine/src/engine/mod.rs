@@ -220,7 +220,8 @@ impl Engine {
         self.swap_within(program, Duration::ZERO).await
     }
 
-    /// The same, where a room that is at work goes on with the old program until it has nothing in progress, at most for `patience`.
+    /// The same, where a room that is at work goes on with the old program until it has nothing in progress, at most for
+    /// `patience`.
     pub async fn swap_within(&self, program: Arc<Program>, patience: Duration) -> Result<(), StartError> {
         let old = std::mem::replace(&mut *write(&self.0.program), program.clone());
         let (edge, parties) = match self.0.start_edge(None).await {

@@ -18,7 +18,6 @@ pub(crate) mod thread;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use partyrun_net::{Body, Client, Guests, Request, Response};
