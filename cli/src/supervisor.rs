@@ -49,6 +49,8 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// The pauses between lives that were short.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LAST: Duration = Duration::from_secs(5);
+/// How long a server that shall not take over may take to say why and to end.
+const DISMISSED_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a new server gets beyond its limits before it is killed.
 const UPGRADE_MARGIN: Duration = Duration::from_secs(10);
 
@@ -77,7 +79,9 @@ pub(crate) fn supervised(manner: Manner, limits: &Limits, serve: impl FnOnce(Lin
         (None, keeps) => {
             // A request to stop that comes before the supervisor listens would end it alone.
             let held = HeldSignals::new();
-            let (first, port) = match keeps.as_deref().and_then(kept_server) {
+            let kept = keeps.as_deref().and_then(kept_server);
+            let is_up = kept.is_some();
+            let (first, port) = match kept {
                 Some((server, port)) => (server, port),
                 None => match fork() {
                     Ok(Side::Server(stream)) => {
@@ -90,8 +94,10 @@ pub(crate) fn supervised(manner: Manner, limits: &Limits, serve: impl FnOnce(Lin
                     Err(error) => return cannot_start(&error),
                 },
             };
-            let supervising =
-                Supervisor::new(manner, limits, port, passed).and_then(|this| this.run(first, held));
+            let supervising = Supervisor::new(manner, limits, port, passed).and_then(|mut this| {
+                this.is_up = is_up;
+                this.run(first, held)
+            });
             supervising.unwrap_or_else(|error| cannot_start(&error))
         }
     }
@@ -204,12 +210,26 @@ struct Supervisor<'a> {
     terminal: Terminal,
     /// The server has taken over from another one, and is not known to be up.
     took_over: bool,
+    /// The server has said to the program before this one that it is up.
+    is_up: bool,
+    /// Servers that were to take over and shall not.
+    dismissed: Vec<Heir>,
 }
 
 impl<'a> Supervisor<'a> {
     fn new(manner: Manner, limits: &'a Limits, port: Option<u16>, passed: Passed) -> std::io::Result<Self> {
         let (program, terminal) = (program()?, Terminal::remember());
-        Ok(Self { manner, limits, port, passed, program, terminal, took_over: false })
+        Ok(Self {
+            manner,
+            limits,
+            port,
+            passed,
+            program,
+            terminal,
+            took_over: false,
+            is_up: false,
+            dismissed: Vec::new(),
+        })
     }
 
     fn run(mut self, first: Server, held: HeldSignals) -> std::io::Result<ExitCode> {
@@ -378,11 +398,13 @@ impl<'a> Supervisor<'a> {
     ) -> std::io::Result<End> {
         let mut line = Line::new(server)?;
         // A server that took over was up before its predecessor ended.
-        let mut end = End { was_ready: self.took_over, ..End::default() };
+        let is_up = std::mem::take(&mut self.is_up);
+        let mut end = End { was_ready: self.took_over || is_up, ..End::default() };
         let mut patience = None;
         let mut heir: Option<Heir> = None;
         loop {
             let heir_until = heir.as_ref().map(|heir| (heir.until, Duration::ZERO));
+            let dismissed_until = self.dismissed.iter().map(|heir| (heir.until, Duration::ZERO)).min();
             tokio::select! {
                 ended = ended(children) => match ended? {
                     (process, status) if process == line.process => {
@@ -390,12 +412,15 @@ impl<'a> Supervisor<'a> {
                         end.heir = heir.take().map(|heir| heir.line.into_server()).transpose()?;
                         return Ok(end);
                     }
-                    (process, status) if heir.as_ref().is_some_and(|heir| heir.line.process == process) => {
-                        heir = None;
-                        self.print(&format!("The new server ended with {}.", shown(status)));
+                    (process, status) => {
+                        let is_it = |heir: &Heir| heir.line.process == process;
+                        let known = heir.take_if(|heir| is_it(heir)).is_some();
+                        let dismissed = self.dismissed.iter().any(is_it);
+                        self.dismissed.retain(|heir| !is_it(heir));
+                        if known || (dismissed && status.signal() != Some(libc::SIGKILL)) {
+                            self.print(&format!("The new server ended with {}.", shown(status)));
+                        }
                     }
-                    // One that was killed.
-                    _ => {}
                 },
                 request = requests.next() => match request {
                     Request::Stop => {
@@ -427,12 +452,17 @@ impl<'a> Supervisor<'a> {
                     end.killed = Some(waited);
                     line.kill();
                 }
+                _late = out_of(dismissed_until) => {
+                    let now = tokio::time::Instant::now();
+                    self.dismissed.iter().filter(|heir| heir.until <= now).for_each(|heir| heir.line.kill());
+                    self.dismissed.iter_mut().for_each(|heir| heir.until += DISMISSED_TIME_MAX);
+                }
                 _late = out_of(heir_until), if heir.is_some() => {
                     heir.take().iter().for_each(|heir| heir.line.kill());
                     self.print("The new server was not ready in time and was killed.");
                 }
                 said = line.hear() => match said.as_str() {
-                    STAYS => heir.take().iter().for_each(|heir| heir.line.kill()),
+                    STAYS => self.dismiss(heir.take()),
                     GAVE => end.gave = true,
                     REPLACE => self.upgrade(&line, &mut heir, &end),
                     ALIVE => tell_systemd(&[NotifyState::Watchdog]),
@@ -448,6 +478,12 @@ impl<'a> Supervisor<'a> {
                 },
             }
         }
+    }
+
+    // It ends by itself, and says why, or is killed in a moment.
+    fn dismiss(&mut self, heir: Option<Heir>) {
+        let until = tokio::time::Instant::now() + DISMISSED_TIME_MAX;
+        self.dismissed.extend(heir.map(|heir| Heir { until, ..heir }));
     }
 
     fn upgrade(&self, line: &Line, heir: &mut Option<Heir>, end: &End) {
