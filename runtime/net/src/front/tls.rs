@@ -93,13 +93,12 @@ impl Identity {
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
         let first = chain.first().ok_or(TlsError::Form)?.clone();
         let (_, parsed) = X509Certificate::from_der(&first).map_err(|_| TlsError::Form)?;
-        let names = match parsed.subject_alternative_name() {
-            Ok(Some(names)) => names.value.general_names.iter().filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-                _ => None,
-            }),
-            _ => return Err(TlsError::Form),
-        };
+        let names = parsed.subject_alternative_name().map_err(|_| TlsError::Form)?;
+        // One without names is shown to whoever asks for none that another has: old tools make such.
+        let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        });
         let names = names.collect();
         let time = |seconds: i64| {
             let seconds = u64::try_from(seconds).unwrap_or(0);
