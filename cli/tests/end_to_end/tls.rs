@@ -125,7 +125,7 @@ fn certificates_are_read_again_and_connections_stay() {
     project.write("a.pem", &other.0);
     server.wait_for("the key belongs to another certificate");
     write(&project, "a", &made(&["a.test"], 90, 60));
-    server.wait_for("it ended 29 days ago");
+    server.wait_for("it ended 30 days ago");
     assert_eq!(names(&server).unwrap(), after);
     // Whoever asks hears what is wrong, and then that it was mended.
     let process = i32::try_from(server.pid()).unwrap();
