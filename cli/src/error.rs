@@ -13,6 +13,7 @@ use partyrun_server::AssetsError;
 use partyrun_store::StoreError;
 
 use crate::command::CommandError;
+use crate::doors::passed::PassedError;
 use crate::https::HttpsError;
 use crate::secure::error::SecureError;
 use crate::stack::Files;
@@ -65,13 +66,8 @@ pub(crate) enum RunError {
     Listen { address: SocketAddr, error: std::io::Error },
     #[error("Cannot listen at {place}: {error}.")]
     ListenAt { place: String, error: std::io::Error },
-    #[error(
-        "systemd passed no socket{name}{}. A `.socket` unit with `ListenStream=` names them (docs/operate.md).",
-        if known.is_empty() { String::new() } else { format!("; those that it passed are {known}") }
-    )]
-    NotPassed { name: String, known: String },
-    #[error("The socket `{name}` that systemd passed cannot be used: {what}.")]
-    BadSocket { name: String, what: String },
+    #[error("{0}")]
+    Passed(#[from] PassedError),
     #[error("{0}")]
     Secure(#[from] SecureError),
     #[error("{0}")]

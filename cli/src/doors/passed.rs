@@ -10,10 +10,20 @@ use std::path::PathBuf;
 
 use socket2::{Domain, SockRef};
 
-use crate::error::RunError;
-
 /// Tells a server which sockets there are: `3=web 4=metrics`.
 pub(crate) const VARIABLE: &str = "PARTYRUN_SUPERVISOR_SOCKETS";
+
+/// Why a socket that was asked for cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassedError {
+    #[error(
+        "systemd passed no socket{name}{}. A `.socket` unit with `ListenStream=` names them (docs/tls.md).",
+        if known.is_empty() { String::new() } else { format!("; those that it passed are {known}") }
+    )]
+    Missing { name: String, known: String },
+    #[error("The socket `{name}` that systemd passed cannot be used: {what}.")]
+    Unusable { name: String, what: String },
+}
 
 /// Descriptors of listening sockets, each with its name.
 #[derive(Clone, Debug, Default)]
@@ -51,11 +61,11 @@ impl Passed {
     }
 
     /// All of them, or those of this name.
-    pub(crate) fn sockets(&self, name: Option<&str>) -> Result<Vec<Socket>, RunError> {
+    pub(crate) fn sockets(&self, name: Option<&str>) -> Result<Vec<Socket>, PassedError> {
         let wanted = self.0.iter().filter(|(_, known)| name.is_none_or(|name| name == known));
         let sockets: Result<Vec<_>, _> = wanted.map(|(fd, name)| open(*fd, name)).collect();
         match sockets {
-            Ok(sockets) if sockets.is_empty() => Err(RunError::NotPassed {
+            Ok(sockets) if sockets.is_empty() => Err(PassedError::Missing {
                 name: name.map_or_else(String::new, |name| format!(" of the name `{name}`")),
                 known: self.0.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", "),
             }),
@@ -73,8 +83,8 @@ fn read(pair: &str) -> Option<(RawFd, String)> {
     is_open.then(|| (fd, name.to_string()))
 }
 
-fn open(fd: RawFd, name: &str) -> Result<Socket, RunError> {
-    let bad = |what: &str| RunError::BadSocket { name: name.to_string(), what: what.to_string() };
+fn open(fd: RawFd, name: &str) -> Result<Socket, PassedError> {
+    let bad = |what: &str| PassedError::Unusable { name: name.to_string(), what: what.to_string() };
     // SAFETY: it was open when the process began, and nobody closes it: only copies are used.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     let copy: OwnedFd = socket.try_clone_to_owned().map_err(|error| bad(&error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Why connections cannot be secured.
+//! Why connections cannot be secured: what is wrong with certificates in files, with names, or with the authority that is asked.
 
 use partyrun_acme::{AcmeError, NameError};
 use partyrun_net::TlsError;

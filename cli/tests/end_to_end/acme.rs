@@ -320,18 +320,23 @@ fn certificates_are_renewed_before_they_end_and_the_old_one_stays_meanwhile() {
     server.stop();
 }
 
+const NONSENSE: &str = r#"
+export default class Server {
+  static onFetch(request) {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/never") return new Promise(() => {});
+    if (pathname === "/long") return new Response("[".repeat(100_000));
+    return new Response("<h1>404</h1>");
+  }
+}
+"#;
+
 #[test]
 fn an_authority_that_answers_nonsense_is_told_and_asked_again_later() {
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path());
     let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let project = Project::new(&[
-        ("server.js", SERVER),
-        (
-            "nonsense.js",
-            "export default class Server {\n  static onFetch(request) {\n    const { pathname } = new URL(request.url);\n    if (pathname === \"/never\") return new Promise(() => {});\n    if (pathname === \"/long\") return new Response(\"[\".repeat(100_000));\n    return new Response(\"<h1>404</h1>\");\n  }\n}\n",
-        ),
-    ]);
+    let project = Project::new(&[("server.js", SERVER), ("nonsense.js", NONSENSE)]);
     let args = [
         "start",
         "nonsense.js",

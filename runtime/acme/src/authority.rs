@@ -1,7 +1,7 @@
 //! How an authority is reached: a request at a time, each on a connection of its own, within a time and a size.
 //!
-//! Those certificates are trusted that browsers trust, and the ones that whoever runs the server names. The account is opened when it
-//! is first needed, and kept.
+//! Those certificates are trusted that browsers trust, and the ones that whoever runs the server names. The account is opened
+//! when it is first needed, and kept.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! Certificates from an authority (ACME, RFC 8555): obtained for names, kept, renewed, and shown by a front.
 //!
-//! [`Acme`] keeps one certificate for each name that it is told, or that clients ask for and a function allows. A name has a task of its
-//! own (`keep.rs`), which asks the authority (`order.rs`) when the certificate is due, and after a failure waits longer
+//! [`Acme`] keeps one certificate for each name that it is told, or that clients ask for and a function allows. A name has a task
+//! of its own (`keep.rs`), which asks the authority (`order.rs`) when the certificate is due, and after a failure waits longer
 //! each time. What was obtained is in a folder that only its owner reads (`store.rs`), so that a start needs no authority.
 //! Names are proved by TLS-ALPN-01 and HTTP-01; whoever serves plain HTTP uses [`PlainDoor`].
 //!
@@ -175,7 +175,8 @@ impl Acme {
         self.0.certificates.remove(&label(&name));
     }
 
-    /// For [`partyrun_net::Tls::on_demand`]: a name that is asked for and allowed is kept from then on, and its first certificate waited for.
+    /// For [`partyrun_net::Tls::on_demand`]: a name that is asked for and allowed is kept from then on, and its first
+    /// certificate waited for.
     pub fn demand(&self, allowed: Allowed) -> Demand {
         let acme = self.clone();
         Arc::new(move |name: &str| {

@@ -51,7 +51,7 @@ impl Refusal {
             }
             Some("caa") => format!("Allow this authority in the CAA record of {name}."),
             Some("rejectedIdentifier" | "unsupportedIdentifier") => {
-                "This authority gives no certificate for that name: choose another name, or another authority with `--acme-directory`."
+                "This authority gives no certificate for that name: choose another name, or another authority (`--acme-directory`)."
                     .to_string()
             }
             Some("invalidContact" | "unsupportedContact") => "Check `--acme-email`.".to_string(),
