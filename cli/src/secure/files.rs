@@ -1,8 +1,8 @@
 //! Certificates in files: read at the start, and again when the files change or somebody says so.
 //!
-//! Programs that renew certificates replace files and links, the certificate before its key or after it. So the folders are
-//! watched, and what cannot be used is looked at a second time before it is told. Until there is something better, the old certificate
-//! is served.
+//! Programs that renew certificates replace files and links, the certificate before its key or after it. So the folders
+//! are watched, and what cannot be used is looked at a second time before it is told. Until there is something better,
+//! the old certificate is served.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

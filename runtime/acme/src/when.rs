@@ -1,7 +1,7 @@
 //! When a certificate is renewed.
 //!
-//! Where the authority says when (RFC 9773), at a moment in its window; else when a third of the lifetime is left, whatever that is. After
-//! a failure the next attempt comes later each time, by an amount that is partly chance.
+//! Where the authority says when (RFC 9773), at a moment in its window; else when a third of the lifetime is left,
+//! whatever that is. After a failure the next attempt comes later each time, by an amount that is partly chance.
 
 use std::time::{Duration, SystemTime};
 
