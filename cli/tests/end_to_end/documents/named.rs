@@ -89,6 +89,7 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ("docs/backup.md", "litestream restore", LITESTREAM),
     ("docs/backup.md", "export AWS_ACCESS_KEY_ID", S3),
     ("docs/backup.md", "partyrun backup s3:", S3),
+    ("docs/backup.md", "partyrun restore s3:", S3),
     ("docs/benchmarks.md", "cargo build", NotRun("a benchmark takes a quiet machine and minutes")),
     (
         "docs/benchmarks.md",
