@@ -42,6 +42,8 @@ pub(crate) struct Output {
     loudness: AtomicU8,
     color: bool,
     json: bool,
+    /// Whether each request is a line.
+    requests: bool,
 }
 
 /// How much is printed: this and what is more urgent. The names are those of PARTYKIT_LOG (spec 5.1).
@@ -110,7 +112,8 @@ impl Output {
         let known = asked.as_deref().and_then(Loudness::named);
         let loudness = AtomicU8::new(known.unwrap_or(Loudness::Log) as u8);
         let waiting = Total::new(limits.console_bytes_max);
-        let output = Self { queue, waiting, lost: AtomicU64::new(0), loudness, color, json };
+        let lost = AtomicU64::new(0);
+        let output = Self { queue, waiting, lost, loudness, color, json, requests: true };
         if let (Some(asked), None) = (&asked, known) {
             output.warn(&format!(
                 "Unrecognised PARTYKIT_LOG value `{}`: it is one of none, error, warn, info, log, debug.",
@@ -118,6 +121,12 @@ impl Output {
             ));
         }
         Ok(output)
+    }
+
+    /// The same without a line for each request, where somebody else has them.
+    pub(crate) fn without_requests(mut self) -> Self {
+        self.requests = false;
+        self
     }
 
     /// How much is printed now.
@@ -343,7 +352,7 @@ struct RequestLine<'a> {
 
 impl Reporter for Output {
     fn request(&self, answered: &Answered<'_>) {
-        if !self.prints(Loudness::Info) {
+        if !self.requests || !self.prints(Loudness::Info) {
             return;
         }
         let Answered { method, version, path, client, status, took } = *answered;

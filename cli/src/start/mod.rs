@@ -54,7 +54,9 @@ pub(crate) fn run(
     }
     let json = output::json_wanted(&args.listen);
     let limits = args.listen.limits(Limits::default())?;
-    let output = Arc::new(Output::new(json, &limits).map_err(machine("A thread cannot be started"))?);
+    let output = Output::new(json, &limits).map_err(machine("A thread cannot be started"))?;
+    // A host has lines of its own for requests.
+    let output = Arc::new(if hosted.is_some() { output.without_requests() } else { output });
     let mut taker = link.heir.take().map(|line| Taker::greet(line, &limits)).transpose()?;
     let command =
         Command { args, begun, hosted: hosted.as_ref(), link: &link, limits: &limits, output: &output };
