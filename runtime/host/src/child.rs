@@ -42,6 +42,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) data: Option<&'a Path>,
     pub(crate) environment: &'a [(String, String)],
     pub(crate) listener: UnixListener,
+    /// What it keeps open as long as it lives.
+    pub(crate) lock: Option<std::fs::File>,
     pub(crate) bounds: Bounds,
     pub(crate) limits: &'a Limits,
     /// Limits that the process is started with, as `NAME=VALUE`.
@@ -104,7 +106,9 @@ impl Child {
         command.env(LINK, theirs.as_raw_fd().to_string()).env(HOSTED, hosted.as_raw_fd().to_string());
         command.env("TMPDIR", plan.folder).env("HOME", plan.folder).env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let passed: [RawFd; 3] = [theirs.as_raw_fd(), hosted.as_raw_fd(), plan.listener.as_raw_fd()];
+        let (line, lock) = (theirs.as_raw_fd(), plan.lock.as_ref().map(AsRawFd::as_raw_fd));
+        // Where there is none, the line counts twice.
+        let passed: [RawFd; 4] = [line, hosted.as_raw_fd(), plan.listener.as_raw_fd(), lock.unwrap_or(line)];
         let bounds = plan.bounds;
         // SAFETY: between fork and exec only system calls are made, which are async-signal-safe.
         unsafe {

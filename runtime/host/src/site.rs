@@ -4,6 +4,7 @@
 //! at a time starts, stops or replaces the process. So a project is started once for a thousand requests that come together,
 //! and two deployments come one after the other.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -203,6 +204,24 @@ impl Site {
         Ok(path)
     }
 
+    // A lock that the process holds as long as it lives, whatever becomes of its host. One whose host was killed still stops.
+    async fn alone(&self) -> std::io::Result<std::fs::File> {
+        const LOOK_AGAIN: Duration = Duration::from_millis(20);
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).truncate(false).write(true).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(self.folder.join("running"))?;
+        let until = Instant::now() + self.common.limits.stop_time_max;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(std::fs::TryLockError::WouldBlock) if Instant::now() < until => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     fn uid(&self) -> Option<u32> {
         self.common.own_users.then(|| UID_BASE + u32::try_from(self.id).unwrap_or(0))
     }
@@ -217,6 +236,10 @@ impl Site {
         let pool = Pool::new(path);
         let uid = self.uid();
         prepare(&self.folder, data, uid).map_err(failed)?;
+        let lock = match data {
+            Some(_) => Some(self.alone().await.map_err(failed)?),
+            None => None,
+        };
         let group = match &common.groups {
             Some(groups) => groups.group(&self.address.folder(), &common.quota).ok(),
             None => None,
@@ -230,6 +253,7 @@ impl Site {
             data,
             environment: &environment,
             listener,
+            lock,
             bounds,
             limits: &common.limits,
             settings: &common.settings,
