@@ -1,4 +1,4 @@
-//! `partyrun host` as it is typed.
+//! `partyrun host` as it is typed: its flags, and examples of them.
 
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::ProjectArgs;
+use super::project::ProjectArgs;
 
 pub(super) const DEPLOY_EXAMPLES: &str = "Examples:
   partyrun deploy                             deploy the project of this folder

@@ -168,4 +168,5 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
         "node tests/packages/run.mjs",
         NotRun("it installs 355 packages of the npm registry"),
     ),
+    ("tests/README.md", "node tests/bench/host.mjs", NotRun("it takes minutes and wants a quiet machine")),
 ];

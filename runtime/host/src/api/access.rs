@@ -1,4 +1,4 @@
-//! Who asks: tokens and the audit log.
+//! Who asks: tokens with what they may do, and the audit log.
 
 use std::sync::Arc;
 

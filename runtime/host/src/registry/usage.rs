@@ -1,4 +1,4 @@
-//! What each project has used, by day.
+//! What each project has used, by day: requests, sockets, bytes, CPU time and storage.
 
 use rusqlite::params;
 
