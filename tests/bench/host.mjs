@@ -135,7 +135,7 @@ async function through() {
   if (existsSync("/usr/sbin/nginx")) {
     const config = join(folder("nginx", {}), "nginx.conf");
     writeFileSync(config, `daemon off; worker_processes 2; pid ${top}/nginx/pid; error_log stderr error; events {}
-http { access_log off; upstream a { server 127.0.0.1:${direct}; keepalive 64; }
+http { access_log off; keepalive_requests 1000000; upstream a { server 127.0.0.1:${direct}; keepalive 64; keepalive_requests 1000000; }
 map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
 server { listen 127.0.0.1:${proxied}; location / { proxy_pass http://a; proxy_http_version 1.1; proxy_set_header Host $host;
 proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; proxy_read_timeout 1h; } } }`);
