@@ -249,7 +249,7 @@ impl Client {
     /// Sends a request once; the answer is a good one, and its body is still to be read.
     pub(super) async fn begin(&self, ask: &Ask<'_>) -> Result<http::Response<Incoming>, Trouble> {
         let request = ask.request().await.map_err(|error| Trouble::Strange(chain(&*error)))?;
-        let answer = self.0.request(request).await.map_err(|error| Trouble::Away(chain(&error)))?;
+        let answer = self.0.request(request).await.map_err(|error| unanswered(&chain(&error)))?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -258,6 +258,17 @@ impl Client {
         let text = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
         let (code, message) = error_of(&text.unwrap_or_default());
         Err(Trouble::Refused { status, code, message })
+    }
+}
+
+// Why no answer came. A certificate does not become a good one by asking again.
+fn unanswered(why: &str) -> Trouble {
+    match why.split_once("invalid peer certificate") {
+        Some((_, kind)) => Trouble::Strange(format!(
+            "the server's certificate is not trusted ({}); `SSL_CERT_FILE` names a file with certificates that are",
+            kind.trim_matches([':', ' '])
+        )),
+        None => Trouble::Away(why.to_owned()),
     }
 }
 
