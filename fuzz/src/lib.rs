@@ -31,6 +31,7 @@ pub mod heads;
 pub mod release;
 pub mod rewriter;
 pub mod source_maps;
+pub mod streams;
 pub mod urls;
 
 #[cfg(test)]
@@ -54,6 +55,7 @@ mod tests {
         each("release", crate::release::run);
         each("rewriter", crate::rewriter::run);
         each("source_maps", crate::source_maps::run);
+        each("streams", crate::streams::run);
         each("urls", crate::urls::run);
     }
 }

@@ -206,6 +206,7 @@ fn a_request_is_traced_from_whoever_asked_to_whoever_is_asked() {
     assert_eq!((&server["parentSpanId"], &server["kind"]), (&"b7ad6b7169203331".into(), &SERVER.into()));
     assert_eq!(attribute(&server, "http.response.status_code").as_deref(), Some("200"));
     assert_eq!(attribute(&server, "url.path").as_deref(), Some("/party/a"));
+    assert_eq!(attribute(&server, "network.protocol.version").as_deref(), Some("1.1"));
     let children = |of: &Value, name: &str| -> Vec<Value> {
         let all = receiver.trace(TRACE).into_iter();
         all.filter(|span| span["name"] == name && span["parentSpanId"] == of["spanId"]).collect()
