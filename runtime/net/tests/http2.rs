@@ -229,7 +229,7 @@ fn idle_connections_make_way() {
 /// What the server says at first: the settings that it sends, by their numbers.
 fn settings(client: &mut Raw) -> Vec<(u16, u32)> {
     let payload = client.next(SETTINGS).unwrap().payload;
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| (number << 8) | u32::from(*byte));
     payload.chunks(6).map(|setting| (number(&setting[..2]) as u16, number(&setting[2..]))).collect()
 }
 

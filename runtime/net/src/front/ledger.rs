@@ -115,7 +115,7 @@ impl Ledger {
     /// Looks at a frame whose head is whole.
     fn see(&mut self) {
         let [a, b, c, kind, flags, ..] = self.head;
-        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
         self.payload_left = length;
         self.is_data = kind == DATA;
         match kind {
@@ -144,9 +144,11 @@ mod tests {
     }
 
     fn ledger() -> Ledger {
-        let mut limits = Limits::default();
-        limits.http2_control_frames_per_second_max = 3;
-        limits.http2_resets_per_second_max = 2;
+        let limits = Limits {
+            http2_control_frames_per_second_max: 3,
+            http2_resets_per_second_max: 2,
+            ..Limits::default()
+        };
         let mut ledger = Ledger::new(&limits);
         assert!(ledger.advance(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0));
         ledger

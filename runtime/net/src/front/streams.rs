@@ -115,12 +115,15 @@ async fn drive<H: Handler>(
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(true),
                 Poll::Pending => {}
             }
-            let reason = match () {
-                () if ends => None,
-                () if wire.borrow().is_flooded() => Some(Reason::ENHANCE_YOUR_CALM),
+            let reason = if ends {
+                None
+            } else if wire.borrow().is_flooded() {
+                Some(Reason::ENHANCE_YOUR_CALM)
+            } else if leaves && !h2.has_streams() {
                 // Whoever waits for an answer to the announcement of the end may wait for ever.
-                () if leaves && !h2.has_streams() => Some(Reason::NO_ERROR),
-                () => None,
+                Some(Reason::NO_ERROR)
+            } else {
+                None
             };
             let Some(reason) = reason else {
                 match wire.borrow_mut().poll_flush(context) {
