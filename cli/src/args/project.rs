@@ -69,8 +69,8 @@ pub(crate) struct ListenArgs {
     /// An origin whose pages may open WebSockets, in place of `allowedOrigins` in partykit.json. Repeatable.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allowed_origin: Vec<String>,
-    /// Which servers rooms may reach: `public` addresses, `any`, or a LIST of hosts and networks (see docs/operate.md) [default: any].
-    #[arg(long, value_name = "public|any|LIST")]
+    /// Which servers rooms may reach: `any`, `public` addresses, or a list with commas (see docs/operate.md) [default: any].
+    #[arg(long, value_name = "LIST")]
     pub(crate) outbound: Option<partyrun_engine::Outbound>,
     /// Environment variables that reach `room.env` and `process.env`: names, or patterns such as `APP_*`. Repeatable.
     #[arg(long, value_name = "PATTERN")]

@@ -51,7 +51,7 @@ const REACHING: &[(&str, &[&str])] = &[
     ("runtime/engine/src/room/proxy.rs", &["runtime/engine/src/room/outgoing.rs"]),
     // Scripts call them after the op that waits.
     ("runtime/extensions/src/node/net.rs", &["runtime/engine/src/room/host/storage.rs"]),
-    ("runtime/extensions/src/outbound.rs", &["runtime/engine/src/room/host/storage.rs"]),
+    ("runtime/extensions/src/outbound/mod.rs", &["runtime/engine/src/room/host/storage.rs"]),
 ];
 const WAITS: &str = ".written()";
 
