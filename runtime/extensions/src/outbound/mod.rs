@@ -167,10 +167,13 @@ impl Resolve for Names {
             let host = name.as_str();
             let found = lookup(host, 0).await.map_err(|error| io::Error::other(NoAddress(error)))?;
             // For which port is not known here: a name that stands in the list is judged there, and this server by its port.
-            if allowed().names(host) || is_proxy(host) || policy::is_localhost(&policy::normal(host)) {
+            if allowed().names(host) || is_proxy(host) {
                 return Ok(found.into_iter());
             }
-            keep(host, 0, found).map(Vec::into_iter)
+            match keep(host, 0, found.clone()) {
+                Err(_) if policy::is_localhost(&policy::normal(host)) => Ok(found.into_iter()),
+                kept => kept.map(Vec::into_iter),
+            }
         })
     }
 }
