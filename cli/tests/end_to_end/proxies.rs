@@ -158,8 +158,8 @@ const SERVE: [&str; 8] = [
     "socket_ping_after=1s",
 ];
 
-// How many sockets there are at once. The page says 10,000, which takes the memory and the time of a larger machine than that of
-// every developer: `PARTYRUN_PROXY_SOCKETS=10000` asks for as many.
+// How many sockets there are at once. `PARTYRUN_PROXY_SOCKETS=10000` asks for as many; that takes a machine that gives a proxy
+// 20,000 descriptors and more.
 fn sockets() -> String {
     std::env::var("PARTYRUN_PROXY_SOCKETS").unwrap_or_else(|_| "500".to_string())
 }
@@ -215,7 +215,7 @@ fn around(text: String) -> String {
         .map(|name| format!("{name}_temp_path {name};\n"))
         .concat();
     format!(
-        "user root;\npid nginx.pid;\nerror_log stderr;\nworker_rlimit_nofile 65536;\nevents {{ worker_connections 20500; }}\n\
+        "user root;\nworker_processes 2;\npid nginx.pid;\nerror_log stderr;\nworker_rlimit_nofile 65536;\nevents {{ worker_connections 20500; }}\n\
          http {{\naccess_log off;\n{temporary}{text}}}\n"
     )
 }
