@@ -416,7 +416,9 @@ class ClientRequest extends Writable {
 // The code by which programs tell what went wrong: the host's, if it was the connection.
 function connectionError(error) {
   const code = error?.cause?.code ?? "ECONNRESET";
-  return ObjectAssign(new Error(error?.message ?? "fetch failed"), { code, cause: error });
+  // What the operator does not allow needs its reason.
+  const message = code === "EACCES" ? error.cause.message : error?.message;
+  return ObjectAssign(new Error(message ?? "fetch failed"), { code, cause: error });
 }
 
 class Server extends EventEmitter {
