@@ -4,11 +4,13 @@
 
 use std::io::Read;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use partyrun_config::Config;
 use partyrun_server::Crons;
-use partyrun_store::Store;
+use partyrun_store::{Look, Store, StoreError};
 use serde::Deserialize;
 
 use crate::stop::{Link, Voice};
@@ -63,14 +65,17 @@ fn inherited(descriptor: RawFd) -> Option<OwnedFd> {
 pub(crate) struct Due {
     voice: Voice,
     store: Arc<dyn Store>,
+    /// The data folder, if there is one.
+    data: Option<PathBuf>,
     crons: Arc<Crons>,
     told: Option<i64>,
 }
 
 impl Due {
-    /// Over this line, of this store and these crons.
-    pub(crate) fn new(link: &Link, store: Arc<dyn Store>, crons: &[(String, String)]) -> Self {
-        Self { voice: link.voice(), store, crons: Crons::new(crons.to_vec()), told: None }
+    /// Over this line, of this store and the crons of this configuration.
+    pub(crate) fn new(link: &Link, store: Arc<dyn Store>, config: &Config) -> Self {
+        let data = config.persist.path().map(Path::to_path_buf);
+        Self { voice: link.voice(), store, data, crons: Crons::new(config.crons.clone()), told: None }
     }
 
     /// Tells it whenever it changes.
@@ -88,10 +93,24 @@ impl Due {
         }
     }
 
-    /// Tells it now.
-    pub(crate) fn tell(&mut self) {
+    /// Tells it once more when the store is closed: what is on disk then is all that there is.
+    pub(crate) fn tell_last(&mut self) {
+        let alarm = match &self.data {
+            None => Ok(None),
+            Some(data) => {
+                Look::open(data).and_then(|look| look.map_or(Ok(None), |look| look.next_alarm_ms()))
+            }
+        };
+        self.tell_of(alarm);
+    }
+
+    fn tell(&mut self) {
+        self.tell_of(self.store.next_alarm());
+    }
+
+    fn tell_of(&mut self, alarm: Result<Option<i64>, StoreError>) {
         // A store that cannot be read now keeps what was told.
-        let Ok(alarm) = self.store.next_alarm() else { return };
+        let Ok(alarm) = alarm else { return };
         let now = chrono::Utc::now() + chrono::TimeDelta::milliseconds(partyrun_clock::offset_ms());
         let cron = self.crons.states(now).into_iter().filter_map(|cron| cron.next_ms).min();
         let due = [alarm, cron].into_iter().flatten().min().unwrap_or(i64::MAX);

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
+use super::client::ClientError;
 use super::{HostingError, Target, segment};
 use crate::args::{Format, TailArgs};
 use crate::output::{escape, escape_lines, json_line};
@@ -21,7 +22,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<(), HostingError> {
     args.sampling_rate.iter().for_each(|rate| add("sampling_rate", &rate.to_string()));
     let path = target.path(&format!("/tail?{}", query.join("&")));
     let mut connected = false;
-    target.client.lines(&path, |line| {
+    let ended = target.client.lines(&path, |line| {
         let shown = if line.is_empty() {
             let first = !std::mem::replace(&mut connected, true);
             let text = format!("Connected to {}, waiting for logs...", target.shown());
@@ -31,7 +32,12 @@ pub(crate) fn run(args: &TailArgs) -> Result<(), HostingError> {
         };
         let mut out = std::io::stdout().lock();
         shown.is_none_or(|text| writeln!(out, "{text}").and_then(|()| out.flush()).is_ok())
-    })?;
+    });
+    match ended {
+        // A host that stops breaks what it has not ended.
+        Ok(()) | Err(ClientError::Broken { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     Err(HostingError::Refused(format!(
         "The log of {} ended: the host stopped, or the project was deleted.",
         target.shown()

@@ -113,7 +113,7 @@ impl Command<'_> {
         let administration = administration.map(told);
         let handed_over = runtime.block_on(async {
             let mut requests = self.link.requests().map_err(machine("Signals cannot be received"))?;
-            let due = || self.hosted.map(|_| Due::new(self.link, store.clone(), &config.crons));
+            let due = || self.hosted.map(|_| Due::new(self.link, store.clone(), &config));
             let (mut due, telling) = (due(), due());
             let (hold, wished) = Hold::new(self.link.voice());
             let starting = Running::start(Plan {
@@ -162,7 +162,7 @@ impl Command<'_> {
             room_cost::tell_later(&running.engine, &served.program, limits, output, true);
             let handed_over = self.go_on(running, served, &mut requests, wished).await;
             telling.iter().for_each(tokio::task::JoinHandle::abort);
-            due.iter_mut().for_each(Due::tell);
+            due.iter_mut().for_each(Due::tell_last);
             handed_over
         })?;
         if handed_over {

@@ -266,11 +266,19 @@ impl Site {
         Ok(Running { child, pool, begun: Instant::now() })
     }
 
+    // What a process has told of its next alarm or cron outlives it.
+    fn learn_due(&self, running: &Running) {
+        self.due.store(running.child.due.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     // Stops what runs. The gate is held.
     async fn halt(&self) {
-        if let Some(running) = self.set_running(None) {
+        if let Some(running) = self.running() {
+            // What was due before it ran is not due again.
+            self.learn_due(&running);
+            self.set_running(None);
             running.child.stop(self.common.limits.stop_time_max).await;
-            self.due.store(running.child.due.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.learn_due(&running);
         }
         self.live.rest();
     }
@@ -301,6 +309,7 @@ impl Site {
             return;
         }
         let Ok(_gate) = self.gate.try_lock() else { return };
+        self.learn_due(&running);
         let Some(taken) = self.set_running(None) else { return };
         // Whoever came after the look has found the process in the slot, and uses it.
         if !is_idle() {
@@ -308,7 +317,7 @@ impl Site {
             return;
         }
         taken.child.stop(self.common.limits.stop_time_max).await;
-        self.due.store(taken.child.due.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.learn_due(&taken);
         self.live.rest();
         self.keep_due().await;
     }
@@ -433,8 +442,8 @@ async fn watch(site: Arc<Site>, running: Arc<Running>) {
     if !is_current {
         return;
     }
+    site.learn_due(&running);
     site.set_running(None);
-    site.due.store(running.child.due.load(Ordering::Relaxed), Ordering::Relaxed);
     if running.begun.elapsed() >= HEALTHY_AFTER {
         *gate = Gate::default();
     }

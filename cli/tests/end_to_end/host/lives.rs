@@ -59,6 +59,9 @@ fn a_cron_is_known_to_the_host() {
     );
     platform.done(&project, &["deploy"]);
     until("it is stopped", || platform.process("chat").is_none());
+    until("it has told when the cron is due", || {
+        platform.api("GET", "/v1/projects/chat", b"").1["due_ms"].is_i64()
+    });
     let (_, info) = platform.api("GET", "/v1/projects/chat", b"");
     let due = chrono_year(info["due_ms"].as_i64().unwrap());
     assert!(due > 2025, "{info}");

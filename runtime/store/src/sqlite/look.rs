@@ -49,6 +49,12 @@ impl Look {
         Ok(Some(Self { path, connection: Mutex::new(connection) }))
     }
 
+    /// When the earliest alarm is due.
+    pub fn next_alarm_ms(&self) -> Result<Option<i64>, StoreError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(connection.query_row("SELECT min(alarm_at_ms) FROM rooms", [], |row| row.get(0))?)
+    }
+
     /// All rooms that have ever stored something, by their names.
     pub fn rooms(&self) -> Result<Vec<RoomOnDisk>, StoreError> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
