@@ -69,6 +69,10 @@ impl Served {
         if let Some(what) = changed_for_good(&self.config, &config) {
             return Err(RunError::Fixed { what });
         }
+        if hosted.is_some() && self.config.crons != config.crons {
+            // The host is told by those of the start.
+            return Err(RunError::Fixed { what: "crons of a hosted project" });
+        }
         let same =
             self.hash == hash && self.config.serve == config.serve && self.config.crons == config.crons;
         if same && self.config.vars == config.vars && self.config.process_env == config.process_env {
