@@ -98,6 +98,7 @@ mod tests {
             body: Body::Empty,
             peer: "192.0.2.1:9".parse().unwrap(),
             upgrade: None,
+            client: None,
         });
         let location = response.headers.get(header::LOCATION).map(|url| url.to_str().unwrap().to_string());
         let text = || match &response.body {
