@@ -61,7 +61,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "WHOSE", value_parser = ["room", "worker"], hide_possible_values = true)]
     pub(crate) isolation: Option<String>,
     /// Whether messages and responses are compressed for clients that ask for it [default: the configuration's, else true].
-    #[arg(long, value_name = "WHETHER", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, value_name = "WHETHER", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) compression: Option<bool>,
     /// A proxy, or a network of proxies, whose `x-forwarded-for` and `-proto` headers are trusted. Repeatable.
     #[arg(long, value_name = "ADDRESS[/BITS]")]

@@ -220,10 +220,6 @@ limits! {
     /// Length of the request line and headers. It also applies to a server's response to an outgoing WebSocket
     /// handshake.
     header_bytes_max: usize = 64 * KIB, "bytes", "431; an outgoing WebSocket fails";
-    /// Length from which a response is compressed for a client that asks for it.
-    answer_compressed_bytes_min: usize = KIB, "bytes", "not a bound: shorter responses are sent as they are";
-    /// Streamed responses of the process that are compressed at the same time. Each takes up to 2 MiB.
-    answers_compressed_max: usize = 256, "streams", "further ones are sent uncompressed";
     /// Number of header fields in a request, or in a server's response to an outgoing WebSocket handshake.
     header_count_max: usize = 100, "fields", "431; an outgoing WebSocket fails";
     /// Length of a request body.
@@ -297,6 +293,10 @@ limits! {
     answer_bytes_max: usize = 100 * MIB, "bytes", "the call rejects with a TypeError";
     /// Uncompressed length of a compressed response from another server, however it is read.
     answer_inflated_bytes_max: usize = 32 * MIB, "bytes", "reading rejects with a TypeError";
+    /// Length from which a response is compressed for a client that asks for it.
+    answer_compressed_bytes_min: usize = KIB, "bytes", "not a bound: shorter responses are sent as they are";
+    /// Streamed responses of the process that are compressed at the same time. Each takes up to 2 MiB.
+    answers_compressed_max: usize = 256, "streams", "further ones are sent uncompressed";
     /// Uncompressed length of one chunk that is written to a `DecompressionStream`.
     inflated_chunk_bytes_max: usize = 64 * MIB, "bytes", "the stream fails with a TypeError";
     /// Length of a room id, as written in the URL.
