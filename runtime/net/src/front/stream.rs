@@ -30,6 +30,9 @@ use crate::BodyError;
 use crate::message::Response;
 use crate::upgrade::Place;
 
+/// The content of a frame that fits into one record of TLS together with its head.
+const PIECE_BYTES_MAX: usize = 16 * 1024 - 9;
+
 type Answer = http::Response<OutBody>;
 
 /// What the streams of one connection share.
@@ -326,7 +329,7 @@ async fn write(
             continue;
         }
         state.note_write(false);
-        let piece = bytes.split_to(capacity.min(bytes.len()));
+        let piece = bytes.split_to(capacity.min(bytes.len()).min(PIECE_BYTES_MAX));
         stream.send_data(piece, last && bytes.is_empty()).map_err(|_| Gone)?;
     }
     state.note_write(false);
