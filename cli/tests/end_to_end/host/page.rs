@@ -129,3 +129,20 @@ fn the_files_for_ci_deploy_main_and_previews() {
     }
     assert_eq!(platform.get("chat", "/").1, "edge one");
 }
+
+#[test]
+fn the_unit_is_one_that_systemd_takes() {
+    let unit = std::fs::read_to_string(root().join("deploy/systemd/partyrun-host.service")).unwrap();
+    let project = Project::new(&[]);
+    let here = project.file("partyrun-host.service");
+    std::fs::write(&here, unit.replace("/usr/bin/partyrun", env!("CARGO_BIN_EXE_partyrun"))).unwrap();
+    let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&here).output() else {
+        return skip("there is no systemd-analyze");
+    };
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && !text.contains("partyrun-host"), "{text}");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/partyrun ")).unwrap();
+    let line = line.replace("${DOMAIN}", "party.test").replace("$MORE", "--acme --help");
+    let output = crate::support::partyrun().args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
