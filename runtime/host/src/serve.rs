@@ -177,7 +177,8 @@ impl Host {
 // What a host that was killed had received.
 fn forget_drafts(data: &std::path::Path) {
     for entry in std::fs::read_dir(data.join("incoming")).into_iter().flatten().flatten() {
-        let _kept = std::fs::remove_file(entry.path());
+        let path = entry.path();
+        let _kept = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     }
 }
 

@@ -34,7 +34,7 @@ fn a_project_that_takes_too_much_memory_is_ended() {
 
 #[test]
 fn a_project_that_loops_gets_the_lowest_priority() {
-    let platform = Platform::start(&["--limit", "host_cpu_share_max=0.2"]);
+    let platform = Platform::start(&["--limit", "host_cpu_share_max=0.05"]);
     neighbour(&platform);
     let loops = "export default class { onRequest() { for (const end = Date.now() + 20000; Date.now() < end;); return new Response(); }
       static onFetch() { return new Response('edge'); } }";
