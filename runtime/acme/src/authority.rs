@@ -84,6 +84,12 @@ impl Authority {
         Ok(account)
     }
 
+    /// Has this account, as if it had been opened.
+    #[cfg(test)]
+    pub(crate) async fn open(&self, account: Account) {
+        self.account.lock().await.replace(account);
+    }
+
     /// The authority doesn't know the account any more.
     pub(crate) async fn forget_account(&self, store: &Store) {
         self.account.lock().await.take();

@@ -138,7 +138,91 @@ fn time(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use instant_acme::{Account, BodyWrapper, BytesResponse, Error, HttpClient};
+    use partyrun_limits::Limits;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
     use super::*;
+    use crate::{Acme, Ports, Settings};
+
+    /// An authority that says when to renew, in the words of RFC 9773.
+    struct Suggests(&'static str, &'static str);
+
+    impl HttpClient for Suggests {
+        fn request(
+            &self,
+            request: Request<BodyWrapper<Bytes>>,
+        ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+            let url = |name: &str| format!("https://authority.test/{name}");
+            let text = match request.uri().path() {
+                "/directory" => serde_json::json!({
+                    "newNonce": url("nonce"), "newAccount": url("account"), "newOrder": url("order"),
+                    "revokeCert": url("revoke"), "keyChange": url("change"), "renewalInfo": url("renewal"),
+                }),
+                path => {
+                    // The key that signed it and its number, each in base64.
+                    let id = path.strip_prefix("/renewal/").unwrap();
+                    assert!(id.split('.').filter(|part| part.len() > 10).count() == 2, "{id}");
+                    serde_json::json!({ "suggestedWindow": { "start": self.0, "end": self.1 } })
+                }
+            };
+            let answer = Response::builder().header("retry-after", "3600");
+            let answer = answer.body(Full::new(Bytes::from(text.to_string()))).unwrap();
+            Box::pin(std::future::ready(Ok(BytesResponse::from(answer))))
+        }
+    }
+
+    // A certificate that is valid for a year.
+    fn signed() -> Identity {
+        let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut ca = CertificateParams::new([]).unwrap();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let mut params = CertificateParams::new(["a.test".to_string()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
+        params.not_after = rcgen::date_time_ymd(4000, 1, 1);
+        let made = params.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+        Identity::from_pem(made.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_authority_says_when_to_renew() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = signed();
+        let acme = |window: Suggests| {
+            let settings = Settings {
+                directory: "https://authority.test/directory".to_string(),
+                roots: None,
+                email: None,
+                folder: folder.path().to_path_buf(),
+                ports: Ports { tls: true, http: true },
+            };
+            let acme = Acme::new(settings, Arc::default(), &Limits::default(), Arc::new(|_, _| {})).unwrap();
+            async move {
+                let key = KeyPair::generate().unwrap().serialize_der();
+                let builder = Account::builder_with_http(Box::new(window));
+                let directory = "https://authority.test/directory".to_string();
+                let account = builder.from_parts("1".to_string(), key.as_slice().into(), directory).await;
+                acme.0.authority.open(account.unwrap()).await;
+                acme
+            }
+        };
+        // It is due by what is left of its life in a thousand years, and by the authority's word now.
+        let now = acme(Suggests("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z")).await;
+        now.0.wait_until_due(&known).await;
+        let later = acme(Suggests("3000-01-01T00:00:00Z", "3000-01-01T00:00:00Z")).await;
+        let (at, again) = later.0.suggestion(&known, 0.5).await;
+        assert!(at.unwrap() < when::due(known.valid()) && at.unwrap() > SystemTime::now());
+        assert!(again <= Duration::from_secs(3600) && again > Duration::from_secs(3500));
+        // Nonsense counts as nothing said.
+        let nonsense = acme(Suggests("soon", "later")).await;
+        assert_eq!(nonsense.0.suggestion(&known, 0.5).await.0, None);
+    }
 
     #[test]
     fn times_are_shown_as_people_say_them() {

@@ -250,6 +250,56 @@ fn checked(name: &str) -> Result<String, NameError> {
 mod tests {
     use super::*;
 
+    // Of an authority that nobody can reach.
+    fn acme(folder: &std::path::Path, told: &Arc<Mutex<Vec<String>>>) -> Acme {
+        let settings = Settings {
+            directory: "https://127.0.0.1:1/directory".to_string(),
+            roots: None,
+            email: None,
+            folder: folder.to_path_buf(),
+            ports: Ports { tls: true, http: true },
+        };
+        let told = Arc::clone(told);
+        let tell: Tell = Arc::new(move |_problem, text| told.lock().unwrap().push(text.to_string()));
+        Acme::new(settings, Arc::default(), &Limits::default(), tell).unwrap()
+    }
+
+    #[tokio::test]
+    async fn names_on_demand_are_kept_if_they_are_allowed() {
+        let (folder, told) = (tempfile::tempdir().unwrap(), Arc::default());
+        let acme = acme(folder.path(), &told);
+        let allowed: Allowed = Arc::new(|name: &str| Box::pin(std::future::ready(name == "a.test")));
+        let demand = acme.demand(allowed);
+        for name in ["b.test", "*.a.test", "../a.test"] {
+            demand(name).await;
+        }
+        assert!(acme.names().is_empty() && told.lock().unwrap().is_empty());
+        // What is asked for waits for the first attempt, and no longer.
+        demand("A.test").await;
+        assert!(acme.names().contains_key("a.test"));
+        assert!(told.lock().unwrap()[0].starts_with("No certificate for a.test from 127.0.0.1:1: "));
+        demand("a.test").await;
+        assert_eq!(told.lock().unwrap().len(), 1);
+        acme.drop_name("a.test");
+        assert!(acme.names().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_is_shown_without_the_authority() {
+        let (folder, told) = (tempfile::tempdir().unwrap(), Arc::default());
+        let acme = acme(folder.path(), &told);
+        let mut params = rcgen::CertificateParams::new(["a.test".to_string()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(4000, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = params.self_signed(&key).unwrap();
+        acme.0.store.keep_certificate("a.test", &key.serialize_pem(), &made.pem()).unwrap();
+        let mut tried = acme.kept("a.test");
+        tried.wait_for(|tried| *tried).await.unwrap();
+        assert!(acme.0.certificates.has("a.test") && told.lock().unwrap().is_empty());
+        acme.drop_name("a.test");
+        assert!(!acme.0.certificates.has("a.test"));
+    }
+
     #[test]
     fn only_names_of_hosts_are_names() {
         for (name, as_kept) in
