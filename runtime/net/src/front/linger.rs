@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// How long, and how much, is read from a client that was told to go away.
 pub(super) const LINGER_TIME: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads on for a moment before closing.
 pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {

@@ -22,6 +22,7 @@ use partyrun_telemetry::limit_hit;
 
 use super::body::{OutBody, Pieces};
 use super::date;
+use super::linger::{LINGER_BYTES_MAX, LINGER_TIME};
 use super::listen::Ends;
 use super::service::{After, Connection};
 use super::state::State;
@@ -90,17 +91,23 @@ async fn answer<H: Handler>(
     let purpose = purpose(&common, &mut parts).await;
     let head_only = parts.method == Method::HEAD;
     let Common { shared, ends, origin, .. } = common;
-    let body = Streamed { length: length_of(&parts.headers), stream };
+    let unread = Rc::default();
+    let body = Streamed { length: length_of(&parts.headers), stream: Some(stream), left: Rc::clone(&unread) };
     let connection = Connection { shared, state: Rc::clone(&state), ends, origin };
-    let (after, sockets) = match purpose {
+    let (after, place) = match purpose {
         Purpose::Request => {
             expect(&parts.headers, &body, &connection.shared.trunk.limits, &mut respond);
             (After::Body(body), None)
         }
-        Purpose::Socket(place) => (After::Frames, Some((body.stream, place))),
+        Purpose::Socket(place) => {
+            drop(body);
+            (After::Frames, Some(place))
+        }
         Purpose::Nothing(response) => {
+            drop(body);
             let response = connection.refuse(*response, head_only);
-            return send(&state, respond, response, head_only).await;
+            send(&state, respond, response, head_only).await;
+            return linger(&unread).await;
         }
     };
     let mut asking = pin!(connection.answer(parts, after));
@@ -113,13 +120,33 @@ async fn answer<H: Handler>(
     });
     let Some(response) = response.await else { return };
     let offer = state.upgrade.take();
-    if let (Some(offer), Some((receiver, place))) = (offer, sockets) {
+    if let (Some(offer), Some(place), Some(receiver)) = (offer, place, unread.take()) {
         if let Ok(sender) = respond.send_response(head(response, None).0, false) {
             offer.complete_stream(sender, receiver, place);
         }
         return;
     }
     send(&state, respond, response, head_only).await;
+    linger(&unread).await;
+}
+
+/// Reads on for a moment where the answer came before the whole body: a client that is still sending, and finds its stream reset,
+/// may throw the answer away.
+async fn linger(unread: &RefCell<Option<RecvStream>>) {
+    let Some(mut stream) = unread.take().filter(|stream| !stream.is_end_stream()) else { return };
+    let drain = async {
+        let mut left = LINGER_BYTES_MAX;
+        while let Some(Ok(piece)) = stream.data().await {
+            // A stream that has ended has no window.
+            let _ended = stream.flow_control().release_capacity(piece.len());
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whoever goes on sending after that is cut off.
+    let _timeout = tokio::time::timeout(LINGER_TIME, drain).await;
 }
 
 /// Makes a request like one over HTTP/1.1 of what h2 gives: with a `Host`, one `Cookie`, and, for a WebSocket, with the fields
@@ -219,13 +246,21 @@ fn expect(headers: &HeaderMap, body: &Streamed, limits: &Limits, respond: &mut S
 
 /// A request's body.
 struct Streamed {
-    stream: RecvStream,
+    stream: Option<RecvStream>,
     length: Option<u64>,
+    /// Where the stream goes when nobody reads it any more.
+    left: Rc<RefCell<Option<RecvStream>>>,
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        *self.left.borrow_mut() = self.stream.take();
+    }
 }
 
 impl Pieces for Streamed {
     fn is_over(&self) -> bool {
-        self.stream.is_end_stream()
+        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     fn length(&self) -> Option<u64> {
@@ -233,12 +268,13 @@ impl Pieces for Streamed {
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         loop {
-            match ready!(self.stream.poll_data(context)) {
+            match ready!(stream.poll_data(context)) {
                 Some(Ok(piece)) if piece.is_empty() => {}
                 Some(Ok(piece)) => {
                     // What is taken counts in other budgets from here on. A stream that has ended has no window.
-                    let _ended = self.stream.flow_control().release_capacity(piece.len());
+                    let _ended = stream.flow_control().release_capacity(piece.len());
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 Some(Err(error)) => {
