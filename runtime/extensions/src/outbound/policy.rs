@@ -284,13 +284,11 @@ fn host_rule(item: &str) -> Result<HostRule, String> {
 // A word of the flag with letters wrong: as a host, nobody has it.
 fn near(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
-    let is_near = |word: &str| strsim::damerau_levenshtein(&name, word) <= 2;
-    match () {
-        () if name == "all" => Some("any"),
-        () if name.contains('.') => None,
-        () if is_near("public") => Some("public"),
-        () => None,
+    if name == "all" {
+        return Some("any");
     }
+    let is_near = !name.contains('.') && strsim::damerau_levenshtein(&name, "public") <= 2;
+    is_near.then_some("public")
 }
 
 fn url_host(name: &str) -> Option<String> {
