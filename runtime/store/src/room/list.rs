@@ -4,7 +4,8 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::iter::Peekable;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -78,13 +79,89 @@ pub struct Listed {
     pub more: bool,
 }
 
-/// The writes of all layers in a range, merged; newer ones replaced older ones already.
-pub(super) type Overlay<'a> = BTreeMap<&'a Arc<str>, Option<&'a Bytes>>;
+/// A write: a key with its value, or without one if it was deleted.
+type Written<'a> = (&'a Arc<str>, Option<&'a Bytes>);
+
+type Layer<'a> = Peekable<Box<dyn Iterator<Item = Written<'a>> + 'a>>;
+
+/// The writes of all layers in a range, in the order of the list; of a key the newest one only. Nothing is looked at beyond
+/// what is taken, so that a list of one entry costs no more with a thousand writes on their way to disk.
+pub(super) struct Overlay<'a> {
+    // The lowest one first.
+    layers: Vec<Layer<'a>>,
+    range: &'a KeyRange,
+    reverse: bool,
+}
+
+impl<'a> Overlay<'a> {
+    pub(super) fn new(range: &'a KeyRange, reverse: bool) -> Self {
+        Self { layers: Vec::new(), range, reverse }
+    }
+
+    /// Puts a layer on top; `value` is what a write of it says.
+    pub(super) fn add<W>(
+        &mut self,
+        writes: &'a BTreeMap<Arc<str>, W>,
+        value: impl Fn(&'a W) -> Option<&'a Bytes> + 'a,
+    ) {
+        if writes.is_empty() {
+            return;
+        }
+        let range = self.range;
+        let start = Bound::Included(str::from_utf8(&range.start).unwrap_or_default());
+        // The end of a prefix may be no text. Then keys behind it are passed over one by one.
+        let end = range.end.as_deref().and_then(|end| str::from_utf8(end).ok());
+        let found = writes.range::<str, _>((start, end.map_or(Bound::Unbounded, Bound::Excluded)));
+        let found = found.map(move |(key, write)| (key, value(write)));
+        let found: Box<dyn Iterator<Item = Written<'a>> + 'a> = if self.reverse {
+            Box::new(found.rev().skip_while(move |(key, _)| !range.contains(key.as_bytes())))
+        } else {
+            Box::new(found.take_while(move |(key, _)| range.contains(key.as_bytes())))
+        };
+        self.layers.push(found.peekable());
+    }
+
+    /// Everything below is deleted.
+    pub(super) fn clear(&mut self) {
+        self.layers.clear();
+    }
+
+    // The next key, and the topmost layer that has it.
+    fn first(&mut self) -> Option<(usize, &'a Arc<str>)> {
+        let mut first: Option<(usize, &'a Arc<str>)> = None;
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let Some((key, _)) = layer.peek().copied() else { continue };
+            let comes_first = first.is_none_or(|(_, other)| {
+                let order = key.cmp(other);
+                if self.reverse { order.is_ge() } else { order.is_le() }
+            });
+            if comes_first {
+                first = Some((index, key));
+            }
+        }
+        first
+    }
+
+    fn peek(&mut self) -> Option<&'a Arc<str>> {
+        self.first().map(|(_, key)| key)
+    }
+
+    fn next(&mut self) -> Option<Written<'a>> {
+        let (top, key) = self.first()?;
+        let mut newest = None;
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let same = layer.next_if(|(other, _)| *other == key);
+            if index == top {
+                newest = same;
+            }
+        }
+        newest
+    }
+}
 
 /// Merges rows that arrive in order with an overlay that wins.
 pub(super) struct Merge<'a> {
-    overlay: std::iter::Peekable<std::vec::IntoIter<(&'a Arc<str>, Option<&'a Bytes>)>>,
-    reverse: bool,
+    overlay: Overlay<'a>,
     limit: usize,
     bytes_left: usize,
     more: bool,
@@ -94,15 +171,9 @@ pub(super) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(overlay: Overlay<'a>, reverse: bool, limit: usize, bytes_max: usize) -> Self {
-        let mut entries: Vec<_> = overlay.into_iter().collect();
-        if reverse {
-            entries.reverse();
-        }
-        let overlay = entries.into_iter().peekable();
+    pub(super) fn new(overlay: Overlay<'a>, limit: usize, bytes_max: usize) -> Self {
         Self {
             overlay,
-            reverse,
             limit,
             bytes_left: bytes_max,
             more: false,
@@ -114,9 +185,9 @@ impl<'a> Merge<'a> {
 
     /// Takes the database's next row.
     pub(super) fn row(&mut self, key: &[u8], value: Option<&[u8]>) -> ControlFlow<()> {
-        while let Some((newer, _)) = self.overlay.peek() {
+        while let Some(newer) = self.overlay.peek() {
             let order = newer.as_bytes().cmp(key);
-            match if self.reverse { order.reverse() } else { order } {
+            match if self.overlay.reverse { order.reverse() } else { order } {
                 Ordering::Less => self.take_overlay()?,
                 // The overlay's entry comes out instead of the row.
                 Ordering::Equal => return self.take_overlay(),
@@ -174,6 +245,33 @@ impl<'a> Merge<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layers_come_in_order_and_the_topmost_has_a_key() {
+        let layer = |entries: &[(&str, Option<&'static str>)]| -> BTreeMap<Arc<str>, Option<Bytes>> {
+            entries.iter().map(|(key, value)| ((*key).into(), value.map(Bytes::from_static))).collect()
+        };
+        let lower = layer(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3")), ("\u{7ff}x", Some("4"))]);
+        let upper = layer(&[("b", None), ("d", Some("5"))]);
+        // Behind the prefix U+07FF lies no text, only bytes.
+        let of = |start: &str, end: Option<Vec<u8>>, reverse: bool| -> Vec<(String, bool)> {
+            let range = KeyRange { start: start.as_bytes().to_vec(), end };
+            let mut overlay = Overlay::new(&range, reverse);
+            overlay.add(&lower, Option::as_ref);
+            overlay.add(&upper, Option::as_ref);
+            let entries = std::iter::from_fn(|| overlay.next());
+            entries.map(|(key, value)| (key.to_string(), value.is_some())).collect()
+        };
+        let names = |names: &[&str]| -> Vec<(String, bool)> {
+            names.iter().map(|name| ((*name).to_owned(), *name != "b")).collect()
+        };
+        assert_eq!(of("", None, false), names(&["a", "b", "c", "d", "\u{7ff}x"]));
+        assert_eq!(of("", None, true), names(&["\u{7ff}x", "d", "c", "b", "a"]));
+        assert_eq!(of("b", Some(b"d".to_vec()), false), names(&["b", "c"]));
+        assert_eq!(of("b", Some(b"d".to_vec()), true), names(&["c", "b"]));
+        assert_eq!(of("\u{7ff}", Some(after_prefix("\u{7ff}")), true), names(&["\u{7ff}x"]));
+        assert_eq!(of("a", Some(after_prefix("\u{7ff}")), true).len(), 5);
+    }
 
     fn range(options: ListOptions) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
         options.range().unwrap().map(|(range, _)| (range.start, range.end))

@@ -16,7 +16,6 @@ mod model_tests;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ use bytes::Bytes;
 use partyrun_limits::Limits;
 
 use crate::error::{check_count, check_key, check_value};
-use crate::store::{Batch, Reader, RoomHandle, Store, StoredAlarm};
+use crate::store::{Batch, KeyRange, Reader, RoomHandle, Store, StoredAlarm};
 use crate::{RoomKey, StorageError, StoreError};
 pub use alarm::{AlarmEnd, AlarmOutcome};
 use cache::ReadCache;
@@ -154,8 +153,7 @@ impl RoomStorage {
         self.check_alive()?;
         let Some((range, limit)) = options.range()? else { return Ok(Listed::default()) };
         let read_base = !self.base_hidden() && self.load()?;
-        let overlay = self.overlay_in(|key| range.contains(key.as_bytes()), &range.start);
-        let mut merge = Merge::new(overlay, options.reverse, limit, bytes_max);
+        let mut merge = Merge::new(self.overlay_in(&range, options.reverse), limit, bytes_max);
         if read_base {
             self.reader
                 .list(&self.handle, &range, options.reverse, &mut |key, value| merge.row(key, value))?;
@@ -400,22 +398,16 @@ impl RoomStorage {
         Ok(self.handle.row() != 0)
     }
 
-    fn overlay_in(&self, wanted: impl Fn(&str) -> bool, start: &[u8]) -> Overlay<'_> {
-        let start = str::from_utf8(start).unwrap_or_default();
-        let from = (Bound::Included(start), Bound::Unbounded);
-        let mut merged = Overlay::new();
-        for (key, entry) in self.overlay.range::<str, _>(from).take_while(|(key, _)| wanted(key)) {
-            merged.insert(key, entry.value.as_ref());
-        }
+    fn overlay_in<'a>(&'a self, range: &'a KeyRange, reverse: bool) -> Overlay<'a> {
+        let mut overlay = Overlay::new(range, reverse);
+        overlay.add(&self.overlay, |entry| entry.value.as_ref());
         for layer in self.layers().rev() {
             if layer.clear {
-                merged.clear();
+                overlay.clear();
             }
-            for (key, value) in layer.writes.range::<str, _>(from).take_while(|(key, _)| wanted(key)) {
-                merged.insert(key, value.as_ref());
-            }
+            overlay.add(&layer.writes, Option::as_ref);
         }
-        merged
+        overlay
     }
 
     fn check_alive(&self) -> Result<(), StorageError> {
