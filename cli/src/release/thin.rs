@@ -176,6 +176,7 @@ impl Held {
         archive::walk(path, &file, limits, |name, _, reader| {
             let unreadable =
                 |error: std::io::Error| ReleaseError::damaged(Path::new("The release"), error.to_string());
+            let unwritable = |error| ReleaseError::Write { path: "The release".to_string(), error };
             if !name.starts_with(ASSETS) {
                 if with_parts {
                     let mut bytes = Vec::new();
@@ -185,14 +186,14 @@ impl Held {
                 return Ok(());
             }
             let kept = self.folder.join(format!("asset-{}", self.by_hash.len()));
-            let mut file = std::fs::File::create(&kept).map_err(unreadable)?;
+            let mut file = std::fs::File::create(&kept).map_err(unwritable)?;
             let mut hash = Sha256::new();
             let mut buffer = vec![0; 64 << 10];
             loop {
                 let read = reader.read(&mut buffer).map_err(unreadable)?;
                 let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
                 hash.update(bytes);
-                file.write_all(bytes).map_err(unreadable)?;
+                file.write_all(bytes).map_err(unwritable)?;
             }
             let hash = hex(&hash.finalize());
             if wanted(&hash) {

@@ -169,3 +169,40 @@ fn requests_without_one_name_are_refused() {
     let (_, _, body) = platform.ask("GET", &format!("chat.{DOMAIN}"), "/party/a", fields, b"");
     assert!(body.contains(&format!("http://chat.{DOMAIN}/party/a")) && !body.contains("6.6.6.6"), "{body}");
 }
+
+/// A file system that goes with the test.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _gone = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_a_deployment_and_what_runs_goes_on() {
+    let platform = Platform::start(&[]);
+    let project = chat("chat", "one");
+    platform.done(&project, &["deploy"]);
+    let incoming = platform.data.path().join("incoming");
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&incoming);
+    if !mount.output().is_ok_and(|output| output.status.success()) {
+        return crate::support::skip("only root can mount a small file system");
+    }
+    let _mounted = Mounted(incoming.clone());
+    project.write("partykit.json", r#"{ "name": "chat", "main": "server.js", "serve": "public" }"#);
+    // More than fits, and what fits once but not twice.
+    for bytes in [3_000_000, 700_000] {
+        std::fs::create_dir_all(project.file("public")).unwrap();
+        let mut noise = vec![0; bytes];
+        std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut noise).unwrap();
+        std::fs::write(project.file("public/noise"), noise).unwrap();
+        let (code, text) = platform.run(&project, &["deploy"]);
+        assert!(code == Some(1) && text.contains("No space left on device"), "{bytes}: {text}");
+        assert!(!text.contains("damaged"), "{text}");
+        assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 0, "what was received is gone");
+        assert_eq!(platform.json("chat", "/party/a")["version"], "one");
+    }
+    assert_eq!(platform.done(&project, &["releases"]).lines().count(), 2);
+}
