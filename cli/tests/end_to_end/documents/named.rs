@@ -11,6 +11,8 @@ pub(crate) enum Shown {
 
 use Shown::{By, NotRun};
 
+const ACME: &str = "cli/tests/end_to_end/acme.rs";
+const LISTEN: &str = "cli/tests/end_to_end/listen.rs";
 const PACKAGE: &str = "cli/tests/end_to_end/package.rs";
 const ADMIN_COMMANDS: &str = "cli/tests/end_to_end/admin/commands.rs";
 const DEPLOY: &str = "cli/tests/end_to_end/deploy.rs";
@@ -90,6 +92,37 @@ pub(crate) const NAMED: &[(&str, &str, Shown)] = &[
     ("docs/backup.md", "export AWS_ACCESS_KEY_ID", S3),
     ("docs/backup.md", "partyrun backup s3:", S3),
     ("docs/backup.md", "partyrun restore s3:", S3),
+    ("docs/benchmarks.md", "target/release/tls", NotRun("a benchmark takes a quiet machine and minutes")),
+    (
+        "docs/tls.md",
+        "partyrun start chat.partyrun --acme",
+        By(ACME, "certificates_are_obtained_and_kept_for_the_next_start"),
+    ),
+    (
+        "docs/tls.md",
+        "partyrun start chat.partyrun --tls-cert",
+        By("cli/tests/end_to_end/tls.rs", "certificates_are_chosen_by_name_and_sessions_go_on"),
+    ),
+    (
+        "docs/tls.md",
+        "partyrun start chat.partyrun --listen 127",
+        By(LISTEN, "several_places_are_listened_at_and_paths_have_their_mode"),
+    ),
+    (
+        "docs/tls.md",
+        "partyrun start chat.partyrun --listen unix",
+        By(LISTEN, "several_places_are_listened_at_and_paths_have_their_mode"),
+    ),
+    (
+        "docs/tls.md",
+        "partyrun start chat.partyrun --listen systemd",
+        By(LISTEN, "systemd_passes_sockets_and_hears_how_the_server_is"),
+    ),
+    (
+        "docs/tls.md",
+        "partyrun start chat.partyrun --proxy-protocol",
+        By(LISTEN, "a_trusted_proxy_says_whom_it_speaks_for"),
+    ),
     ("docs/benchmarks.md", "cargo build", NotRun("a benchmark takes a quiet machine and minutes")),
     (
         "docs/benchmarks.md",
