@@ -120,7 +120,9 @@ async fn answer<H: Handler>(
     });
     let Some(response) = response.await else { return };
     let offer = state.upgrade.take();
-    if let (Some(offer), Some(place), Some(receiver)) = (offer, place, unread.take()) {
+    if let (Some(offer), Some(place)) = (offer, place)
+        && let Some(receiver) = unread.take()
+    {
         if let Ok(sender) = respond.send_response(head(response, None).0, false) {
             offer.complete_stream(sender, receiver, place);
         }
