@@ -267,24 +267,26 @@ impl Release {
         };
         let target = folder.path();
         let whole = target.join(WHOLE);
-        if beside && whole.exists() {
-            // What is served from there is the same.
-            return Ok(folder);
+        // Files that are served from there are the same. The settings may differ: the hash is not theirs.
+        let is_unpacked = beside && whole.exists();
+        if !is_unpacked {
+            let _none = std::fs::remove_file(&whole);
+            let _none = std::fs::remove_dir_all(target.join("assets"));
+            std::fs::create_dir_all(target).map_err(|error| failed(target, error))?;
+            if !beside {
+                folder.forget_others();
+            }
+            self.unpack_assets(target)?;
         }
-        let _none = std::fs::remove_file(&whole);
-        let _none = std::fs::remove_dir_all(target.join("assets"));
-        std::fs::create_dir_all(target).map_err(|error| failed(target, error))?;
-        if !beside {
-            folder.forget_others();
-        }
-        self.unpack_assets(target)?;
         let mut settings = self.manifest.settings.clone();
         if let Some(serve) = settings.get_mut("serve").and_then(Value::as_object_mut) {
             serve.insert("path".to_string(), target.join("assets").to_string_lossy().into_owned().into());
         }
         let settings = Value::Object(settings).to_string();
-        let path = target.join("partykit.json");
-        std::fs::write(&path, settings).map_err(|error| failed(&path, error))?;
+        let (path, draft) = (target.join("partykit.json"), target.join("partykit.draft"));
+        std::fs::write(&draft, settings)
+            .and_then(|()| std::fs::rename(&draft, &path))
+            .map_err(|error| failed(&path, error))?;
         std::fs::write(&whole, "").map_err(|error| failed(&whole, error))?;
         Ok(folder)
     }

@@ -67,6 +67,32 @@ fn a_new_release_takes_the_place_of_the_old_one_with_its_data() {
 }
 
 #[test]
+fn a_release_may_differ_from_the_one_before_in_its_variables_only() {
+    let platform = Platform::start(&[]);
+    let project = chat("chat", "one");
+    let env = |args: &[&str]| {
+        platform.done(&project, &[&["deploy"], args].concat());
+        platform.json("chat", "/party/lobby")["env"].clone()
+    };
+    assert_eq!(env(&["--var", "MODE=one"]), json!({ "MODE": "one" }));
+    let process = platform.process("chat");
+    assert_eq!(env(&["--var", "MODE=two"]), json!({ "MODE": "two" }));
+    project.write(
+        "partykit.json",
+        r#"{ "name": "chat", "main": "server.js", "vars": { "MODE": "file", "MORE": "file" } }"#,
+    );
+    project.write(".env", "SECRET=dotenv\n");
+    assert_eq!(env(&[]), json!({}), "as the original: variables are asked for");
+    assert_eq!(
+        env(&["--with-vars", "--var", "MODE=three"]),
+        json!({ "MODE": "three", "MORE": "file", "SECRET": "dotenv" })
+    );
+    assert_eq!(platform.process("chat"), process, "the process is the same");
+    platform.done(&project, &["rollback", "1"]);
+    assert_eq!(platform.json("chat", "/party/lobby")["env"], json!({ "MODE": "one" }));
+}
+
+#[test]
 fn hibernating_rooms_keep_their_sockets() {
     let platform = Platform::start(&[]);
     let project = chat("chat", "one");
