@@ -24,7 +24,7 @@ impl Engine {
         self.of_all(within + MARGIN, |reply| Message::HoldStill(until, reply)).await;
         // Whatever was sent to a room before this is handled before the room is taken.
         self.0.lifting.store(true, Ordering::Release);
-        let parcels = self.of_all(MARGIN, Message::Lift).await;
+        let parcels = self.of_all(within + MARGIN, Message::Lift).await;
         let (durable, written) = oneshot::channel();
         self.0.store.probe(Box::new(move |result| drop(durable.send(result))));
         let _unwritten = tokio::time::timeout(within, written).await;
@@ -49,11 +49,12 @@ impl Engine {
         }
     }
 
-    // Asks all workers at once. One that is held up does not answer in time, and keeps what it has.
+    // Asks all workers at once. One that is held up by a long turn would not answer in time, and keeps what it has.
     async fn of_all<T>(&self, within: Duration, ask: impl Fn(oneshot::Sender<T>) -> Message) -> Vec<T> {
         let workers: Vec<Arc<Mailbox>> = self.0.placement.workers();
         let answers: Vec<_> = workers
             .iter()
+            .filter(|worker| !worker.is_held())
             .filter_map(|worker| {
                 let (reply, answer) = oneshot::channel();
                 worker.send(ask(reply)).is_ok().then(|| tokio::time::timeout(within, answer))
