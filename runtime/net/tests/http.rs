@@ -214,7 +214,7 @@ fn requests_that_two_would_read_in_two_ways() {
     ];
     for request in refused.concat() {
         let mut client = Client::connect(server.address);
-        client.say([&request, &get("/party/a")].concat());
+        client.say([request.as_str(), &get("/party/a")].concat());
         let status = client.answer().status;
         assert!([400, 501].contains(&status), "{request:?}: {status}");
         assert!(client.is_closed(), "{request:?}: something followed");
@@ -232,7 +232,7 @@ fn requests_that_two_would_read_in_two_ways() {
     ];
     for (request, body) in read {
         let mut client = Client::connect(server.address);
-        client.say([&request, &get("/party/a")].concat());
+        client.say([request.as_str(), &get("/party/a")].concat());
         assert_eq!(client.answer().body, body.as_bytes(), "{request:?}");
         assert_eq!(client.answer().body, br#"{"room":"a","users":3}"#, "{request:?}");
     }

@@ -56,10 +56,8 @@ fn make_certificate(folder: &Path) -> io::Result<()> {
 
 fn partyrun(places: &Places, folder: &Path, port: u16) -> Command {
     let mut command = Command::new(&places.partyrun);
-    command.args(["dev", "--https", "--https-cert-path", "cert.pem", "--https-key-path", "key.pem"]);
-    command
-        .args(["--serve", "public", "--persist", "false", "--port", &port.to_string()])
-        .current_dir(folder);
+    command.args(["start", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--serve", "public"]);
+    command.args(["--persist", "false", "--port", &port.to_string()]).current_dir(folder);
     command
 }
 
