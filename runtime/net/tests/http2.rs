@@ -46,7 +46,10 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    // As browsers have it: more for the connection than for a stream.
+    let mut builder = h2::client::Builder::new();
+    let (sender, connection) =
+        builder.initial_connection_window_size(1 << 20).handshake(stream).await.unwrap();
     tokio::spawn(connection);
     sender
 }
