@@ -15,7 +15,7 @@ fn takes(kind: Kind, value: &Value) -> bool {
         Kind::Null => value.is_null(),
         Kind::Bool => value.is_boolean(),
         Kind::Number | Kind::Port | Kind::Seconds | Kind::Whole(..) => value.is_number(),
-        Kind::Text | Kind::Slug | Kind::Cron | Kind::OneOf(_) => value.is_string(),
+        Kind::Text | Kind::Slug | Kind::Cron | Kind::Origin | Kind::OneOf(_) => value.is_string(),
         Kind::List(_) => value.is_array(),
         Kind::Map(_) | Kind::Parties | Kind::Object(_) => value.is_object(),
         Kind::Either(kinds) => kinds.iter().any(|kind| takes(*kind, value)),
