@@ -52,11 +52,8 @@ impl Pool {
 
     async fn connect(&self) -> Result<SendRequest<Incoming>, String> {
         let stream = self.open().await.map_err(|error| error.to_string())?;
-        let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         // It ends with its last answer, which says what went wrong.
         tokio::spawn(connection.with_upgrades());
         Ok(sender)
