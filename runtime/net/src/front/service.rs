@@ -31,13 +31,15 @@ use crate::url::RequestUrl;
 
 type HttpResponse = http::Response<OutBody>;
 
+/// The `Host` of a connection's last request, with the origin made of it.
+pub(super) type KnownOrigin = Rc<RefCell<Option<(HeaderValue, Rc<str>)>>>;
+
 /// What the requests of one connection share.
 pub(super) struct Connection<H> {
     pub(super) shared: Rc<Shared<H>>,
     pub(super) state: Rc<State>,
     pub(super) ends: Ends,
-    /// The `Host` of the last request with the origin made of it.
-    pub(super) origin: Rc<RefCell<Option<(HeaderValue, Rc<str>)>>>,
+    pub(super) origin: KnownOrigin,
 }
 
 /// What proves that a WebSocket handshake was understood.

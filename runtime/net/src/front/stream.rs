@@ -24,7 +24,7 @@ use super::body::{OutBody, Pieces};
 use super::date;
 use super::linger::{LINGER_BYTES_MAX, LINGER_TIME};
 use super::listen::Ends;
-use super::service::{After, Connection};
+use super::service::{After, Connection, KnownOrigin};
 use super::state::State;
 use super::trunk::{Handler, Shared};
 use crate::BodyError;
@@ -41,7 +41,7 @@ pub(super) struct Common<H> {
     pub(super) shared: Rc<Shared<H>>,
     pub(super) ends: Ends,
     pub(super) front: usize,
-    pub(super) origin: Rc<RefCell<Option<(HeaderValue, Rc<str>)>>>,
+    pub(super) origin: KnownOrigin,
 }
 
 impl<H> Clone for Common<H> {
