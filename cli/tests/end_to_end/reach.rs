@@ -235,7 +235,7 @@ fn names_are_judged_by_where_they_lead() {
     command.current_dir(project.path());
     let server = Server::start(command, port);
     server.wait_for("Ready on");
-    let hosts = ["loop.test", "LOOP.test.", "loop6.test", "private.test", "meta.test"];
+    let hosts = ["loop.test", "LOOP.test", "loop6.test", "private.test", "meta.test"];
     for (what, found) in ask(&server, &hosts, heard.port) {
         let found = found.as_str().unwrap();
         assert!(found.contains("--outbound"), "{what}: {found}");
