@@ -213,6 +213,8 @@ fn requests_that_two_would_read_in_two_ways() {
         vec![coded(hello).replace("1.1", "1.0")],
     ];
     for request in refused.concat() {
+        // Which reads the body before it answers.
+        let request = request.replace("/party/mirror", "/party/swallow");
         let mut client = Client::connect(server.address);
         client.say([request.as_str(), &get("/party/a")].concat());
         let status = client.answer().status;
