@@ -468,7 +468,8 @@ mod tests {
         let error = line.read(&mut [0; 10]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         let (client, mut line) = pair(1000).await;
-        drop(client.into_inner());
+        let (mut stream, _tls) = client.into_inner();
+        stream.shutdown().await.unwrap();
         assert_eq!(line.read(&mut [0; 10]).await.unwrap(), 0);
     }
 }
