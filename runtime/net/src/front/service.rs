@@ -22,7 +22,7 @@ use super::framing::HeadNote;
 use super::listen::Ends;
 use super::state::{Phase, State, Verdict};
 use super::trunk::{Handler, Shared};
-use crate::deflate::{self, Agreed};
+use crate::deflate;
 use crate::handshake::{self, Handshake};
 use crate::message::{Body, BodyError, Request, Response};
 use crate::negotiation::Wishes;
