@@ -249,7 +249,10 @@ mod tests {
     #[test]
     fn layers_come_in_order_and_the_topmost_has_a_key() {
         let layer = |entries: &[(&str, Option<&'static str>)]| -> BTreeMap<Arc<str>, Option<Bytes>> {
-            entries.iter().map(|(key, value)| ((*key).into(), value.map(Bytes::from_static))).collect()
+            entries
+                .iter()
+                .map(|(key, value)| ((*key).into(), value.map(|value| Bytes::from_static(value.as_bytes()))))
+                .collect()
         };
         let lower = layer(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3")), ("\u{7ff}x", Some("4"))]);
         let upper = layer(&[("b", None), ("d", Some("5"))]);
