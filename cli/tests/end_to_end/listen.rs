@@ -72,6 +72,8 @@ fn several_places_are_listened_at_and_paths_have_their_mode() {
     assert!(text.contains("another program listens there"), "{text}");
     drop(server);
     assert!(path.exists());
+    // The process below its supervisor ends a moment later.
+    until("nobody listens", || UnixStream::connect(&path).is_err());
     let server = start(&project, 0, &["--listen", &unix]);
     assert!(ask(UnixStream::connect(&path).unwrap(), GET).starts_with("HTTP/1.1 200"));
     server.stop();
