@@ -169,7 +169,7 @@ fn values_are_shown_as_people_read_them() {
     let page = api.get("/v1/rooms/main/a/storage");
     let entries = page["entries"].as_array().unwrap();
     let failed: Vec<&Value> = entries.iter().filter(|entry| entry["failed"].is_string()).collect();
-    assert_eq!((entries.len(), failed.len(), &failed[0]["key"]), (10, 1, &json!("nan")), "{page}");
+    assert_eq!((entries.len(), failed.len(), &failed[0]["key"]), (11, 1, &json!("nan")), "{page}");
     let value = api.get("/v1/rooms/main/a/storage/nan");
     assert!(value["failed"].is_string() && value["writable"] == false, "{value}");
     // A value that is as long as may be: of its text as much as a page can hold.
