@@ -228,7 +228,9 @@ fn same(one: &str, other: &str) -> bool {
 // Whom the system trusts; SSL_CERT_FILE names others.
 fn roots() -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
-    for certificate in rustls_native_certs::load_native_certs().certs {
+    let known = rustls_native_certs::load_native_certs()
+        .map_err(|error| ClientError::Machine { what: "the system's certificates cannot be read", error })?;
+    for certificate in known {
         // One that cannot be read is trusted by nobody.
         let _unreadable = roots.add(certificate);
     }

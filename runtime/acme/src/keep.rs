@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use instant_acme::CertificateIdentifier;
 use partyrun_net::Identity;
 use tokio::sync::watch;
 
@@ -92,7 +91,7 @@ impl Inner {
     /// What the authority says about when, if it says anything, and when to ask it again.
     async fn suggestion(&self, known: &Identity, chance: f64) -> (Option<SystemTime>, Duration) {
         let told = async {
-            let certificate = CertificateIdentifier::try_from(known.certificate()?).ok()?;
+            let certificate = when::identifier(known.certificate()?)?;
             let account = self.authority.account(&self.store).await.ok()?;
             account.renewal_info(&certificate).await.ok()
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, KeyAuthorization,
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, KeyAuthorization,
     NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use partyrun_net::{Certificates, Identity, TlsError};
@@ -185,7 +185,7 @@ impl From<Error> for Failed {
 async fn new_order(account: &Account, name: &str, old: Option<&Identity>) -> Result<Order, Error> {
     let identifiers = [Identifier::Dns(name.to_string())];
     let replaced =
-        old.and_then(Identity::certificate).and_then(|old| CertificateIdentifier::try_from(old).ok());
+        old.and_then(Identity::certificate).and_then(when::identifier);
     if let Some(replaced) = replaced {
         // An authority that doesn't know the old one, or doesn't want to, gets a plain order.
         if let Ok(order) = account.new_order(&NewOrder::new(&identifiers).replaces(replaced)).await {

@@ -5,8 +5,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use instant_acme::SuggestedWindow;
+use instant_acme::{CertificateIdentifier, SuggestedWindow};
 use partyrun_limits::Limits;
+use tokio_rustls::rustls::pki_types::{CertificateDer, Der};
+use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 /// The authority is asked again for its window no sooner and no later than that.
 const ASK_AGAIN_MIN: Duration = Duration::from_secs(60);
@@ -26,6 +28,18 @@ pub(crate) fn suggested(window: &SuggestedWindow, ends: SystemTime, chance: f64)
     let length = last.duration_since(first).ok()?;
     let moment = first.checked_add(length.mul_f64(chance.clamp(0.0, 1.0)))?;
     (moment < ends).then_some(moment)
+}
+
+/// What an authority calls a certificate (RFC 9773, section 4.1): who signed it, by its key, and its serial number. None where
+/// the certificate doesn't say whose key that is.
+pub(crate) fn identifier(certificate: &CertificateDer<'_>) -> Option<CertificateIdentifier<'static>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let signer = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(signer) => signer.key_identifier.as_ref(),
+        _ => None,
+    })?;
+    let serial = parsed.tbs_certificate.raw_serial();
+    Some(CertificateIdentifier::new(Der::from_slice(signer.0), Der::from_slice(serial)))
 }
 
 /// When the authority is asked again for its window.
