@@ -1,7 +1,8 @@
 //! A listener at a path. What a dead server left there is replaced; what a living one listens at is not.
 
+use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -16,12 +17,26 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub(crate) struct Bound {
     path: PathBuf,
-    inode: u64,
+    /// The socket's file, held open so that no other file gets its number.
+    file: File,
+}
+
+impl Bound {
+    fn hold(path: &Path) -> std::io::Result<Self> {
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
+        Ok(Self { path: path.to_path_buf(), file })
+    }
+
+    /// Whether the path still leads to this socket.
+    fn is_there(&self) -> std::io::Result<bool> {
+        let (ours, there) = (self.file.metadata()?, std::fs::symlink_metadata(&self.path)?);
+        Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+    }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|now| now.ino() == self.inode) {
+        if self.is_there().unwrap_or(false) {
             // What cannot be removed is replaced by the next server.
             let _kept = std::fs::remove_file(&self.path);
         }
@@ -31,17 +46,16 @@ impl Drop for Bound {
 /// Listens at a path, with these permissions from its first connection on.
 pub(crate) fn bind(path: &Path, mode: u32) -> std::io::Result<(UnixListener, Bound)> {
     if let Some(listener) = inherit::unix(path) {
-        let inode = std::fs::symlink_metadata(path)?.ino();
-        return Ok((listener, Bound { path: path.to_path_buf(), inode }));
+        return Ok((listener, Bound::hold(path)?));
     }
     make_room(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     // Nobody can connect before it listens.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    let inode = std::fs::symlink_metadata(path)?.ino();
+    let bound = Bound::hold(path)?;
     socket.listen(BACKLOG)?;
-    Ok((socket.into(), Bound { path: path.to_path_buf(), inode }))
+    Ok((socket.into(), bound))
 }
 
 fn make_room(path: &Path) -> std::io::Result<()> {

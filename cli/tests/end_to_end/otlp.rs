@@ -284,7 +284,7 @@ fn every_event_begins_a_trace_and_what_it_writes_is_a_part_of_it() {
 fn names_of_spans_are_few_whatever_clients_ask() {
     let traced = Traced::start(&[]);
     let ask = |method: &str, path: &str| {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", traced.server.port)).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", traced.server.port)).unwrap();
         let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\ntraceparent: {PARENT}\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         raw::head(&mut stream)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, KeyAuthorization,
-    NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, KeyAuthorization, NewOrder, Order,
+    OrderStatus, RetryPolicy,
 };
 use partyrun_net::{Certificates, Identity, TlsError};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
@@ -13,6 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use crate::Inner;
 use crate::door::Tokens;
 use crate::refusal::Refusal;
+use crate::when;
 
 /// What came of an order: the certificate, and the text of its key and chain.
 pub(crate) struct Obtained {
@@ -184,8 +185,7 @@ impl From<Error> for Failed {
 
 async fn new_order(account: &Account, name: &str, old: Option<&Identity>) -> Result<Order, Error> {
     let identifiers = [Identifier::Dns(name.to_string())];
-    let replaced =
-        old.and_then(Identity::certificate).and_then(when::identifier);
+    let replaced = old.and_then(Identity::certificate).and_then(when::identifier);
     if let Some(replaced) = replaced {
         // An authority that doesn't know the old one, or doesn't want to, gets a plain order.
         if let Ok(order) = account.new_order(&NewOrder::new(&identifiers).replaces(replaced)).await {

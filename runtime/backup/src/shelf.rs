@@ -142,9 +142,12 @@ struct BucketShelf {
     known: RefCell<HashMap<String, Option<Manifest>>>,
 }
 
+/// A backup that waits here, and when it was taken.
+type Staged = (Taken, Option<DateTime<Utc>>);
+
 impl BucketShelf {
     // Those that were taken here and have not arrived, the newest last.
-    fn staged(&self) -> Result<Vec<(Taken, Option<DateTime<Utc>>)>, BackupError> {
+    fn staged(&self) -> Result<Vec<Staged>, BackupError> {
         let mut staged: Vec<_> = folders(&place::staging(&self.data)?);
         staged.sort();
         let read = |folder: &PathBuf| take::read(folder).ok()?;

@@ -105,11 +105,11 @@ pub trait Observer: Send + Sync {
 #[derive(Debug)]
 pub enum Before {
     /// This is the answer.
-    Respond(Response),
+    Respond(Box<Response>),
     /// The room gets this request.
     Forward {
         /// The request as the handler left it.
-        request: Request,
+        request: Box<Request>,
         /// Whether `request.cf` goes with it: a request that was made anew has none.
         keeps_cf: bool,
     },

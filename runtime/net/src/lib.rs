@@ -33,5 +33,5 @@ pub use message::{Body, BodyError, BodyStream, BodyWriter, Request, Response, co
 pub use partyrun_coding::Coding;
 pub use route::{Route, RouteError};
 pub use socket::{Mooring, SendError, SharedFrame, Socket, SocketBudgets, SocketEvent, SocketSink};
-pub use upgrade::{Ending, Place, Transport, Upgrade, UpgradeError, UpgradeOffer, Visit, Witness};
+pub use upgrade::{Ending, Place, Tell, Transport, Upgrade, UpgradeError, UpgradeOffer, Visit, Witness};
 pub use url::RequestUrl;

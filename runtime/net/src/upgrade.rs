@@ -73,13 +73,16 @@ pub struct Ending {
     pub silent: Duration,
 }
 
+/// What is called with the connection and its end.
+pub type Tell = Arc<dyn Fn(&Visit, Ending) + Send + Sync>;
+
 /// Hears how a WebSocket ended. Called once, when the connection is gone.
 #[derive(Clone)]
 pub struct Witness {
     /// Whose connection it is.
     pub visit: Box<Visit>,
     /// Hears of the end.
-    pub tell: Arc<dyn Fn(&Visit, Ending) + Send + Sync>,
+    pub tell: Tell,
 }
 
 /// A place among the connections of the process (`connections_max`), given back when dropped.

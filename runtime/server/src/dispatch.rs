@@ -52,10 +52,10 @@ impl Server {
         }
         let client = request.client.clone();
         match self.engine.before(key.clone(), request).await {
-            Before::Respond(response) => response,
+            Before::Respond(response) => *response,
             Before::Forward { mut request, keeps_cf } => {
                 request.client = client;
-                self.engine.forward(key, request, keeps_cf).await
+                self.engine.forward(key, *request, keeps_cf).await
             }
         }
     }

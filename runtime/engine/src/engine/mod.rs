@@ -172,7 +172,7 @@ impl Engine {
         self.0
             .edge(|reply| Message::Before(before, reply))
             .await
-            .unwrap_or_else(|| Before::Respond(stopping()))
+            .unwrap_or_else(|| Before::Respond(Box::new(stopping())))
     }
 
     /// Calls the static `onFetch` of the main party.

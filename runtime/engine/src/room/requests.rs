@@ -55,7 +55,7 @@ impl Waiting {
     pub(crate) fn answer(self, response: Response) {
         match self {
             Self::Room(sender) => drop(sender.send(Ok(response))),
-            Self::Before(sender) => drop(sender.send(Before::Respond(response))),
+            Self::Before(sender) => drop(sender.send(Before::Respond(Box::new(response)))),
             Self::Fetch(sender) => drop(sender.send(Fetched::Respond(response))),
             Self::Plain(sender) => drop(sender.send(response)),
         }

@@ -110,14 +110,14 @@ impl Clients {
             return None;
         }
         let counts = self.limits.client_connections_max > 0;
-        let counts = counts && self.table.enter(Key::of(peer), usize::MAX, self.now(Instant::now()));
+        let counts = counts && self.table.enter(Key::of(peer), usize::MAX);
         Some(Hold { client: Client::new(self, peer), counts })
     }
 
     /// Counts a connection that another process has accepted, however many there are.
     pub(crate) fn take_over(self: &Arc<Self>, client: IpAddr) -> Hold {
         let counts = self.limits.client_connections_max > 0;
-        let counts = counts && self.table.enter(Key::of(client), usize::MAX, self.now(Instant::now()));
+        let counts = counts && self.table.enter(Key::of(client), usize::MAX);
         Hold { client: Client::new(self, client), counts }
     }
 
@@ -135,7 +135,7 @@ impl Clients {
     fn hold(self: &Arc<Self>, address: IpAddr) -> Result<Hold, Excess> {
         let client = Client::new(self, address);
         let most = self.limits.client_connections_max;
-        if most > 0 && !self.table.enter(Key::of(address), most, self.now(Instant::now())) {
+        if most > 0 && !self.table.enter(Key::of(address), most) {
             limit_hit!(client_connections_max);
             let excess = Excess {
                 limit: "client_connections_max",

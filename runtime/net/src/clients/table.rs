@@ -98,7 +98,7 @@ impl Table {
     /// Takes one of what a client may do in a time, at `now`; else says after which time there will be one again.
     pub(super) fn take(&self, key: Key, what: What, rate: Rate, now: u64) -> Result<(), u64> {
         let Some(mut shard) = self.shard(key) else { return Ok(()) };
-        let Some(cell) = self.cell(&mut shard, key, now) else { return Ok(()) };
+        let Some(cell) = self.cell(&mut shard, key) else { return Ok(()) };
         let Some(whole_at) = cell.whole_at.get_mut(what as usize) else { return Ok(()) };
         let next = (*whole_at).max(now).saturating_add(rate.interval);
         let too_early = (next - now).saturating_sub(rate.burst.max(rate.interval));
@@ -110,10 +110,10 @@ impl Table {
     }
 
     /// Counts one more connection of a client: false if it has as many as it may.
-    pub(super) fn enter(&self, key: Key, connections_max: usize, now: u64) -> bool {
+    pub(super) fn enter(&self, key: Key, connections_max: usize) -> bool {
         let Some(mut shard) = self.shard(key) else { return true };
         // A client that finds no place in the table is let in: the connections of the process have a bound of their own.
-        let Some(cell) = self.cell(&mut shard, key, now) else { return true };
+        let Some(cell) = self.cell(&mut shard, key) else { return true };
         if cell.connections as usize >= connections_max {
             return false;
         }
@@ -131,14 +131,12 @@ impl Table {
     }
 
     // The cell of a client, where there is one or is a place for one.
-    fn cell<'shard>(&self, shard: &'shard mut Shard, key: Key, now: u64) -> Option<&'shard mut Cell> {
+    fn cell<'shard>(&self, shard: &'shard mut Shard, key: Key) -> Option<&'shard mut Cell> {
         if shard.len() >= self.shard_max && !shard.contains_key(&key) {
-            forget(shard, now);
-            if shard.len() >= self.shard_max {
-                let candidates = shard.iter().take(LOOKED_AT).filter(|(_, cell)| cell.connections == 0);
-                let least = candidates.min_by_key(|(_, cell)| cell.used_until()).map(|(key, _)| *key)?;
-                shard.remove(&least);
-            }
+            // Only a few are looked at: whoever comes from a million addresses must not make each request go through a shard.
+            let candidates = shard.iter().filter(|(_, cell)| cell.connections == 0).take(LOOKED_AT);
+            let least = candidates.min_by_key(|(_, cell)| cell.used_until()).map(|(key, _)| *key)?;
+            shard.remove(&least);
         }
         Some(match shard.entry(key) {
             Entry::Occupied(cell) => cell.into_mut(),
@@ -156,7 +154,10 @@ impl Table {
     /// How many addresses are remembered, and for how many there is memory.
     #[cfg(test)]
     fn sizes(&self) -> (usize, usize) {
-        let sizes = self.shards.iter().map(|shard| (lock(shard).len(), lock(shard).capacity()));
+        let sizes = self.shards.iter().map(|shard| {
+            let shard = lock(shard);
+            (shard.len(), shard.capacity())
+        });
         sizes.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 }
@@ -218,17 +219,17 @@ mod tests {
     fn connections_are_counted_until_they_leave() {
         let table = Table::new(1000);
         let one = key("1.2.3.4");
-        assert!(table.enter(one, 2, 0) && table.enter(one, 2, 0) && !table.enter(one, 2, 0));
+        assert!(table.enter(one, 2) && table.enter(one, 2) && !table.enter(one, 2));
         table.leave(one);
-        assert!(table.enter(one, 2, 0) && !table.enter(one, 2, 0));
-        assert!(table.enter(key("1.2.3.5"), 2, 0));
+        assert!(table.enter(one, 2) && !table.enter(one, 2));
+        assert!(table.enter(key("1.2.3.5"), 2));
     }
 
     #[test]
     fn an_address_is_forgotten_when_its_allowance_is_whole() {
         let table = Table::new(1000);
         table.take(key("1.1.1.1"), What::Requests, TEN, 0).unwrap();
-        table.enter(key("2.2.2.2"), 5, 0);
+        table.enter(key("2.2.2.2"), 5);
         let forget_all = |now| (0..SHARDS).for_each(|turn| table.forget_some(turn, now));
         forget_all(SECOND / 20);
         assert_eq!(table.sizes().0, 2);
@@ -244,7 +245,7 @@ mod tests {
         const MOST: usize = 100_000;
         let table = Table::new(MOST);
         let held = key("9.9.9.9");
-        assert!(table.enter(held, 1, 0));
+        assert!(table.enter(held, 1));
         for number in 0..1_000_000u32 {
             let address: IpAddr = match number % 2 {
                 0 => Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761)).into(),
@@ -257,7 +258,7 @@ mod tests {
         assert!(remembered <= MOST, "{remembered}");
         let bytes = places * (size_of::<(Key, Cell)>() + 1);
         assert!(bytes <= 16 << 20, "{bytes} bytes for {remembered} addresses");
-        assert!(!table.enter(held, 1, 0), "one with a connection was forgotten");
+        assert!(!table.enter(held, 1), "one with a connection was forgotten");
         (0..SHARDS).for_each(|turn| table.forget_some(turn, 10 * SECOND));
         let (remembered, places) = table.sizes();
         assert!(remembered == 1 && places <= 4 * SHARDS * LEAST, "{remembered} in {places}");

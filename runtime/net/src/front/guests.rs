@@ -55,7 +55,7 @@ impl<H: Handler> Origin for Trunk<H> {
     fn take_back(&self, guest: Guest) {
         if let Some(calls) = self.calls.get(guest.front) {
             // A front that has ended closes it.
-            let _ended = calls.send(Call::Return(guest));
+            let _ended = calls.send(Call::Return(Box::new(guest)));
         }
     }
 

@@ -194,7 +194,7 @@ async fn run<H: Handler>(
 async fn take_calls<H: Handler>(shared: Rc<Shared<H>>, mut called: mpsc::UnboundedReceiver<Call>) {
     while let Some(call) = called.recv().await {
         let guest = match call {
-            Call::Return(guest) => guest,
+            Call::Return(guest) => *guest,
             Call::MakeWay(answer) => {
                 let _gone = answer.send(shared.roster.make_way());
                 continue;

@@ -117,7 +117,7 @@ pub(super) enum Course {
 /// What a thread of the front is asked by others.
 pub(super) enum Call {
     /// To take a guest back.
-    Return(Guest),
+    Return(Box<Guest>),
     /// To end the connection that has waited longest for its next request; the answer says whether there was one.
     MakeWay(oneshot::Sender<bool>),
     /// To end all connections after their current request; the answer comes when that is done.

@@ -19,7 +19,7 @@ impl ext::Edge for HostSlot {
         let Some(request) = actor.requests.take(id) else { return };
         let Waiting::Before(sender) = request.waiting else { return };
         let Some(url) = RequestUrl::parse(&forwarded.url) else {
-            let _gone = sender.send(Before::Respond(Response::text(500, "Invalid URL")));
+            let _gone = sender.send(Before::Respond(Box::new(Response::text(500, "Invalid URL"))));
             return;
         };
         let headers = parse_headers(&forwarded.headers);
@@ -29,7 +29,7 @@ impl ext::Edge for HostSlot {
         if wants_socket && request.upgrade.is_none() {
             let text = "Worker tried to return a WebSocket in a response to a request which did not contain \
                         the header \"Upgrade: websocket\".";
-            let _gone = sender.send(Before::Respond(Response::text(500, text)));
+            let _gone = sender.send(Before::Respond(Box::new(Response::text(500, text))));
             return;
         }
         let keeps_cf = forwarded.keeps_cf;
@@ -43,7 +43,7 @@ impl ext::Edge for HostSlot {
             upgrade: request.upgrade.filter(|_| wants_socket),
             client: None,
         };
-        let _gone = sender.send(Before::Forward { request: forwarded, keeps_cf });
+        let _gone = sender.send(Before::Forward { request: Box::new(forwarded), keeps_cf });
     }
 
     fn edge_pass(&self, id: u32) {
