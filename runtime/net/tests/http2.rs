@@ -576,6 +576,19 @@ fn sockets_over_one_connection() {
 }
 
 #[test]
+fn a_socket_that_is_refused_with_200_is_not_open() {
+    let server = server(Limits::default());
+    run(async {
+        let client = connect(server.address).await;
+        ask(&client, get("/party/a"), b"").await;
+        let (response, _sender) = Socket::ask(&client, "/party/refused").await;
+        assert_eq!(response.status(), 403);
+        let text = response.into_body().data().await.unwrap().unwrap();
+        assert!(text.starts_with(b"{\"room\""), "what the room says is kept: {text:?}");
+    });
+}
+
+#[test]
 fn a_socket_that_does_not_read_is_the_only_one_to_suffer() {
     let limits =
         Limits { send_queue_bytes_max: 4 << 20, http2_send_buffer_bytes_max: 16 << 10, ..Limits::default() };

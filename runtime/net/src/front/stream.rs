@@ -118,8 +118,8 @@ async fn answer<H: Handler>(
             Poll::Pending => asking.as_mut().poll(context).map(Some),
         }
     });
-    let Some(response) = response.await else { return };
-    let offer = state.upgrade.take();
+    let Some(mut response) = response.await else { return };
+    let (offer, is_socket) = (state.upgrade.take(), place.is_some());
     if let (Some(offer), Some(place)) = (offer, place)
         && let Some(receiver) = unread.take()
     {
@@ -127,6 +127,10 @@ async fn answer<H: Handler>(
             offer.complete_stream(sender, receiver, place);
         }
         return;
+    }
+    if is_socket && response.status().is_success() {
+        // To the client, any of these would say that the WebSocket is open (RFC 9113, 8.5).
+        *response.status_mut() = StatusCode::FORBIDDEN;
     }
     send(&state, respond, response, head_only).await;
     linger(&unread).await;

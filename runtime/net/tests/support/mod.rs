@@ -99,7 +99,8 @@ async fn work(limits: Rc<Limits>, log: std_mpsc::Sender<String>, mut jobs: mpsc:
     let rooms = Rooms::default();
     let released = Rc::new(Notify::new());
     while let Some((mut request, answer)) = jobs.recv().await {
-        if let Some(upgrade) = request.upgrade.take() {
+        let upgrade = request.upgrade.take().filter(|_| !request.path().ends_with("/refused"));
+        if let Some(upgrade) = upgrade {
             let room = request.path().to_owned();
             let peer = Peer::start(Rc::clone(&limits), room.clone(), Rc::clone(&rooms), log.clone());
             let _gone = answer.send(Response::switching_protocols());
