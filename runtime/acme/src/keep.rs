@@ -1,7 +1,7 @@
 //! The task of one name: its certificate is loaded, obtained when it is due, and shown. It ends with the name.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use partyrun_net::Identity;
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ pub(crate) async fn keep(inner: Arc<Inner>, name: String, tried: watch::Sender<b
         inner.certificates.put(&label(&name), known.clone());
         tried.send_replace(true);
     }
-    let mut failures = 0;
+    let (mut failures, mut hasty, mut obtained_at) = (0, 0, None::<Instant>);
     loop {
         if let Some(known) = &current {
             inner.wait_until_due(known).await;
@@ -33,6 +33,10 @@ pub(crate) async fn keep(inner: Arc<Inner>, name: String, tried: watch::Sender<b
                 inner.certificates.put(&label(&name), identity.clone());
                 current = Some(identity);
                 tried.send_replace(true);
+                // One that is due at once, by the authority's word or by a short life, must not become a flood of orders.
+                let is_hasty = obtained_at.is_some_and(|at| at.elapsed() < inner.limits.acme_retry_max);
+                (hasty, obtained_at) = (if is_hasty { hasty + 1 } else { 1 }, Some(Instant::now()));
+                tokio::time::sleep(when::patience(hasty, fastrand::f64(), &inner.limits)).await;
             }
             Err(refusal) => {
                 failures += 1;
