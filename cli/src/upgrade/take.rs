@@ -172,7 +172,7 @@ impl Estate {
             };
             let compression = front.compression.unwrap_or_else(|| Compression::new(limits));
             let agreed = passenger.window_bits.map(|bits| Agreed {
-                out_bits: bits.clamp(9, 15),
+                out_bits: bits.clamp(8, 15),
                 keeps_out: false,
                 keeps_in: false,
                 compression,
