@@ -106,9 +106,11 @@ impl Doors {
         Ok(())
     }
 
-    /// The paths, to be dropped when nobody listens there any more.
+    /// The paths, to be dropped when nobody listens there any more. From now on they are this process's, whoever had them.
     pub(crate) fn take_paths(&mut self) -> impl Sized + use<> {
-        std::mem::take(&mut self.paths)
+        let mut paths = std::mem::take(&mut self.paths);
+        paths.iter_mut().for_each(path::Bound::claim);
+        paths
     }
 }
 

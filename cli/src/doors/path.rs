@@ -19,12 +19,19 @@ pub(crate) struct Bound {
     path: PathBuf,
     /// The socket's file, held open so that no other file gets its number.
     file: File,
+    /// No other process listens there as well.
+    ours: bool,
 }
 
 impl Bound {
-    fn hold(path: &Path) -> std::io::Result<Self> {
+    fn hold(path: &Path, ours: bool) -> std::io::Result<Self> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
-        Ok(Self { path: path.to_path_buf(), file })
+        Ok(Self { path: path.to_path_buf(), file, ours })
+    }
+
+    /// The process before, which listened there, goes on no more.
+    pub(crate) fn claim(&mut self) {
+        self.ours = true;
     }
 
     /// Whether the path still leads to this socket.
@@ -36,7 +43,7 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if self.is_there().unwrap_or(false) {
+        if self.ours && self.is_there().unwrap_or(false) {
             // What cannot be removed is replaced by the next server.
             let _kept = std::fs::remove_file(&self.path);
         }
@@ -46,14 +53,15 @@ impl Drop for Bound {
 /// Listens at a path, with these permissions from its first connection on.
 pub(crate) fn bind(path: &Path, mode: u32) -> std::io::Result<(UnixListener, Bound)> {
     if let Some(listener) = inherit::unix(path) {
-        return Ok((listener, Bound::hold(path)?));
+        // Where this process does not take over, the one before goes on listening there.
+        return Ok((listener, Bound::hold(path, false)?));
     }
     make_room(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     // Nobody can connect before it listens.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    let bound = Bound::hold(path)?;
+    let bound = Bound::hold(path, true)?;
     socket.listen(BACKLOG)?;
     Ok((socket.into(), bound))
 }
@@ -88,6 +96,8 @@ mod tests {
         let (listener, second) = bind(&path, 0o666).unwrap();
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o666);
         drop(bound);
+        // Nor by a process that was to take over from this one, and does not.
+        drop(Bound::hold(&path, false).unwrap());
         UnixStream::connect(&path).unwrap();
         drop((listener, second));
         assert!(!path.exists());

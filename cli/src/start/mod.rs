@@ -205,7 +205,7 @@ impl Command<'_> {
         served.folder.iter().for_each(crate::release::Unpacked::forget_others);
     }
 
-    // Does what is asked, until it is to stop, or another process has taken over: then it answers true.
+    // Does what is asked, until it is to stop, or another process takes over: then it answers true.
     async fn go_on(
         &self,
         mut running: Running,
@@ -216,6 +216,7 @@ impl Command<'_> {
         let Self { args, limits, output, .. } = *self;
         let mut backups = backup::start(&args.backups, served.data(), output)?;
         let mut cache_due = Some(tokio::time::Instant::now() + CODE_CACHE_AFTER);
+        let mut is_followed = false;
         loop {
             let due = cache_due.unwrap_or_else(tokio::time::Instant::now);
             let mut reply = None;
@@ -262,6 +263,7 @@ impl Command<'_> {
                                 "Another server process takes over. It is partyrun {version}, which cannot have the \
                                  sockets of this one."
                             ));
+                            is_followed = true;
                             break;
                         }
                         Outcome::Stays(why) => {
@@ -286,7 +288,7 @@ impl Command<'_> {
         // What events in progress get at the end.
         running.stop(limits.wait_until_max, requests).await;
         served.cache.keep(&served.program);
-        Ok(false)
+        Ok(is_followed)
     }
 }
 
