@@ -82,8 +82,8 @@ pub(crate) fn run(args: &HostArgs, begun: Instant) -> Result<(), HostCommandErro
         let (mut _securing, reloads) = (None, requests.reloads());
         requests.heed_hangups();
         if let Some(secured) = secured {
-            let beside =
-                Beside { args: &doors, host: at, data: Some(&data), port, limits: &limits, output: &output };
+            let (args, data, limits, output) = (&doors, Some(data.as_path()), &limits, &output);
+            let beside = Beside { args, host: at, data, port, limits, output, proxies: None };
             let securing = secured.begin(&beside, reloads, || ())?;
             options.demand = securing.demand(Arc::new(move |name: &str| {
                 let has = names.has(name);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use partyrun_acme::{Acme, Allowed, LETS_ENCRYPT, PlainDoor, Ports, Settings, Tokens};
 use partyrun_config::Host;
 use partyrun_limits::Limits;
-use partyrun_net::{Certificates, Demand, Front, FrontOptions, Tls};
+use partyrun_net::{Certificates, Demand, Front, FrontOptions, Proxies, Tls};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use self::error::SecureError;
@@ -38,6 +38,8 @@ pub(crate) struct Beside<'server> {
     pub(crate) port: u16,
     pub(crate) limits: &'server Limits,
     pub(crate) output: &'server Arc<Output>,
+    /// Whose connections begin with a header of the PROXY protocol, at the port of plain HTTP as well.
+    pub(crate) proxies: Option<Proxies>,
 }
 
 /// What goes on beside a server that secures its connections; it ends with this.
@@ -70,7 +72,7 @@ impl Secured {
         reloads: UnboundedReceiver<()>,
         reloaded: impl Fn() + Send + 'static,
     ) -> Result<Securing, RunError> {
-        let Beside { args, host, data, port, limits, output } = *beside;
+        let Beside { args, host, data, port, limits, output, .. } = *beside;
         let plain = open_plain(args, host, port, output)?;
         let acme = if args.acme {
             let ports = Ports { tls: true, http: plain.is_some() };
@@ -92,7 +94,8 @@ impl Secured {
         };
         let tokens = acme.as_ref().map_or_else(Tokens::default, Acme::tokens);
         let plain = plain.map(|listeners| {
-            let options = FrontOptions { threads: 1, ..FrontOptions::default() };
+            let proxies = beside.proxies.clone();
+            let options = FrontOptions { threads: 1, proxies, ..FrontOptions::default() };
             Front::start(listeners, Arc::new(PlainDoor { port, tokens }), limits.clone(), options)
         });
         let plain = plain.transpose().map_err(machine("The HTTP threads cannot be started"))?;

@@ -123,7 +123,7 @@ impl Command<'_> {
                 store: store.clone(),
                 listeners: doors.listeners,
                 tls: secured.as_ref().map(|secured| secured.tls.clone()),
-                proxies: args.doors.proxy_protocol.then(|| proxies(&args.listen.trusted_proxy)),
+                proxies: self.proxies(),
                 workers: args.listen.workers.unwrap_or_default(),
                 limits: limits.clone(),
                 development: false,
@@ -172,6 +172,11 @@ impl Command<'_> {
         Ok(())
     }
 
+    // Those that say first whom they speak for.
+    fn proxies(&self) -> Option<Proxies> {
+        self.args.doors.proxy_protocol.then(|| proxies(&self.args.listen.trusted_proxy))
+    }
+
     // Keeps certificates, and reads them again when it is asked.
     fn secure(
         &self,
@@ -192,8 +197,8 @@ impl Command<'_> {
             return Ok(None);
         };
         let (host, data, port) = (served.config.host, served.data(), served.port);
-        let beside =
-            Beside { args: &self.args.doors, host, data, port, limits: self.limits, output: self.output };
+        let (args, limits, output, proxies) = (&self.args.doors, self.limits, self.output, self.proxies());
+        let beside = Beside { args, host, data, port, limits, output, proxies };
         secured.begin(&beside, reloads, move || voice.say(RELOADED)).map(Some)
     }
 
