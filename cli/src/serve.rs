@@ -260,10 +260,15 @@ impl Running {
             }
         }
         self.detach();
-        self.administration.iter().for_each(|administration| administration.admin.leave());
+        self.leave_path();
         self.front.stop(Duration::ZERO);
         self.engine.stop(Duration::ZERO).await;
         self.close_bindings().await;
+    }
+
+    /// Leaves the path of the API to another process, which has its listener.
+    pub(crate) fn leave_path(&self) {
+        self.administration.iter().for_each(|administration| administration.admin.leave());
     }
 
     /// The lock of the data folder.

@@ -268,6 +268,7 @@ impl Command<'_> {
                                 "Another server process takes over. It is partyrun {version}, which cannot have the \
                                  sockets of this one."
                             ));
+                            running.leave_path();
                             is_followed = true;
                             break;
                         }
