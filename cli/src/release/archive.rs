@@ -15,6 +15,8 @@ use crate::error::ReleaseError;
 
 /// What is not below one of the folders.
 const FILES: [&str; 3] = [MANIFEST, "bundle.js", "bundle.js.map"];
+/// How long a manifest may be: it is read as JSON, which takes many times as much memory as its text.
+const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 /// Folders whose files are numbered.
 const NUMBERED: [&str; 2] = ["wasm/", "binaries/"];
 
@@ -128,6 +130,9 @@ impl<'limits> Budget<'limits> {
     }
 
     fn take(&mut self, name: &str, bytes: u64) -> Result<(), String> {
+        if name == MANIFEST && bytes > MANIFEST_BYTES_MAX {
+            return Err(format!("its {MANIFEST} is longer than {MANIFEST_BYTES_MAX} bytes"));
+        }
         let (left, limit) = match name.starts_with(ASSETS) {
             true => (&mut self.assets, "release_assets_bytes_max"),
             false => (&mut self.parts, "release_code_bytes_max"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::*;
 
@@ -388,4 +389,37 @@ fn unpacked_content(bytes: &[u8]) -> Option<Vec<(PathBuf, Vec<u8>)>> {
         }
     }
     Some(found)
+}
+
+#[test]
+fn a_file_that_is_listed_often_is_refused_before_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [("bundle.js".to_string(), b"code".to_vec()), ("assets/a".to_string(), vec![0; 10_000])];
+    let hash: String = Sha256::digest(&files[1].1).iter().map(|byte| format!("{byte:02x}")).collect();
+    let complete = |count: usize| {
+        let listed: Vec<Value> =
+            (0..count).map(|number| json!({ "name": format!("assets/{number}"), "hash": hash })).collect();
+        let listed = json!(listed).to_string();
+        let archive = packed(&archive(manifest(&files).to_string().as_bytes(), &files));
+        let (sent, whole) = (folder.path().join("sent"), folder.path().join("whole"));
+        let length = (listed.len() as u64).to_le_bytes();
+        std::fs::write(&sent, [&length[..], listed.as_bytes(), &archive].concat()).unwrap();
+        let error = thin::complete(&sent, &[], &whole, &limits()).unwrap_err().to_string();
+        (whole.exists(), error)
+    };
+    let (written, error) = complete(7);
+    assert!(!written && error.contains("release_assets_bytes_max"), "{error}");
+    // Within the limits it is written, and refused for what it is.
+    let (written, error) = complete(6);
+    assert!(written && error.contains("hash"), "{error}");
+}
+
+#[test]
+fn a_manifest_that_would_fill_the_memory_is_refused_by_its_length() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("r.partyrun");
+    let text = format!(r#"{{"format":{FORMAT},"settings":[0{}]}}"#, ",0".repeat(3 << 20));
+    std::fs::write(&path, packed(&archive(text.as_bytes(), &[]))).unwrap();
+    let error = Release::read(&path, &Limits::default()).err().unwrap().to_string();
+    assert!(error.contains("is longer than"), "{error}");
 }

@@ -120,13 +120,23 @@ pub(crate) fn complete(
         let what = format!("{} was not sent, and no earlier release has it", archive::shown(&asset.name));
         return Err(ReleaseError::damaged(Path::new("The release"), what));
     }
+    held.check(&listed, limits)?;
     held.write(&listed, whole)
         .map_err(|error| ReleaseError::Write { path: whole.display().to_string(), error })?;
+    // What it holds in memory is read once more.
+    drop(held);
     Ok(Release::read(whole, limits)?.manifest.hash)
 }
 
 fn open(path: &Path) -> Result<std::fs::File, ReleaseError> {
-    std::fs::File::open(path).map_err(|error| ReleaseError::Read { path: path.display().to_string(), error })
+    use std::os::unix::fs::OpenOptionsExt;
+    // Older releases lie in the folder of a project, which might put a link or a pipe there.
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| ReleaseError::Read { path: path.display().to_string(), error })
 }
 
 // The list, and the archive as a file of its own.
@@ -201,6 +211,22 @@ impl Held {
             }
             Ok(())
         })
+    }
+
+    // One file may be listed under many names: what comes out is within the limits before it is written.
+    fn check(&self, listed: &[Asset], limits: &Limits) -> Result<(), ReleaseError> {
+        let what = |what: String| ReleaseError::damaged(Path::new("The release"), what);
+        let lengths = self
+            .by_hash
+            .iter()
+            .map(|(hash, path)| Ok::<_, std::io::Error>((hash.as_str(), path.metadata()?.len())));
+        let lengths: BTreeMap<&str, u64> =
+            lengths.collect::<std::io::Result<_>>().map_err(|error| what(error.to_string()))?;
+        let assets = listed
+            .iter()
+            .map(|asset| (asset.name.clone(), lengths.get(asset.hash.as_str()).copied().unwrap_or(0)));
+        let parts = self.parts.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64));
+        archive::check_written(&parts.chain(assets).collect::<Vec<_>>(), limits).map_err(what)
     }
 
     fn write(&self, listed: &[Asset], whole: &Path) -> std::io::Result<()> {
