@@ -109,7 +109,7 @@ async fn measure(all: Vec<Arc<Site>>, common: Arc<Common>) {
     let measuring = tokio::task::spawn_blocking(move || {
         for site in all {
             let bytes = quota::stored(&site.folder.join("data"));
-            site.meter.storage.store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+            site.meter.keep_storage(bytes);
             let is_full = bytes > common.quota.storage;
             if is_full && !site.is_full.swap(is_full, Ordering::Relaxed) {
                 let limit = common.limits.cite("host_storage_bytes_max");
