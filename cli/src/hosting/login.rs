@@ -39,7 +39,7 @@ pub(crate) fn log_in(args: &LoginArgs) -> Result<(), HostingError> {
         std::fs::rename(&draft, &path)
     });
     written.map_err(failed)?;
-    print(&format!("Logged in as {login} at {}\n", client.url));
+    print(&format!("Logged in as {} at {}\n", crate::output::escape(&login), client.url));
     Ok(())
 }
 

@@ -65,14 +65,19 @@ fn shown(line: &[u8], args: &TailArgs) -> Option<String> {
                 "{} {} - {outcome}{status} @ {}",
                 escape(text("method")),
                 escape(text("url")),
-                text("time")
+                escape(text("time"))
             )
         }
         "console" => {
             format!("  ({}) [{}] {}", escape(text("level")), escape(text("from")), escape_lines(text("text")))
         }
         "close" => {
-            format!("WebSocket {} closed with {} @ {}", escape(text("path")), line["code"], text("time"))
+            format!(
+                "WebSocket {} closed with {} @ {}",
+                escape(text("path")),
+                line["code"],
+                escape(text("time"))
+            )
         }
         "lost" => format!("({} lines were lost because they were not read in time)", line["count"]),
         kind => format!("  ({}) {}", escape(kind), escape_lines(text("text"))),

@@ -121,10 +121,12 @@ impl Registry {
 }
 
 fn lock(folder: &Path) -> Result<std::fs::File, RegistryError> {
+    use std::os::unix::fs::OpenOptionsExt;
     let path = folder.join(LOCK);
     let failed = |error| RegistryError::File { path: path.display().to_string(), error };
     let mut options = std::fs::OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    // Who can open it can hold it.
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(RegistryError::InUse(folder.display().to_string())),
