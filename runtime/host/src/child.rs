@@ -236,7 +236,11 @@ async fn watch_over(
                     deadline = Some(deadline.map_or(end, |known: tokio::time::Instant| known.min(end)));
                     let _gone = line.write_all(b"s").await;
                 }
-                None => owned = false,
+                // Whoever started it has given it up, perhaps in the middle of its start: nobody else would end it.
+                None => {
+                    owned = false;
+                    deadline.get_or_insert_with(tokio::time::Instant::now);
+                }
             },
             () = out_of(deadline) => {
                 deadline = None;

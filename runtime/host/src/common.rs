@@ -10,6 +10,10 @@ use crate::quota::{Groups, Quota};
 use crate::registry::{Registry, RegistryError};
 use crate::secrets::{SecretError, Secrets};
 
+/// How the host opens what lies in a project's folder, which is the project's own: no link leads it elsewhere, and no pipe
+/// makes it wait.
+pub(crate) const FOREIGN: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
 /// Where the host says what happens.
 pub trait Output: Send + Sync {
     /// What is worth knowing.

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
+use crate::common::FOREIGN;
+
 /// Lines that wait for one reader.
 const WAITING_MAX: usize = 512;
 /// Lines that are kept in memory.
@@ -95,9 +97,8 @@ impl Live {
             let _full = std::fs::rename(&self.path, self.path.with_extension("old"));
         }
         if state.file.is_none() {
-            // The folder is the project's own: what lies there must not lead the host elsewhere.
             let mut options = std::fs::OpenOptions::new();
-            options.create(true).append(true).custom_flags(libc::O_NOFOLLOW);
+            options.create(true).append(true).custom_flags(FOREIGN);
             state.file = options.open(&self.path).ok();
             let length =
                 state.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
@@ -192,5 +193,19 @@ mod tests {
         let bytes = |path: &Path| path.metadata().unwrap().len();
         assert!(bytes(&path) + bytes(&path.with_extension("old")) <= 64 << 10);
         assert!(live.state().kept_bytes <= (64 << 10) / 16);
+    }
+
+    #[test]
+    fn a_pipe_or_a_link_in_place_of_the_file_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, link) = (folder.path().join("pipe"), folder.path().join("link"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).unwrap();
+        for path in [pipe, link] {
+            let live = Live::new(&path, 64 << 10);
+            live.say("note", "text");
+            assert_eq!(live.state().kept.len(), 1);
+        }
+        assert!(!folder.path().join("elsewhere").exists());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -108,6 +108,12 @@ impl Host {
         } = options;
         for folder in [data.clone(), data.join("sites"), data.join("deleted"), data.join("incoming")] {
             std::fs::create_dir_all(&folder).map_err(failed("The data folder cannot be made"))?;
+        }
+        for folder in ["deleted", "incoming"] {
+            // Projects that are users of their own must not read there what belongs to others.
+            let own = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            std::fs::set_permissions(data.join(folder), own)
+                .map_err(failed("The data folder cannot be made private"))?;
         }
         let registry = Arc::new(Registry::open(&data)?);
         let secrets = Secrets::open(&data)?;
@@ -280,7 +286,14 @@ async fn answer(
     }
     match shared.sites.find(&name, &shared.common.domain) {
         Ok(Some(site)) => proxy::answer(&site, client, request).await,
-        Ok(None) => shared.api.answer(client, request).await,
+        Ok(None) => {
+            // What was begun is done, and written into the audit log, also for a client that goes away.
+            let shared = shared.clone();
+            let answering = tokio::spawn(async move { shared.api.answer(client, request).await });
+            answering.await.unwrap_or_else(|_| {
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "The host has failed. This is a bug in partyrun.")
+            })
+        }
         Err(()) => plain(StatusCode::NOT_FOUND, "There is no project at this address."),
     }
 }
@@ -291,11 +304,54 @@ fn client(shared: &Shared, peer: SocketAddr, secure: bool, request: &Request<Inc
     if !(shared.trusts)(ip) {
         return Client { ip, secure };
     }
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let named = text("x-forwarded-for").and_then(|list| {
-        let all: Vec<IpAddr> = list.split(',').map_while(|ip| ip.trim().parse().ok()).collect();
-        // The last one that no trusted proxy is.
-        all.iter().rev().find(|ip| !(shared.trusts)(**ip)).or(all.first()).copied()
-    });
-    Client { ip: named.unwrap_or(ip), secure: secure || text("x-forwarded-proto") == Some("https") }
+    let (ip, https) = forwarded(request.headers(), ip, &shared.trusts);
+    Client { ip, secure: secure || https }
+}
+
+// Every proxy adds whom it was asked by at the end, perhaps as one more field, so that the list is believed from its end on.
+fn forwarded(headers: &HeaderMap, peer: IpAddr, trusts: impl Fn(IpAddr) -> bool) -> (IpAddr, bool) {
+    let lines = |name: &str| -> Vec<&str> {
+        headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect()
+    };
+    let mut client = peer;
+    for entry in lines("x-forwarded-for").iter().rev().flat_map(|line| line.rsplit(',')) {
+        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !trusts(client) {
+            break;
+        }
+    }
+    let schemes = lines("x-forwarded-proto");
+    let scheme = schemes.last().and_then(|line| line.rsplit(',').next()).map(str::trim);
+    (client, scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn what_proxies_say_is_believed_from_the_end_on() {
+        let said = |name: &'static str, lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            lines.iter().for_each(|line| {
+                headers.append(name, HeaderValue::from_static(line));
+            });
+            let peer: IpAddr = "10.0.0.1".parse().unwrap();
+            let (ip, https) = forwarded(&headers, peer, |ip| ip.to_string().starts_with("10."));
+            (ip.to_string(), https)
+        };
+        let client = |lines: &[&'static str]| said("x-forwarded-for", lines).0;
+        assert_eq!(client(&[]), "10.0.0.1");
+        assert_eq!(client(&["6.6.6.6, 9.9.9.9, 10.0.0.2"]), "9.9.9.9");
+        assert_eq!(client(&["6.6.6.6, no address, 9.9.9.9"]), "9.9.9.9");
+        assert_eq!(client(&["6.6.6.6", "9.9.9.9"]), "9.9.9.9", "one more field");
+        assert_eq!(client(&["9.9.9.9, no address"]), "10.0.0.1");
+        assert!(
+            said("x-forwarded-proto", &["http", "https"]).1
+                && !said("x-forwarded-proto", &["https", "http"]).1
+        );
+    }
 }

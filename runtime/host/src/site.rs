@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::child::{Child, NEVER, Phase, Plan};
-use crate::common::Common;
+use crate::common::{Common, FOREIGN};
 use crate::live::Live;
 use crate::meter::Meter;
 use crate::names::Address;
@@ -147,6 +147,14 @@ impl Site {
         if let Some(running) = self.running() {
             return Ok(running);
         }
+        // In a task of its own: a client that goes away meanwhile takes nothing with it that is half done.
+        let site = self.clone();
+        let starting = tokio::spawn(async move { site.start_once().await });
+        starting.await.unwrap_or_else(|_| Err(Down::Failed("this is a bug in partyrun".to_string())))
+    }
+
+    // Starts the process, unless somebody else has meanwhile.
+    async fn start_once(self: &Arc<Self>) -> Result<Arc<Running>, Down> {
         let mut gate = self.gate.lock().await;
         if let Some(running) = self.running() {
             return Ok(running);
@@ -208,7 +216,7 @@ impl Site {
     async fn alone(&self) -> std::io::Result<std::fs::File> {
         const LOOK_AGAIN: Duration = Duration::from_millis(20);
         let mut options = std::fs::OpenOptions::new();
-        options.create(true).truncate(false).write(true).custom_flags(libc::O_NOFOLLOW);
+        options.create(true).truncate(false).write(true).custom_flags(FOREIGN);
         let file = options.open(self.folder.join("running"))?;
         let until = Instant::now() + self.common.limits.stop_time_max;
         loop {
@@ -288,6 +296,18 @@ impl Site {
         let _gate = self.gate.lock().await;
         self.halt().await;
         self.keep_due().await;
+    }
+
+    /// Stops the process for good: without a release nothing starts it. Answers the release.
+    pub(crate) async fn retire(&self) -> Option<Release> {
+        let _gate = self.gate.lock().await;
+        self.halt().await;
+        self.release.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes that back.
+    pub(crate) fn revive(&self, release: Option<Release>) {
+        *self.release.lock().unwrap_or_else(PoisonError::into_inner) = release;
     }
 
     async fn keep_due(&self) {

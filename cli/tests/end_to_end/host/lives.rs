@@ -98,6 +98,32 @@ fn a_process_that_dies_is_back_and_one_that_keeps_dying_rests() {
 }
 
 #[test]
+fn a_client_that_leaves_while_a_project_starts_leaves_it_whole() {
+    let platform = Platform::start(&SOON_IDLE);
+    let project = chat("chat", "one");
+    // It takes its time, so that the client is gone before it is ready.
+    let slow = "for (const end = Date.now() + 300; Date.now() < end;);";
+    project.write("server.js", &format!("{slow}{}", super::CHAT));
+    platform.done(&project, &["deploy"]);
+    until("it is stopped", || children(platform.server.pid()).is_empty());
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", platform.server.port)).unwrap();
+    let request = format!("GET /party/lobby HTTP/1.1\r\nhost: chat.{}\r\n\r\n", super::DOMAIN);
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    until("it begins", || !children(platform.server.pid()).is_empty());
+    drop(stream);
+    assert_eq!(platform.get("chat", "/party/lobby").0, 200, "{}", platform.server.output());
+    until("it is stopped", || children(platform.server.pid()).is_empty());
+}
+
+// The processes that a process has started, by whichever of its threads.
+fn children(process: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+    let of =
+        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks.flat_map(|task| of(task).split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
 fn no_process_outlives_its_host() {
     let mut platform = Platform::start(&[]);
     let project = chat("chat", "one");

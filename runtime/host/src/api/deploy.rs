@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::problem::Problem;
 use super::{Actor, Api, Ask, json_answer};
-use crate::common::HostError;
+use crate::common::{FOREIGN, HostError};
 use crate::names::Address;
 use crate::proxy::Body;
 use crate::registry::Release;
@@ -26,6 +26,17 @@ impl Drop for Draft {
     fn drop(&mut self) {
         let _moved = std::fs::remove_file(&self.0);
     }
+}
+
+// Copies a file of a project's folder, and nothing that a link there names.
+fn copy_release(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut from = std::fs::OpenOptions::new().read(true).custom_flags(FOREIGN).open(from)?;
+    if !from.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no plain file"));
+    }
+    std::io::copy(&mut from, &mut std::fs::File::create(to)?)?;
+    Ok(())
 }
 
 impl Api {
@@ -89,7 +100,21 @@ impl Api {
         deployed
     }
 
+    /// Whether a project is still there for whoever has waited for it.
+    pub(super) fn check_there(&self, site: &Arc<Site>) -> Result<(), Problem> {
+        if self.sites.get(&site.address).is_some_and(|known| Arc::ptr_eq(&known, site)) {
+            return Ok(());
+        }
+        let message = format!("{} was deleted meanwhile. Try again.", site.address);
+        Err(Problem::conflict("deleted", message))
+    }
+
     async fn forget_empty(&self, site: &Arc<Site>) {
+        let _one_at_a_time = site.deploying.lock().await;
+        // Whoever deployed meanwhile has it.
+        if site.release().is_some() || self.check_there(site).is_err() {
+            return;
+        }
         let id = site.id;
         let has_values = self.common.registry(move |registry| registry.values(id)).await;
         if has_values.is_ok_and(|values| values.is_empty()) {
@@ -121,6 +146,7 @@ impl Api {
                 (held, Some(since.elapsed()))
             }
         };
+        self.check_there(site)?;
         let sent = self.receive(ask.request.into_body()).await?;
         let is_initial = site.release().is_none();
         let release = self.put(site, sent, &actor).await?;
@@ -282,10 +308,14 @@ impl Api {
         let to = Address { project: address.project.clone(), preview: None };
         let site = self.site_or_new(&to).await?;
         let _one_at_a_time = site.deploying.lock().await;
+        self.check_there(&site)?;
         let name = crate::secrets::new_token().map_err(HostError::from)?;
         let copy = Draft(self.common.data.join("incoming").join(name));
-        tokio::fs::copy(from.folder.join(&found.file), &copy.0)
+        let (source, target) = (from.folder.join(&found.file), copy.0.clone());
+        let copying = tokio::task::spawn_blocking(move || copy_release(&source, &target));
+        copying
             .await
+            .map_err(|_| HostError::Bug)?
             .map_err(|error| HostError::Machine { what: "The release cannot be copied", error })?;
         let release = self.keep(&site, copy, found.hash.clone(), found.bytes, &actor).await?;
         self.run(&site, &release).await?;

@@ -79,6 +79,7 @@ impl Api {
         let actor = ask.actor();
         let asked = ask.json(&self.common).await?;
         let _one_at_a_time = site.deploying.lock().await;
+        self.check_there(site)?;
         let id = site.id;
         let releases = self.common.registry(move |registry| registry.releases(id)).await?;
         let current = site.release();
@@ -132,13 +133,18 @@ impl Api {
         let mut folders = Vec::new();
         for site in gone {
             let _one_at_a_time = site.deploying.lock().await;
-            // No request finds it from now on.
-            self.sites.remove(&site);
-            site.stop().await;
+            match self.check_there(&site) {
+                Err(problem) if site.address == *address => return Err(problem),
+                Err(_) => continue,
+                Ok(()) => {}
+            }
+            // No request starts it from now on, and no deployment makes another one before this one is gone.
+            let release = site.retire().await;
             let folder = format!("{}-{}", site.address.folder(), now_ms());
             let to = self.common.data.join("deleted").join(&folder);
             match std::fs::rename(&site.folder, &to) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    site.revive(release);
                     let error =
                         HostError::Machine { what: "The project's folder cannot be put aside", error };
                     return Err(error.into());
@@ -147,6 +153,7 @@ impl Api {
             }
             let (id, named, moved) = (site.id, site.address.to_string(), folder.clone());
             self.common.registry(move |registry| registry.delete_site(id, &moved, &named, until)).await?;
+            self.sites.remove(&site);
             self.note(
                 &ask.actor(),
                 "delete",
