@@ -10,7 +10,12 @@ use crate::output::Output;
 /// What the banner tells.
 pub(crate) struct Banner<'a> {
     pub(crate) config: &'a Config,
+    /// Where it listens, of the places that have a port.
+    pub(crate) host: Host,
+    /// 0 where none has.
     pub(crate) port: u16,
+    /// How this machine's own clients reach it.
+    pub(crate) url: &'a str,
     pub(crate) https: bool,
     pub(crate) begun: Instant,
     /// Where the administrative API is, with its token.
@@ -21,19 +26,19 @@ pub(crate) struct Banner<'a> {
 
 /// Prints it.
 pub(crate) fn print(banner: &Banner<'_>, output: &Output) {
-    let Banner { config, port, https, begun, admin, release } = banner;
+    let Banner { config, host, port, url: here, https, begun, admin, release } = banner;
     let folder = config.root.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = config.name.clone().or_else(|| release.map(str::to_owned)).or(folder).unwrap_or_default();
-    let here = url(*https, config.host, *port);
     output.headline(&format!("partyrun {}", env!("CARGO_PKG_VERSION")), &name);
     output.note(&format!("  local    {here}"));
-    if let Some(address) = config.host.is_unspecified().then(lan_address).flatten() {
+    let is_open = *port != 0 && host.is_unspecified();
+    if let Some(address) = is_open.then(lan_address).flatten() {
         output.note(&format!("  network  {}", url(*https, Host::Address(address), *port)));
     }
     if let Some(admin) = admin {
         output.note(&format!("  admin    {admin}"));
     }
-    output.ready(*port, &here);
+    output.ready(*port, here);
     output.note(&format!("Ready on {here} in {} ms", begun.elapsed().as_millis()));
 }
 

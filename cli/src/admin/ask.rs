@@ -125,7 +125,7 @@ fn name(room: &Value) -> String {
     format!("{}/{}", room["party"].as_str().unwrap_or_default(), room["room"].as_str().unwrap_or_default())
 }
 
-pub(super) fn milliseconds(ms: u64) -> String {
+fn milliseconds(ms: u64) -> String {
     match ms {
         0..10_000 => format!("{ms} ms"),
         10_000..600_000 => format!("{:.1} s", ms as f64 / 1e3),
@@ -134,7 +134,11 @@ pub(super) fn milliseconds(ms: u64) -> String {
 }
 
 fn ago(at_ms: i64) -> String {
-    let seconds = (chrono::Utc::now().timestamp_millis() - at_ms).max(0) / 1000;
+    seconds(u64::try_from(chrono::Utc::now().timestamp_millis() - at_ms).unwrap_or(0) / 1000)
+}
+
+/// How long ago something was, or how long it lasted, in one unit.
+pub(super) fn seconds(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

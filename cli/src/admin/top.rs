@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::ask::{AskError, client, milliseconds, print, table, top_query};
+use super::ask::{AskError, client, print, seconds, table, top_query};
 use super::client::Client;
 use crate::args::TopArgs;
 use crate::output::json_line;
@@ -73,7 +73,7 @@ fn drawn(now: &Moment, before: Option<&Moment>) -> String {
         "{} {}, up {}\nrooms {} live, {} hibernated; sockets {}; busy threads {}\nmemory {bytes}, CPU {cpu}\n\n{}",
         server["project"].as_str().unwrap_or_default(),
         server["url"].as_str().unwrap_or_default(),
-        milliseconds(server["uptime_ms"].as_u64().unwrap_or(0)),
+        seconds(server["uptime_ms"].as_u64().unwrap_or(0) / 1000),
         server["rooms"]["live"],
         server["rooms"]["hibernated"],
         server["websockets"],

@@ -113,7 +113,11 @@ pub(crate) fn run(args: &DevArgs, begun: Instant, link: Link) -> Result<(), RunE
         let client = follow_pages(client, &config, &output, &setup.reload);
         let https = setup.tls.is_some();
         let admin = setup.administration.as_ref().map(|administration| administration.url());
-        banner::print(&Banner { config: &config, port, https, begun, admin, release: None }, &output);
+        let (host, url) = (config.host, &banner::url(https, config.host, port));
+        banner::print(
+            &Banner { config: &config, host, port, url, https, begun, admin, release: None },
+            &output,
+        );
         link.ready(port);
         if setup.debugger.is_none() {
             room_cost::tell_later(&running.engine, &built.program, &setup.limits, &output, false);

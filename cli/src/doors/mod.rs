@@ -9,6 +9,7 @@ use partyrun_config::{Config, Host};
 use partyrun_net::Listener;
 
 use crate::args::{DoorArgs, Place};
+use crate::banner;
 use crate::error::{PORT, RunError, machine};
 use crate::inherit;
 use crate::serve;
@@ -24,8 +25,10 @@ pub(crate) struct Doors {
     pub(crate) listeners: Vec<Listener>,
     /// The port of the first one that has one, else 0.
     pub(crate) port: u16,
+    /// Where that one listens, if `--listen` says it.
+    host: Option<Host>,
     /// Where clients that know no port find the others, as flags name them.
-    pub(crate) shown: Vec<String>,
+    shown: Vec<String>,
     /// Paths that are gone when the server is.
     paths: Vec<path::Bound>,
 }
@@ -51,7 +54,25 @@ impl Doors {
 
     /// None of a server that keeps those that it has, with this port.
     pub(crate) fn kept(port: u16) -> Self {
-        Self { listeners: Vec::new(), port, shown: Vec::new(), paths: Vec::new() }
+        Self { listeners: Vec::new(), port, host: None, shown: Vec::new(), paths: Vec::new() }
+    }
+
+    /// Where the first one that has a port listens.
+    pub(crate) fn host(&self, config: &Config) -> Host {
+        self.host.unwrap_or(config.host)
+    }
+
+    /// How this machine's own clients reach the server: a URL, or the first path if there are only paths.
+    pub(crate) fn url(&self, https: bool, config: &Config) -> String {
+        match self.shown.first() {
+            Some(path) if self.port == 0 => path.clone(),
+            _ => banner::url(https, self.host(config), self.port),
+        }
+    }
+
+    /// The places that the URL does not name.
+    pub(crate) fn others(&self) -> &[String] {
+        self.shown.get(usize::from(self.port == 0)..).unwrap_or_default()
     }
 
     fn take_tcp(&mut self, listeners: Vec<TcpListener>, port: u16) {
@@ -68,7 +89,9 @@ impl Doors {
                 let asked = if *port == 0 && first { old_port.unwrap_or(0) } else { *port };
                 let (listeners, port) = serve::listen(*host, Some(asked))?;
                 self.take_tcp(listeners, port);
-                if !first {
+                if first {
+                    self.host = Some(*host);
+                } else {
                     self.shown.push(format!("{}:{port}", host));
                 }
             }
@@ -89,7 +112,11 @@ impl Doors {
                             let address = listener
                                 .local_addr()
                                 .map_err(machine("A socket of systemd has no address"))?;
-                            self.shown.extend((self.port != 0).then(|| address.to_string()));
+                            if self.port == 0 {
+                                self.host = Some(Host::Address(address.ip()));
+                            } else {
+                                self.shown.push(address.to_string());
+                            }
                             self.take_tcp(vec![listener], address.port());
                         }
                         passed::Socket::Unix(listener, path) => {

@@ -108,8 +108,9 @@ impl Command<'_> {
         let administration =
             Administration::of_start(&args.admin, config.persist.path(), limits, output)?.map(Arc::new);
         let (port, paths, https) = (doors.port, doors.take_paths(), secured.is_some());
-        let url = banner::url(https, config.host, port);
-        let told = |administration| (administration, admin::release(&config, "start", url, release.clone()));
+        let (host, url, others) = (doors.host(&config), doors.url(https, &config), doors.others().to_vec());
+        let about = || admin::release(&config, "start", url.clone(), release.clone());
+        let told = |administration| (administration, about());
         let administration = administration.map(told);
         let handed_over = runtime.block_on(async {
             let mut requests = self.link.requests().map_err(machine("Signals cannot be received"))?;
@@ -144,9 +145,11 @@ impl Command<'_> {
                 () = requests.next() => return Ok(false),
             };
             let (begun, release) = (self.begun, release.as_deref());
-            banner::print(&Banner { config: &config, port, https, begun, admin: None, release }, output);
-            doors.shown.iter().for_each(|at| output.note(&format!("  also at  {at}")));
-            let served = Served { config, port, https, program, hash, cache, folder };
+            let banner =
+                Banner { config: &config, host, port, url: &url, https, begun, admin: None, release };
+            banner::print(&banner, output);
+            others.iter().for_each(|at| output.note(&format!("  also at  {at}")));
+            let served = Served { config, port, url, program, hash, cache, folder };
             let _securing = self.secure(secured, &served, &mut requests)?;
             // Nobody asks for the others any more.
             inherit::forget_rest();

@@ -14,7 +14,6 @@ use partyrun_engine::Program;
 use super::Command;
 use super::load::{self, Port, Servable};
 use crate::admin;
-use crate::banner;
 use crate::build::CodeCache;
 use crate::error::{RunError, labelled};
 use crate::release::Unpacked;
@@ -24,7 +23,7 @@ use crate::serve::Running;
 pub(super) struct Served {
     pub(super) config: Arc<Config>,
     pub(super) port: u16,
-    pub(super) https: bool,
+    pub(super) url: String,
     pub(super) program: Arc<Program>,
     pub(super) hash: String,
     pub(super) cache: CodeCache,
@@ -78,8 +77,7 @@ impl Served {
         if same && self.config.vars == config.vars && self.config.process_env == config.process_env {
             return Ok(false);
         }
-        let url = banner::url(self.https, config.host, port);
-        let told = admin::release(&config, "start", url, release);
+        let told = admin::release(&config, "start", self.url.clone(), release);
         running.swap(&config, &program, told, &hash, limits).await?;
         self.cache.keep(&self.program);
         (self.config, self.program, self.hash, self.cache) = (config, program, hash, cache);

@@ -76,6 +76,10 @@ fn several_places_are_listened_at_and_paths_have_their_mode() {
     until("nobody listens", || UnixStream::connect(&path).is_err());
     let server = start(&project, 0, &["--listen", &unix]);
     assert!(ask(UnixStream::connect(&path).unwrap(), GET).starts_with("HTTP/1.1 200"));
+    // It has no port, and no address of a network.
+    let told = server.output();
+    assert!(told.contains("Ready on unix:") && !told.contains("localhost:0"), "{told}");
+    assert!(!told.contains("  network"), "{told}");
     server.stop();
     assert!(!path.exists());
 }
