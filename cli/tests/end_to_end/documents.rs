@@ -152,7 +152,7 @@ impl Reader {
         if let Some(folder) = line.strip_prefix("cd ") {
             self.folder = self.folder.join(folder);
             assert!(self.folder.is_dir(), "{}: {line}", self.page);
-        } else if line.starts_with("partyrun dev") || line.starts_with("partyrun start") {
+        } else if is_server(line) {
             self.with_server(line, |_| ());
         } else if ASK_A_SERVER.iter().any(|command| line.starts_with(command)) {
             self.with_server("partyrun dev", |server| {
@@ -170,7 +170,11 @@ impl Reader {
         let lines =
             block.lines().filter(|line| !is_service(line)).map(|line| line.trim_start_matches("sudo "));
         let lines: Vec<&str> = lines.collect();
-        if lines.iter().any(|line| line.contains("localhost:1999")) {
+        // A server's command over several lines.
+        let one = lines.join("\n").replace("\\\n", " ");
+        if !one.contains('\n') && is_server(&one) {
+            self.with_server(&one, |_| ());
+        } else if lines.iter().any(|line| line.contains("localhost:1999")) {
             self.with_server("partyrun dev", |server| {
                 let port = format!("localhost:{}", server.port);
                 assert!(server.get("/party/lobby").0 == 200);
@@ -180,6 +184,10 @@ impl Reader {
             self.done(&lines.join("\n"));
         }
     }
+}
+
+fn is_server(command: &str) -> bool {
+    command.starts_with("partyrun dev") || command.starts_with("partyrun start")
 }
 
 // The named line of a block, if it has one.
