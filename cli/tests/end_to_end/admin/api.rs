@@ -55,7 +55,7 @@ fn it_is_off_in_start_and_on_in_dev_and_may_be_a_socket() {
     let server = project.serve(&["start"]);
     assert!(!project.file(".partyrun/admin.json").exists());
     server.stop();
-    let (code, text) = project.run(&["start", "--admin", "--persist", "false"]);
+    let (code, text) = project.run(&["start", "--admin", "--persist", "false", "--port", "0"]);
     assert!(code == Some(1) && text.contains("PARTYRUN_ADMIN_TOKEN"), "{text}");
     let server = project.serve(&["dev", "--admin", "off"]);
     assert!(!server.output().contains("admin    "), "{}", server.output());

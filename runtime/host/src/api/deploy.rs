@@ -168,8 +168,19 @@ impl Api {
         })))
     }
 
-    // The body as a file.
+    // The body as a file. Where it cannot be kept, the rest is read nevertheless: a client that still sends would find the
+    // connection broken instead of the reason.
     async fn receive(&self, mut body: Incoming) -> Result<Draft, Problem> {
+        let received = self.receive_into_file(&mut body).await;
+        if received.as_ref().is_err_and(|problem| problem.status != StatusCode::PAYLOAD_TOO_LARGE) {
+            let rest = async { while let Some(Ok(_unread)) = body.frame().await {} };
+            // Whoever is slower finds it broken.
+            let _late = tokio::time::timeout(self.common.limits.body_idle_max, rest).await;
+        }
+        received
+    }
+
+    async fn receive_into_file(&self, body: &mut Incoming) -> Result<Draft, Problem> {
         let most = self.common.limits.host_release_bytes_max as u64;
         let name = crate::secrets::new_token().map_err(HostError::from)?;
         let draft = Draft(self.common.data.join("incoming").join(name));
@@ -191,7 +202,7 @@ impl Api {
                 format!("The release is too long ({limit})."),
             )
         };
-        if hyper::body::Body::size_hint(&body).lower() > most {
+        if hyper::body::Body::size_hint(body).lower() > most {
             return Err(too_long());
         }
         let mut file = tokio::fs::File::create(&draft.0).await.map_err(full)?;

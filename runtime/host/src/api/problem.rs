@@ -10,7 +10,7 @@ use crate::proxy::{Body, text};
 /// A refusal.
 #[derive(Debug)]
 pub(super) struct Problem {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     code: &'static str,
     message: String,
 }

@@ -77,7 +77,8 @@ mod tests {
             tokio::task::yield_now().await;
             Some(3)
         });
-        let both = async { tokio::select!(ended = first => ended, ended = second => ended.or(Some(()))) };
+        let both =
+            async { tokio::select!(biased; ended = first => ended, ended = second => ended.or(Some(()))) };
         assert_eq!(tokio::join!(both, done), (None, Some(3)));
         assert!(all.waiting.borrow().is_empty());
     }
