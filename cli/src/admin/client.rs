@@ -132,23 +132,11 @@ impl Client {
     pub(crate) fn lines(
         &self,
         path: String,
-        mut take: impl FnMut(&[u8]) -> Result<bool, ClientError>,
+        take: impl FnMut(&[u8]) -> Result<bool, ClientError>,
     ) -> Result<(), ClientError> {
         self.runtime.block_on(async {
-            let mut body = self.begin(Ask { path, ..Ask::default() }).await?;
-            let mut read: Vec<u8> = Vec::new();
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| self.broken(&error))?;
-                read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-                while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
-                    let rest = read.split_off(end + 1);
-                    let line = std::mem::replace(&mut read, rest);
-                    if !take(line.trim_ascii_end())? {
-                        return Ok(());
-                    }
-                }
-            }
-            Ok(())
+            let body = self.begin(Ask { path, ..Ask::default() }).await?;
+            each_line(body, |error| self.broken(&error), take).await
         })
     }
 
@@ -214,6 +202,28 @@ fn authority(rest: &str) -> Option<String> {
     let authority = rest.split(['/', '#', '?']).next().filter(|authority| !authority.is_empty())?;
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     Some(if has_port { authority.to_string() } else { format!("{authority}{PORT}") })
+}
+
+/// Gives each line of an answer to `take` when it is whole, until the answer ends or `take` says false. `broken` says what it means
+/// that the connection broke.
+pub(crate) async fn each_line<E>(
+    mut body: Incoming,
+    broken: impl Fn(hyper::Error) -> E,
+    mut take: impl FnMut(&[u8]) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut read: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(&broken)?;
+        read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+            let rest = read.split_off(end + 1);
+            let line = std::mem::replace(&mut read, rest);
+            if !take(line.trim_ascii_end())? {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A text as one segment of a path.

@@ -18,6 +18,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::kept;
+use crate::admin::client::each_line;
 
 /// Names the host, in place of `partyrun login`. The second is the original's.
 const URL: [&str; 2] = ["PARTYRUN_URL", "PARTYKIT_API_BASE"];
@@ -140,20 +141,8 @@ impl Client {
     pub(crate) fn lines(&self, path: &str, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
         self.runtime.block_on(async {
             let none = Full::default().map_err(|never| match never {}).boxed_unsync();
-            let mut body = self.begin(Method::GET, path, None, none).await?;
-            let mut read: Vec<u8> = Vec::new();
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| self.broken(&error))?;
-                read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-                while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
-                    let rest = read.split_off(end + 1);
-                    let line = std::mem::replace(&mut read, rest);
-                    if !take(line.trim_ascii_end()) {
-                        return Ok(());
-                    }
-                }
-            }
-            Ok(())
+            let body = self.begin(Method::GET, path, None, none).await?;
+            each_line(body, |error| self.broken(&error), |line| Ok(take(line))).await
         })
     }
 
