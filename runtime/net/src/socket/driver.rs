@@ -26,7 +26,6 @@ use super::writer::{Outward, Writer};
 use super::{Inner, SocketEvent, Stage, pipe_driver, sweep};
 use crate::clients::Paced;
 use crate::close::Violation;
-use crate::deflate::Agreed;
 use crate::line::Session;
 use crate::upgrade::{Ending, Transport};
 
@@ -58,7 +57,7 @@ enum Step {
 pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
     match transport {
         Transport::Tcp { stream, session, read, place, agreed } => {
-            agree(inner, agreed);
+            inner.agree(agreed);
             let (reader, half) = TcpStream::from_std(stream)?.into_split();
             let outward = Outward { half, session: session.clone() };
             *inner.writer.borrow_mut() = Writer::Tcp(Rc::new(outward));
@@ -69,7 +68,7 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
             tokio::task::spawn_local(reading.run());
         }
         Transport::Stream { sender, receiver, place, agreed } => {
-            agree(inner, agreed);
+            inner.agree(agreed);
             *inner.writer.borrow_mut() = Writer::Stream(Rc::new(StreamWriter::new(sender)));
             let pace = place.as_ref().and_then(|place| place.hold()?.pace()).map(Box::new);
             *inner.place.borrow_mut() = place;
@@ -89,16 +88,6 @@ pub(super) fn start(inner: &Rc<Inner>, transport: Transport) -> io::Result<()> {
     sweep::join(inner);
     inner.flush_own();
     Ok(())
-}
-
-/// Compresses messages from now on, if that was agreed on and is not known yet.
-fn agree(inner: &Inner, agreed: Option<Agreed>) {
-    if inner.agreed.get() != agreed
-        && let Some(agreed) = agreed
-    {
-        inner.outbox.borrow_mut().agree(agreed);
-    }
-    inner.agreed.set(agreed);
 }
 
 struct Reader {

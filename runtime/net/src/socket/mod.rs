@@ -215,10 +215,7 @@ impl Socket {
 
     /// Compresses what is sent from now on, as was agreed on for the connection that the socket will have.
     pub fn agree(&self, agreed: Option<Agreed>) {
-        if let Some(agreed) = agreed {
-            self.0.outbox.borrow_mut().agree(agreed);
-            self.0.agreed.set(Some(agreed));
-        }
+        self.0.agree(agreed);
     }
 
     /// Gives the socket its connection. It must be called on a `LocalSet` or local runtime, and once; what was
@@ -390,6 +387,16 @@ impl Socket {
 }
 
 impl Inner {
+    /// Compresses messages from now on, if that was agreed on and is not known yet.
+    fn agree(&self, agreed: Option<Agreed>) {
+        if self.agreed.get() != agreed
+            && let Some(agreed) = agreed
+        {
+            self.outbox.borrow_mut().agree(agreed);
+        }
+        self.agreed.set(agreed);
+    }
+
     /// Decides whether a message may be queued. One message always may: the limit is about peers that do not read.
     fn admit(&self, length: usize) -> Result<(), SendError> {
         if self.stage.get() != Stage::Open {
